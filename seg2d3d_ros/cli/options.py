@@ -1,0 +1,31 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seg2d3d_ros.config import PRESETS, Config, Value, declarations, load_config
+from seg2d3d_ros.errors import UsageError
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--preset``, ``--params`` and ``--set``."""
+    group = parser.add_argument_group("configuration (command line over file over preset over defaults)")
+    group.add_argument("--preset", default="default", choices=list(PRESETS), help="a named set of parameters")
+    group.add_argument("--params", type=Path, metavar="FILE", help="YAML parameter file; config/parameters.yaml shows all")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter, e.g. reconstruction.seed=1"
+    )
+
+
+def config_from_args(args: argparse.Namespace, overrides: dict[str, Value] | None = None) -> Config:
+    """The effective configuration of a command line; ``overrides`` come from the command's own options."""
+    known = declarations()
+    values: dict[str, Value] = {}
+    for item in args.set:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item}: write KEY=VALUE")
+        values[key] = known[key].parse(text) if key in known else text
+    return load_config(preset=args.preset, file=args.params, overrides={**values, **(overrides or {})})

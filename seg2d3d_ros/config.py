@@ -1,0 +1,261 @@
+"""Every parameter, declared once: default, type, range, unit, description.
+
+The command line, the YAML files, the ROS parameters and the documentation are all made from these dataclasses.
+Precedence: command line over file over preset over the defaults here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seg2d3d_ros.errors import UsageError
+
+Value = bool | int | float | str | tuple[str, ...]
+
+
+def param(
+    default: Any,
+    description: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare a parameter as a dataclass field; ``low`` and ``high`` are inclusive."""
+    facts = {"description": description, "unit": unit, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=facts)
+
+
+@dataclass(frozen=True)
+class KeyframeConfig:
+    """Which images become keyframes."""
+
+    min_motion: float = param(
+        0.02,
+        "an image joins the map when the picture has moved by this share of its width since the last keyframe",
+        unit="image widths",
+        low=0.0,
+        high=1.0,
+    )
+    max_interval: float = param(
+        0.0, "take a keyframe at least this often even without motion; 0 = never without motion", unit="s", low=0.0, high=3600.0
+    )
+    max_pending: int = param(
+        50, "keyframes that may wait for the next stage; beyond it the oldest is dropped and counted", low=1, high=10000
+    )
+    max_fix_gap: float = param(
+        1.0, "GPS positions are interpolated between fixes at most this far apart", unit="s", low=0.0, high=60.0
+    )
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """Which objects, and who finds them."""
+
+    segmenter: str = param(
+        "label_images",
+        "who cuts out the objects: label_images = masks from a directory, topic = masks from a ROS topic, "
+        "none = reconstruction only",
+        choices=("label_images", "topic", "none"),
+    )
+    prompts: tuple[str, ...] = param(("building",), "text labels of the objects; each is a class")
+    min_area: float = param(0.0, "smaller segments are dropped", unit="share of the image", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """Structure from motion."""
+
+    mapper: str = param(
+        "auto", "global = GLOMAP, incremental = COLMAP, auto = the better of both", choices=("auto", "global", "incremental")
+    )
+    max_image_size: int = param(1600, "images are scaled down to this for feature extraction", unit="px", low=200, high=10000)
+    max_features: int = param(4096, "SIFT features of an image", low=100, high=100000)
+    max_pairs: int = param(20, "candidate partners of an image, by appearance, position and time", low=1, high=1000)
+    min_pair_inliers: int = param(15, "verified matches that make a pair of images", low=6, high=1000)
+    max_gps_sigma: float = param(
+        50.0, "positions with a larger standard deviation are ignored", unit="m", low=0.01, high=10000.0
+    )
+    seed: int = param(0, "seed of every random choice", low=0, high=2**31 - 1)
+    threads: int = param(0, "threads; 0 = all cores, 1 = bit-identical results", low=0, high=1024)
+
+
+@dataclass(frozen=True)
+class AssociationConfig:
+    """Which segments are the same object."""
+
+    method: str = param("published", "published = the paper's two-stage method", choices=("published",))
+    similarity: float = param(
+        0.05, "published: Jaccard index with the reference above which a segment joins its track (tau)", low=0.0, high=1.0
+    )
+    merge_similarity: float = param(0.8, "published: Jaccard index above which two tracks merge (tau_M)", low=0.0, high=1.0)
+    min_points: int = param(10, "published: distinct 3D points a track needs", low=1, high=100000)
+    min_images: int = param(4, "published: images a track needs", low=1, high=100000)
+
+
+SECTIONS: dict[str, type] = {
+    "keyframes": KeyframeConfig,
+    "segmentation": SegmentationConfig,
+    "reconstruction": ReconstructionConfig,
+    "association": AssociationConfig,
+}
+
+PRESETS: dict[str, dict[str, Value]] = {
+    "default": {},
+    "fast": {"reconstruction.max_image_size": 1000, "reconstruction.max_features": 2048, "reconstruction.max_pairs": 10},
+    "precise": {"reconstruction.max_image_size": 3200, "reconstruction.max_features": 12000, "reconstruction.max_pairs": 40},
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration, passed as one value."""
+
+    keyframes: KeyframeConfig = KeyframeConfig()
+    segmentation: SegmentationConfig = SegmentationConfig()
+    reconstruction: ReconstructionConfig = ReconstructionConfig()
+    association: AssociationConfig = AssociationConfig()
+
+    def flat(self) -> dict[str, Value]:
+        """All parameters as ``section.name: value``."""
+        return {
+            f"{section}.{f.name}": getattr(getattr(self, section), f.name)
+            for section, cls in SECTIONS.items()
+            for f in dataclasses.fields(cls)
+        }
+
+    def to_yaml(self, nodes: str = "/**") -> str:
+        """A ROS 2 parameter file that states every parameter; ``load`` reads it back."""
+        tree: dict[str, dict[str, Any]] = {}
+        for key, value in self.flat().items():
+            section, name = key.split(".")
+            tree.setdefault(section, {})[name] = list(value) if isinstance(value, tuple) else value
+        return yaml.safe_dump({nodes: {"ros__parameters": tree}}, sort_keys=False, allow_unicode=True)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One parameter as its users see it."""
+
+    key: str
+    kind: type
+    default: Value
+    description: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+    def check(self, value: Any) -> Value:
+        """Return ``value`` in the declared type, or raise ``UsageError`` that says what would be right."""
+        if self.kind is tuple:
+            items = [value] if isinstance(value, str) else value
+            if not isinstance(items, list | tuple) or not all(isinstance(i, str) for i in items):
+                raise UsageError(f"{self.key}: expected a list of texts, got {value!r}")
+            return tuple(items)
+        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not self.kind:
+            raise UsageError(f"{self.key}: expected {self.kind.__name__}, got {value!r}; the default is {self.default!r}")
+        if self.choices and value not in self.choices:
+            raise UsageError(f"{self.key}: {value!r} is none of {', '.join(self.choices)}{_nearest(value, self.choices)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{self.key}: {value} is no number")
+        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+            raise UsageError(f"{self.key}: {value} is outside {self.low} … {self.high} {self.unit}".rstrip())
+        return value
+
+    def parse(self, text: str) -> Value:
+        """Read a value typed on a command line."""
+        if self.kind is str:
+            return self.check(text)
+        if self.kind is tuple:
+            return self.check([part.strip() for part in text.split(",") if part.strip()])
+        try:
+            return self.check(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise UsageError(f"{self.key}: cannot read {text!r}") from error
+
+
+def declarations() -> dict[str, Declaration]:
+    """All parameters by ``section.name``, in their order of declaration."""
+    found = {}
+    for section, cls in SECTIONS.items():
+        hints = typing.get_type_hints(cls)
+        for f in dataclasses.fields(cls):
+            kind = typing.get_origin(hints[f.name]) or hints[f.name]
+            key = f"{section}.{f.name}"
+            found[key] = Declaration(key, kind, f.default, **f.metadata)
+    return found
+
+
+def _nearest(word: str, candidates: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(word), list(candidates), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def make_config(values: Mapping[str, Any], base: Config | None = None) -> Config:
+    """A configuration from ``section.name`` keys over ``base``.
+
+    Raises:
+        UsageError: an unknown key (with the nearest known one) or a bad value.
+    """
+    known = declarations()
+    merged = (base or Config()).flat()
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"unknown parameter {key!r}{_nearest(key, known)}")
+        merged[key] = known[key].check(value)
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for key, value in merged.items():
+        section, name = key.split(".")
+        sections[section][name] = value
+    return Config(**{name: cls(**sections[name]) for name, cls in SECTIONS.items()})
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """``section.name: value`` from a ROS 2 parameter file or plain nested YAML.
+
+    Raises:
+        UsageError: not a readable YAML mapping.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as YAML ({error})") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path}: expected 'section: {{name: value}}', got {type(tree).__name__}")
+    bodies = [body["ros__parameters"] for body in tree.values() if isinstance(body, dict) and "ros__parameters" in body]
+    values: dict[str, Any] = {}
+    for body in bodies or [tree]:
+        for section, entries in (body or {}).items():
+            if isinstance(entries, dict):
+                values.update({f"{section}.{name}": value for name, value in entries.items()})
+            else:
+                values[section] = entries
+    return values
+
+
+def load_config(
+    *, preset: str = "default", file: Path | None = None, overrides: Mapping[str, Any] = types.MappingProxyType({})
+) -> Config:
+    """The effective configuration: overrides over file over preset over defaults."""
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}: choose {', '.join(PRESETS)}{_nearest(preset, PRESETS)}")
+    config = make_config(PRESETS[preset])
+    if file is not None:
+        config = make_config(read_parameters(file), config)
+    return make_config(overrides, config)

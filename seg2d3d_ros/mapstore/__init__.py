@@ -1,0 +1,1 @@
+"""The map directory: the project's result on disk."""
