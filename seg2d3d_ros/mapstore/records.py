@@ -1,0 +1,58 @@
+"""One line of keyframes.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+
+
+@dataclass(frozen=True)
+class KeyframeRecord:
+    """A keyframe without its pixels.
+
+    ``image`` is the image file's path, relative to the map directory or absolute.
+    """
+
+    name: str
+    camera_name: str
+    stamp_ns: int
+    file_name: str
+    image: str
+    camera: Camera | None = None
+    geo: GeoPosition | None = None
+
+    @classmethod
+    def of(cls, keyframe: Keyframe, image: Path | str) -> KeyframeRecord:
+        """The record of ``keyframe`` whose image file is ``image``."""
+        return cls(
+            keyframe.name,
+            keyframe.camera_name,
+            keyframe.stamp_ns,
+            keyframe.file_name,
+            str(image),
+            keyframe.camera,
+            keyframe.geo,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able dictionary."""
+        item = asdict(self)
+        if self.geo is not None and self.geo.covariance is not None:
+            item["geo"]["covariance"] = np.asarray(self.geo.covariance).tolist()
+        return item
+
+    @classmethod
+    def from_json(cls, item: dict[str, Any]) -> KeyframeRecord:
+        """Inverse of ``to_json``."""
+        camera, geo = item["camera"], item["geo"]
+        if camera is not None:
+            camera = Camera(**{**camera, "params": tuple(camera["params"])})
+        if geo is not None:
+            covariance = geo["covariance"]
+            geo = GeoPosition(**{**geo, "covariance": None if covariance is None else np.array(covariance)})
+        return cls(**{**item, "camera": camera, "geo": geo})

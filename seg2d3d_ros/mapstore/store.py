@@ -1,0 +1,199 @@
+"""Read and write the map directory. Every file is written whole or not at all.
+
+::
+
+    MAP/
+      sparse/<k>/          COLMAP models, largest first        (reconstruction)
+      database.db          COLMAP database                     (reconstruction)
+      keyframes.json       what went in: name, camera, stamp, image file, intrinsics, position
+      keyframes/           image files of streams (a folder of images stays where it is)
+      segments/<name>.png  the segmenter's masks; segments.json: their classes and scores
+      labels/<name>.png    uint16 instance id per pixel
+      tracks.json  points.ply  config.yaml  metrics.json  report.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg2d3d_ros.config import Config
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.images import read_labels, write_labels
+from seg2d3d_ros.mapstore import ply
+from seg2d3d_ros.mapstore.atomic import write_bytes, write_json, write_text
+from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.mapstore.tracks import tracks_document
+from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments, SparseModel
+
+
+class MapStore:
+    """A map directory. Creating the object creates the folder and nothing else.
+
+    Raises:
+        DataError: the folder cannot be made, or a file in it is damaged (the message names it).
+    """
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.root}: cannot be made ({error.strerror}); choose another map directory") from error
+
+    @property
+    def database(self) -> Path:
+        """COLMAP's database."""
+        return self.root / "database.db"
+
+    def sparse_dir(self, component: int) -> Path:
+        """COLMAP model of a component, 0 = largest."""
+        return self.root / "sparse" / str(component)
+
+    def label_path(self, name: str) -> Path:
+        """Label image of a keyframe."""
+        return self._inside("labels", f"{name}.png")
+
+    def segment_path(self, name: str) -> Path:
+        """Segment image of a keyframe, as the segmenter gave it."""
+        return self._inside("segments", f"{name}.png")
+
+    def _inside(self, *parts: str) -> Path:
+        """A path below the map directory; names come from messages and files, so they are not trusted."""
+        path = self.root.joinpath(*parts)
+        folder = (self.root / parts[0]).resolve()
+        if not path.resolve().is_relative_to(folder):
+            raise DataError(f"{'/'.join(parts)}: this name leads out of the map directory; rename the image or camera")
+        return path
+
+    # What went in
+
+    def write_keyframes(self, records: Sequence[KeyframeRecord]) -> None:
+        """Replace keyframes.json."""
+        write_json(self.root / "keyframes.json", {"keyframes": [record.to_json() for record in records]})
+
+    def read_keyframes(self) -> list[KeyframeRecord]:
+        """Keyframes in the order they came; empty for a new map."""
+        return [KeyframeRecord.from_json(item) for item in self._read_json("keyframes.json", {"keyframes": []})["keyframes"]]
+
+    def write_image(self, keyframe: Keyframe) -> Path:
+        """Keep a stream's image file; returns its path."""
+        path = self._inside("keyframes", keyframe.file_name)
+        write_bytes(path, keyframe.encoded)
+        return path
+
+    def image_path(self, record: KeyframeRecord) -> Path:
+        """Where a keyframe's image file is."""
+        return self.root / record.image
+
+    def write_segments(self, segments: Segments, class_names: Sequence[str]) -> None:
+        """Keep the segmenter's masks of one keyframe and add their classes and scores to segments.json."""
+        self.write_all_segments([segments], class_names)
+
+    def write_all_segments(self, many: Sequence[Segments], class_names: Sequence[str]) -> None:
+        """Like ``write_segments`` for many keyframes, writing segments.json once."""
+        info = self._read_json("segments/segments.json", {})
+        for segments in many:
+            write_labels(self.segment_path(segments.name), segments.labels)
+            info[segments.name] = {
+                str(segment_id): {"class": class_names[class_id - 1], "score": round(float(score), 4)}
+                for segment_id, class_id, score in zip(segments.ids, segments.classes, segments.scores, strict=True)
+            }
+        write_json(self.root / "segments" / "segments.json", info)
+
+    def read_segments(self, name: str, class_names: Sequence[str]) -> Segments | None:
+        """The segmenter's masks of a keyframe; None if there are none on disk."""
+        path = self.segment_path(name)
+        if not path.exists():
+            return None
+        info = self._read_json("segments/segments.json", {}).get(name, {})
+        rows = [(int(i), class_names.index(x["class"]) + 1, x["score"]) for i, x in info.items() if x["class"] in class_names]
+        ids, classes, scores = zip(*sorted(rows), strict=True) if rows else ((), (), ())
+        labels = read_labels(path)
+        labels[~np.isin(labels, ids)] = 0
+        return Segments(name, labels, np.array(ids, np.uint16), np.array(classes, np.int32), np.array(scores, np.float32))
+
+    # What came out
+
+    def write_result(
+        self,
+        models: Sequence[SparseModel],
+        segments: Mapping[str, Segments],
+        incidence: Incidence,
+        instances: Instances,
+        class_names: Sequence[str],
+        only: set[str] | None = None,
+    ) -> None:
+        """Write label images, tracks.json and points.ply.
+
+        Args:
+            models: components; their points, one after the other, are the incidence's points.
+            segments: of every keyframe, by name. Keyframes outside the models get an empty label image.
+            class_names: the prompts; class id k is ``class_names[k - 1]``.
+            only: write just these label images (the others did not change).
+        """
+        tables = segment_to_instance(incidence, instances)
+        for name, item in segments.items():
+            if only is None or name in only:
+                write_labels(self.label_path(name), relabel(item.labels, tables.get(name, {})))
+        write_json(self.root / "tracks.json", tracks_document(models, segments, incidence, instances, class_names))
+        ply.write_points(self.root / "points.ply", ply.labelled_points(models, instances))
+
+    def read_tracks(self) -> dict[str, Any]:
+        """The content of tracks.json."""
+        return self._read_json("tracks.json", {"instances": [], "frame": {"kind": "arbitrary"}})
+
+    def read_labels(self, name: str) -> np.ndarray:
+        """(H, W) uint16 instance ids of a keyframe."""
+        return read_labels(self.label_path(name))
+
+    def read_points(self) -> np.ndarray:
+        """The labelled cloud, (P,) structured like ``ply.POINT``; empty if there is none yet."""
+        path = self.root / "points.ply"
+        return ply.read_points(path) if path.exists() else np.empty(0, ply.POINT)
+
+    def write_config(self, config: Config) -> None:
+        """Keep the effective configuration."""
+        write_text(self.root / "config.yaml", config.to_yaml())
+
+    def read_metrics(self) -> dict[str, Any]:
+        """The content of metrics.json; empty for a new map."""
+        return self._read_json("metrics.json", {})
+
+    def update_metrics(self, entries: Mapping[str, Any]) -> None:
+        """Replace these top-level entries of metrics.json and keep the others."""
+        write_json(self.root / "metrics.json", {**self.read_metrics(), **entries})
+
+    def _read_json(self, name: str, default: Any) -> Any:
+        path = self.root / name
+        if not path.exists():
+            return default
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: damaged ({error}); delete it and run again") from error
+
+
+def segment_to_instance(incidence: Incidence, instances: Instances) -> dict[str, dict[int, int]]:
+    """Per keyframe name, the instance of each segment that has one."""
+    tables: dict[str, dict[int, int]] = {}
+    rows = np.flatnonzero(instances.segment_instance)
+    for row in rows:
+        name = incidence.names[incidence.segment_keyframe[row]]
+        tables.setdefault(name, {})[int(incidence.segment_ids[row])] = int(instances.segment_instance[row])
+    return tables
+
+
+def relabel(labels: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
+    """(H, W) uint16 instance ids from segment ids; segments without an entry become 0."""
+    if table and max(table.values()) > np.iinfo(np.uint16).max:
+        raise DataError(f"instance id {max(table.values())} does not fit the 16 bits of a label image")
+    lookup = np.zeros(int(labels.max(initial=0)) + 1, np.uint16)
+    for segment_id, instance_id in table.items():
+        if segment_id < len(lookup):
+            lookup[segment_id] = instance_id
+    return lookup[labels]
