@@ -7,7 +7,7 @@
       database.db          COLMAP database                     (reconstruction)
       keyframes.json       what went in: name, camera, stamp, image file, intrinsics, position
       keyframes/           image files of streams (a folder of images stays where it is)
-      segments/<name>.png  the segmenter's masks; segments.json: their classes and scores
+      segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       labels/<name>.png    uint16 instance id per pixel
       tracks.json  points.ply  config.yaml  metrics.json  report.html
 """
@@ -91,26 +91,18 @@ class MapStore:
         return self.root / record.image
 
     def write_segments(self, segments: Segments, class_names: Sequence[str]) -> None:
-        """Keep the segmenter's masks of one keyframe and add their classes and scores to segments.json."""
-        self.write_all_segments([segments], class_names)
-
-    def write_all_segments(self, many: Sequence[Segments], class_names: Sequence[str]) -> None:
-        """Like ``write_segments`` for many keyframes, writing segments.json once."""
-        info = self._read_json("segments/segments.json", {})
-        for segments in many:
-            write_labels(self.segment_path(segments.name), segments.labels)
-            info[segments.name] = {
-                str(segment_id): {"class": class_names[class_id - 1], "score": round(float(score), 4)}
-                for segment_id, class_id, score in zip(segments.ids, segments.classes, segments.scores, strict=True)
-            }
-        write_json(self.root / "segments" / "segments.json", info)
+        """Keep the segmenter's masks of one keyframe, with their classes and scores."""
+        rows = zip(segments.ids, segments.classes, segments.scores, strict=True)
+        info = {str(i): {"class": class_names[class_id - 1], "score": round(float(score), 4)} for i, class_id, score in rows}
+        write_labels(self.segment_path(segments.name), segments.labels)
+        write_json(self.segment_path(segments.name).with_suffix(".json"), info)
 
     def read_segments(self, name: str, class_names: Sequence[str]) -> Segments | None:
-        """The segmenter's masks of a keyframe; None if there are none on disk."""
+        """The segmenter's masks of a keyframe, of these classes; None if there are none on disk."""
         path = self.segment_path(name)
         if not path.exists():
             return None
-        info = self._read_json("segments/segments.json", {}).get(name, {})
+        info = self._read_json(path.with_suffix(".json"), {})
         rows = [(int(i), class_names.index(x["class"]) + 1, x["score"]) for i, x in info.items() if x["class"] in class_names]
         ids, classes, scores = zip(*sorted(rows), strict=True) if rows else ((), (), ())
         labels = read_labels(path)
@@ -168,7 +160,7 @@ class MapStore:
         """Replace these top-level entries of metrics.json and keep the others."""
         write_json(self.root / "metrics.json", {**self.read_metrics(), **entries})
 
-    def _read_json(self, name: str, default: Any) -> Any:
+    def _read_json(self, name: str | Path, default: Any) -> Any:
         path = self.root / name
         if not path.exists():
             return default

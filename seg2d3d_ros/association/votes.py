@@ -1,0 +1,38 @@
+"""Labels of points: a weighted vote of the segments that hold a point."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+
+def vote_points(matrix: sparse.csr_matrix, segment_instance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The instance of each point and how sure it is.
+
+    Args:
+        matrix: (S, P) weights.
+        segment_instance: (S,) instance ids, 0 = none. Segments without an instance vote for "none".
+
+    Returns:
+        (P,) int32 instance with the most weight (ties: the lower id), 0 where no segment with an instance holds the point;
+        (P,) float32 confidence, the winner's share of all segments' votes, 0 where there is no instance.
+    """
+    points = matrix.shape[1]
+    entries = matrix.tocoo()
+    total = np.bincount(entries.col, entries.data, points)
+    instance = segment_instance[entries.row]
+    named = instance > 0
+    if not named.any():
+        return np.zeros(points, np.int32), np.zeros(points, np.float32)
+    size = (int(instance.max()) + 1, points)
+    votes = (
+        sparse.coo_matrix((entries.data[named].astype(np.float64), (instance[named], entries.col[named])), size).tocsr().tocoo()
+    )
+    # Sorted by point, then weight descending, then id ascending: the first row of each point is its winner.
+    order = np.lexsort((votes.row, -votes.data, votes.col))
+    winners = order[np.concatenate([[True], np.diff(votes.col[order]) > 0])]
+    point_instance = np.zeros(points, np.int32)
+    confidence = np.zeros(points, np.float32)
+    point_instance[votes.col[winners]] = votes.row[winners]
+    confidence[votes.col[winners]] = votes.data[winners] / total[votes.col[winners]]
+    return point_instance, confidence
