@@ -169,7 +169,7 @@ class Declaration:
         if type(value) is not self.kind:
             raise UsageError(f"{self.key}: expected {self.kind.__name__}, got {value!r}; the default is {self.default!r}")
         if self.choices and value not in self.choices:
-            raise UsageError(f"{self.key}: {value!r} is none of {', '.join(self.choices)}{_nearest(value, self.choices)}")
+            raise UsageError(f"{self.key}: {value!r} is none of {', '.join(self.choices)}{nearest(value, self.choices)}")
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{self.key}: {value} is no number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
@@ -188,19 +188,23 @@ class Declaration:
             raise UsageError(f"{self.key}: cannot read {text!r}") from error
 
 
-def declarations() -> dict[str, Declaration]:
-    """All parameters by ``section.name``, in their order of declaration."""
+def declarations_of(cls: type, prefix: str = "") -> dict[str, Declaration]:
+    """The parameters of one dataclass by ``prefix + name``, in their order of declaration."""
+    hints = typing.get_type_hints(cls)
     found = {}
-    for section, cls in SECTIONS.items():
-        hints = typing.get_type_hints(cls)
-        for f in dataclasses.fields(cls):
-            kind = typing.get_origin(hints[f.name]) or hints[f.name]
-            key = f"{section}.{f.name}"
-            found[key] = Declaration(key, kind, f.default, **f.metadata)
+    for f in dataclasses.fields(cls):
+        kind = typing.get_origin(hints[f.name]) or hints[f.name]
+        found[prefix + f.name] = Declaration(prefix + f.name, kind, f.default, **f.metadata)
     return found
 
 
-def _nearest(word: str, candidates: Iterable[str]) -> str:
+def declarations() -> dict[str, Declaration]:
+    """All parameters by ``section.name``, in their order of declaration."""
+    return {key: d for section, cls in SECTIONS.items() for key, d in declarations_of(cls, f"{section}.").items()}
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the most similar candidate, or nothing."""
     close = difflib.get_close_matches(str(word), list(candidates), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -215,7 +219,7 @@ def make_config(values: Mapping[str, Any], base: Config | None = None) -> Config
     merged = (base or Config()).flat()
     for key, value in values.items():
         if key not in known:
-            raise UsageError(f"unknown parameter {key!r}{_nearest(key, known)}")
+            raise UsageError(f"unknown parameter {key!r}{nearest(key, known)}")
         merged[key] = known[key].check(value)
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for key, value in merged.items():
@@ -254,7 +258,7 @@ def load_config(
 ) -> Config:
     """The effective configuration: overrides over file over preset over defaults."""
     if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}: choose {', '.join(PRESETS)}{_nearest(preset, PRESETS)}")
+        raise UsageError(f"unknown preset {preset!r}: choose {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
     config = make_config(PRESETS[preset])
     if file is not None:
         config = make_config(read_parameters(file), config)
