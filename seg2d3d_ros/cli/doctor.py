@@ -1,0 +1,92 @@
+"""``seg2d3d doctor``: what is installed, what is missing for which feature, and the command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Need:
+    """A module that a feature needs, and how to get it."""
+
+    feature: str
+    module: str
+    mend: str
+
+
+_PIP = f"{sys.executable} -m pip install"
+_NEEDS = (
+    *(
+        Need("core", module, f"{_PIP} .   (in the project's folder)")
+        for module in ("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm")
+    ),
+    Need("reconstruction", "pycolmap", f"{_PIP} 'pycolmap>=4.2,<4.3'"),
+    Need("rosbags without ROS", "rosbags", f"{_PIP} rosbags"),
+    Need("simulator", "open3d", f"{_PIP} open3d  and, as root: apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6"),
+    *(
+        Need(
+            "ROS nodes",
+            module,
+            f"source /opt/ros/jazzy/setup.bash, or without a distribution: {_PIP} '.[ros]' (in the project's folder)",
+        )
+        for module in (
+            "rclpy",
+            "sensor_msgs.msg",
+            "geometry_msgs.msg",
+            "nav_msgs.msg",
+            "visualization_msgs.msg",
+            "diagnostic_msgs.msg",
+            "std_srvs.srv",
+        )
+    ),
+    Need("detections as vision_msgs (optional)", "vision_msgs.msg", "apt-get install ros-jazzy-vision-msgs"),
+    Need("rare image encodings (optional)", "cv_bridge", "apt-get install ros-jazzy-cv-bridge"),
+    Need("TF of keyframes (optional)", "tf2_msgs.msg", "apt-get install ros-jazzy-tf2-msgs"),
+)
+# pycolmap must not be imported before NumPy: OpenCV's PNG encoder aborts otherwise.
+_PROBE = """
+import importlib, importlib.metadata, numpy, sys
+module = importlib.import_module(sys.argv[1])
+top = sys.argv[1].partition(".")[0]
+names = importlib.metadata.packages_distributions().get(top, [])
+print(getattr(module, "__version__", "") or (importlib.metadata.version(names[0]) if names else ""))
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No options."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each module; 1 if the core or the reconstruction cannot work."""
+    print(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(_probe, _NEEDS))
+    broken = False
+    for feature in dict.fromkeys(need.feature for need in _NEEDS):
+        print(f"\n{feature}")
+        for need, (works, text) in zip(_NEEDS, results, strict=True):
+            if need.feature != feature:
+                continue
+            print(f"  {'ok     ' if works else 'MISSING'} {need.module:<24} {text}")
+            if not works:
+                print(f"          mend: {need.mend}")
+                broken |= feature in ("core", "reconstruction")
+    return 1 if broken else 0
+
+
+def _probe(need: Need) -> tuple[bool, str]:
+    """Import the module in a process of its own: a broken library must not end the doctor."""
+    try:
+        done = subprocess.run([sys.executable, "-c", _PROBE, need.module], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return False, "the import did not end within 120 s"
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    text = lines[-1] if lines else ("" if done.returncode == 0 else f"the import ended with status {done.returncode}")
+    return done.returncode == 0, text

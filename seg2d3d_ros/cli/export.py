@@ -1,0 +1,30 @@
+"""``seg2d3d export``: one exporter per format."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.mapstore.store import MapStore
+
+FORMATS = {"ply": "the labelled cloud, coloured by instance, for any point cloud viewer"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``MAP --format NAME --out FILE``."""
+    parser.add_argument("map", type=Path, help="map directory")
+    parser.add_argument(
+        "--format", required=True, choices=list(FORMATS), help="; ".join(f"{k}: {v}" for k, v in FORMATS.items())
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file."""
+    if not (args.map / "tracks.json").exists():
+        raise UsageError(f"{args.map}: no map directory (tracks.json is missing); make one with 'seg2d3d run'")
+    count = importlib.import_module(f"seg2d3d_ros.export.{args.format}").export(MapStore(args.map), args.out)
+    print(f"{args.out}: {count}")
+    return 0

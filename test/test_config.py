@@ -1,0 +1,74 @@
+"""One source of parameters: precedence, refusals that say what to write instead, round trips."""
+
+import pytest
+
+from seg2d3d_ros.config import Config, declarations, load_config, make_config
+from seg2d3d_ros.errors import UsageError
+
+
+def test_command_line_beats_file_beats_preset_beats_default(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    reconstruction: {max_features: 999, max_pairs: 5}\n")
+    config = load_config(preset="fast", file=file, overrides={"reconstruction.max_pairs": 7})
+    assert config.reconstruction.max_image_size == 1000  # preset
+    assert config.reconstruction.max_features == 999  # file over preset
+    assert config.reconstruction.max_pairs == 7  # command line over file
+    assert config.association == Config().association  # default
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("association.simlarity", 0.1, "did you mean 'association.similarity'"),
+        ("association.similarity", 1.5, r"outside 0.0 … 1.0"),
+        ("association.similarity", "high", "expected float"),
+        ("association.similarity", float("nan"), "no number"),
+        ("association.min_images", 2.5, "expected int"),
+        ("association.min_images", True, "expected int"),
+        ("association.method", "publisht", "did you mean 'published'"),
+        ("segmentation.prompts", [1, 2], "list of texts"),
+    ],
+)
+def test_bad_values_are_refused_with_the_way_out(key, value, message):
+    with pytest.raises(UsageError, match=message):
+        make_config({key: value})
+
+
+def test_unknown_preset_and_unreadable_files(tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'fast'"):
+        load_config(preset="fasst")
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_config(file=tmp_path / "absent.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("a: [")
+    with pytest.raises(UsageError, match=r"bad\.yaml"):
+        load_config(file=bad)
+    bad.write_text("[1, 2]")
+    with pytest.raises(UsageError, match="got list"):
+        load_config(file=bad)
+
+
+def test_yaml_round_trip(tmp_path):
+    config = make_config({"segmentation.prompts": ["building", "window"], "association.similarity": 0.2})
+    file = tmp_path / "c.yaml"
+    file.write_text(config.to_yaml())
+    assert load_config(file=file) == config
+
+
+def test_every_parameter_is_described_and_its_default_passes_its_own_check():
+    for declaration in declarations().values():
+        assert len(declaration.description) > 10, declaration.key
+        assert declaration.check(declaration.default) == declaration.default
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("reconstruction.seed", "3", 3),
+        ("association.similarity", "1", 1.0),
+        ("segmentation.prompts", "building, tree", ("building", "tree")),
+        ("association.method", "published", "published"),
+    ],
+)
+def test_values_typed_on_a_command_line(key, text, value):
+    assert declarations()[key].parse(text) == value

@@ -1,0 +1,150 @@
+"""The map directory: what is written is read back, files are whole or absent, names cannot leave the directory."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from helpers_maps import two_houses
+
+from seg2d3d_ros.association.incidence import build_incidence
+from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.config import AssociationConfig, Config, load_config
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore import atomic
+from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.mapstore.store import MapStore, relabel
+from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+
+
+@pytest.fixture
+def written(tmp_path):
+    model, segments = two_houses()
+    incidence = build_incidence([model], segments)
+    instances = associate(incidence, model.xyz, AssociationConfig())
+    store = MapStore(tmp_path / "map")
+    store.write_result([model], segments, incidence, instances, ["building"])
+    return store, model, segments, instances
+
+
+def test_labels_hold_the_persistent_id_of_every_pixel(written):
+    store, _, segments, instances = written
+    for name in segments:
+        labels = store.read_labels(name)
+        assert labels.dtype == np.uint16
+        assert (labels > 0).sum() == (segments[name].labels > 0).sum()
+        assert labels[20, 10] == instances.point_instance[0]
+        assert labels[20, 50] == instances.point_instance[-1]
+
+
+def test_tracks_follow_the_contract(written):
+    store, model, segments, _ = written
+    document = json.loads((store.root / "tracks.json").read_text())
+    assert document["frame"] == {"kind": "enu", "datum": {"latitude": 55.7, "longitude": 13.2, "altitude": 40.0}}
+    assert [i["id"] for i in document["instances"]] == [1, 2]
+    for item in document["instances"]:
+        assert item["class"] == "building"
+        assert item["points"] == 20
+        assert [o["image"] for o in item["observations"]] == list(model.names)
+        for observation in item["observations"]:
+            labels = store.read_labels(observation["image"])
+            rows, columns = np.nonzero(labels == item["id"])
+            assert observation["box"] == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert (segments[observation["image"]].labels[rows, columns] == observation["segment"]).all()
+
+
+def test_points_are_a_standard_binary_ply(written):
+    store, model, _, instances = written
+    points = store.read_points()
+    assert points["point_id"].tolist() == model.point_ids.tolist()
+    assert points["instance"].tolist() == instances.point_instance.tolist()
+    assert np.allclose(points["x"], model.xyz[:, 0], atol=1e-5)
+    head = (store.root / "points.ply").read_bytes().split(b"end_header")[0].decode()
+    assert [line.split()[1:] for line in head.splitlines() if line.startswith("property")] == [
+        ["float", "x"], ["float", "y"], ["float", "z"], ["uchar", "red"], ["uchar", "green"], ["uchar", "blue"],
+        ["int", "instance"], ["float", "confidence"], ["uint", "point_id"],
+    ]  # fmt: skip
+
+
+def test_another_program_reads_the_ply(written):
+    """open3d is not our reader: positions and colours arrive, and our extra fields do not disturb it."""
+    o3d = pytest.importorskip("open3d")
+    store, model, _, _ = written
+    cloud = o3d.io.read_point_cloud(str(store.root / "points.ply"))
+    assert np.allclose(np.asarray(cloud.points), model.xyz, atol=1e-5)
+
+
+def test_a_cut_off_ply_is_refused(written):
+    store = written[0]
+    path = store.root / "points.ply"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match=r"points\.ply.*cut off"):
+        store.read_points()
+
+
+def test_keyframes_and_segments_come_back(tmp_path):
+    store = MapStore(tmp_path)
+    geo = GeoPosition(55.7, 13.2, 10.0, np.diag([4.0, 4.0, 9.0]))
+    keyframe = Keyframe("front_12", "front", 12, b"jpeg", Camera("PINHOLE", 64, 48, (1.0, 2.0, 3.0, 4.0)), geo, "front_12.jpg")
+    path = store.write_image(keyframe)
+    store.write_keyframes([KeyframeRecord.of(keyframe, path.relative_to(tmp_path))])
+    (record,) = store.read_keyframes()
+    assert record.camera == keyframe.camera
+    assert record.geo.covariance.tolist() == geo.covariance.tolist()
+    assert store.image_path(record).read_bytes() == b"jpeg"
+
+    _, segments = two_houses(1)
+    item = dataclasses.replace(segments["view0"], classes=np.array([2, 1], np.int32))
+    store.write_segments(item, ["building", "tree"])
+    again = store.read_segments("view0", ["building", "tree"])
+    assert again.ids.tolist() == item.ids.tolist()
+    assert again.classes.tolist() == [2, 1]
+    assert again.scores == pytest.approx(item.scores, abs=1e-4)
+    only_trees = store.read_segments("view0", ["tree"])
+    assert only_trees.ids.tolist() == [int(item.ids[0])]
+    assert set(np.unique(only_trees.labels).tolist()) == {0, int(item.ids[0])}
+    assert store.read_segments("absent", ["building"]) is None
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../../evil"])
+def test_names_cannot_leave_the_map_directory(tmp_path, name):
+    store = MapStore(tmp_path / "map")
+    with pytest.raises(DataError, match="leads out"):
+        store.write_image(Keyframe(name, "c", 0, b"x", file_name=name))
+    with pytest.raises(DataError, match="leads out"):
+        store.label_path(name)
+
+
+def fill_the_disk(path):
+    with atomic.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+
+def test_a_failed_write_keeps_the_former_file(tmp_path):
+    path = tmp_path / "metrics.json"
+    atomic.write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        atomic.write_json(path, {"a": float("nan")})
+    with pytest.raises(DataError, match="cannot be written"):
+        fill_the_disk(path)
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_metrics_are_merged_by_entry(tmp_path):
+    store = MapStore(tmp_path)
+    store.update_metrics({"timings": {"a": 1.0}, "counts": {"n": 1}})
+    store.update_metrics({"timings": {"b": 2.0}})
+    assert store.read_metrics() == {"timings": {"b": 2.0}, "counts": {"n": 1}}
+
+
+def test_the_effective_configuration_is_kept(tmp_path):
+    config = load_config(preset="fast", overrides={"segmentation.prompts": ["building", "tree"]})
+    MapStore(tmp_path).write_config(config)
+    assert load_config(file=tmp_path / "config.yaml") == config != Config()
+
+
+def test_ids_beyond_16_bits_are_refused():
+    with pytest.raises(DataError, match="65536"):
+        relabel(np.ones((2, 2), np.uint16), {1: 65536})
