@@ -1,0 +1,223 @@
+"""Keyframes from a folder of photographs: every readable image is one."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray, image_size
+from seg2d3d_ros.keyframes.exif import read_header
+from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+
+log = logging.getLogger(__name__)
+
+# Nanoseconds since the epoch have 19 digits from 2001 to 2286.
+_STREAM_STEM = re.compile(r"(?P<camera>.+)_(?P<stamp>\d{19})")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that did not become a keyframe, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    camera_name: str
+    file_name: str
+    path: Path
+
+
+class ImageFolder:
+    """The keyframes of a folder, read one by one while iterating, so that a big folder needs no memory.
+
+    ``len()`` is the number of images that will be tried. Iterating again reads again.
+
+    Attributes:
+        skipped: images left out so far, complete after an iteration.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        entries: list[_Entry],
+        duplicates: list[Skipped],
+        camera_of: Callable[[_Entry, bytes, int, int], Camera | None],
+        geo_of: Callable[[_Entry, bytes], GeoPosition | None],
+    ):
+        self.root = root
+        self._entries = entries
+        self._duplicates = duplicates
+        self._camera_of, self._geo_of = camera_of, geo_of
+        self.skipped: list[Skipped] = list(duplicates)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Keyframe]:
+        """Yield the readable images.
+
+        Raises:
+            DataError: at the end, if not one image could be read.
+        """
+        self.skipped = list(self._duplicates)
+        kept = 0
+        for entry in self._entries:
+            try:
+                keyframe = self._read(entry)
+            except DataError as error:
+                log.warning("left out: %s", error)
+                self.skipped.append(Skipped(entry.name, str(error)))
+                continue
+            kept += 1
+            yield keyframe
+        if not kept:
+            reasons = "; ".join(skipped.reason for skipped in self.skipped[:3])
+            raise DataError(f"{self.root}: none of {len(self._entries)} images can be used: {reasons}")
+
+    def _read(self, entry: _Entry) -> Keyframe:
+        source = str(entry.path)
+        try:
+            encoded = entry.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{source}: cannot be read ({error.strerror or error})") from error
+        width, height = image_size(encoded, source)
+        decode_small_gray(encoded, source=source)  # finds damage now, not in the middle of the reconstruction
+        header = read_header(encoded)
+        camera_name, stamp = entry.camera_name, header.stamp_ns
+        if match := _STREAM_STEM.fullmatch(entry.path.stem):
+            stamp = int(match["stamp"])
+            camera_name = camera_name or match["camera"]
+        return Keyframe(
+            name=entry.name,
+            camera_name=camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera",
+            stamp_ns=stamp,
+            encoded=encoded,
+            camera=self._camera_of(entry, encoded, width, height),
+            geo=self._geo_of(entry, encoded),
+            file_name=entry.file_name,
+            source=str(entry.path.resolve()),
+        )
+
+
+def read_folder(
+    images: Path, *, camera: Path | None = None, gps: str | Path | None = "exif", order: str = "name"
+) -> ImageFolder:
+    """Open a folder of unordered photographs.
+
+    Images directly in the folder count; if there are none, each sub-folder is one camera (``front/0001.jpg`` gets the
+    name ``front_0001``). Else the camera is the ``<camera>`` of a stem ``<camera>_<stamp ns>``, the EXIF make and model,
+    or ``camera``; one camera may deliver several sizes. Of files that share a stem (``a.jpg``, ``a.png``) the first kind
+    of ``IMAGE_SUFFIXES`` is taken. Damaged images are skipped with a reason.
+
+    Args:
+        images: the folder.
+        camera: file with the intrinsics; else EXIF, else unknown (None).
+        gps: ``"exif"``, a CSV file, or None (or ``"none"``) for no positions.
+        order: ``"name"`` (numbers count as numbers) or ``"shuffle:SEED"``.
+
+    Raises:
+        UsageError: no such folder, or a bad ``order``, ``camera`` or ``gps``.
+        DataError: no image in it.
+    """
+    root = Path(images)
+    if not root.is_dir():
+        kind = "is a file; for a recording use 'seg2d3d bag'" if root.exists() else "no such folder"
+        raise UsageError(f"{images}: {kind}")
+    entries, duplicates = _unique(_scan(root))
+    for skipped in duplicates:
+        log.warning("left out: %s", skipped.reason)
+    _put_in_order(entries, order)
+    return ImageFolder(root, entries, duplicates, _camera_source(camera), _geo_source(gps, entries))
+
+
+def _scan(root: Path) -> list[_Entry]:
+    """All images, in natural order of their file names."""
+    direct, folders = _images(root), sorted((p for p in root.iterdir() if p.is_dir() and p.name[0] != "."), key=_natural)
+    if direct:
+        if nested := [p.name for p in folders if _images(p)]:
+            log.warning("%s: only the images directly in it are read, not those in %s", root, ", ".join(nested[:5]))
+        return [_Entry(path.stem, "", path.name, path) for path in direct]
+    if any(p.name == "images" and (_images(p) or any(_images(q) for q in p.iterdir() if q.is_dir())) for p in folders):
+        raise UsageError(f"{root}: the photos are in its folder 'images'; give {root / 'images'}")
+    entries = [
+        _Entry(f"{folder.name}_{path.stem}", folder.name, f"{folder.name}/{path.name}", path)
+        for folder in folders
+        for path in _images(folder)
+    ]
+    if not entries:
+        raise DataError(f"{root}: no images ({', '.join(IMAGE_SUFFIXES)}) in this folder or its sub-folders")
+    return entries
+
+
+def _images(folder: Path) -> list[Path]:
+    found = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "." and p.is_file())
+    return sorted(found, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sort key under which ``img2`` comes before ``img10``."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+def _unique(entries: list[_Entry]) -> tuple[list[_Entry], list[Skipped]]:
+    """One entry per name; names are the keys of everything that is written."""
+    best: dict[str, _Entry] = {}
+    skipped = []
+    for entry in entries:
+        rival = best.setdefault(entry.name, entry)
+        if rival is entry:
+            continue
+        ranks = [IMAGE_SUFFIXES.index(e.path.suffix.lower()) for e in (rival, entry)]
+        winner, loser = (rival, entry) if ranks[0] <= ranks[1] else (entry, rival)
+        best[entry.name] = winner
+        reason = f"{loser.path}: has the same name without its ending as {winner.file_name}; rename it if both are wanted"
+        skipped.append(Skipped(loser.file_name, reason))
+    return list(best.values()), skipped
+
+
+def _put_in_order(entries: list[_Entry], order: str) -> None:
+    kind, _, seed = order.partition(":")
+    if order == "name":
+        return
+    if kind != "shuffle" or not re.fullmatch(r"\d+", seed):
+        raise UsageError(f"order {order!r}: write 'name' or 'shuffle:SEED' with a whole number, e.g. shuffle:1")
+    random.Random(int(seed)).shuffle(entries)
+
+
+def _camera_source(file: Path | None) -> Callable[[_Entry, bytes, int, int], Camera | None]:
+    from seg2d3d_ros.reconstruction.cameras import camera_from_exif, read_camera_file
+
+    if file is None:
+        return lambda entry, encoded, width, height: camera_from_exif(encoded, width, height)
+    known = read_camera_file(Path(file))
+
+    def from_file(entry: _Entry, encoded: bytes, width: int, height: int) -> Camera | None:
+        return known(entry.camera_name, width, height)
+
+    return from_file
+
+
+def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Entry, bytes], GeoPosition | None]:
+    if gps is None or str(gps) == "none":
+        return lambda entry, encoded: None
+    if str(gps) == "exif":
+        from seg2d3d_ros.reconstruction.cameras import geo_from_exif
+
+        return lambda entry, encoded: geo_from_exif(encoded)
+    from seg2d3d_ros.reconstruction.gps import read_gps_csv
+
+    table: Mapping[str, GeoPosition] = read_gps_csv(Path(gps))
+    positions = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
+    if not any(positions.values()):
+        log.warning("%s: none of its %d positions belongs to an image in the folder", gps, len(table))
+    return lambda entry, encoded: positions[entry.name]

@@ -1,0 +1,60 @@
+"""Segments as one mono16 image: ``class_id * 1000 + k``, the convention of Cityscapes' instance ids."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.segmentation.base import segments_from_labels
+from seg2d3d_ros.types import Segments
+
+PER_CLASS = 1000
+MAX_CLASS = np.iinfo(np.uint16).max // PER_CLASS - 1  # the last class with room for k = 0 … 999
+
+
+def to_mono16(segments: Segments) -> np.ndarray:
+    """(H, W) uint16 with ``class_id * 1000 + k`` where there is a segment, else 0.
+
+    Segment ids that follow the convention already are kept; else k counts from 1 within each class.
+
+    Raises:
+        DataError: a class id above 64, or more than 999 segments of one class.
+    """
+    ids, classes = segments.ids.astype(np.int64), segments.classes.astype(np.int64)
+    if len(ids) and not 1 <= classes.min() <= classes.max() <= MAX_CLASS:
+        raise DataError(f"{segments.name}: class ids {classes.min()} … {classes.max()}, a mono16 image holds 1 … {MAX_CLASS}")
+    if np.array_equal(ids // PER_CLASS, classes):
+        return segments.labels.astype(np.uint16)
+    table = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
+    for class_id in np.unique(classes):
+        members = ids[classes == class_id]
+        if len(members) >= PER_CLASS:
+            raise DataError(f"{segments.name}: {len(members)} segments of class {class_id}, a mono16 image holds 999")
+        table[members] = class_id * PER_CLASS + 1 + np.arange(len(members))
+    return table[segments.labels]
+
+
+def from_mono16(name: str, image: np.ndarray, classes: int, min_area: float = 0.0, source: str = "") -> Segments:
+    """``Segments`` of a ``class_id * 1000 + k`` image; the values stay as segment ids, scores are 1.
+
+    Values 1 … 999 have no object number (Cityscapes: areas that cannot be counted, such as sky) and are left out.
+
+    Args:
+        image: (H, W) uint16.
+        classes: number of prompts.
+        min_area: smaller segments (share of the image) are dropped.
+        source: topic or file, for messages.
+
+    Raises:
+        DataError: not such an image, or a class id that no prompt has.
+    """
+    where = source or name
+    if image.ndim != 2 or image.dtype != np.uint16:
+        raise DataError(f"{where}: a segment image is mono16 (H, W), this one is {image.shape} {image.dtype}")
+    highest = int(image.max(initial=0)) // PER_CLASS
+    if highest > classes:
+        raise DataError(
+            f"{where}: class id {highest} (value {int(image.max())}), but there are {classes} prompts; values are "
+            "class_id * 1000 + k with class ids counted from 1 in the order of the prompts: give all of them"
+        )
+    return segments_from_labels(name, image, lambda value: (value // PER_CLASS, 1.0) if value >= PER_CLASS else None, min_area)

@@ -1,0 +1,96 @@
+"""mono16 segment images and the resolution of overlapping masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16
+from seg2d3d_ros.segmentation.resolve import resolve_overlaps
+from seg2d3d_ros.types import Segments
+
+
+def make(labels, classes_by_id):
+    ids = np.array(sorted(classes_by_id), np.uint16)
+    classes = np.array([classes_by_id[i] for i in sorted(classes_by_id)], np.int32)
+    return Segments("k", labels.astype(np.uint16), ids, classes, np.ones(len(ids), np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.uint16, (6, 7), elements=st.integers(0, 9)), st.lists(st.integers(1, 64), min_size=10, max_size=10))
+def test_round_trip_keeps_regions_and_classes(labels, classes):
+    present = [int(i) for i in np.unique(labels) if i]
+    before = make(labels, {i: classes[i] for i in present})
+    image = to_mono16(before)
+    after = from_mono16("k", image, 64)
+    assert len(after.ids) == len(present)
+    for old, cls in zip(before.ids, before.classes, strict=True):
+        (new,) = np.unique(after.labels[before.labels == old])
+        np.testing.assert_array_equal(after.labels == new, before.labels == old)
+        assert after.classes[after.ids.tolist().index(new)] == cls
+    np.testing.assert_array_equal(to_mono16(after), image)
+
+
+def test_values_are_class_times_1000_plus_k():
+    image = to_mono16(make(np.array([[0, 5, 6, 9]]), {5: 2, 6: 1, 9: 2}))
+    assert image.tolist() == [[0, 2001, 1001, 2002]]
+    assert image.dtype == np.uint16
+
+
+def test_uncountable_areas_are_left_out_and_k_may_be_zero():
+    segments = from_mono16("k", np.array([[0, 11, 999, 1000, 2003]], np.uint16), 2)
+    assert segments.ids.tolist() == [1000, 2003]
+    assert segments.classes.tolist() == [1, 2]
+    assert segments.labels.tolist() == [[0, 0, 0, 1000, 2003]]
+
+
+def test_ranges_are_checked():
+    with pytest.raises(DataError, match=r"class id 3 .*2 prompts"):
+        from_mono16("k", np.array([[3001]], np.uint16), 2, source="/front/segments")
+    with pytest.raises(DataError, match=r"/front/segments.*mono16"):
+        from_mono16("k", np.zeros((2, 2), np.uint8), 2, source="/front/segments")
+    with pytest.raises(DataError, match="class ids"):
+        to_mono16(make(np.array([[1]]), {1: 65}))
+    with pytest.raises(DataError, match="class ids"):
+        to_mono16(make(np.array([[1]]), {1: 0}))
+    many = np.arange(1001).reshape(1, -1)
+    with pytest.raises(DataError, match="1000 segments"):
+        to_mono16(make(many, dict.fromkeys(range(1, 1001), 1)))
+
+
+def masks_of(*rows):
+    return np.array([[list(map(bool, row))] for row in rows])
+
+
+def test_the_better_score_takes_the_overlap():
+    masks = masks_of([1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1])
+    segments = resolve_overlaps("k", masks, np.array([1, 2]), np.array([0.4, 0.8]), min_area=0.0, min_visible=0.0)
+    assert segments.labels.tolist() == [[2, 2, 1, 1, 1, 1]]
+    assert segments.classes.tolist() == [2, 1]
+    np.testing.assert_allclose(segments.scores, [0.8, 0.4])
+
+
+def test_of_equal_scores_the_smaller_mask_wins():
+    masks = masks_of([1, 1, 1, 1, 1, 1], [0, 1, 1, 0, 0, 0])
+    segments = resolve_overlaps("k", masks, np.array([1, 1]), np.array([0.5, 0.5]), min_area=0.0, min_visible=0.0)
+    assert segments.labels.tolist() == [[2, 1, 1, 2, 2, 2]]
+
+
+def test_a_duplicates_rim_is_freed_for_the_masks_below():
+    masks = masks_of([1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 1, 1])
+    segments = resolve_overlaps("k", masks, np.array([1, 1, 1]), np.array([0.9, 0.8, 0.1]), min_area=0.0, min_visible=0.5)
+    assert segments.labels.tolist() == [[1, 1, 1, 1, 2, 2]]
+    np.testing.assert_allclose(segments.scores, [0.9, 0.1], rtol=1e-6)
+
+
+def test_nothing_left_and_bad_input():
+    none = resolve_overlaps("k", np.zeros((0, 3, 4), bool), np.zeros(0), np.zeros(0), min_area=0.0, min_visible=0.0)
+    assert none.labels.shape == (3, 4)
+    small = resolve_overlaps("k", masks_of([1, 0, 0, 0]), np.array([1]), np.array([1.0]), min_area=0.3, min_visible=0.0)
+    assert len(small.ids) == 0
+    with pytest.raises(UsageError, match="masks"):
+        resolve_overlaps("k", np.zeros((1, 3, 4), np.uint8), np.ones(1), np.ones(1), min_area=0.0, min_visible=0.0)
