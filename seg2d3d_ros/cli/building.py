@@ -1,0 +1,102 @@
+"""What ``run`` and ``bag`` share: options, the build itself, the last words."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from seg2d3d_ros.cli.options import add_config_arguments
+from seg2d3d_ros.config import Config, Value
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.segmentation.base import Segmenter
+from seg2d3d_ros.types import Keyframe
+
+
+def add_map_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options about the objects, the masks and the result."""
+    parser.add_argument(
+        "--label", action="append", metavar="TEXT", help="what to look for, e.g. building; again for more classes"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="MAP", help="map directory to write")
+    parser.add_argument(
+        "--segments", type=Path, metavar="DIR", help="ready masks: a uint16 PNG per image, with the image's stem"
+    )
+    parser.add_argument("--segmenter", metavar="NAME", help="who finds the objects; none = reconstruction only")
+    parser.add_argument("--method", metavar="NAME", help="association method")
+    parser.add_argument("--resume", action="store_true", help="continue the map in --out instead of replacing it")
+    add_config_arguments(parser)
+
+
+def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
+    """Parameters that have an option of their own."""
+    values: dict[str, Value] = {}
+    if args.label:
+        values["segmentation.prompts"] = tuple(word.strip() for text in args.label for word in text.split(",") if word.strip())
+    if args.segmenter:
+        values["segmentation.segmenter"] = args.segmenter
+    elif args.segments is not None:
+        values["segmentation.segmenter"] = "label_images"
+    if args.method:
+        values["association.method"] = args.method
+    return values
+
+
+def build(
+    out: Path,
+    config: Config,
+    keyframes: Iterable[Keyframe],
+    segmenter: Segmenter | None,
+    *,
+    resume: bool,
+    images_in: Path | None,
+    skipped: Callable[[], dict[str, str]],
+    total: int,
+) -> int:
+    """Build the map and its report, and say in words what came of it.
+
+    Args:
+        skipped: images that the source left out so far, with reasons.
+    """
+    from seg2d3d_ros.pipeline import build_map, open_map, write_metrics
+    from seg2d3d_ros.progress import ProgressBars
+    from seg2d3d_ros.report.page import write_report
+
+    store = open_map(out, resume=resume)
+    progress = ProgressBars()
+    try:
+        outcome = build_map(keyframes, store, config, segmenter, images_in=images_in, progress=progress, total=total)
+    except DataError:
+        progress.close()
+        if store.read_keyframes():
+            print(f"what could be saved is in {store.root}; report: {write_report(store.root)}", file=sys.stderr)
+        raise
+    finally:
+        progress.close()
+        if segmenter is not None:
+            segmenter.close()
+    outcome.unregistered.update(skipped())
+    outcome.counts["images"] += len(skipped())
+    write_metrics(store, outcome)
+    report = write_report(store.root)
+    print(summary(store, config), f"open {report}", sep="\n")
+    return 0
+
+
+def summary(store: MapStore, config: Config) -> str:
+    """The result in a few lines."""
+    metrics = store.read_metrics()
+    counts = metrics["counts"]
+    lines = [
+        f"{counts['registered_largest']} of {counts['images']} images registered in one model"
+        + (f", {counts['registered']} in {counts['components']} models" if counts["components"] > 1 else "")
+        + f", {counts['points']} points",
+        f"{counts['instances']} instances of {', '.join(config.segmentation.prompts)}: {counts['segments_with_instance']} of "
+        f"{counts['segments']} segments, {counts['labelled_points']} points",
+    ]
+    lines += [f"not registered: {item['image']}: {item['reason']}" for item in metrics["unregistered"][:10]]
+    if len(metrics["unregistered"]) > 10:
+        lines.append(f"… and {len(metrics['unregistered']) - 10} more, see metrics.json")
+    return "\n".join(lines + [f"note: {warning}" for warning in metrics["warnings"]])

@@ -1,0 +1,46 @@
+"""``seg2d3d run``: a folder of unordered images and a text label in, a map directory out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
+from seg2d3d_ros.cli.options import config_from_args
+from seg2d3d_ros.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The contract's options (design, section 3)."""
+    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of photographs, or of one folder per camera")
+    add_map_arguments(parser)
+    parser.add_argument(
+        "--camera", type=Path, metavar="FILE", help="camera.json with the intrinsics; else EXIF, else estimated"
+    )
+    parser.add_argument(
+        "--gps", default="exif", metavar="exif|none|FILE", help="positions: from EXIF (default), a CSV file, or none"
+    )
+    parser.add_argument("--order", default="name", metavar="name|shuffle:SEED", help="order in which the images are taken")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the map and its report."""
+    from seg2d3d_ros.keyframes.folder import read_folder
+    from seg2d3d_ros.segmentation.factory import create_segmenter
+
+    config = config_from_args(args, overrides_from_args(args))
+    gps = args.gps if args.gps in ("exif", "none") else Path(args.gps)
+    source = read_folder(args.images, camera=args.camera, gps=gps, order=args.order)
+    if config.segmentation.segmenter == "label_images" and args.segments is None:
+        raise UsageError("no segments: give --segments DIR with a label image per photo, or --segmenter none for 3D only")
+    segmenter = create_segmenter(config.segmentation, directory=args.segments)
+    return build(
+        args.out,
+        config,
+        source,
+        segmenter,
+        resume=args.resume,
+        images_in=args.images.resolve(),
+        skipped=lambda: {s.name: s.reason for s in source.skipped},
+        total=len(source),
+    )

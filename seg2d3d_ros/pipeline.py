@@ -1,0 +1,190 @@
+"""Keyframes in, a map directory out: the offline commands' whole way, made of the parts that the nodes use too."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seg2d3d_ros.association.incidence import build_incidence
+from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.config import Config
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored_segments import StoredSegments
+from seg2d3d_ros.progress import Progress, Stopwatch
+from seg2d3d_ros.segmentation.base import Segmenter
+from seg2d3d_ros.types import Incidence, Instances, Keyframe, SparseModel
+
+if TYPE_CHECKING:
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+
+log = logging.getLogger(__name__)
+
+OWN_FILES = ("database.db", "keyframes.json", "tracks.json", "points.ply", "config.yaml", "metrics.json", "report.html")
+OWN_FOLDERS = ("sparse", "keyframes", "segments", "labels")
+
+
+@dataclass
+class Outcome:
+    """What a run came to, in counts and words."""
+
+    counts: dict[str, int]
+    unregistered: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def open_map(root: Path, *, resume: bool) -> MapStore:
+    """The map directory for a new run: an earlier map in it is removed, or kept when resuming.
+
+    Raises:
+        UsageError: the folder holds something else than a map.
+    """
+    root = Path(root)
+    present = {p.name for p in root.iterdir()} if root.is_dir() else set()
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root}: is a file; choose another --out")
+    foreign = {name for name in present if not (name.startswith(("database.db", ".")) or name in (*OWN_FILES, *OWN_FOLDERS))}
+    if foreign:
+        raise UsageError(f"{root}: holds {sorted(foreign)[0]!r}, which belongs to no map; choose an empty folder for --out")
+    if present and not resume:
+        log.info("%s: an earlier map is replaced (--resume continues it)", root)
+        for name in present:
+            path = root / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return MapStore(root)
+
+
+def build_map(
+    keyframes: Iterable[Keyframe],
+    store: MapStore,
+    config: Config,
+    segmenter: Segmenter | None,
+    *,
+    images_in: Path | None = None,
+    progress: Progress,
+    total: int = 0,
+) -> Outcome:
+    """Build a whole map from a finite source of keyframes.
+
+    Args:
+        keyframes: read once, one at a time.
+        segmenter: None for reconstruction only.
+        images_in: folder where the keyframes' ``file_name`` lie already; None to keep the images in the map directory.
+        total: how many keyframes there are, for the progress; 0 = unknown.
+
+    Raises:
+        DataError: nothing could be reconstructed; all that there is was written before.
+    """
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
+
+    watch = Stopwatch()
+    store.write_config(config)
+    reconstructor = Reconstructor(store.root, config.reconstruction)
+    unregistered: dict[str, str] = {}
+    records: list[KeyframeRecord] = []
+    for done, keyframe in enumerate(keyframes):
+        progress("images", done, total)
+        image = images_in / keyframe.file_name if images_in else store.write_image(keyframe).relative_to(store.root)
+        try:
+            with watch("segmentation"):
+                segments = segmenter.segment(keyframe) if segmenter else None
+                if segments is not None:
+                    store.write_segments(segments, config.segmentation.prompts)
+            with watch("features"):
+                reconstructor.add(keyframe)
+        except DataError as error:
+            log.warning("left out: %s", error)
+            unregistered[keyframe.name] = str(error)
+            continue
+        records.append(KeyframeRecord.of(keyframe, image))
+    progress("images", len(records), len(records))
+    store.write_keyframes(records)
+
+    reconstruction = reconstructor.solve(progress)
+    unregistered.update(reconstruction.unregistered)
+    progress("association", 0, 1)
+    with watch("association"):
+        outcome = write_map(store, config, [r.name for r in records], reconstruction)
+    progress("association", 1, 1)
+    outcome.unregistered.update(unregistered)
+    outcome.timings = {**watch.seconds, **reconstruction.timings, "association": watch.seconds["association"]}
+    write_metrics(store, outcome)
+    if not reconstruction.models:
+        raise DataError(nothing_registered(outcome.unregistered))
+    return outcome
+
+
+def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruction: Reconstruction) -> Outcome:
+    """Associate and write labels, tracks and cloud; the reconstruction is on disk already.
+
+    Args:
+        names: all keyframes, registered or not.
+    """
+    prompts = config.segmentation.prompts
+    segments = StoredSegments(store, names, prompts)
+    incidence = build_incidence(reconstruction.models, segments)
+    instances = associate(incidence, stacked_xyz(reconstruction.models), config.association)
+    store.write_result(reconstruction.models, segments, incidence, instances, prompts)
+    counts = count(names, reconstruction.models, incidence, instances)
+    return Outcome(counts, dict(reconstruction.unregistered), [*reconstruction.warnings, *doubts(incidence, segments)])
+
+
+def stacked_xyz(models: Sequence[SparseModel]) -> np.ndarray:
+    """(P, 3) points of all components, in the incidence's order."""
+    return np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
+
+
+def count(names: Sequence[str], models: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> dict[str, int]:
+    """The figures that head a report."""
+    return {
+        "images": len(names),
+        "registered": sum(len(model.names) for model in models),
+        "registered_largest": len(models[0].names) if models else 0,
+        "components": len(models),
+        "points": int(sum(len(model.point_ids) for model in models)),
+        "observations": int(sum(len(model.obs_point) for model in models)),
+        "segments": len(incidence.segment_ids),
+        "segments_with_instance": int(np.count_nonzero(instances.segment_instance)),
+        "instances": len(instances.ids),
+        "labelled_points": int(np.count_nonzero(instances.point_instance)),
+    }
+
+
+def doubts(incidence: Incidence, segments: StoredSegments) -> list[str]:
+    """Warnings about the segments, in words."""
+    empty = np.diff(incidence.matrix.indptr) == 0
+    words = []
+    if len(segments) and len(incidence.segment_ids) == 0:
+        words.append("no segment lies in a registered image: there is nothing to associate")
+    elif empty.mean() > 0.5:
+        words.append(f"{int(empty.sum())} of {len(empty)} segments hold no 3D point and cannot be associated")
+    return words
+
+
+def write_metrics(store: MapStore, outcome: Outcome) -> None:
+    """Put the outcome into metrics.json."""
+    store.update_metrics(
+        {
+            "counts": outcome.counts,
+            "timings": {stage: round(seconds, 3) for stage, seconds in outcome.timings.items()},
+            "warnings": outcome.warnings,
+            "unregistered": [{"image": name, "reason": reason} for name, reason in sorted(outcome.unregistered.items())],
+        }
+    )
+
+
+def nothing_registered(reasons: dict[str, str]) -> str:
+    """Why there is no model, in one message."""
+    first = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items())[:3])
+    return (
+        f"no two images could be brought together in 3D ({first}). Images must overlap by more than half, "
+        "be sharp, and be taken from different places"
+    )
