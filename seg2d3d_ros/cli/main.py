@@ -16,6 +16,7 @@ import seg2d3d_ros
 from seg2d3d_ros.errors import Seg2d3dError
 
 COMMANDS = {
+    "demo": "the whole job on a synthetic street through the real nodes, or on your photographs",
     "run": "a folder of images and a text label in, a labelled 3D map out",
     "bag": "the same from a rosbag, without a ROS installation",
     "simulate": "make a synthetic street with ground truth: images, segments, truth, rosbag",

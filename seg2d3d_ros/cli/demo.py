@@ -1,0 +1,101 @@
+"""``seg2d3d demo``: the whole job on a synthetic street through the real nodes, or on a folder of photographs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from seg2d3d_ros.cli import evaluate, report, simulate
+from seg2d3d_ros.cli import run as run_command
+from seg2d3d_ros.errors import DataError, UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Without ``--images``: simulate, play, map, evaluate. With: ``seg2d3d run`` and its report."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="folder for everything that the demo makes"
+    )
+    parser.add_argument("--seed", type=int, default=7, help="which street to make")
+    parser.add_argument(
+        "--detector", default="typical", choices=("clean", "typical", "hard"), help="how good the simulated masks are"
+    )
+    photos = parser.add_argument_group("your own photographs instead of the synthetic street")
+    photos.add_argument("--images", type=Path, metavar="DIR", help="folder of photographs")
+    photos.add_argument("--label", default="building", metavar="TEXT", help="what to look for")
+    photos.add_argument(
+        "--segments", type=Path, metavar="DIR", help="ready masks: a uint16 PNG per image, with the image's stem"
+    )
+    photos.add_argument("--segmenter", metavar="NAME", help="who finds the objects, instead of --segments")
+    photos.add_argument("--camera", type=Path, metavar="FILE", help="camera.json with the intrinsics")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; ends by saying what to open."""
+    return _photographs(args) if args.images else _street(args)
+
+
+def _photographs(args: argparse.Namespace) -> int:
+    words = [str(args.images), "--label", args.label, "--out", str(args.out / "map")]
+    for option in ("segments", "segmenter", "camera"):
+        if (value := getattr(args, option)) is not None:
+            words += [f"--{option}", str(value)]
+    code = run_command.run(_parse(run_command, words))
+    if code == 0:
+        _say_what_to_open(args.out / "map")
+    return code
+
+
+def _street(args: argparse.Namespace) -> int:
+    if args.segments or args.segmenter or args.camera:
+        raise UsageError("--segments, --segmenter and --camera belong to your own photographs: give --images DIR too")
+    if importlib.util.find_spec("rclpy") is None:
+        raise UsageError(
+            "the demo plays its bag through ROS 2, which is not installed here; run scripts/demo, or: pip install '.[ros]'"
+        )
+    street, map_dir = args.out / "street", args.out / "map"
+    start = time.monotonic()
+    _heading(1, f"a synthetic street with ground truth → {street}")
+    simulate.run(_parse(simulate, [str(street), "--seed", str(args.seed), "--detector", args.detector]))
+    _heading(2, f"its bag, played over DDS through the nodes → {map_dir}")
+    _play(street / "street.mcap", map_dir)
+    _heading(3, "the map against the truth")
+    evaluate.run(_parse(evaluate, [str(map_dir), "--truth", str(street / "truth")]))
+    report.run(_parse(report, [str(map_dir)]))
+    print(f"\nAll done in {time.monotonic() - start:.0f} s.")
+    _say_what_to_open(map_dir)
+    return 0
+
+
+def _play(bag: Path, map_dir: Path) -> None:
+    """Run the composed pipeline as a process of its own until the bag is mapped."""
+    parameters = {"bag": bag, "map_dir": map_dir, "prompts": "['building']", "segmenter": "topic", "exit_when_done": "true"}
+    command = [sys.executable, "-m", "seg2d3d_ros.nodes.pipeline", "--ros-args"]
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **os.environ}
+    code = subprocess.run(command, env=environment).returncode
+    if code != 0 or not (map_dir / "tracks.json").exists():
+        raise DataError(f"the nodes ended with status {code}; their last lines above say why")
+
+
+def _parse(command: object, words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)  # type: ignore[attr-defined]
+    return parser.parse_args(words)
+
+
+def _heading(step: int, text: str) -> None:
+    print(f"\n[{step}/3] {text}", flush=True)
+
+
+def _say_what_to_open(map_dir: Path) -> None:
+    print(
+        f"\nOpen {(map_dir / 'report.html').resolve()} in a browser.\n"
+        f"The labelled cloud: {map_dir / 'points.ply'} (any point cloud viewer).\n"
+        f"The same id in every image: {map_dir / 'labels'}/*.png. The tracks: {map_dir / 'tracks.json'}."
+    )
