@@ -41,12 +41,19 @@ def describe(incidence: Incidence, xyz: np.ndarray, segment_instance: np.ndarray
     ids = np.unique(segment_instance[segment_instance > 0]).astype(np.int32)
     classes, scores = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.float32)
     boxes = np.full((len(ids), 2, 3), np.nan)
-    for k, instance_id in enumerate(ids):
-        rows = segment_instance == instance_id
-        classes[k] = np.bincount(incidence.classes[rows]).argmax()
-        scores[k] = incidence.scores[rows].mean()
-        boxes[k] = _box(xyz[point_instance == instance_id])
+    segments_of, points_of = _members(segment_instance, ids), _members(point_instance, ids)
+    for k in range(len(ids)):
+        classes[k] = np.bincount(incidence.classes[segments_of[k]]).argmax()
+        scores[k] = incidence.scores[segments_of[k]].mean()
+        boxes[k] = _box(xyz[points_of[k]])
     return Instances(segment_instance.astype(np.int32), point_instance, confidence, ids, classes, scores, boxes)
+
+
+def _members(owner: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
+    """For each id, the places in ``owner`` that hold it: one sort instead of one scan per id."""
+    order = np.argsort(owner, kind="stable")
+    starts, ends = np.searchsorted(owner[order], ids, "left"), np.searchsorted(owner[order], ids, "right")
+    return [order[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def _box(xyz: np.ndarray) -> np.ndarray:
