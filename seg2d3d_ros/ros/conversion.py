@@ -1,0 +1,298 @@
+"""Messages <-> arrays and the core's value types.
+
+The everyday encodings are done with NumPy and OpenCV; cv_bridge is imported only for rare ones (bayer, yuv), because
+the distributions build it against one NumPy ABI. Message data are filled with ``array.array('B')``: the one type that
+is fast both with and without rclpy's field checks.
+"""
+
+from __future__ import annotations
+
+import array
+import re
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, NavSatStatus, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.types import Camera, GeoPosition
+
+NANOSECONDS = 1_000_000_000
+
+_ENCODINGS: dict[str, tuple[type, int]] = {
+    "mono8": (np.uint8, 1),
+    "8UC1": (np.uint8, 1),
+    "mono16": (np.uint16, 1),
+    "16UC1": (np.uint16, 1),
+    "rgb8": (np.uint8, 3),
+    "bgr8": (np.uint8, 3),
+    "8UC3": (np.uint8, 3),
+    "rgba8": (np.uint8, 4),
+    "bgra8": (np.uint8, 4),
+    "8UC4": (np.uint8, 4),
+    "32FC1": (np.float32, 1),
+}
+
+_TO_RGB = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "8UC3": [2, 1, 0], "rgba8": [0, 1, 2], "bgra8": [2, 1, 0], "8UC4": [2, 1, 0]}
+
+_POINT_TYPES = {
+    PointField.INT8: np.dtype(np.int8),
+    PointField.UINT8: np.dtype(np.uint8),
+    PointField.INT16: np.dtype(np.int16),
+    PointField.UINT16: np.dtype(np.uint16),
+    PointField.INT32: np.dtype(np.int32),
+    PointField.UINT32: np.dtype(np.uint32),
+    PointField.FLOAT32: np.dtype(np.float32),
+    PointField.FLOAT64: np.dtype(np.float64),
+}
+_POINT_CODES = {kind: code for code, kind in _POINT_TYPES.items()}
+
+
+# Headers
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    """Nanoseconds since the epoch."""
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def ns_to_stamp(nanoseconds: int) -> Time:
+    """The inverse of ``stamp_to_ns``."""
+    seconds, rest = divmod(int(nanoseconds), NANOSECONDS)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def make_header(stamp_ns: int, frame_id: str) -> Header:
+    """A header from nanoseconds and a frame."""
+    return Header(stamp=ns_to_stamp(stamp_ns), frame_id=frame_id)
+
+
+def camera_name(frame_id: str) -> str:
+    """The camera's name in file names: what could leave the map directory or trouble a shell becomes ``_``."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", frame_id).strip("._-") or "camera"
+
+
+def keyframe_name(header: Header) -> str:
+    """``<camera>_<stamp ns>``: the key of a keyframe everywhere on disk."""
+    return f"{camera_name(header.frame_id)}_{stamp_to_ns(header.stamp)}"
+
+
+def fill(data: bytes | memoryview | np.ndarray) -> array.array:
+    """Message bytes in the type that rclpy takes fastest."""
+    filled = array.array("B")
+    filled.frombytes(np.ascontiguousarray(data).data.cast("B") if isinstance(data, np.ndarray) else data)
+    return filled
+
+
+# Images
+
+
+def image_to_array(message: Image) -> np.ndarray:
+    """(H, W) or (H, W, C) in the message's own encoding and channel order, little-endian, rows without padding.
+
+    Raises:
+        DataError: the data do not fit the size, or a rare encoding without cv_bridge.
+    """
+    where = f"image {keyframe_name(message.header)}"
+    if message.encoding not in _ENCODINGS:
+        return _by_cv_bridge(message, "passthrough", where)
+    kind, channels = _ENCODINGS[message.encoding]
+    row = message.width * channels * np.dtype(kind).itemsize
+    data = np.frombuffer(message.data, np.uint8)
+    if message.height == 0 or row == 0 or message.step < row or data.size < message.step * (message.height - 1) + row:
+        raise DataError(
+            f"{where}: {data.size} bytes do not hold {message.width}×{message.height} {message.encoding} in rows of "
+            f"{message.step} bytes; the publisher fills the message wrongly"
+        )
+    rows = np.lib.stride_tricks.as_strided(data, (message.height, row), (message.step, 1))
+    pixels = np.ascontiguousarray(rows).view(kind)
+    if message.is_bigendian and pixels.itemsize > 1:
+        pixels = pixels.byteswap()
+    return pixels.reshape((message.height, message.width) if channels == 1 else (message.height, message.width, channels))
+
+
+def image_to_rgb(message: Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of any colour or grey image; 16-bit grey is cut to its high byte.
+
+    Raises:
+        DataError: as ``image_to_array``, or an encoding that is no picture.
+    """
+    where = f"image {keyframe_name(message.header)}"
+    if message.encoding not in _ENCODINGS:
+        return _by_cv_bridge(message, "rgb8", where)
+    pixels = image_to_array(message)
+    if pixels.dtype == np.float32:
+        raise DataError(f"{where}: encoding {message.encoding} is no picture; choose the camera's colour or grey topic")
+    if pixels.ndim == 2:
+        grey = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.ascontiguousarray(pixels[:, :, _TO_RGB[message.encoding]])
+
+
+def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
+    try:
+        from cv_bridge import CvBridge
+    except ImportError as error:
+        raise DataError(
+            f"{where}: encoding {message.encoding!r} needs cv_bridge (apt install ros-$ROS_DISTRO-cv-bridge); "
+            f"without it: {', '.join(_ENCODINGS)}, or the compressed topic"
+        ) from error
+    try:
+        return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding=encoding))
+    except Exception as error:  # cv_bridge raises its own, OpenCV's and, on an ABI mismatch, KeyError
+        raise DataError(f"{where}: cv_bridge cannot convert {message.encoding!r}: {error}") from error
+
+
+def array_to_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
+    """An ``Image`` of an array whose dtype and channels are those of ``encoding``.
+
+    Raises:
+        DataError: they are not.
+    """
+    kind, channels = _ENCODINGS[encoding]
+    shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
+    if pixels.dtype != kind or pixels.shape != shape:
+        raise DataError(f"an image of shape {pixels.shape} and dtype {pixels.dtype} is not {encoding}")
+    message = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding)
+    message.step = pixels.shape[1] * channels * pixels.itemsize
+    message.data = fill(pixels)
+    return message
+
+
+def labels_to_image(labels: np.ndarray, header: Header) -> Image:
+    """(H, W) uint16 labels as mono16."""
+    return array_to_image(labels, "mono16", header)
+
+
+def image_to_labels(message: Image) -> np.ndarray:
+    """(H, W) uint16 labels of a mono16, 16UC1, mono8 or 8UC1 image.
+
+    Raises:
+        DataError: any other encoding.
+    """
+    if message.encoding not in ("mono16", "16UC1", "mono8", "8UC1"):
+        raise DataError(f"segments {keyframe_name(message.header)}: expected mono16 labels, got {message.encoding}")
+    return image_to_array(message).astype(np.uint16)
+
+
+def compressed_to_bytes(message: CompressedImage) -> bytes:
+    """The image file's bytes.
+
+    Raises:
+        DataError: no bytes, or a depth image of compressed_depth_image_transport.
+    """
+    if not len(message.data) or "compressedDepth" in message.format:
+        kind = "is a compressed depth image" if len(message.data) else "is empty"
+        raise DataError(f"compressed image {keyframe_name(message.header)} (format {message.format!r}) {kind}")
+    return bytes(message.data)
+
+
+def bytes_to_compressed(encoded: bytes, header: Header) -> CompressedImage:
+    """A ``CompressedImage`` of a JPEG or PNG file's bytes."""
+    return CompressedImage(header=header, format="png" if encoded[:4] == b"\x89PNG" else "jpeg", data=fill(encoded))
+
+
+# Calibration and position
+
+
+def camera_from_info(message: CameraInfo) -> Camera | None:
+    """Intrinsics of the raw (distorted) image in COLMAP's terms; None where ``K`` is zero: ROS's "uncalibrated".
+
+    Raises:
+        DataError: a distortion model that has no counterpart.
+    """
+    from seg2d3d_ros.reconstruction.cameras import camera_from_info as convert
+
+    if message.k[0] == 0.0:
+        return None
+    return convert(message.width, message.height, message.distortion_model, list(message.d), list(message.k))
+
+
+def geo_from_fix(message: NavSatFix) -> GeoPosition | None:
+    """The position, or None without a fix (status, or NaN as some drivers say it)."""
+    numbers = [message.latitude, message.longitude, message.altitude]
+    if message.status.status < NavSatStatus.STATUS_FIX or not np.isfinite(numbers).all() or abs(message.latitude) > 90:
+        return None
+    covariance = np.asarray(message.position_covariance, np.float64).reshape(3, 3)
+    known = message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN and np.isfinite(covariance).all()
+    return GeoPosition(*numbers, covariance=covariance if known else None)
+
+
+def fix_from_geo(geo: GeoPosition | None, header: Header) -> NavSatFix:
+    """A ``NavSatFix``; None becomes "no fix" with NaN."""
+    message = NavSatFix(header=header)
+    if geo is None:
+        message.status.status = NavSatStatus.STATUS_NO_FIX
+        message.latitude = message.longitude = message.altitude = float("nan")
+        return message
+    message.status.status = NavSatStatus.STATUS_FIX
+    message.latitude, message.longitude, message.altitude = geo.latitude, geo.longitude, geo.altitude
+    if geo.covariance is not None:
+        message.position_covariance = np.asarray(geo.covariance, np.float64).ravel()
+        message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_KNOWN
+    return message
+
+
+# Clouds
+
+
+def array_to_cloud(points: np.ndarray, header: Header) -> PointCloud2:
+    """An unordered cloud of a structured array (N,), one field each; ``rgb`` from ``pack_rgb``.
+
+    Raises:
+        DataError: a field type that PointField does not have.
+    """
+    message = PointCloud2(header=header, height=1, width=len(points), is_dense=True, is_bigendian=False)
+    for name in points.dtype.names or ():
+        kind, offset = points.dtype.fields[name][:2]
+        base, count = (kind.subdtype[0], int(np.prod(kind.subdtype[1]))) if kind.subdtype else (kind, 1)
+        if base not in _POINT_CODES:
+            raise DataError(f"point field {name!r} of type {base} cannot be sent; PointField has none for it")
+        message.fields.append(PointField(name=name, offset=offset, datatype=_POINT_CODES[base], count=count))
+    message.point_step = points.dtype.itemsize
+    message.row_step = message.point_step * len(points)
+    message.data = fill(points.view(np.uint8) if len(points) else b"")
+    return message
+
+
+def cloud_to_array(message: PointCloud2) -> np.ndarray:
+    """The structured array (height * width,) of a cloud, in native byte order, padding between points kept.
+
+    Raises:
+        DataError: the data do not fit the size.
+    """
+    order = ">" if message.is_bigendian else "<"
+    kinds = [_POINT_TYPES[field.datatype].newbyteorder(order) for field in message.fields]
+    layout = np.dtype(
+        {
+            "names": [field.name for field in message.fields],
+            "formats": [
+                (kind, (field.count,)) if field.count > 1 else kind for kind, field in zip(kinds, message.fields, strict=True)
+            ],
+            "offsets": [field.offset for field in message.fields],
+            "itemsize": message.point_step,
+        }
+    )
+    row, size = message.point_step * message.width, len(message.data)
+    if message.row_step < row or size < message.row_step * (message.height - 1) + row:
+        raise DataError(f"a cloud of {size} bytes does not hold {message.width}×{message.height} points of {layout.itemsize}")
+    if row == 0 or message.height == 0:
+        return np.zeros(0, layout)
+    data = np.frombuffer(message.data, np.uint8)
+    rows = np.ascontiguousarray(np.lib.stride_tricks.as_strided(data, (message.height, row), (message.row_step, 1)))
+    points = rows.reshape(-1).view(layout)
+    return points.astype(layout.newbyteorder("=")) if message.is_bigendian else points
+
+
+def pack_rgb(rgb: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8 as (N,) float32 whose bits are 0x00RRGGBB: PCL's and RViz's ``rgb`` field."""
+    wide = rgb.astype(np.uint32)
+    return (wide[:, 0] << 16 | wide[:, 1] << 8 | wide[:, 2]).view(np.float32)
+
+
+def unpack_rgb(packed: np.ndarray) -> np.ndarray:
+    """The inverse of ``pack_rgb``: (N, 3) uint8."""
+    bits: Any = np.ascontiguousarray(packed).view(np.uint32)
+    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)

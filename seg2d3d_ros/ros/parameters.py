@@ -1,0 +1,215 @@
+"""Parameters of the nodes: the core's sections as ``section.name``, and what only ROS needs under plain names.
+
+Every node declares what it uses when it is made (so that ``ros2 param`` shows it at once) and reads it when it is
+configured. A name that no node knows is refused, so that a typing error cannot go unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from seg2d3d_ros.config import SECTIONS, Config, Declaration, declarations, declarations_of, make_config, nearest, param
+from seg2d3d_ros.errors import UsageError
+
+
+@dataclass(frozen=True)
+class CommonParameters:
+    """What every node has."""
+
+    autostart: bool = param(True, "the node configures and activates itself; false leaves it to a lifecycle manager")
+
+
+@dataclass(frozen=True)
+class KeyframeParameters(CommonParameters):
+    """keyframe_node."""
+
+    camera_topics: tuple[str, ...] = param(
+        (), "image topics, raw or compressed (found out from the graph); empty = every camera in the graph"
+    )
+    fix_topic: str = param("", "sensor_msgs/NavSatFix topic; empty = no positions")
+    input_qos: str = param(
+        "auto",
+        "quality of service of the camera subscriptions: auto = as the publisher offers",
+        choices=("auto", "reliable", "sensor_data"),
+    )
+    camera_info_timeout: float = param(
+        2.0, "how long a camera's first image waits for its camera_info; then it goes on uncalibrated", unit="s", low=0, high=60
+    )
+    jpeg_quality: int = param(92, "JPEG quality of keyframes that arrived as raw images", low=1, high=100)
+
+
+@dataclass(frozen=True)
+class SegmentationParameters(CommonParameters):
+    """segmentation_node."""
+
+    segments_topics: tuple[str, ...] = param(
+        (), "segmentation.segmenter = topic: mono16 label images with the camera image's header, class id * 1000 + k"
+    )
+    segments_dir: str = param("", "segmentation.segmenter = label_images: the directory of <camera>_<stamp ns>.png")
+    segments_timeout: float = param(
+        5.0, "how long a keyframe waits for its external segments; then it goes on without any", unit="s", low=0.0, high=600.0
+    )
+
+
+@dataclass(frozen=True)
+class MapParameters(CommonParameters):
+    """Nodes that hold or publish the map."""
+
+    map_dir: str = param("map", "the map directory; an existing map is continued")
+    map_frame: str = param("map", "frame_id of everything that lies in the map")
+
+
+@dataclass(frozen=True)
+class ReconstructionParameters(MapParameters):
+    """reconstruction_node."""
+
+    publish_tf: bool = param(False, "publish map -> <camera frame>_keyframe of the latest registered keyframe on /tf")
+    update_every: int = param(10, "solve again after this many new keyframes", low=1, high=100000)
+    update_idle: float = param(3.0, "solve also when no keyframe came for this long", unit="s", low=0.1, high=3600.0)
+
+
+@dataclass(frozen=True)
+class AssociationParameters(MapParameters):
+    """association_node."""
+
+
+@dataclass(frozen=True)
+class PlayerParameters(CommonParameters):
+    """bag_player."""
+
+    bag: str = param("", "rosbag2 directory or .mcap/.db3 file, or a rosbag1 file")
+    rate: float = param(1.0, "speed; 2 = twice as fast as recorded", low=0.01, high=1000.0)
+    loop: bool = param(False, "start again at the end, for ever")
+    clock: bool = param(False, "publish /clock for nodes with use_sim_time")
+    topics: tuple[str, ...] = param((), "play only these topics; empty = all")
+    start_paused: bool = param(False, "wait for the service ~/resume before playing")
+    subscriber_timeout: float = param(
+        20.0, "how long to wait for a subscriber of every played image topic before playing anyway", unit="s", low=0, high=3600
+    )
+    when_done: str = param(
+        "exit", "at the end: exit, or call the finalize service, wait for its answer and exit", choices=("exit", "finalize")
+    )
+    finalize_timeout: float = param(1800.0, "how long finalize may take", unit="s", low=1.0, high=86400.0)
+
+
+NODE_PARAMETERS: tuple[type[CommonParameters], ...] = (
+    KeyframeParameters,
+    SegmentationParameters,
+    ReconstructionParameters,
+    AssociationParameters,
+    PlayerParameters,
+)
+
+ALIASES = {"prompts": "segmentation.prompts", "segmenter": "segmentation.segmenter", "method": "association.method"}
+"""Short names of the launch file; where both are given the short one (a command line, usually) wins."""
+
+_BUILT_IN = ("use_sim_time", "start_type_description_service")
+_BUILT_IN_PREFIXES = ("qos_overrides.", "diagnostic_updater.")
+
+
+def known_names() -> set[str]:
+    """Every parameter name that some node of the package understands."""
+    names = {*declarations(), *ALIASES, *_BUILT_IN}
+    for cls in NODE_PARAMETERS:
+        names.update(declarations_of(cls))
+    return names
+
+
+def node_declarations(ros: type[CommonParameters], sections: Iterable[str]) -> dict[str, Declaration]:
+    """What a node with these ROS-only parameters and core sections declares, by name."""
+    found = declarations_of(ros)
+    for section in sections:
+        found.update(declarations_of(SECTIONS[section], f"{section}."))
+    return found
+
+
+def descriptor(declaration: Declaration) -> ParameterDescriptor:
+    """Description, unit, range and choices in ROS's terms."""
+    text = declaration.description + (f" [{declaration.unit}]" if declaration.unit else "")
+    message = ParameterDescriptor(name=declaration.key, description=text)
+    message.additional_constraints = f"one of: {', '.join(declaration.choices)}" if declaration.choices else ""
+    if declaration.low is not None and declaration.high is not None:
+        if declaration.kind is int:
+            message.integer_range = [IntegerRange(from_value=int(declaration.low), to_value=int(declaration.high), step=0)]
+        elif declaration.kind is float:
+            limits = FloatingPointRange(from_value=float(declaration.low), to_value=float(declaration.high), step=0.0)
+            message.floating_point_range = [limits]
+    message.read_only = declaration.key == "autostart"
+    return message
+
+
+def _overrides(node: Node) -> dict[str, Any]:
+    """Initial values from the command line, parameter files and the constructor; rclpy has no public getter for them."""
+    return {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+
+
+def _checked(declaration: Declaration, value: Any) -> Any:
+    """``value`` in the declared type; a list may be given as one comma-separated text, or empty as nothing at all."""
+    if declaration.kind is tuple:
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            return declaration.parse(value)
+        return declaration.check([item for item in list(value) if item != ""])
+    return declaration.check(value)
+
+
+def declare_all(node: Node, ros: type[CommonParameters], sections: Sequence[str] = ()) -> None:
+    """Declare a node's parameters with the values of its overrides.
+
+    Raises:
+        UsageError: an override that no node knows (with the nearest known name), or a value that does not fit.
+    """
+    overrides, known = _overrides(node), known_names()
+    for name in overrides:
+        if name not in known and not name.startswith(_BUILT_IN_PREFIXES) and not node.has_parameter(name):
+            raise UsageError(f"{node.get_name()}: unknown parameter {name!r}{nearest(name, known)}")
+    for alias, name in ALIASES.items():
+        if alias in overrides:
+            overrides[name] = overrides[alias]
+    for name, declaration in node_declarations(ros, sections).items():
+        if node.has_parameter(name):
+            continue
+        value = _checked(declaration, overrides[name]) if name in overrides else declaration.default
+        if declaration.kind is tuple:
+            # Declared by type and set afterwards: rclpy takes the type of an empty list for a byte array.
+            node.declare_parameter(name, Parameter.Type.STRING_ARRAY, descriptor(declaration), ignore_override=True)
+            node.set_parameters([Parameter(name, Parameter.Type.STRING_ARRAY, list(value))])
+        else:
+            node.declare_parameter(name, value, descriptor(declaration), ignore_override=True)
+
+
+def read_all(node: Node, ros: type[CommonParameters], sections: Sequence[str] = ()) -> tuple[Any, Config]:
+    """The present values: an instance of ``ros``, and the core's configuration (defaults in undeclared sections).
+
+    Raises:
+        UsageError: a value that does not fit.
+    """
+    found = node_declarations(ros, sections)
+    values = {name: _checked(found[name], node.get_parameter(name).value) for name in found}
+    own = {name: value for name, value in values.items() if "." not in name}
+    return ros(**own), make_config({name: value for name, value in values.items() if "." in name})
+
+
+def check_change(
+    changes: Sequence[Parameter], ros: type[CommonParameters], sections: Sequence[str], configured: bool
+) -> SetParametersResult:
+    """Answer to a request to change parameters: only values that fit, and only while nothing was built from the old ones."""
+    found = node_declarations(ros, sections)
+    for change in changes:
+        if change.name not in found:
+            continue
+        if configured:
+            reason = f"{change.name} is read when the node is configured: deactivate and clean it up first"
+            return SetParametersResult(successful=False, reason=reason)
+        try:
+            _checked(found[change.name], change.value)
+        except UsageError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+    return SetParametersResult(successful=True)
