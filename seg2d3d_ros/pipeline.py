@@ -89,22 +89,22 @@ def build_map(
     store.write_config(config)
     reconstructor = Reconstructor(store.root, config.reconstruction)
     unregistered: dict[str, str] = {}
+    warnings: list[str] = []
     records: list[KeyframeRecord] = []
     for done, keyframe in enumerate(keyframes):
         progress("images", done, total)
-        image = images_in / keyframe.file_name if images_in else store.write_image(keyframe).relative_to(store.root)
         try:
-            with watch("segmentation"):
-                segments = segmenter.segment(keyframe) if segmenter else None
-                if segments is not None:
-                    store.write_segments(segments, config.segmentation.prompts)
             with watch("features"):
                 reconstructor.add(keyframe)
         except DataError as error:
             log.warning("left out: %s", error)
             unregistered[keyframe.name] = str(error)
             continue
+        image = images_in / keyframe.file_name if images_in else store.write_image(keyframe).relative_to(store.root)
         records.append(KeyframeRecord.of(keyframe, image))
+        if segmenter is not None:
+            with watch("segmentation"):
+                warnings += _segment(segmenter, keyframe, store, config)
     progress("images", len(records), len(records))
     store.write_keyframes(records)
 
@@ -115,11 +115,22 @@ def build_map(
         outcome = write_map(store, config, [r.name for r in records], reconstruction)
     progress("association", 1, 1)
     outcome.unregistered.update(unregistered)
+    outcome.warnings[:0] = warnings
     outcome.timings = {**watch.seconds, **reconstruction.timings, "association": watch.seconds["association"]}
     write_metrics(store, outcome)
     if not reconstruction.models:
         raise DataError(nothing_registered(outcome.unregistered))
     return outcome
+
+
+def _segment(segmenter: Segmenter, keyframe: Keyframe, store: MapStore, config: Config) -> list[str]:
+    """Segment and keep the masks; a keyframe whose masks are unusable still helps the reconstruction."""
+    try:
+        store.write_segments(segmenter.segment(keyframe), config.segmentation.prompts)
+    except DataError as error:
+        log.warning("used without segments: %s", error)
+        return [f"{keyframe.name} is used without segments: {error}"]
+    return []
 
 
 def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruction: Reconstruction) -> Outcome:

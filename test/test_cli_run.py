@@ -1,0 +1,193 @@
+"""``seg2d3d run`` from the outside: a result whose truth is known, and every kind of bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers_scene import write_scene
+
+from seg2d3d_ros.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture
+def copy(scene, tmp_path) -> Path:
+    return Path(shutil.copytree(scene, tmp_path / "scene"))
+
+
+def run(scene: Path, out: Path, *more: str) -> int:
+    words = ["run", str(scene / "images"), "--label", "building", "--out", str(out), "--camera", str(scene / "camera.json")]
+    return main([*words, "--set", "reconstruction.seed=1", *more])
+
+
+@pytest.fixture(scope="module")
+def built(scene, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "map"
+    assert run(scene, out, "--segments", str(scene / "segments"), "--order", "shuffle:3") == 0
+    return out
+
+
+def test_a_folder_becomes_a_map_with_the_same_id_for_the_same_house(scene, built):
+    counts = json.loads((built / "metrics.json").read_text())["counts"]
+    assert counts["registered_largest"] == counts["images"] == 10
+    assert counts["instances"] == 2
+    ids = {1: set(), 2: set()}
+    for path in (scene / "truth").glob("*.png"):
+        truth, labels = (cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in (path, built / "labels" / path.name))
+        for house in ids:
+            ids[house] |= set(np.unique(labels[truth == house]).tolist())
+    assert sorted(map(len, ids.values())) == [1, 1]
+    assert ids[1].isdisjoint(ids[2])
+
+
+def test_the_contracts_files_are_there(built):
+    for name in ("cameras.bin", "images.bin", "points3D.bin"):
+        assert (built / "sparse" / "0" / name).stat().st_size > 0
+    for name in ("database.db", "tracks.json", "points.ply", "config.yaml", "metrics.json", "report.html", "keyframes.json"):
+        assert (built / name).stat().st_size > 0
+    assert not [p for p in built.rglob(".*") if p.is_file()]
+
+
+def test_evaluate_measures_it(scene, built, tmp_path, capsys):
+    assert main(["evaluate", str(built), "--truth", str(scene / "truth"), "--json", str(tmp_path / "m.json")]) == 0
+    assert "coverage" in capsys.readouterr().out
+    assert (tmp_path / "m.json").exists()
+
+
+def test_export_colours_by_instance(built, tmp_path, capsys):
+    assert main(["export", str(built), "--format", "ply", "--out", str(tmp_path / "cloud.ply")]) == 0
+    assert "2 instances" in capsys.readouterr().out
+    assert main(["export", str(tmp_path), "--format", "ply", "--out", str(tmp_path / "x.ply")]) == 2
+
+
+def test_reconstruction_only(scene, tmp_path):
+    assert run(scene, tmp_path / "map", "--segmenter", "none") == 0
+    counts = json.loads((tmp_path / "map" / "metrics.json").read_text())["counts"]
+    assert counts["registered"] == 10
+    assert counts["instances"] == 0
+
+
+def test_without_calibration_one_shared_camera_is_estimated(scene, tmp_path):
+    """The focal length is unknown to the program and must come out near the truth."""
+    words = ["run", str(scene / "images"), "--label", "building", "--out", str(tmp_path / "map"), "--segmenter", "none"]
+    assert main(words) == 0
+    counts = json.loads((tmp_path / "map" / "metrics.json").read_text())["counts"]
+    assert counts["registered_largest"] >= 9
+
+
+def test_resume_keeps_the_features_and_replace_starts_anew(scene, tmp_path):
+    out = tmp_path / "map"
+    assert run(scene, out, "--segmenter", "none") == 0
+    before = (out / "database.db").stat().st_ino
+    assert run(scene, out, "--segments", str(scene / "segments"), "--resume") == 0
+    assert (out / "database.db").stat().st_ino == before
+    assert json.loads((out / "metrics.json").read_text())["counts"]["instances"] == 2
+    assert run(scene, out, "--segmenter", "none") == 0
+    assert not (out / "labels").exists()
+
+
+# Bad input
+
+
+def test_an_empty_folder(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    assert main(["run", str(tmp_path / "images"), "--label", "x", "--segmenter", "none", "--out", str(tmp_path / "map")]) == 1
+    assert "no images" in capsys.readouterr().err
+
+
+def test_no_such_folder_and_a_folder_that_is_no_map(scene, tmp_path, capsys):
+    words = ["--label", "x", "--segmenter", "none", "--out"]
+    assert main(["run", str(tmp_path / "absent"), *words, str(tmp_path / "map")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    assert main(["run", str(scene / "images"), *words, str(tmp_path / "mine")]) == 2
+    assert "thesis.tex" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "precious"
+
+
+def test_one_image(copy, tmp_path, capsys):
+    for path in sorted((copy / "images").iterdir())[1:]:
+        path.unlink()
+    assert run(copy, tmp_path / "map", "--segments", str(copy / "segments")) == 1
+    assert "no two images" in capsys.readouterr().err
+    assert (tmp_path / "map" / "report.html").exists()
+    labels = cv2.imread(str(tmp_path / "map" / "labels" / "photo00.png"), cv2.IMREAD_UNCHANGED)
+    assert labels.shape == (320, 480)
+    assert not labels.any()
+
+
+def test_a_corrupt_jpeg_among_good_ones(copy, tmp_path, capsys):
+    bad = copy / "images" / "photo04.jpg"
+    bad.write_bytes(bad.read_bytes()[:9000])
+    assert run(copy, tmp_path / "map", "--segments", str(copy / "segments")) == 0
+    metrics = json.loads((tmp_path / "map" / "metrics.json").read_text())
+    assert metrics["counts"]["registered"] == 9
+    assert metrics["counts"]["images"] == 10
+    assert [item["image"] for item in metrics["unregistered"]] == ["photo04"]
+    assert "photo04.jpg" in metrics["unregistered"][0]["reason"]
+    assert "photo04" in capsys.readouterr().out
+
+
+def test_segments_of_another_size(copy, tmp_path, capsys):
+    """Half the size is brought to the photo's; another aspect cannot belong to the photo and is named."""
+    for path in (copy / "segments").glob("*.png"):
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), cv2.resize(labels, (240, 160), interpolation=cv2.INTER_NEAREST))
+    odd = copy / "segments" / "photo03.png"
+    cv2.imwrite(str(odd), np.ones((300, 300), np.uint16))
+    assert run(copy, tmp_path / "map", "--segments", str(copy / "segments")) == 0
+    metrics = json.loads((tmp_path / "map" / "metrics.json").read_text())
+    assert metrics["counts"]["instances"] == 2
+    assert metrics["counts"]["registered"] == 10
+    (warning,) = [w for w in metrics["warnings"] if "photo03" in w]
+    assert "300×300" in warning
+    assert "480×320" in warning
+
+
+def test_a_missing_calibration_file(scene, tmp_path, capsys):
+    words = ["run", str(scene / "images"), "--label", "x", "--segmenter", "none", "--out", str(tmp_path / "map")]
+    assert main([*words, "--camera", str(tmp_path / "absent.json")]) == 2
+    assert "absent.json" in capsys.readouterr().err
+
+
+def test_images_that_do_not_overlap(tmp_path, capsys):
+    rng = np.random.default_rng(5)
+    (tmp_path / "images").mkdir()
+    for k in range(4):
+        noise = cv2.GaussianBlur(rng.integers(0, 256, (240, 320, 3), np.uint8), (5, 5), 1.5)
+        cv2.imwrite(str(tmp_path / "images" / f"n{k}.jpg"), noise)
+    words = ["run", str(tmp_path / "images"), "--label", "x", "--segmenter", "none", "--out", str(tmp_path / "map")]
+    assert main(words) == 1
+    assert "overlap" in capsys.readouterr().err
+    reasons = json.loads((tmp_path / "map" / "metrics.json").read_text())["unregistered"]
+    assert len(reasons) == 4
+    assert all(item["reason"] for item in reasons)
+    assert (tmp_path / "map" / "report.html").exists()
+
+
+def test_segments_are_asked_for(scene, tmp_path, capsys):
+    assert run(scene, tmp_path / "map") == 2
+    assert "--segments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "reconstruction.sed=1"], "did you mean"),
+        (["--set", "association.similarity=2"], "outside"),
+        (["--set", "nonsense"], "KEY=VALUE"),
+        (["--order", "random"], "shuffle:SEED"),
+        (["--method", "publisht"], "did you mean 'published'"),
+    ],
+)
+def test_wrong_use_says_what_to_write(scene, tmp_path, capsys, words, message):
+    assert run(scene, tmp_path / "map", "--segmenter", "none", *words) == 2
+    assert message in capsys.readouterr().err
