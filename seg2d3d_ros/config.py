@@ -51,11 +51,14 @@ class KeyframeConfig:
     max_interval: float = param(
         0.0, "take a keyframe at least this often even without motion; 0 = never without motion", unit="s", low=0.0, high=3600.0
     )
+    max_wait: float = param(
+        2.0, "the first image of a place waits at most this long for a sharper one", unit="s", low=0.0, high=60.0
+    )
     max_pending: int = param(
         50, "keyframes that may wait for the next stage; beyond it the oldest is dropped and counted", low=1, high=10000
     )
     max_fix_gap: float = param(
-        1.0, "GPS positions are interpolated between fixes at most this far apart", unit="s", low=0.0, high=60.0
+        2.5, "GPS positions are interpolated between fixes at most this far apart", unit="s", low=0.0, high=60.0
     )
 
 
