@@ -1,0 +1,105 @@
+"""Puts the map's messages together: a revision is complete when all of its messages are here, in whatever order.
+
+``map/points``, ``map/observations`` and ``map/datum`` are different topics, and order holds only within one. A revision
+is therefore taken when its points are here **and** the end mark with the same header has come behind its observations.
+A receiver that came late, or lost messages, sees it: marks without points, or points that fewer than two keyframes
+observe. It then asks the sender to send everything again.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from sensor_msgs.msg import NavSatFix, PointCloud2
+from std_msgs.msg import Header
+
+from seg2d3d_ros.ros.conversion import keyframe_name, stamp_to_ns
+from seg2d3d_ros.ros.map_messages import OBSERVATION, assemble, cloud_to_observations, cloud_to_points, frame_from_fix
+from seg2d3d_ros.types import SparseModel, WorldFrame
+
+Revision = tuple[str, int]
+"""Map frame and stamp in ns: what points and end mark of one revision share."""
+
+
+def revision_of(header: Header) -> Revision:
+    """The identity of a revision."""
+    return header.frame_id, stamp_to_ns(header.stamp)
+
+
+class MapReceiver:
+    """The newest map, from its messages. Safe to use from several threads."""
+
+    def __init__(self, map_frame: str) -> None:
+        self._map_frame = map_frame
+        self._lock = threading.Lock()
+        self._points = np.empty(0)
+        self._points_revision: Revision | None = None
+        self._marked: Revision | None = None
+        self._observations: dict[str, np.ndarray] = {}
+        self._headers: dict[str, Header] = {}
+        self._frame = WorldFrame()
+
+    def on_points(self, message: PointCloud2) -> None:
+        """``map/points``."""
+        points = cloud_to_points(message)
+        with self._lock:
+            self._points, self._points_revision = points, revision_of(message.header)
+
+    def on_observations(self, message: PointCloud2) -> None:
+        """``map/observations``, the end mark among them."""
+        rows = cloud_to_observations(message)
+        with self._lock:
+            if message.header.frame_id == self._map_frame:
+                self._marked = revision_of(message.header)
+                return
+            name = keyframe_name(message.header)
+            if len(rows):
+                self._observations[name], self._headers[name] = rows, message.header
+            else:
+                self._observations.pop(name, None)
+
+    def on_datum(self, message: NavSatFix) -> None:
+        """``map/datum``."""
+        with self._lock:
+            self._frame = frame_from_fix(message)
+
+    @property
+    def revision(self) -> Revision | None:
+        """The revision whose points and observations are all here, or None while they are on their way."""
+        with self._lock:
+            return self._points_revision if self._points_revision == self._marked else None
+
+    @property
+    def announced(self) -> Revision | None:
+        """The newest revision of ``map/points``, complete or not."""
+        with self._lock:
+            return self._points_revision
+
+    @property
+    def headers(self) -> dict[str, Header]:
+        """The header of each keyframe that was ever observed, by name."""
+        with self._lock:
+            return dict(self._headers)
+
+    def missing(self) -> int:
+        """Points that fewer than two observations hold: 0 for a whole map, as every 3D point comes from two views."""
+        with self._lock:
+            rows = np.concatenate([np.empty(0, OBSERVATION), *self._observations.values()])
+            if self._points_revision is None:
+                return 0
+            seen, counts = np.unique(rows["point_id"], return_counts=True)
+            return int(np.count_nonzero(~np.isin(self._points["point_id"], seen[counts >= 2])))
+
+    def models(self) -> list[SparseModel]:
+        """The components, largest first; empty before the first complete revision."""
+        with self._lock:
+            if self._points_revision is None:
+                return []
+            return assemble(self._points, self._observations, self._frame)
+
+    def clear(self) -> None:
+        """Forget the map."""
+        with self._lock:
+            self._points, self._points_revision, self._marked = np.empty(0), None, None
+            self._observations, self._headers, self._frame = {}, {}, WorldFrame()

@@ -1,0 +1,318 @@
+"""The sparse map and the instances as messages: layout, pixel convention, and the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from scipy.spatial.transform import Rotation  # noqa: E402
+from sensor_msgs.msg import PointField  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+from visualization_msgs.msg import Marker  # noqa: E402
+
+from seg2d3d_ros.association.incidence import build_incidence  # noqa: E402
+from seg2d3d_ros.errors import DataError  # noqa: E402
+from seg2d3d_ros.mapstore.records import KeyframeRecord  # noqa: E402
+from seg2d3d_ros.palette import instance_colors  # noqa: E402
+from seg2d3d_ros.ros import instance_messages, map_messages  # noqa: E402
+from seg2d3d_ros.ros.conversion import cloud_to_array, make_header, unpack_rgb  # noqa: E402
+from seg2d3d_ros.ros.map_receiver import MapReceiver  # noqa: E402
+from seg2d3d_ros.types import Camera, Instances, Segments, SparseModel, WorldFrame  # noqa: E402
+
+STAMP = 1_700_000_000_123_456_789
+MAP = make_header(STAMP, "map")
+CAMERA = Camera("PINHOLE", 64, 48, (50.0, 50.0, 32.0, 24.0))
+
+
+def model(
+    names: list[str], first_id: int, *, seed: int = 0, frame: WorldFrame | None = None, component: int = 0
+) -> SparseModel:
+    """Six points, every keyframe sees all of them."""
+    rng = np.random.default_rng(seed)
+    count, keyframes = 6, len(names)
+    turns = Rotation.random(keyframes, random_state=seed).as_matrix()
+    return SparseModel(
+        names=tuple(names),
+        cameras=(CAMERA,) * keyframes,
+        camera_from_world=np.concatenate([turns, rng.normal(size=(keyframes, 3, 1))], axis=2),
+        xyz=rng.normal(size=(count, 3)),
+        rgb=rng.integers(0, 256, (count, 3)).astype(np.uint8),
+        error=np.ones(count, np.float32),
+        point_ids=first_id + np.array([5, 0, 3, 1, 4, 2], np.int64),
+        obs_keyframe=np.repeat(np.arange(keyframes, dtype=np.int32), count),
+        obs_point=np.tile(np.arange(count, dtype=np.int32), keyframes),
+        obs_xy=rng.uniform([0, 0], [64, 48], (keyframes * count, 2)).astype(np.float32),
+        frame=frame or WorldFrame(),
+        component=component,
+    )
+
+
+def layout(cloud) -> list[tuple[str, int, int, int]]:
+    return [(field.name, field.offset, field.datatype, field.count) for field in cloud.fields]
+
+
+F, U4, U2, I4 = PointField.FLOAT32, PointField.UINT32, PointField.UINT16, PointField.INT32
+
+
+def test_points_layout_and_content():
+    models = [model(["front_1", "front_2"], 10), model(["left_1"], 100, seed=1)]
+    cloud = map_messages.points_to_cloud(models, MAP)
+    assert layout(cloud) == [("x", 0, F, 1), ("y", 4, F, 1), ("z", 8, F, 1), ("rgb", 12, F, 1), ("point_id", 16, U4, 1)]
+    assert (cloud.point_step, cloud.width, cloud.height, cloud.header) == (20, 12, 1, MAP)
+    points = cloud_to_array(cloud)
+    np.testing.assert_array_equal(points["point_id"], np.concatenate([m.point_ids for m in models]))
+    np.testing.assert_allclose(points["z"], np.concatenate([m.xyz[:, 2] for m in models]), rtol=1e-6)
+    np.testing.assert_array_equal(unpack_rgb(points["rgb"]), np.concatenate([m.rgb for m in models]))
+
+
+def test_point_ids_that_do_not_fit_are_refused():
+    with pytest.raises(DataError, match="uint32"):
+        map_messages.points_to_cloud([model(["a_1"], 2**32)], MAP)
+
+
+def test_observations_count_pixels_as_ros_does():
+    one = model(["front_1"], 0)
+    rows = map_messages.observations_of([one])["front_1"]
+    assert rows["point_id"].tolist() == [0, 1, 2, 3, 4, 5]
+    first = one.obs_xy[one.point_ids[one.obs_point].tolist().index(0)]
+    # ROS counts pixels from the first pixel's centre, COLMAP from its corner.
+    assert rows[0]["u"] == pytest.approx(first[0] - 0.5)
+    assert rows[0]["v"] == pytest.approx(first[1] - 0.5)
+    cloud = map_messages.observations_to_cloud(rows, make_header(1, "front"))
+    assert layout(cloud) == [("u", 0, F, 1), ("v", 4, F, 1), ("point_id", 8, U4, 1)]
+
+
+def test_observations_of_the_same_map_have_the_same_bytes():
+    one = model(["front_1", "front_2"], 0)
+    shuffled = np.random.default_rng(3).permutation(len(one.obs_point))
+    other = dataclasses.replace(
+        one, obs_keyframe=one.obs_keyframe[shuffled], obs_point=one.obs_point[shuffled], obs_xy=one.obs_xy[shuffled]
+    )
+    for name, rows in map_messages.observations_of([one]).items():
+        assert map_messages.observations_of([other])[name].tobytes() == rows.tobytes()
+
+
+def test_poses_are_world_from_camera():
+    one = model(["front_20", "front_10", "left_10"], 0)
+    poses = map_messages.cameras_to_poses([one], MAP)
+    assert len(poses.poses) == 3
+    for k, pose in enumerate(poses.poses):
+        q, t = pose.orientation, pose.position
+        rotation = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
+        # world_from_camera undoes camera_from_world.
+        np.testing.assert_allclose(one.camera_from_world[k, :, :3] @ rotation, np.eye(3), atol=1e-9)
+        np.testing.assert_allclose(one.camera_from_world[k] @ [t.x, t.y, t.z, 1], 0, atol=1e-9)
+    records = {n: KeyframeRecord(n, n.split("_")[0], int(n.split("_")[1]), f"{n}.jpg", "") for n in one.names}
+    paths = map_messages.cameras_to_paths([one], records, MAP)
+    assert sorted(paths) == ["front", "left"]
+    assert [p.header.stamp.nanosec for p in paths["front"].poses] == [10, 20]
+    assert paths["front"].poses[1].pose == poses.poses[0]
+    assert paths["front"].poses[0].header.frame_id == "map"
+
+
+@pytest.mark.parametrize(
+    ("camera", "topic"),
+    [("front", "map/path/front"), ("rig/left-cam", "map/path/rig_left_cam"), ("2nd", "map/path/camera_2nd")],
+)
+def test_path_topics_are_valid_names(camera, topic):
+    from rclpy.validate_topic_name import validate_topic_name
+
+    assert map_messages.path_topic(camera) == topic
+    assert validate_topic_name(topic)
+
+
+def messages_of(models: list[SparseModel], stamp: int = STAMP) -> tuple:
+    header = make_header(stamp, "map")
+    observations = [
+        map_messages.observations_to_cloud(rows, make_header(int(name.split("_")[1]), name.split("_")[0]))
+        for name, rows in map_messages.observations_of(models).items()
+    ]
+    return map_messages.points_to_cloud(models, header), observations, map_messages.end_mark(header)
+
+
+def test_the_way_back_gives_the_same_incidence():
+    frame = WorldFrame("enu", (47.4, 8.5, 440.0))
+    sent = [model(["front_1", "front_2", "left_1"], 10, frame=frame), model(["right_1", "right_2"], 500, seed=4, component=1)]
+    points, observations, mark = messages_of(sent)
+    receiver = MapReceiver("map")
+    receiver.on_datum(map_messages.frame_to_fix(frame, MAP))
+    for message in (*observations, mark, points):
+        receiver.on_observations(message) if message is not points else receiver.on_points(message)
+    got = receiver.models()
+    assert [m.names for m in got] == [m.names for m in sent]
+    assert [m.component for m in got] == [0, 1]
+    assert got[0].frame == frame
+    rng = np.random.default_rng(5)
+    segments = {}
+    for name in ("front_1", "front_2", "right_2"):
+        labels = np.repeat(rng.integers(0, 4, (1, 64)), 48, axis=0).astype(np.uint16)
+        ids = np.unique(labels[labels > 0]).astype(np.uint16)
+        segments[name] = Segments(name, labels, ids, np.ones(len(ids), np.int32), np.ones(len(ids), np.float32))
+    want, have = build_incidence(sent, segments), build_incidence(got, segments)
+    # The receiver sorts points by id within a component.
+    order = np.concatenate([np.argsort(sent[0].point_ids), 6 + np.argsort(sent[1].point_ids)])
+    np.testing.assert_array_equal(have.point_ids, want.point_ids[order])
+    assert have.names == want.names
+    assert (have.matrix != want.matrix[:, order]).nnz == 0
+    assert (have.visibility != want.visibility[:, order]).nnz == 0
+    np.testing.assert_allclose(got[1].xyz, sent[1].xyz[np.argsort(sent[1].point_ids)], rtol=1e-6, atol=1e-6)
+
+
+def test_a_revision_is_complete_only_with_points_and_end_mark():
+    points, observations, mark = messages_of([model(["front_1", "front_2"], 0)])
+    receiver = MapReceiver("map")
+    receiver.on_points(points)
+    assert (receiver.announced, receiver.revision) == (("map", STAMP), None)
+    for message in observations[:-1]:
+        receiver.on_observations(message)
+    assert receiver.missing() == 6
+    receiver.on_observations(observations[-1])
+    assert receiver.missing() == 0
+    assert receiver.revision is None
+    receiver.on_observations(mark)
+    assert receiver.revision == ("map", STAMP)
+    later, _, _ = messages_of([model(["front_1", "front_2"], 0)], STAMP + 1)
+    receiver.on_points(later)
+    assert receiver.revision is None
+
+
+def test_an_empty_cloud_takes_a_keyframe_out():
+    points, observations, mark = messages_of([model(["front_1", "front_2", "front_3"], 0)])
+    receiver = MapReceiver("map")
+    receiver.on_points(points)
+    for message in (*observations, mark):
+        receiver.on_observations(message)
+    empty = map_messages.observations_to_cloud(np.empty(0, map_messages.OBSERVATION), make_header(2, "front"))
+    receiver.on_observations(empty)
+    assert receiver.models()[0].names == ("front_1", "front_3")
+    receiver.clear()
+    assert receiver.models() == []
+
+
+def test_a_foreign_cloud_is_refused():
+    _, observations, _ = messages_of([model(["front_1"], 0)])
+    with pytest.raises(DataError, match="no field rgb, x, y, z"):
+        map_messages.cloud_to_points(observations[0])
+
+
+def test_no_datum_is_no_fix():
+    assert map_messages.frame_from_fix(map_messages.frame_to_fix(WorldFrame(), MAP)) == WorldFrame()
+
+
+# Instances
+
+INSTANCES = Instances(
+    np.array([3, 7], np.int32),
+    np.array([3, 0, 7, 3, 3, 7], np.int32),
+    np.array([1, 0, 0.5, 1, 1, 0.75], np.float32),
+    np.array([3, 7], np.int32),
+    np.array([1, 2], np.int32),
+    np.array([0.9, 0.8], np.float32),
+    np.array([[[0, 0, 0], [2, 4, 6]], [[np.nan] * 3] * 2], float),
+)
+
+
+def test_labelled_cloud():
+    one = model(["front_1"], 0)
+    cloud = instance_messages.labelled_cloud([one], INSTANCES, MAP)
+    assert layout(cloud) == [
+        ("x", 0, F, 1),
+        ("y", 4, F, 1),
+        ("z", 8, F, 1),
+        ("rgb", 12, F, 1),
+        ("instance_id", 16, I4, 1),
+        ("class_id", 20, U2, 1),
+        ("confidence", 24, F, 1),
+    ]
+    points = cloud_to_array(cloud)
+    np.testing.assert_array_equal(points["instance_id"], INSTANCES.point_instance)
+    assert points["class_id"].tolist() == [1, 0, 2, 1, 1, 2]
+    np.testing.assert_array_equal(points["confidence"], INSTANCES.point_confidence)
+    np.testing.assert_array_equal(unpack_rgb(points["rgb"]), instance_colors(INSTANCES.point_instance))
+    np.testing.assert_allclose(points["y"], one.xyz[:, 1], rtol=1e-6)
+
+
+def test_markers():
+    first, box, name = instance_messages.instance_markers(INSTANCES, ("house", "tree"), MAP).markers
+    assert first.action == Marker.DELETEALL
+    assert (box.type, box.ns, box.id, box.header) == (Marker.CUBE, "box", 3, MAP)
+    assert (box.scale.x, box.scale.y, box.scale.z) == (2, 4, 6)
+    assert (box.pose.position.x, box.pose.position.y, box.pose.position.z) == (1, 2, 3)
+    assert name.text == "house 3"
+    assert name.pose.position.z > 6
+
+
+def test_empty_result():
+    nothing = Instances(*(np.empty(0, t) for t in ("i4", "i4", "f4", "i4", "i4", "f4")), np.empty((0, 2, 3)))
+    assert instance_messages.labelled_cloud([], nothing, MAP).width == 0
+    assert len(instance_messages.instance_markers(nothing, ("house",), MAP).markers) == 1
+    assert map_messages.points_to_cloud([], MAP).width == 0
+    assert map_messages.assemble(np.empty(0, map_messages.MAP_POINT), {}, WorldFrame()) == []
+
+
+def stand_in(name: str, **fields):
+    """A message class like rosidl's, as far as this package uses it; vision_msgs is not on PyPI."""
+
+    def init(self, **values):
+        for field, make in fields.items():
+            setattr(self, field, values.pop(field) if field in values else make())
+        assert not values, f"{name} has no field {sorted(values)}"
+
+    return type(name, (), {"__init__": init, "__slots__": tuple(fields)})
+
+
+def fake_vision_msgs() -> types.ModuleType:
+    """After vision_msgs 4 (Humble to Jazzy): msg/*.msg."""
+    from geometry_msgs.msg import Pose, PoseWithCovariance, Vector3
+
+    m = types.ModuleType("vision_msgs.msg")
+    m.Point2D = stand_in("Point2D", x=float, y=float)
+    m.Pose2D = stand_in("Pose2D", position=m.Point2D, theta=float)
+    m.BoundingBox2D = stand_in("BoundingBox2D", center=m.Pose2D, size_x=float, size_y=float)
+    m.BoundingBox3D = stand_in("BoundingBox3D", center=Pose, size=Vector3)
+    m.ObjectHypothesis = stand_in("ObjectHypothesis", class_id=str, score=float)
+    m.ObjectHypothesisWithPose = stand_in("ObjectHypothesisWithPose", hypothesis=m.ObjectHypothesis, pose=PoseWithCovariance)
+    m.Detection2D = stand_in("Detection2D", header=Header, results=list, bbox=m.BoundingBox2D, id=str)
+    m.Detection3D = stand_in("Detection3D", header=Header, results=list, bbox=m.BoundingBox3D, id=str)
+    m.Detection2DArray = stand_in("Detection2DArray", header=Header, detections=list)
+    m.Detection3DArray = stand_in("Detection3DArray", header=Header, detections=list)
+    return m
+
+
+def test_vision_messages(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vision_msgs", types.ModuleType("vision_msgs"))
+    monkeypatch.setitem(sys.modules, "vision_msgs.msg", fake_vision_msgs())
+    vision = instance_messages.load_vision_msgs()
+    labels = np.zeros((48, 64), np.uint16)
+    labels[10:20, 30:50] = 1001
+    labels[0:5, 0:5] = 1002
+    segments = Segments("front_1", labels, np.array([1001, 1002], np.uint16), np.ones(2, np.int32), np.full(2, 0.5, np.float32))
+    tracks = instance_messages.tracks_message(vision, segments, {1001: 7}, ("house",), make_header(1, "front"))
+    (detection,) = tracks.detections
+    assert (detection.id, detection.results[0].hypothesis.class_id, detection.results[0].hypothesis.score) == (
+        "7",
+        "house",
+        0.5,
+    )
+    # Columns 30 … 49 and rows 10 … 19: in ROS pixels the centre is (39.5, 14.5).
+    assert (detection.bbox.center.position.x, detection.bbox.center.position.y) == (39.5, 14.5)
+    assert (detection.bbox.size_x, detection.bbox.size_y) == (20, 10)
+    boxes = instance_messages.boxes_message(vision, INSTANCES, ("house", "tree"), MAP)
+    (box,) = boxes.detections
+    assert (box.id, box.bbox.size.z, box.bbox.center.position.z) == ("3", 6, 3)
+
+
+def test_without_vision_msgs_one_line_says_so(caplog):
+    if any((Path(p) / "vision_msgs").is_dir() for p in sys.path):
+        pytest.skip("vision_msgs is installed here")
+    with caplog.at_level("INFO"):
+        assert instance_messages.load_vision_msgs() is None
+    assert [r.message for r in caplog.records if "vision_msgs" in r.message and "apt install" in r.message]
