@@ -77,11 +77,16 @@ def decode_gray(encoded: bytes, source: str = "image") -> np.ndarray:
 
 
 def decode_small_gray(encoded: bytes, reduction: int = 8, source: str = "image") -> np.ndarray:
-    """Decode to uint8 grey at 1/``reduction`` (2, 4 or 8) of the size; JPEG skips most of the inverse DCT then.
+    """Decode to uint8 grey at 1/``reduction`` (1, 2, 4 or 8) of the size; JPEG skips most of the inverse DCT then.
 
     A whole pass over the file: what comes back from here also decodes in full. Raises ``DataError`` like ``decode_rgb``.
     """
-    flags = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8}
+    flags = {
+        1: cv2.IMREAD_GRAYSCALE,
+        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    }
     return _decode(encoded, flags[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source)
 
 
