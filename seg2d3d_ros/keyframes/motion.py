@@ -70,3 +70,16 @@ def _whole_motion(reference: MotionView, current: MotionView) -> float:
     if response > _MIN_RESPONSE:
         return math.hypot(x, y) / MOTION_WIDTH
     return 0.0 if _same(reference, current) else math.inf
+
+
+def sharpness(gray: np.ndarray) -> float:
+    """Variance of the Laplacian over the variance of the picture, (H, W) uint8 of any size, scaled to 640 pixels' width.
+
+    The Laplacian's variance (Pech-Pacheco et al., ICPR 2000) grows with contrast, so a dim image would count as blurred;
+    the quotient does not change with gain and offset. A slight Gaussian first, or noise would count as detail.
+    """
+    if gray.shape[1] > SHARPNESS_WIDTH:
+        size = (SHARPNESS_WIDTH, max(1, round(gray.shape[0] * SHARPNESS_WIDTH / gray.shape[1])))
+        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    smooth = cv2.GaussianBlur(gray.astype(np.float32), (3, 3), 0)
+    return float(cv2.Laplacian(smooth, cv2.CV_32F).var()) / max(1.0, float(smooth.var()))
