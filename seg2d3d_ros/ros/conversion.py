@@ -8,7 +8,6 @@ is fast both with and without rclpy's field checks.
 from __future__ import annotations
 
 import array
-import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, NavSa
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.keyframes import naming
+from seg2d3d_ros.keyframes.naming import camera_name
 from seg2d3d_ros.types import Camera, GeoPosition
 
 NANOSECONDS = 1_000_000_000
@@ -69,14 +70,9 @@ def make_header(stamp_ns: int, frame_id: str) -> Header:
     return Header(stamp=ns_to_stamp(stamp_ns), frame_id=frame_id)
 
 
-def camera_name(frame_id: str) -> str:
-    """The camera's name in file names: what could leave the map directory or trouble a shell becomes ``_``."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", frame_id).strip("._-") or "camera"
-
-
 def keyframe_name(header: Header) -> str:
     """``<camera>_<stamp ns>``: the key of a keyframe everywhere on disk."""
-    return f"{camera_name(header.frame_id)}_{stamp_to_ns(header.stamp)}"
+    return naming.keyframe_name(camera_name(header.frame_id), stamp_to_ns(header.stamp))
 
 
 def fill(data: bytes | memoryview | np.ndarray) -> array.array:

@@ -116,6 +116,12 @@ class Diagnostics:
         """The last error in words, empty if there was none."""
         return self._last_error
 
+    def quiet_seconds(self) -> float:
+        """How long no input brought anything; infinite where nothing ever came."""
+        with self._lock:
+            last = max((watched.times[-1] for watched in self._inputs.values() if watched.times), default=-float("inf"))
+        return time.monotonic() - last
+
     def explain(self, watched: Input) -> str:
         """Why nothing arrives: publishers, their types and quality of service, in words."""
         seconds = time.monotonic() - (watched.times[-1] if watched.times else watched.since)

@@ -8,16 +8,18 @@ and no exception of a callback or worker is lost (log and /diagnostics).
 from __future__ import annotations
 
 import functools
-import inspect
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+from std_srvs.srv import Trigger
 
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import Seg2d3dError
@@ -27,6 +29,8 @@ from seg2d3d_ros.ros.parameters import CommonParameters, check_change, declare_a
 from seg2d3d_ros.ros.worker import Worker
 
 NAMESPACE = "seg2d3d"
+QUIET_SECONDS = 0.5
+"""Inputs count as drained when nothing came for this long."""
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -121,26 +125,22 @@ class ManagedNode(LifecycleNode):
 
         return self._own(subscription, release)
 
-    def serve(self, service_type: type, name: str, callback: Callable[[Any, Any], Any], **options: Any) -> Any:
-        """A service. ``callback`` may be ``async`` (await a rclpy Future, not asyncio's). An exception becomes the
-        answer ``success=False`` with its message."""
+    def serve(self, service_type: type, name: str, callback: Callable[[Any, Any], Any], *, slow: bool = False) -> Any:
+        """A service. An exception becomes the answer ``success=False`` with its message.
+
+        Args:
+            slow: the callback may take its time in a thread of its own, while the node's other callbacks go on.
+        """
         guarded = self._guarded(callback, f"service {name}")
 
-        def failed(response: Any) -> Any:
-            if hasattr(response, "success"):
+        def answer(request: Any, response: Any) -> Any:
+            answered = guarded(request, response)
+            if answered is None and hasattr(response, "success"):
                 response.success, response.message = False, self.diagnostics.last_error
-            return response
+            return answered or response
 
-        if inspect.iscoroutinefunction(callback):
-
-            async def answer(request: Any, response: Any) -> Any:
-                return await guarded(request, response) or failed(response)
-        else:
-
-            def answer(request: Any, response: Any) -> Any:
-                return guarded(request, response) or failed(response)
-
-        service = self.create_service(service_type, name, answer, **options)
+        group = MutuallyExclusiveCallbackGroup() if slow else None
+        service = self.create_service(service_type, name, answer, callback_group=group)
         return self._own(service, lambda: self.destroy_service(service))
 
     def every(self, seconds: float, callback: Callable[[], None]) -> Any:
@@ -170,6 +170,19 @@ class ManagedNode(LifecycleNode):
             self.diagnostics.remove_worker(worker)
 
         return self._own(worker, release)
+
+    def serve_flush(self, flush: Callable[[], Any]) -> None:
+        """The service ``~/flush`` (std_srvs/Trigger): waits until no input came for ``QUIET_SECONDS``, calls ``flush``, and
+        answers; with it a player knows that what it sent has gone through the node."""
+
+        def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            while self.diagnostics.quiet_seconds() < QUIET_SECONDS and not self._closed and self.context.ok():
+                time.sleep(0.05)
+            flush()
+            response.success = True
+            return response
+
+        self.serve(Trigger, "~/flush", answer, slow=True)
 
     def release(self, thing: Any) -> None:
         """Give back one subscription, publisher, service, timer or worker before its phase ends."""
@@ -305,23 +318,15 @@ class ManagedNode(LifecycleNode):
 
     def _guarded(self, callback: Callable[..., Any], where: str) -> Callable[..., Any]:
         """``callback`` whose exceptions go to the log and the diagnostics; None is returned then."""
-        if inspect.iscoroutinefunction(callback):
 
-            @functools.wraps(callback)
-            async def guarded(*args: Any) -> Any:
-                try:
-                    return await callback(*args)
-                except Exception as error:
-                    return self._failed(where, error)
-        else:
-
-            @functools.wraps(callback)
-            def guarded(*args: Any) -> Any:
-                try:
-                    with on_behalf_of(self):
-                        return callback(*args)
-                except Exception as error:
-                    return self._failed(where, error)
+        @functools.wraps(callback)
+        def guarded(*args: Any) -> Any:
+            try:
+                with on_behalf_of(self):
+                    return callback(*args)
+            except Exception as error:
+                # Reaches the log and the diagnostics; one bad message must not end the node.
+                return self._failed(where, error)
 
         return guarded
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from seg2d3d_ros.errors import Seg2d3dError
@@ -18,6 +18,9 @@ from seg2d3d_ros.ros.node import ManagedNode
 
 WAKE_SECONDS = 0.1
 """How often the executor looks whether to stop: Python handles a signal only between two waits."""
+
+THREADS = 6
+"""Each node's callbacks run one at a time; the rest are for slow services (finalize, flush), which wait for work."""
 
 
 class _Stop:
@@ -69,7 +72,7 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
     code = 0
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        executor = SingleThreadedExecutor()
+        executor = MultiThreadedExecutor(num_threads=THREADS)
         for factory in factories:
             nodes.append(factory())
             executor.add_node(nodes[-1])
@@ -86,16 +89,16 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
         traceback.print_exc()
         code = 1
     finally:
-        for node in reversed(nodes):
-            node.close()
         if executor:
             executor.shutdown(timeout_sec=1.0)
+        for node in reversed(nodes):
+            node.close()
         rclpy.try_shutdown()
         stop.uninstall()
     return code
 
 
-def _spin(executor: SingleThreadedExecutor, nodes: Sequence[ManagedNode], stop: _Stop) -> int:
+def _spin(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], stop: _Stop) -> int:
     while not stop.count and executor.context.ok():
         for node in nodes:
             if node.exit_code is not None:
