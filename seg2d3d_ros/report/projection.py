@@ -1,0 +1,102 @@
+"""From the world to the plan: which way is up, which way is right, and what to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seg2d3d_ros.types import SparseModel
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A view from above: ``plan = axes @ world``, x right and y up, of the window ``low`` … ``high`` (world units)."""
+
+    axes: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def __call__(self, xyz: np.ndarray) -> np.ndarray:
+        """(N, 3) world -> (N, 2) plan coordinates."""
+        return np.asarray(xyz, np.float64) @ self.axes.T
+
+    def holds(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) bool: inside the window."""
+        return ((xy >= self.low) & (xy <= self.high)).all(axis=1)
+
+
+def up_direction(models: Sequence[SparseModel]) -> np.ndarray:
+    """Unit vector (3,) that points up, from the cameras alone.
+
+    People and vehicles hold cameras level: up is at right angles to the images' x axes, and the images' y axes point
+    down. The smallest eigenvector of ``mean(x xᵀ) - mean(y yᵀ) / 4`` balances the two: the x axes decide where the
+    cameras look in different directions, the y axes where they all look the same way.
+    """
+    rotations = [model.camera_from_world[:, :, :3] for model in models if len(model.names)]
+    if not rotations:
+        return np.array([0.0, 0.0, 1.0])
+    stacked = np.concatenate(rotations)
+    right, down = stacked[:, 0], stacked[:, 1]
+    spread = (right.T @ right - down.T @ down / 4) / len(stacked)
+    up = np.linalg.eigh(spread)[1][:, 0]
+    return -up if up @ down.sum(axis=0) > 0 else up
+
+
+def plan_axes(up: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(2, 3) axes at right angles to ``up``; the first follows the longest extent of ``positions`` (N, 3)."""
+    seed = np.eye(3)[np.abs(up).argmin()]
+    first = np.cross(up, seed)
+    basis = np.stack([first / np.linalg.norm(first), np.cross(up, first) / np.linalg.norm(first)])
+    flat = positions @ basis.T
+    if len(flat) < 2:
+        return basis
+    direction = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))[1][:, 1]
+    if direction @ (flat[-1] - flat[0]) < 0:
+        direction = -direction
+    return np.array([direction, [-direction[1], direction[0]]]) @ basis
+
+
+def window(cameras: np.ndarray, labelled: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner (2,) of what the plan shows, from plan coordinates (N, 2).
+
+    Few stray points lie kilometres away; showing them would shrink the street to a dot. The window holds the cameras
+    and the bulk of the points, and grows past the cameras by no more than their own extent and the usual distance
+    of a point.
+    """
+    lows, highs = [], []
+    for group, share in ((cameras, 0.0), (labelled, 2.0), (others, 8.0)):
+        if len(group):
+            limits = _fenced(group, share)
+            lows.append(limits[0])
+            highs.append(limits[1])
+    if not lows:
+        return np.zeros(2), np.ones(2)
+    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
+    points = np.concatenate([labelled, others])
+    if len(cameras) and len(points):
+        inner_low, inner_high = lows[0], highs[0]
+        typical = np.median(np.linalg.norm(points - np.median(cameras, axis=0), axis=1))
+        reach = 1.5 * max(float((inner_high - inner_low).max()), float(typical))
+        low, high = np.maximum(low, inner_low - reach), np.minimum(high, inner_high + reach)
+    side = max(float((high - low).max()), 1e-6)
+    middle = (low + high) / 2
+    half = np.maximum((high - low) / 2, [0.38 * side, 0.17 * side]) + 0.05 * side
+    return middle - half, middle + half
+
+
+def _fenced(xy: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Limits without the outer ``share`` percent, nor what lies far beyond the middle half (Tukey's outer fences × 2)."""
+    low, q1, q3, high = np.percentile(xy, [share, 25, 75, 100 - share], axis=0)
+    fence = 6 * np.maximum(q3 - q1, 0.05 * (q3 - q1).max() + 1e-9)
+    inside = ((xy >= q1 - fence) & (xy <= q3 + fence)).all(axis=1)
+    if share == 0 and inside.any():
+        low, high = xy[inside].min(axis=0), xy[inside].max(axis=0)
+    return np.maximum(low, q1 - fence), np.minimum(high, q3 + fence)
+
+
+def nice_length(most: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is at most ``most``."""
+    power = 10.0 ** np.floor(np.log10(most))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= most * (1 + 1e-9)))
