@@ -120,6 +120,9 @@ PRESETS: dict[str, dict[str, Value]] = {
     "precise": {"reconstruction.max_image_size": 3200, "reconstruction.max_features": 12000, "reconstruction.max_pairs": 40},
 }
 
+ALIASES = {"prompts": "segmentation.prompts", "segmenter": "segmentation.segmenter", "method": "association.method"}
+"""Short names for launch files and the nodes' command lines; where both are given the short one wins."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -231,8 +234,12 @@ def make_config(values: Mapping[str, Any], base: Config | None = None) -> Config
     return Config(**{name: cls(**sections[name]) for name, cls in SECTIONS.items()})
 
 
-def read_parameters(path: Path) -> dict[str, Any]:
+def read_parameters(path: Path, *, core_only: bool = False) -> dict[str, Any]:
     """``section.name: value`` from a ROS 2 parameter file or plain nested YAML.
+
+    Args:
+        path: the file.
+        core_only: resolve short names, and leave out the plain names of a ROS 2 parameter file: they are the nodes' own.
 
     Raises:
         UsageError: not a readable YAML mapping.
@@ -253,7 +260,10 @@ def read_parameters(path: Path) -> dict[str, Any]:
                 values.update({f"{section}.{name}": value for name, value in entries.items()})
             else:
                 values[section] = entries
-    return values
+    if not core_only:
+        return values
+    values.update({name: values.pop(alias) for alias, name in ALIASES.items() if alias in values})
+    return {key: value for key, value in values.items() if "." in key or not bodies}
 
 
 def load_config(
@@ -264,5 +274,5 @@ def load_config(
         raise UsageError(f"unknown preset {preset!r}: choose {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
     config = make_config(PRESETS[preset])
     if file is not None:
-        config = make_config(read_parameters(file), config)
+        config = make_config(read_parameters(file, core_only=True), config)
     return make_config(overrides, config)

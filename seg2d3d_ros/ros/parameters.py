@@ -14,7 +14,17 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from seg2d3d_ros.config import SECTIONS, Config, Declaration, declarations, declarations_of, make_config, nearest, param
+from seg2d3d_ros.config import (
+    ALIASES,
+    SECTIONS,
+    Config,
+    Declaration,
+    declarations,
+    declarations_of,
+    make_config,
+    nearest,
+    param,
+)
 from seg2d3d_ros.errors import UsageError
 
 
@@ -105,9 +115,6 @@ NODE_PARAMETERS: tuple[type[CommonParameters], ...] = (
     AssociationParameters,
     PlayerParameters,
 )
-
-ALIASES = {"prompts": "segmentation.prompts", "segmenter": "segmentation.segmenter", "method": "association.method"}
-"""Short names of the launch file; where both are given the short one (a command line, usually) wins."""
 
 _BUILT_IN = ("use_sim_time", "start_type_description_service")
 _BUILT_IN_PREFIXES = ("qos_overrides.", "diagnostic_updater.")
