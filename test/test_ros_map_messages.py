@@ -20,7 +20,6 @@ from visualization_msgs.msg import Marker  # noqa: E402
 
 from seg2d3d_ros.association.incidence import build_incidence  # noqa: E402
 from seg2d3d_ros.errors import DataError  # noqa: E402
-from seg2d3d_ros.mapstore.records import KeyframeRecord  # noqa: E402
 from seg2d3d_ros.palette import instance_colors  # noqa: E402
 from seg2d3d_ros.ros import instance_messages, map_messages  # noqa: E402
 from seg2d3d_ros.ros.conversion import cloud_to_array, make_header, unpack_rgb  # noqa: E402
@@ -110,8 +109,8 @@ def test_poses_are_world_from_camera():
         # world_from_camera undoes camera_from_world.
         np.testing.assert_allclose(one.camera_from_world[k, :, :3] @ rotation, np.eye(3), atol=1e-9)
         np.testing.assert_allclose(one.camera_from_world[k] @ [t.x, t.y, t.z, 1], 0, atol=1e-9)
-    records = {n: KeyframeRecord(n, n.split("_")[0], int(n.split("_")[1]), f"{n}.jpg", "") for n in one.names}
-    paths = map_messages.cameras_to_paths([one], records, MAP)
+    headers = {name: make_header(int(name.split("_")[1]), name.split("_")[0]) for name in one.names}
+    paths = map_messages.cameras_to_paths([one], headers, MAP)
     assert sorted(paths) == ["front", "left"]
     assert [p.header.stamp.nanosec for p in paths["front"].poses] == [10, 20]
     assert paths["front"].poses[1].pose == poses.poses[0]

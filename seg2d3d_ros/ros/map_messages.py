@@ -32,15 +32,15 @@ from sensor_msgs.msg import NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.keyframes.naming import camera_name
 from seg2d3d_ros.ros.conversion import (
     array_to_cloud,
-    camera_name,
     cloud_to_array,
     fix_from_geo,
     geo_from_fix,
     make_header,
     pack_rgb,
+    stamp_to_ns,
     unpack_rgb,
 )
 from seg2d3d_ros.types import GeoPosition, SparseModel, WorldFrame
@@ -48,11 +48,6 @@ from seg2d3d_ros.types import GeoPosition, SparseModel, WorldFrame
 MAP_POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("point_id", "u4")])
 OBSERVATION = np.dtype([("u", "f4"), ("v", "f4"), ("point_id", "u4")])
 _HALF_PIXEL = np.float32(0.5)
-
-
-def keyframe_header(record: KeyframeRecord) -> Header:
-    """The header that a keyframe came with."""
-    return make_header(record.stamp_ns, record.camera_name)
 
 
 def path_topic(camera: str) -> str:
@@ -123,13 +118,17 @@ def cameras_to_poses(models: Sequence[SparseModel], header: Header) -> PoseArray
     return PoseArray(header=header, poses=[pose for model in models for pose in _poses(model)])
 
 
-def cameras_to_paths(models: Sequence[SparseModel], records: Mapping[str, KeyframeRecord], header: Header) -> dict[str, Path]:
-    """Per camera name its ``Path``, poses in the order of time. Keyframes without a record are left out."""
+def cameras_to_paths(models: Sequence[SparseModel], headers: Mapping[str, Header], header: Header) -> dict[str, Path]:
+    """Per camera (frame_id) its ``Path``, poses in the order of time.
+
+    Args:
+        headers: of the keyframes, by name; keyframes without one are left out.
+    """
     stamped: dict[str, list[tuple[int, Pose]]] = {}
     for model in models:
         for name, pose in zip(model.names, _poses(model), strict=True):
-            if name in records:
-                stamped.setdefault(records[name].camera_name, []).append((records[name].stamp_ns, pose))
+            if name in headers:
+                stamped.setdefault(headers[name].frame_id, []).append((stamp_to_ns(headers[name].stamp), pose))
     return {
         camera: Path(
             header=header,

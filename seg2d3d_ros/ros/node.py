@@ -171,14 +171,14 @@ class ManagedNode(LifecycleNode):
 
         return self._own(worker, release)
 
-    def serve_flush(self, flush: Callable[[], Any]) -> None:
+    def serve_flush(self, flush: Callable[[], str | None]) -> None:
         """The service ``~/flush`` (std_srvs/Trigger): waits until no input came for ``QUIET_SECONDS``, calls ``flush``, and
-        answers; with it a player knows that what it sent has gone through the node."""
+        answers with the text it returns; with it a player knows that what it sent has gone through the node."""
 
         def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             while self.diagnostics.quiet_seconds() < QUIET_SECONDS and not self._closed and self.context.ok():
                 time.sleep(0.05)
-            flush()
+            response.message = flush() or ""
             response.success = True
             return response
 

@@ -80,7 +80,10 @@ class ReconstructionParameters(MapParameters):
     """reconstruction_node."""
 
     publish_tf: bool = param(False, "publish map -> <camera frame>_keyframe of the latest registered keyframe on /tf")
-    update_every: int = param(10, "solve again after this many new keyframes", low=1, high=100000)
+    update_every: int = param(10, "solve again after at least this many new keyframes", low=1, high=100000)
+    update_growth: float = param(
+        0.3, "solve again after the map has grown by at least this share", unit="share of its keyframes", low=0.0, high=100.0
+    )
     update_idle: float = param(3.0, "solve also when no keyframe came for this long", unit="s", low=0.1, high=3600.0)
 
 
@@ -108,12 +111,20 @@ class PlayerParameters(CommonParameters):
     finalize_timeout: float = param(1800.0, "how long finalize may take", unit="s", low=1.0, high=86400.0)
 
 
+@dataclass(frozen=True)
+class PipelineParameters(PlayerParameters):
+    """pipeline: all nodes in one process, and a bag_player in another one where ``bag`` is given."""
+
+    exit_when_done: bool = param(False, "end the process when the bag is mapped and everything is written")
+
+
 NODE_PARAMETERS: tuple[type[CommonParameters], ...] = (
     KeyframeParameters,
     SegmentationParameters,
     ReconstructionParameters,
     AssociationParameters,
     PlayerParameters,
+    PipelineParameters,
 )
 
 _BUILT_IN = ("use_sim_time", "start_type_description_service")
