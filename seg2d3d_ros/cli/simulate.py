@@ -1,0 +1,56 @@
+"""``seg2d3d simulate``: a synthetic street with ground truth."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
+    parser.add_argument("--seed", type=int, required=True, metavar="N", help="the same seed gives the same bytes")
+    parser.add_argument("--buildings", type=int, default=10, metavar="N", help="houses, both sides together (default 10)")
+    parser.add_argument(
+        "--keyframes",
+        type=int,
+        default=96,
+        metavar="N",
+        help="images of all cameras together, half in each direction (default 96)",
+    )
+    parser.add_argument(
+        "--cameras", type=int, default=3, metavar="N", help="1 = front, 2 = front and left, 3 = front, left and right (default)"
+    )
+    parser.add_argument(
+        "--detector",
+        default="typical",
+        metavar="QUALITY",
+        help="quality of the segments and the GPS: clean, typical (default), hard",
+    )
+    parser.add_argument("--width", type=int, default=960, metavar="PX", help="of the images (default 960)")
+    parser.add_argument("--height", type=int, default=640, metavar="PX", help="of the images (default 640)")
+    parser.add_argument("--no-bag", action="store_true", help="leave street.mcap out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate and say what was written."""
+    from tqdm import tqdm
+
+    from seg2d3d_ros.simulation.simulate import simulate
+
+    with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
+        simulate(
+            args.out,
+            seed=args.seed,
+            buildings=args.buildings,
+            keyframes=args.keyframes,
+            cameras=args.cameras,
+            detector=args.detector,
+            width=args.width,
+            height=args.height,
+            bag=not args.no_bag,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
+    print(f"{args.out}: {args.keyframes} images of {args.buildings} houses{'' if args.no_bag else ', street.mcap'}")
+    return 0

@@ -1,0 +1,189 @@
+"""The recording as a rosbag2 in one mcap file, with embedded message definitions, written without ROS."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.simulation.gps import Fix, geodetic_from_enu
+from seg2d3d_ros.types import Camera
+
+NO_FIX, FIX = -1, 0
+DIAGONAL_KNOWN, TYPE_UNKNOWN = 2, 0
+GPS_SERVICE = 1
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture for the bag: ``jpeg`` is the image file's content; ``segments`` (H, W) uint16 local ids, all of class 1."""
+
+    camera: str
+    stamp_ns: int
+    jpeg: bytes
+    segments: np.ndarray
+
+
+class BagMessages:
+    """ROS 2 messages from the simulator's values, as (topic, type, time in ns, message)."""
+
+    def __init__(self) -> None:
+        from rosbags.typesys import Stores, get_typestore
+
+        self.store = get_typestore(Stores.ROS2_JAZZY)
+
+    def _new(self, name: str, **fields: Any) -> Any:
+        return self.store.types[name](**fields)
+
+    def header(self, stamp_ns: int, frame: str) -> Any:
+        """std_msgs/Header."""
+        seconds, rest = divmod(stamp_ns, 1_000_000_000)
+        return self._new(
+            "std_msgs/msg/Header", stamp=self._new("builtin_interfaces/msg/Time", sec=seconds, nanosec=rest), frame_id=frame
+        )
+
+    def compressed(self, shot: Shot) -> Any:
+        """sensor_msgs/CompressedImage with the file's own bytes."""
+        data = np.frombuffer(shot.jpeg, np.uint8)
+        return self._new(
+            "sensor_msgs/msg/CompressedImage", header=self.header(shot.stamp_ns, shot.camera), format="jpeg", data=data
+        )
+
+    def camera_info(self, shot: Shot, camera: Camera) -> Any:
+        """sensor_msgs/CameraInfo; ROS puts the first pixel's centre at (0, 0), COLMAP at (0.5, 0.5)."""
+        fx, fy, cx, cy = camera.params
+        cx, cy = cx - 0.5, cy - 0.5
+        roi = self._new("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+        return self._new(
+            "sensor_msgs/msg/CameraInfo",
+            header=self.header(shot.stamp_ns, shot.camera),
+            height=camera.height,
+            width=camera.width,
+            distortion_model="plumb_bob",
+            d=np.zeros(5),
+            k=np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1.0]),
+            r=np.eye(3).ravel(),
+            p=np.array([fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1.0, 0]),
+            binning_x=0,
+            binning_y=0,
+            roi=roi,
+        )
+
+    def segments(self, shot: Shot) -> Any:
+        """sensor_msgs/Image mono16: ``class_id * 1000 + id`` with class 1."""
+        height, width = shot.segments.shape
+        values = np.where(shot.segments > 0, shot.segments + 1000, 0).astype("<u2")
+        return self._new(
+            "sensor_msgs/msg/Image",
+            header=self.header(shot.stamp_ns, shot.camera),
+            height=height,
+            width=width,
+            encoding="mono16",
+            is_bigendian=0,
+            step=2 * width,
+            data=np.frombuffer(values.tobytes(), np.uint8),
+        )
+
+    def fix(self, fix: Fix, stamp_ns: int) -> Any:
+        """sensor_msgs/NavSatFix; NaN and status -1 where the receiver has no position."""
+        latitude, longitude, altitude = geodetic_from_enu(fix.enu) if fix.valid else (float("nan"),) * 3
+        variance = np.array([1.0, 1.0, 4.0]) * fix.sigma**2 if fix.valid else np.zeros(3)
+        return self._new(
+            "sensor_msgs/msg/NavSatFix",
+            header=self.header(stamp_ns, "gps"),
+            status=self._new("sensor_msgs/msg/NavSatStatus", status=FIX if fix.valid else NO_FIX, service=GPS_SERVICE),
+            latitude=latitude,
+            longitude=longitude,
+            altitude=altitude,
+            position_covariance=np.diag(variance).ravel(),
+            position_covariance_type=DIAGONAL_KNOWN if fix.valid else TYPE_UNKNOWN,
+        )
+
+    def static_transforms(self, stamp_ns: int, base_from_sensor: dict[str, np.ndarray]) -> Any:
+        """tf2_msgs/TFMessage with base_link -> each sensor's frame."""
+        transforms = []
+        for frame, pose in base_from_sensor.items():
+            x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True)
+            transform = self._new(
+                "geometry_msgs/msg/Transform",
+                translation=self._new("geometry_msgs/msg/Vector3", **dict(zip("xyz", map(float, pose[:3, 3]), strict=True))),
+                rotation=self._new("geometry_msgs/msg/Quaternion", x=float(x), y=float(y), z=float(z), w=float(w)),
+            )
+            transforms.append(
+                self._new(
+                    "geometry_msgs/msg/TransformStamped",
+                    header=self.header(stamp_ns, "base_link"),
+                    child_frame_id=frame,
+                    transform=transform,
+                )
+            )
+        return self._new("tf2_msgs/msg/TFMessage", transforms=transforms)
+
+
+def write_bag(
+    path: Path,
+    shots: Iterable[Shot],
+    camera: Camera,
+    fixes: Sequence[tuple[int, Fix]],
+    base_from_sensor: dict[str, np.ndarray],
+    start_ns: int,
+) -> int:
+    """Write ``path`` (one mcap file), messages in order of time; returns how many.
+
+    Args:
+        shots: in order of time, read one by one.
+        fixes: (stamp in ns, fix) in order of time.
+        base_from_sensor: (4, 4) pose of each sensor frame on the vehicle.
+        start_ns: when the recording begins.
+    """
+    from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    messages = BagMessages()
+    latched = Qos(
+        QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL, QosTime(0, 0), QosTime(0, 0),
+        QosLiveliness.AUTOMATIC, QosTime(0, 0), False,
+    )  # fmt: skip
+    folder = path.with_name(f".{path.stem}.writing")
+    shutil.rmtree(folder, ignore_errors=True)
+    pending = list(fixes)
+    count = 0
+    try:
+        with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            connections: dict[str, Any] = {}
+
+            def write(topic: str, kind: str, stamp_ns: int, message: Any, qos: Sequence[Qos] = ()) -> None:
+                nonlocal count
+                if topic not in connections:
+                    connections[topic] = writer.add_connection(topic, kind, typestore=messages.store, offered_qos_profiles=qos)
+                writer.write(connections[topic], stamp_ns, messages.store.serialize_cdr(message, kind))
+                count += 1
+
+            def write_fixes(until_ns: int) -> None:
+                while pending and pending[0][0] <= until_ns:
+                    stamp_ns, fix = pending.pop(0)
+                    write("/fix", "sensor_msgs/msg/NavSatFix", stamp_ns, messages.fix(fix, stamp_ns))
+
+            write(
+                "/tf_static",
+                "tf2_msgs/msg/TFMessage",
+                start_ns,
+                messages.static_transforms(start_ns, base_from_sensor),
+                [latched],
+            )
+            for shot in shots:
+                write_fixes(shot.stamp_ns)
+                at, name = shot.stamp_ns, shot.camera
+                write(f"/{name}/camera_info", "sensor_msgs/msg/CameraInfo", at, messages.camera_info(shot, camera))
+                write(f"/{name}/image/compressed", "sensor_msgs/msg/CompressedImage", at, messages.compressed(shot))
+                write(f"/{name}/segments", "sensor_msgs/msg/Image", at, messages.segments(shot))
+            write_fixes(2**63 - 1)
+        next(folder.glob("*.mcap")).replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return count
