@@ -1,0 +1,227 @@
+"""The COLMAP database of a map, and beside its tables the two of ours that make a restart possible.
+
+``seg2d3d_images`` holds, per image, the keyframe's identity, its GPS position and the colours at its keypoints; the
+row is written last, so an image without it was cut off in the middle and is written anew. ``seg2d3d_cameras`` tells
+which camera a set of intrinsics belongs to and whether they are calibrated (kept fixed) or a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.reconstruction.features import Features
+from seg2d3d_ros.reconstruction.solver import load_pycolmap
+from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+
+PAIR_BASE = 2147483647  # COLMAP's kMaxNumImages: pair_id = smaller image id * base + larger image id
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS seg2d3d_cameras (camera_id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL,
+    calibrated INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS seg2d3d_images (image_id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, file_name TEXT NOT NULL,
+    camera_name TEXT NOT NULL, stamp_ns INTEGER NOT NULL, geo TEXT, features INTEGER NOT NULL, colors BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS seg2d3d_state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+_REPAIR = """
+DELETE FROM frames WHERE frame_id IN
+    (SELECT frame_id FROM frame_data WHERE data_id NOT IN (SELECT image_id FROM seg2d3d_images));
+DELETE FROM frame_data WHERE data_id NOT IN (SELECT image_id FROM seg2d3d_images);
+DELETE FROM keypoints WHERE image_id NOT IN (SELECT image_id FROM seg2d3d_images);
+DELETE FROM descriptors WHERE image_id NOT IN (SELECT image_id FROM seg2d3d_images);
+DELETE FROM images WHERE image_id NOT IN (SELECT image_id FROM seg2d3d_images);
+"""
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One image of the database: COLMAP's ids and the keyframe's identity."""
+
+    image_id: int
+    camera_id: int
+    name: str
+    file_name: str
+    camera_name: str
+    stamp_ns: int
+    features: int
+    geo: GeoPosition | None
+
+
+def database_name(file_name: str) -> str:
+    """The image's name in the database: blanks and ``#`` are escaped, because COLMAP's list of pairs splits there."""
+    return quote(file_name, safe="/!$&'()*+,;=:@[]~äöüß%") if any(c.isspace() or c == "#" for c in file_name) else file_name
+
+
+def _encode_geo(geo: GeoPosition | None) -> str | None:
+    if geo is None:
+        return None
+    covariance = None if geo.covariance is None else np.asarray(geo.covariance, float).tolist()
+    return json.dumps([geo.latitude, geo.longitude, geo.altitude, covariance])
+
+
+def _decode_geo(text: str | None) -> GeoPosition | None:
+    if text is None:
+        return None
+    latitude, longitude, altitude, covariance = json.loads(text)
+    return GeoPosition(latitude, longitude, altitude, None if covariance is None else np.array(covariance, float))
+
+
+class FeatureDatabase:
+    """``path`` opened for this process alone; created when absent.
+
+    Raises:
+        DataError: the file is no COLMAP database, or another process is writing it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._pycolmap = load_pycolmap()
+        try:
+            self._colmap: Any = self._pycolmap.Database.open(self.path)
+            self._sqlite = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+            self._check_owner()
+            self._sqlite.executescript(_TABLES + _REPAIR)
+        except (RuntimeError, sqlite3.Error) as error:
+            raise DataError(
+                f"{self.path}: cannot be opened as a COLMAP database ({error}); "
+                "end the program that uses it, or remove the file to start anew"
+            ) from error
+
+    def _check_owner(self) -> None:
+        ours = self._sqlite.execute("SELECT count(*) FROM sqlite_master WHERE name = 'seg2d3d_images'").fetchone()[0]
+        if not ours and self._colmap.num_images() > 0:
+            raise DataError(f"{self.path}: holds images of another program; choose another map folder, or remove the file")
+
+    def close(self) -> None:
+        """Close both handles; harmless when called again."""
+        self._sqlite.close()
+        self._colmap.close()
+
+    def camera_id(self, camera_name: str, camera: Camera, *, focal_known: bool) -> int:
+        """The row for these intrinsics of this camera, written when new, with a rig of its own.
+
+        Images of one ``camera_name`` with equal size and equal intrinsics (known or guessed) share one row.
+        """
+        key = json.dumps([camera_name, camera.model, camera.width, camera.height, list(camera.params), camera.calibrated])
+        if (row := self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE key = ?", (key,)).fetchone()) is not None:
+            return int(row[0])
+        row_camera = self._pycolmap.Camera(
+            model=camera.model, width=camera.width, height=camera.height, params=np.array(camera.params, float)
+        )
+        row_camera.has_prior_focal_length = focal_known
+        with self._pycolmap.DatabaseTransaction(self._colmap):
+            row_camera.camera_id = self._colmap.write_camera(row_camera)
+            rig = self._pycolmap.Rig()
+            rig.add_ref_sensor(row_camera.sensor_id)
+            self._colmap.write_rig(rig)
+        self._sqlite.execute(
+            "INSERT INTO seg2d3d_cameras VALUES (?, ?, ?)", (row_camera.camera_id, key, int(camera.calibrated))
+        )
+        return int(row_camera.camera_id)
+
+    def calibrated_cameras(self) -> set[int]:
+        """Ids of the cameras whose intrinsics stay fixed."""
+        return {row[0] for row in self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE calibrated")}
+
+    def add_image(self, keyframe: Keyframe, camera_id: int, features: Features) -> int:
+        """Write one image with its features; returns its id."""
+        pycolmap = self._pycolmap
+        camera = self._colmap.read_camera(camera_id)
+        with pycolmap.DatabaseTransaction(self._colmap):
+            image = pycolmap.Image(name=database_name(keyframe.file_name), camera_id=camera_id)
+            image.image_id = self._colmap.write_image(image)
+            frame = pycolmap.Frame()
+            frame.rig_id = self._colmap.read_rig_with_sensor(camera.sensor_id).rig_id
+            frame.add_data_id(image.data_id)
+            self._colmap.write_frame(frame)
+            self._colmap.write_keypoints(image.image_id, features.keypoints)
+            descriptors = pycolmap.FeatureDescriptors(type=pycolmap.FeatureExtractorType.SIFT, data=features.descriptors)
+            self._colmap.write_descriptors(image.image_id, descriptors)
+        self._sqlite.execute(
+            "INSERT INTO seg2d3d_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                image.image_id,
+                keyframe.name,
+                keyframe.file_name,
+                keyframe.camera_name,
+                keyframe.stamp_ns,
+                _encode_geo(keyframe.geo),
+                len(features),
+                features.colors.tobytes(),
+            ),
+        )
+        return int(image.image_id)
+
+    def images(self) -> list[ImageRow]:
+        """All complete images, in the order of their ids."""
+        rows = self._sqlite.execute(
+            "SELECT image_id, camera_id, s.name, file_name, camera_name, stamp_ns, features, geo "
+            "FROM seg2d3d_images s JOIN images USING (image_id) ORDER BY image_id"
+        )
+        return [ImageRow(*row[:7], geo=_decode_geo(row[7])) for row in rows]
+
+    def descriptors(self, image_id: int, count: int) -> np.ndarray:
+        """(≤ ``count``, 128) uint8, those of largest scale."""
+        rows, cols, data = self._sqlite.execute(
+            "SELECT rows, cols, data FROM descriptors WHERE image_id = ?", (image_id,)
+        ).fetchone()
+        descriptors = np.frombuffer(data or b"", np.uint8).reshape(rows, cols or 128)
+        if rows <= count:
+            return descriptors
+        return descriptors[np.argsort(-self.keypoints(image_id)[:, 2], kind="stable")[:count]]
+
+    def keypoints(self, image_id: int) -> np.ndarray:
+        """(N, 4) float32 x, y, scale, orientation."""
+        rows, cols, data = self._sqlite.execute(
+            "SELECT rows, cols, data FROM keypoints WHERE image_id = ?", (image_id,)
+        ).fetchone()
+        return np.frombuffer(data or b"", np.float32).reshape(rows, cols or 4)
+
+    def colors(self, image_id: int) -> np.ndarray:
+        """(N, 3) uint8 RGB at the keypoints."""
+        (data,) = self._sqlite.execute("SELECT colors FROM seg2d3d_images WHERE image_id = ?", (image_id,)).fetchone()
+        return np.frombuffer(data, np.uint8).reshape(-1, 3)
+
+    def matched_pairs(self) -> np.ndarray:
+        """(M, 3) int64 smaller image id, larger image id, number of verified matches; every pair that was tried."""
+        rows = self._sqlite.execute("SELECT pair_id, rows FROM two_view_geometries ORDER BY pair_id").fetchall()
+        table = np.array(rows, np.int64).reshape(-1, 2)
+        return np.column_stack([table[:, 0] // PAIR_BASE, table[:, 0] % PAIR_BASE, table[:, 1]])
+
+    def inlier_matches(self, first: int, second: int) -> np.ndarray:
+        """(M, 2) uint32 keypoint indices in the two images, ``first`` < ``second``."""
+        row = self._sqlite.execute(
+            "SELECT rows, data FROM two_view_geometries WHERE pair_id = ?", (first * PAIR_BASE + second,)
+        ).fetchone()
+        return np.frombuffer(row[1] or b"", np.uint32).reshape(-1, 2) if row else np.zeros((0, 2), np.uint32)
+
+    def _state(self, key: str) -> Any:
+        row = self._sqlite.execute("SELECT value FROM seg2d3d_state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def _set_state(self, key: str, value: Any) -> None:
+        self._sqlite.execute("INSERT OR REPLACE INTO seg2d3d_state VALUES (?, ?)", (key, json.dumps(value)))
+
+    def datum(self) -> tuple[float, float, float] | None:
+        """Latitude, longitude, altitude of the map's origin, once chosen."""
+        value = self._state("datum")
+        return None if value is None else (value[0], value[1], value[2])
+
+    def set_datum(self, datum: tuple[float, float, float]) -> None:
+        """Fix the map's origin."""
+        self._set_state("datum", list(datum))
+
+    def next_revision(self) -> int:
+        """A number that grows with every call, over restarts too."""
+        revision = int(self._state("revision") or 0) + 1
+        self._set_state("revision", revision)
+        return revision

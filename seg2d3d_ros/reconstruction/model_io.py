@@ -1,0 +1,210 @@
+"""COLMAP models to ``SparseModel`` and back from disk, with vectorised observations."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.atomic import write_json
+from seg2d3d_ros.reconstruction.solver import load_pycolmap
+from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
+
+FRAME_FILE = "frame.json"
+NO_POINT = np.iinfo(np.uint64).max
+
+
+def camera_value(camera: Any, *, calibrated: bool = True) -> Camera:
+    """A pycolmap camera as a value."""
+    return Camera(camera.model.name, camera.width, camera.height, tuple(float(p) for p in camera.params), calibrated)
+
+
+def read_image_points(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Image id -> (N, 2) float64 xy and (N,) uint64 point ids (``NO_POINT`` = none), from COLMAP's ``images.bin``."""
+    data = path.read_bytes()
+    (count,) = np.frombuffer(data, "<u8", 1)
+    row = np.dtype([("xy", "<f8", 2), ("id", "<u8")])
+    found, at = {}, 8
+    for _ in range(int(count)):
+        (image_id,) = np.frombuffer(data, "<u4", 1, at)
+        at = data.index(b"\0", at + 4 + 7 * 8 + 4) + 1
+        (points,) = np.frombuffer(data, "<u8", 1, at)
+        table = np.frombuffer(data, row, int(points), at + 8)
+        found[int(image_id)] = (table["xy"], table["id"])
+        at += 8 + int(points) * row.itemsize
+    return found
+
+
+def sparse_model(
+    reconstruction: Any,
+    names: Mapping[str, str],
+    *,
+    frame: WorldFrame | None = None,
+    component: int = 0,
+    revision: int = 0,
+    folder: Path | None = None,
+) -> SparseModel:
+    """The registered images, points and observations of a pycolmap reconstruction.
+
+    Args:
+        reconstruction: a ``pycolmap.Reconstruction``.
+        names: COLMAP image name -> keyframe name; names that are missing fall back to the stem.
+        frame: what the coordinates mean.
+        component: 0 for the largest.
+        revision: of the publication.
+        folder: where ``reconstruction`` lies in binary form; written to a temporary folder when None.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="seg2d3d_") as temporary:
+            reconstruction.write_binary(temporary)
+            observed = read_image_points(Path(temporary) / "images.bin")
+    else:
+        observed = read_image_points(folder / "images.bin")
+    images = sorted((reconstruction.image(i) for i in reconstruction.reg_image_ids()), key=lambda image: image.name)
+    points = reconstruction.points3D
+    point_ids = np.sort(np.fromiter(points, np.int64, len(points)))
+    ordered = [points[int(i)] for i in point_ids]
+    keyframe, point, xy = [], [], []
+    for k, image in enumerate(images):
+        coordinates, ids = observed[image.image_id]
+        has = ids != NO_POINT
+        keyframe.append(np.full(int(has.sum()), k, np.int32))
+        point.append(np.searchsorted(point_ids, ids[has].astype(np.int64)).astype(np.int32))
+        xy.append(coordinates[has].astype(np.float32))
+    poses = np.array([image.cam_from_world().matrix() for image in images], np.float64).reshape(-1, 3, 4)
+    return SparseModel(
+        names=tuple(names.get(image.name, Path(image.name).stem) for image in images),
+        cameras=tuple(camera_value(reconstruction.camera(image.camera_id)) for image in images),
+        camera_from_world=poses,
+        xyz=np.array([p.xyz for p in ordered], np.float64).reshape(-1, 3),
+        rgb=np.array([p.color for p in ordered], np.uint8).reshape(-1, 3),
+        error=np.array([p.error for p in ordered], np.float32).reshape(-1),
+        point_ids=point_ids,
+        obs_keyframe=np.concatenate(keyframe or [np.zeros(0, np.int32)]),
+        obs_point=np.concatenate(point or [np.zeros(0, np.int32)]),
+        obs_xy=np.concatenate(xy or [np.zeros((0, 2), np.float32)]),
+        frame=frame or WorldFrame(),
+        component=component,
+        revision=revision,
+    )
+
+
+def write_frame(folder: Path, frame: WorldFrame, revision: int, names: Mapping[str, str]) -> None:
+    """Say beside a COLMAP model what its coordinates mean and which keyframe each image is."""
+    datum = None if frame.datum is None else list(frame.datum)
+    write_json(folder / FRAME_FILE, {"kind": frame.kind, "datum": datum, "revision": revision, "keyframes": dict(names)})
+
+
+def _read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
+    path = folder / FRAME_FILE
+    if not path.exists():
+        return WorldFrame(), 0, {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        datum = value["datum"] and tuple(float(v) for v in value["datum"])
+        return WorldFrame(value["kind"], datum), int(value["revision"]), dict(value["keyframes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run the reconstruction again") from error
+
+
+def read_models(root: Path) -> list[SparseModel]:
+    """The models below ``root/sparse``, the largest first; none gives an empty list.
+
+    Raises:
+        DataError: a model is damaged.
+    """
+    pycolmap = load_pycolmap()
+    models = []
+    for folder in sorted((Path(root) / "sparse").glob("[0-9]*"), key=lambda f: int(re.sub(r"\D", "", f.name) or 0)):
+        frame, revision, names = _read_frame(folder)
+        try:
+            reconstruction = pycolmap.Reconstruction(folder)
+            models.append(
+                sparse_model(
+                    reconstruction, names, frame=frame, component=len(models), revision=revision, folder=_images_folder(folder)
+                )
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise DataError(f"{folder}: the COLMAP model cannot be read ({error}); run the reconstruction again") from error
+    return models
+
+
+def _images_folder(folder: Path) -> Path | None:
+    return folder if (folder / "images.bin").exists() else None
+
+
+def renumber(models: Sequence[Any], colors: Callable[[int], np.ndarray], former: Mapping[int, np.ndarray]) -> None:
+    """Give the points of all ``models`` ids that are unique among them, and the mean colour of their keypoints.
+
+    A point inherits the id that most of its keypoints had in the former revision; the point with most votes wins an id
+    that several claim. Others get new ids, larger than any former one.
+
+    Args:
+        models: ``pycolmap.Reconstruction`` each, changed in place.
+        colors: image id -> (N, 3) uint8 at the image's keypoints.
+        former: image id -> (N,) int64 former point id of each keypoint, -1 = none.
+    """
+    pycolmap = load_pycolmap()
+    tracks: list[tuple[Any, np.ndarray, list[tuple[int, int]], float]] = []
+    claims: list[tuple[int, int, int]] = []  # (-votes, track number, former id): sorted, the strongest claim comes first
+    for model in models:
+        for _, point in sorted(model.points3D.items()):
+            elements = [(e.image_id, e.point2D_idx) for e in point.track.elements]
+            votes = Counter(int(former[i][k]) for i, k in elements if i in former and former[i][k] >= 0)
+            claims.extend((-count, len(tracks), old) for old, count in votes.items())
+            tracks.append((model, np.array(point.xyz), elements, float(point.error)))
+        for point_id in list(model.point3D_ids()):
+            model.delete_point3D(point_id)
+    fresh = 1 + max((int(ids.max()) for ids in former.values() if len(ids)), default=0)
+    chosen: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, number, old in sorted(claims):
+        if number not in chosen and old not in taken:
+            chosen[number] = old
+            taken.add(old)
+    at_image = {i: colors(i) for model in models for i in model.reg_image_ids()}
+    for number, (model, xyz, elements, error) in enumerate(tracks):
+        point = pycolmap.Point3D()
+        point.xyz, point.error = xyz, error
+        point.color = np.rint(np.mean([at_image[i][k] for i, k in elements], axis=0)).astype(np.uint8)
+        track = pycolmap.Track()
+        for image_id, keypoint in elements:
+            track.add_element(image_id, keypoint)
+        point.track = track
+        model.add_point3D_with_id(chosen.get(number, fresh), point)
+        fresh += number not in chosen
+
+
+def keypoint_ids(folder: Path) -> dict[int, np.ndarray]:
+    """Image id -> (N,) int64 point id of each keypoint (-1 = none) of the binary COLMAP model in ``folder``."""
+    return {
+        image_id: ids.astype(np.int64)  # NO_POINT wraps to -1
+        for image_id, (_, ids) in read_image_points(folder / "images.bin").items()
+    }
+
+
+def swap_folder(fresh: Path, target: Path) -> None:
+    """Put ``fresh`` in the place of ``target``; a crash in between is mended by ``recover_folder``."""
+    old = target.with_name(f".{target.name}.former")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(target: Path) -> None:
+    """Bring back the former content where ``swap_folder`` was killed half-way, and clear its left-overs."""
+    old = target.with_name(f".{target.name}.former")
+    if old.exists() and not target.exists():
+        old.rename(target)
+    for leftover in [old, *target.parent.glob(f".{target.name}.*")]:
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,126 @@
+"""Which pairs of images are worth matching: all where few, else the likely ones by appearance, position and time.
+
+Appearance: VLAD (Jégou et al., Aggregating local descriptors into a compact image representation, CVPR 2010) with
+intra-normalisation and square-rooting over 64 words that are learnt from the images at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy import sparse
+from scipy.cluster.vq import kmeans2
+from scipy.spatial import cKDTree
+
+from seg2d3d_ros.reconstruction.database import ImageRow
+
+WORDS = 64
+VLAD_FEATURES = 1000
+TIME_NEIGHBOURS = 2
+
+
+def learn_words(descriptors: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """(64, 128) float32 visual words from (N_i, 128) descriptors of several images."""
+    share = max(1, 40000 // max(1, len(descriptors)))
+    sample = np.concatenate([d[:share] for d in descriptors]).astype(np.float32)
+    words, _ = kmeans2(sample, min(WORDS, len(sample)), iter=10, minit="points", seed=seed)
+    return words.astype(np.float32)
+
+
+def vlad(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """(words × 128,) float32 of unit length (or zero where there are no descriptors)."""
+    if len(descriptors) == 0:
+        return np.zeros(words.size, np.float32)
+    values = descriptors.astype(np.float32)
+    nearest = np.argmin((words**2).sum(1) - 2.0 * values @ words.T, axis=1)
+    member = sparse.csr_matrix((np.ones(len(values), np.float32), (nearest, np.arange(len(values)))), (len(words), len(values)))
+    residual = member @ values - np.asarray(member.sum(1)) * words
+    residual /= np.maximum(np.linalg.norm(residual, axis=1, keepdims=True), 1e-12)
+    residual = np.sign(residual) * np.sqrt(np.abs(residual))
+    return (residual / max(float(np.linalg.norm(residual)), 1e-12)).ravel()
+
+
+class PlaceRecognition:
+    """Likeness between images. Words are learnt at first use and again whenever the number of images has doubled."""
+
+    def __init__(self, descriptors: Callable[[int, int], np.ndarray], seed: int) -> None:
+        self._descriptors = descriptors
+        self._seed = seed
+        self._words: np.ndarray | None = None
+        self._learnt_from = 0
+        self._vectors: dict[int, np.ndarray] = {}
+
+    def similarity(self, image_ids: Sequence[int]) -> np.ndarray:
+        """(n, n) float32 cosines between the images' VLAD vectors, in the order given."""
+        if self._words is None or len(image_ids) >= 2 * self._learnt_from:
+            self._words = learn_words([self._descriptors(i, VLAD_FEATURES) for i in image_ids], self._seed)
+            self._learnt_from, self._vectors = len(image_ids), {}
+        for i in image_ids:
+            if i not in self._vectors:
+                self._vectors[i] = vlad(self._descriptors(i, VLAD_FEATURES), self._words)
+        matrix = np.stack([self._vectors[i] for i in image_ids])
+        return matrix @ matrix.T
+
+
+def _time_partners(rows: Sequence[ImageRow]) -> dict[int, list[int]]:
+    """Per image (index): the neighbours in time of its camera, and the images of other cameras at that moment."""
+    partners: dict[int, list[int]] = {i: [] for i in range(len(rows))}
+    by_camera: dict[str, list[int]] = {}
+    by_stamp: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.stamp_ns > 0:
+            by_camera.setdefault(row.camera_name, []).append(i)
+            by_stamp.setdefault(row.stamp_ns, []).append(i)
+    for members in by_camera.values():
+        ordered = sorted(members, key=lambda i: rows[i].stamp_ns)
+        for step in range(1, TIME_NEIGHBOURS + 1):
+            for first, second in zip(ordered, ordered[step:], strict=False):
+                partners[first].append(second)
+                partners[second].append(first)
+    for members in by_stamp.values():
+        if len({rows[i].camera_name for i in members}) > 1:
+            for i in members:
+                partners[i].extend(j for j in members if rows[j].camera_name != rows[i].camera_name)
+    return partners
+
+
+def candidate_pairs(
+    rows: Sequence[ImageRow],
+    positions: Mapping[int, np.ndarray],
+    recognition: PlaceRecognition,
+    max_pairs: int,
+) -> set[tuple[int, int]]:
+    """Pairs of image ids (smaller first) to match.
+
+    Args:
+        rows: the images; those without features are left out.
+        positions: image id -> (3,) metres, for the images with a GPS position.
+        recognition: asked only when not all pairs are taken.
+        max_pairs: partners that each image asks for. Up to twice as many images, all pairs are taken.
+    """
+    rows = [row for row in rows if row.features > 0]
+    ids = [row.image_id for row in rows]
+    if len(rows) <= 2 * max_pairs:
+        return {(min(a, b), max(a, b)) for i, a in enumerate(ids) for b in ids[i + 1 :]}
+    wanted = _time_partners(rows)
+    located = [i for i, row in enumerate(rows) if row.image_id in positions]
+    if len(located) > 1:
+        points = np.stack([positions[ids[i]] for i in located])
+        count = min(len(located), max_pairs // 4 + 1)
+        _, near = cKDTree(points).query(points, k=count)
+        for i, row_near in zip(located, near.reshape(len(located), -1), strict=True):
+            wanted[i].extend(located[j] for j in row_near if located[j] != i)
+    likeness = recognition.similarity(ids)
+    np.fill_diagonal(likeness, -np.inf)
+    ranked = np.argsort(-likeness, axis=1, kind="stable")
+    pairs = set()
+    for i in range(len(rows)):
+        chosen = list(dict.fromkeys(wanted[i]))[:max_pairs]
+        for j in ranked[i]:
+            if len(chosen) >= max_pairs:
+                break
+            if j != i and j not in chosen:
+                chosen.append(int(j))
+        pairs.update((min(ids[i], ids[j]), max(ids[i], ids[j])) for j in chosen)
+    return pairs

@@ -1,0 +1,237 @@
+"""Images in, sparse models out: the state lives in the map folder and survives the process."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.reconstruction import gps, model_io
+from seg2d3d_ros.reconstruction.cameras import default_camera, focal_known, scale_camera
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
+from seg2d3d_ros.reconstruction.features import extract
+from seg2d3d_ros.reconstruction.georeference import fit_similarity
+from seg2d3d_ros.reconstruction.mapping import MapperTask, solve_component
+from seg2d3d_ros.reconstruction.matching import match_pairs
+from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs
+from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
+from seg2d3d_ros.reconstruction.solver import load_pycolmap
+from seg2d3d_ros.reconstruction.viewgraph import components
+from seg2d3d_ros.types import Keyframe, SparseModel, WorldFrame
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The answer of one ``solve``.
+
+    Attributes:
+        models: connected components, the largest first; empty when nothing could be reconstructed.
+        unregistered: keyframe name -> why it is in no model, in words.
+        timings: seconds per stage of this solve.
+        warnings: sentences for the user.
+    """
+
+    models: list[SparseModel]
+    unregistered: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Reconstructor:
+    """Owns ``root/database.db`` and ``root/sparse``; one process at a time.
+
+    Raises:
+        DataError: the database cannot be opened.
+        UsageError: pycolmap is not installed.
+    """
+
+    def __init__(self, root: Path, config: ReconstructionConfig) -> None:
+        self.root = Path(root)
+        self.config = config
+        model_io.recover_folder(self.root / "sparse")
+        self._database = FeatureDatabase(self.root / "database.db")
+        self._recognition = PlaceRecognition(self._database.descriptors, config.seed)
+        self._added = {row.name: row.features for row in self._database.images()}
+        self._seconds_adding = 0.0
+
+    def close(self) -> None:
+        """Release the database."""
+        self._database.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Keyframes added so far, in this process or a former one."""
+        return tuple(self._added)
+
+    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
+        """Find the features of one keyframe; one that was added before is left as it is.
+
+        Args:
+            keyframe: with ``file_name``, the image's name in the COLMAP model; without a camera a guess is made, which
+                all images of the camera's name and size share and refine together.
+            ignore: (H, W) bool, True where keypoints are not wanted.
+
+        Returns:
+            The number of features.
+
+        Raises:
+            DataError: the image cannot be decoded, or the calibration is for another aspect ratio.
+        """
+        if keyframe.name in self._added:
+            return self._added[keyframe.name]
+        begin = time.perf_counter()
+        source = keyframe.source or keyframe.name
+        features = extract(
+            keyframe.encoded,
+            source=source,
+            max_image_size=self.config.max_image_size,
+            max_features=self.config.max_features,
+            ignore=ignore,
+        )
+        camera = keyframe.camera or default_camera(features.width, features.height)
+        camera = scale_camera(camera, features.width, features.height, source)
+        camera_id = self._database.camera_id(keyframe.camera_name, camera, focal_known=focal_known(camera))
+        self._database.add_image(keyframe, camera_id, features)
+        self._added[keyframe.name] = len(features)
+        self._seconds_adding += time.perf_counter() - begin
+        return len(features)
+
+    def solve(self, progress: Progress | None = None) -> Reconstruction:
+        """Match what is new, map, georeference, and replace ``root/sparse``.
+
+        Args:
+            progress: called with (stage, done, total).
+        """
+        timings: dict[str, float] = {"features": self._seconds_adding}
+        self._seconds_adding = 0.0
+        report = progress or (lambda stage, done, total: None)
+        rows = self._database.images()
+        with _timed(timings, "pairs"):
+            new = self._new_pairs(rows)
+        with _timed(timings, "matching"):
+            match_pairs(
+                self._database.path,
+                new,
+                {row.image_id: database_name(row.file_name) for row in rows},
+                min_inliers=self.config.min_pair_inliers,
+                seed=self.config.seed,
+                threads=self.config.threads,
+                progress=lambda done, total: report("matching", done, total),
+            )
+        warnings: list[str] = []
+        with _timed(timings, "mapping"):
+            solved = self._map(rows, report)
+        with _timed(timings, "georeference"):
+            frames = [self._georeference(model, rows, warnings) for model in solved]
+        with _timed(timings, "writing"):
+            models = self._publish(solved, frames, rows)
+        reasons = unregistered_reasons(rows, self._database.matched_pairs(), models, self.config.min_pair_inliers)
+        return Reconstruction(models, reasons, timings, warnings)
+
+    def _positions(self, rows: Sequence[ImageRow]) -> tuple[dict[int, np.ndarray], tuple[float, float, float] | None]:
+        """Image id -> metres east, north, up, and the datum, which stays once it is chosen."""
+        known = [r for r in rows if r.geo is not None and gps.sigma(r.geo) <= self.config.max_gps_sigma]
+        positions = [r.geo for r in known if r.geo is not None]
+        datum = self._database.datum()
+        if datum is None and len(known) >= gps.DATUM_POSITIONS:
+            datum = gps.choose_datum(positions)
+            self._database.set_datum(datum)
+        if datum is None:
+            return {}, None
+        metres = gps.to_enu(positions, datum)
+        return {r.image_id: xyz for r, xyz in zip(known, metres, strict=True)}, datum
+
+    def _new_pairs(self, rows: Sequence[ImageRow]) -> list[tuple[int, int]]:
+        positions, _ = self._positions(rows)
+        wanted = candidate_pairs(rows, positions, self._recognition, self.config.max_pairs)
+        tried = {(int(a), int(b)) for a, b, _ in self._database.matched_pairs()}
+        return sorted(wanted - tried)
+
+    def _map(self, rows: Sequence[ImageRow], report: Progress) -> list[Any]:
+        pairs = self._database.matched_pairs()
+        fixed = self._database.calibrated_cameras()
+        parts = components(pairs, [r.image_id for r in rows if r.features], self.config.min_pair_inliers)
+        parts = [part for part in parts if len(part) >= 2]
+        models: list[Any] = []
+        for done, part in enumerate(parts):
+            report("mapping", done, len(parts))
+            used = {r.camera_id for r in rows if r.image_id in set(part)}
+            task = MapperTask(
+                database=self._database.path,
+                names={r.image_id: database_name(r.file_name) for r in rows},
+                fixed_cameras=frozenset(used & fixed),
+                free_cameras=frozenset(used - fixed),
+                min_matches=self.config.min_pair_inliers,
+                seed=self.config.seed,
+                threads=self.config.threads,
+            )
+            models.extend(solve_component(task, part, pairs, self.config.mapper))
+        report("mapping", len(parts), len(parts))
+        return sorted(models, key=lambda m: (-m.num_reg_images(), -m.num_points3D()))
+
+    def _georeference(self, model: Any, rows: Sequence[ImageRow], warnings: list[str]) -> WorldFrame:
+        positions, datum = self._positions(rows)
+        if datum is None:
+            return WorldFrame()
+        sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
+        ids = [i for i in sorted(model.reg_image_ids()) if i in positions]
+        poses = np.array([model.image(i).cam_from_world().matrix() for i in ids]).reshape(-1, 3, 4)
+        metres = np.array([positions[i] for i in ids]).reshape(-1, 3)
+        fit = fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed)
+        if fit.similarity is None:
+            warnings.append(
+                f"the model of {len(model.reg_image_ids())} images keeps an arbitrary scale and orientation: {fit.problem}"
+            )
+            return WorldFrame()
+        pycolmap, s = load_pycolmap(), fit.similarity
+        model.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
+        return WorldFrame("enu", datum)
+
+    def _publish(self, solved: Sequence[Any], frames: Sequence[WorldFrame], rows: Sequence[ImageRow]) -> list[SparseModel]:
+        """Write all models to a new folder and put it in the place of ``sparse``."""
+        sparse = self.root / "sparse"
+        former: dict[int, np.ndarray] = {}
+        for folder in sorted(sparse.glob("[0-9]*")):
+            former.update(model_io.keypoint_ids(folder))
+        model_io.renumber(solved, self._database.colors, former)
+        names = {r.file_name: r.name for r in rows}
+        files = {r.image_id: r.file_name for r in rows}
+        revision = self._database.next_revision()
+        fresh = self.root / f".sparse.{uuid.uuid4().hex[:12]}"
+        models = []
+        try:
+            fresh.mkdir(parents=True)
+            for k, (model, frame) in enumerate(zip(solved, frames, strict=True)):
+                for image_id in list(model.images):
+                    model.image(image_id).name = files[image_id]
+                folder = fresh / str(k)
+                folder.mkdir(parents=True)
+                model.write_binary(folder)
+                model_io.write_frame(folder, frame, revision, {n: names[n] for n in names})
+                models.append(model_io.sparse_model(model, names, frame=frame, component=k, revision=revision, folder=folder))
+            model_io.swap_folder(fresh, sparse)
+        except OSError as error:
+            raise DataError(
+                f"{sparse}: cannot be written ({error.strerror or error}); free space or choose another folder"
+            ) from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return models
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str):
+    begin = time.perf_counter()
+    yield
+    timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - begin

@@ -1,0 +1,286 @@
+"""A map that grows while keyframes arrive: what to hand to the reconstruction worker, and when to solve again.
+
+No threads and no ROS here: the owner calls ``receive`` for each keyframe and ``tick`` several times a second, from one
+thread. The map directory is the queue: a keyframe is on disk, and in keyframes.json, before the worker hears of it.
+Nothing is lost when the worker or the whole process dies; a new session on the same directory goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.types import Keyframe
+
+if TYPE_CHECKING:
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.worker import Event
+
+log = logging.getLogger(__name__)
+
+MAX_AHEAD = 4
+"""Keyframes that may be with the worker at once; the others wait on disk instead of in memory."""
+MAX_DEATHS = 2
+"""A keyframe, or a solution, during which the worker died this often is given up."""
+MIN_KEYFRAMES = 2
+"""A solution needs two views."""
+
+
+class WorkerLike(Protocol):
+    """What a session needs of ``reconstruction.worker.ReconstructionWorker``."""
+
+    def add(self, keyframe: Keyframe) -> None: ...
+    def solve(self) -> None: ...
+    def events(self) -> list[Event]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the map is solved again while it grows.
+
+    Attributes:
+        every: at least this many new keyframes, …
+        growth: … and at least this share of those that were in the last solution; the sum of all solutions then costs
+            no more than ``1 + 1 / growth`` times the last one (where the cost is linear).
+        idle: or when there is anything new and no keyframe came for this long, in seconds.
+    """
+
+    every: int = 10
+    growth: float = 0.3
+    idle: float = 3.0
+
+    def due(self, new: int, solved: int, quiet: float) -> bool:
+        """Whether to solve now: ``new`` keyframes since a solution of ``solved``, the last one ``quiet`` seconds ago."""
+        if new == 0 or new + solved < MIN_KEYFRAMES:
+            return False
+        return quiet >= self.idle or new >= max(self.every, self.growth * solved)
+
+
+@dataclass
+class Figures:
+    """What a session can say about itself."""
+
+    received: int = 0
+    added: int = 0
+    rejected: dict[str, str] = field(default_factory=dict)
+    worker_deaths: int = 0
+    last_failure: str = ""
+    stage: str = ""
+
+
+class MappingSession:
+    """Feeds a worker and takes its revisions.
+
+    Args:
+        make_worker: starts the process that owns the database in ``store.root``.
+        on_revision: called from ``tick`` with each new ``Reconstruction``.
+        on_failure: called from ``tick`` with a message whenever the worker failed.
+    """
+
+    def __init__(
+        self,
+        store: MapStore,
+        make_worker: Callable[[], WorkerLike],
+        schedule: Schedule,
+        *,
+        on_revision: Callable[[Reconstruction], None],
+        on_failure: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store, self.schedule, self.figures = store, schedule, Figures()
+        self.records = {record.name: record for record in store.read_keyframes()}
+        self.reconstruction: Reconstruction | None = None
+        self._on_revision, self._on_failure, self._clock = on_revision, on_failure, clock
+        self._waiting: deque[str] = deque(self.records)
+        self._with_worker: list[str] = []
+        self._added: set[str] = set()
+        self._deaths: dict[str, int] = {}
+        self._solving: set[str] | None = None
+        self._solved: set[str] = set()
+        self._wanted = False
+        self._gave_up = ""
+        self._unsaved = 0
+        self._last_arrival = clock()
+        self._worker = make_worker()
+        if self.records:
+            log.info("%s: going on with the %d keyframes of an earlier map", store.root, len(self.records))
+
+    def receive(self, keyframe: Keyframe) -> bool:
+        """Keep a keyframe on disk and queue it; False for one that is in the map already (a bag in a loop).
+
+        Raises:
+            DataError: the disk is full.
+        """
+        self.figures.received += 1
+        self._last_arrival = self._clock()
+        if keyframe.name in self.records:
+            return False
+        image = self.store.write_image(keyframe).relative_to(self.store.root)
+        self.records[keyframe.name] = KeyframeRecord.of(keyframe, image)
+        self._unsaved += 1
+        self._waiting.append(keyframe.name)
+        return True
+
+    def save(self) -> None:
+        """Write keyframes.json where it is behind."""
+        if self._unsaved:
+            self.store.write_keyframes(list(self.records.values()))
+            self._unsaved = 0
+
+    @property
+    def pending(self) -> int:
+        """Keyframes that are not in the database yet."""
+        return len(self._waiting) + len(self._with_worker)
+
+    @property
+    def solving(self) -> bool:
+        """Whether the worker is at a solution."""
+        return self._solving is not None
+
+    @property
+    def new(self) -> int:
+        """Keyframes in the database that no solution has seen yet."""
+        return len(self._added - self._solved)
+
+    def request_solution(self) -> None:
+        """Solve as soon as all pending keyframes are in, even if none is new where there is no solution yet."""
+        self._wanted, self._gave_up = True, ""
+
+    @property
+    def settled(self) -> bool:
+        """After ``request_solution``: whether everything received is in the present solution, or was given up."""
+        return not (self._wanted or self.pending or self.solving)
+
+    @property
+    def gave_up(self) -> str:
+        """Why the requested solution was given up; empty if it was not."""
+        return self._gave_up
+
+    def tick(self) -> None:
+        """Take the worker's news, hand over keyframes, start a solution where one is due."""
+        for event in self._worker.events():
+            self._take(event)
+        if self._unsaved and (not self.pending or self._unsaved >= 10):
+            self.save()
+        while self._waiting and len(self._with_worker) < MAX_AHEAD and not self.solving:
+            self._hand_over(self._waiting.popleft())
+        if self.solving or self._with_worker:
+            return
+        quiet = self._clock() - self._last_arrival
+        if self._wanted and not self._waiting:
+            self._wanted = False
+            if self.new == 0 and self.reconstruction is not None:
+                return
+            if len(self._added) < MIN_KEYFRAMES:
+                self._gave_up = f"{len(self._added)} usable keyframes: a map needs at least {MIN_KEYFRAMES}"
+                return
+            self._start_solution()
+        elif self.schedule.due(self.new, len(self._solved), quiet):
+            self._start_solution()
+
+    def close(self) -> None:
+        """Save, and end the worker."""
+        self.save()
+        self._worker.close()
+
+    # Inside
+
+    def _hand_over(self, name: str) -> None:
+        record = self.records[name]
+        try:
+            encoded = self.store.image_path(record).read_bytes()
+        except OSError as error:
+            self._reject(name, f"{record.image}: cannot be read ({error.strerror})")
+            return
+        self._with_worker.append(name)
+        self._worker.add(
+            Keyframe(name, record.camera_name, record.stamp_ns, encoded, record.camera, record.geo, record.file_name)
+        )
+
+    def _start_solution(self) -> None:
+        self._solving = set(self._added)
+        self._worker.solve()
+
+    def _take(self, event: Event) -> None:
+        kind = type(event).__name__
+        if kind == "Added":
+            self._answered(event.name)
+            self._added.add(event.name)
+            self.figures.added = len(self._added)
+        elif kind == "Rejected":
+            self._answered(event.name)
+            self._reject(event.name, event.reason)
+        elif kind == "Progress":
+            self.figures.stage = f"{event.stage} {event.done}/{event.total}"
+        elif kind == "Revision":
+            self._solved, self._solving = self._solving or set(self._added), None
+            self.figures.stage = ""
+            self.reconstruction = event.reconstruction
+            self._on_revision(event.reconstruction)
+        elif kind == "Failed":
+            self._failed(event.message)
+
+    def _answered(self, name: str) -> None:
+        if name in self._with_worker:
+            self._with_worker.remove(name)
+
+    def _reject(self, name: str, reason: str) -> None:
+        log.warning("left out: %s", reason)
+        self.figures.rejected[name] = reason
+
+    def _failed(self, message: str) -> None:
+        """The worker died (a new one is up already) or could not solve: give it the lost work again, within limits."""
+        self.figures.worker_deaths += 1
+        self.figures.last_failure = message
+        self._on_failure(message)
+        lost, self._with_worker = self._with_worker, []
+        if lost:
+            # The first one was at work; the others only stood behind it.
+            self._deaths[lost[0]] = self._deaths.get(lost[0], 0) + 1
+            if self._deaths[lost[0]] >= MAX_DEATHS:
+                self._reject(lost[0], f"{lost.pop(0)}: the reconstruction process ended on it {MAX_DEATHS} times ({message})")
+            self._waiting.extendleft(reversed(lost))
+        if self.solving:
+            key = f"solution of {len(self._solving or ())}"
+            self._deaths[key] = self._deaths.get(key, 0) + 1
+            attempted, self._solving = self._solving or set(), None
+            if self._deaths[key] >= MAX_DEATHS:
+                # Not again before something new arrives; what was solved before stays.
+                self._solved, self._gave_up = attempted, message
+            else:
+                self._wanted = True
+
+
+def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[], WorkerLike]:
+    """Starts the real worker process on a map directory."""
+
+    def start() -> WorkerLike:
+        from seg2d3d_ros.reconstruction.worker import ReconstructionWorker
+
+        return ReconstructionWorker(store.root, config)
+
+    return start
+
+
+def reset_map(store: MapStore) -> None:
+    """Delete what a map wrote; the folder may hold nothing else of value under these names."""
+    import shutil
+
+    from seg2d3d_ros.pipeline import OWN_FILES, OWN_FOLDERS
+
+    try:
+        for name in OWN_FOLDERS:
+            shutil.rmtree(store.root / name, ignore_errors=False) if (store.root / name).exists() else None
+        for path in [*(store.root / name for name in OWN_FILES), *store.root.glob("database.db-*")]:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{store.root}: cannot be emptied ({error}); delete it by hand") from error

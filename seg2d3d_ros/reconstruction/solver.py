@@ -1,0 +1,33 @@
+"""The one place that imports pycolmap, with its traps taken care of."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import numpy as np  # noqa: F401  (NumPy must be loaded before pycolmap, or OpenCV's PNG encoder aborts the process)
+
+from seg2d3d_ros.errors import UsageError
+
+
+def load_pycolmap() -> ModuleType:
+    """pycolmap with its log quiet except for errors.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise UsageError(
+            f"reconstruction needs pycolmap, which cannot be loaded ({error}): pip install 'pycolmap>=4.2'"
+        ) from error
+    pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR.value)
+    return pycolmap
+
+
+def thread_count(threads: int) -> int:
+    """Threads to use; 0 asks for every core that this process may run on."""
+    if threads > 0:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
