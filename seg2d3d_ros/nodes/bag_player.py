@@ -189,7 +189,7 @@ class BagPlayer(ManagedNode):
                 self._call(client, 60.0)
         finalize = self._clients_of["finalize"]
         if not finalize.wait_for_service(timeout_sec=10.0):
-            raise DataError(f"nobody offers the service {finalize.service_name}; is reconstruction_node running in this namespace?")
+            raise DataError(f"nobody offers {finalize.service_name}; is reconstruction_node running in this namespace?")
         self.get_logger().info("finalizing the map")
         response = self._call(finalize, self.ros.finalize_timeout)
         if response is None:

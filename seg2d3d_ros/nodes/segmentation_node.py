@@ -60,7 +60,7 @@ class SegmentationNode(ManagedNode):
         kind = self.config.segmentation.segmenter
         if kind == "none":
             return
-        self._worker = self.worker("segmentation", self._segment, on_drop=self._dropped)
+        self._worker = self.worker("segmentation", self._segment)
         if kind == "topic":
             self._matcher = Matcher("image", ("segments",), timeout=self.ros.segments_timeout)
             self._topics: set[str] = set()
@@ -149,12 +149,9 @@ class SegmentationNode(ManagedNode):
         options = self.config.segmentation
         return from_mono16(keyframe.name, labels, len(options.prompts), options.min_area, topic)
 
-    def _dropped(self, item: tuple[Keyframe, Header, object]) -> None:
-        self.get_logger().warning(f"{item[0].name}: dropped, segmentation does not keep up")
-
     def _flush(self) -> None:
-        while self._matcher and self._matcher.pending and self.state == "active":
-            time.sleep(0.05)
+        while self._matcher and self._matcher.pending and not self.stopping.wait(0.05):
+            pass
         self._worker.drain()
 
 

@@ -1,8 +1,8 @@
 """Messages <-> arrays and the core's value types.
 
-The everyday encodings are done with NumPy and OpenCV; cv_bridge is imported only for rare ones (bayer, yuv), because
-the distributions build it against one NumPy ABI. Message data are filled with ``array.array('B')``: the one type that
-is fast both with and without rclpy's field checks.
+The everyday encodings are done with NumPy and OpenCV (``keyframes.raw_images``); cv_bridge is imported only for rare
+ones, because the distributions build it against one NumPy ABI. Message data are filled with ``array.array('B')``: the
+one type that is fast both with and without rclpy's field checks.
 """
 
 from __future__ import annotations
@@ -16,27 +16,43 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, NavSa
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.keyframes import naming
+from seg2d3d_ros.keyframes import calibration, naming
+from seg2d3d_ros.keyframes.gps import geo_from_fix
 from seg2d3d_ros.keyframes.naming import camera_name
+from seg2d3d_ros.keyframes.raw_images import ENCODINGS, raw_picture, raw_pixels
 from seg2d3d_ros.types import Camera, GeoPosition
+
+__all__ = [
+    "array_to_cloud",
+    "array_to_image",
+    "bytes_to_compressed",
+    "camera_from_info",
+    "camera_name",
+    "cloud_to_array",
+    "compressed_to_bytes",
+    "fill",
+    "fix_from_geo",
+    "geo_from_fix",
+    "image_to_array",
+    "image_to_labels",
+    "image_to_rgb",
+    "keyframe_name",
+    "labels_to_image",
+    "make_header",
+    "ns_to_stamp",
+    "pack_rgb",
+    "stamp_to_ns",
+    "unpack_rgb",
+]
 
 NANOSECONDS = 1_000_000_000
 
-_ENCODINGS: dict[str, tuple[type, int]] = {
+_WRITABLE: dict[str, tuple[type, int]] = {
     "mono8": (np.uint8, 1),
-    "8UC1": (np.uint8, 1),
     "mono16": (np.uint16, 1),
-    "16UC1": (np.uint16, 1),
     "rgb8": (np.uint8, 3),
     "bgr8": (np.uint8, 3),
-    "8UC3": (np.uint8, 3),
-    "rgba8": (np.uint8, 4),
-    "bgra8": (np.uint8, 4),
-    "8UC4": (np.uint8, 4),
-    "32FC1": (np.float32, 1),
 }
-
-_TO_RGB = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "8UC3": [2, 1, 0], "rgba8": [0, 1, 2], "bgra8": [2, 1, 0], "8UC4": [2, 1, 0]}
 
 _POINT_TYPES = {
     PointField.INT8: np.dtype(np.int8),
@@ -86,27 +102,15 @@ def fill(data: bytes | memoryview | np.ndarray) -> array.array:
 
 
 def image_to_array(message: Image) -> np.ndarray:
-    """(H, W) or (H, W, C) in the message's own encoding and channel order, little-endian, rows without padding.
+    """(H, W) or (H, W, C) in the message's own encoding and channel order, native byte order, rows without padding.
 
     Raises:
         DataError: the data do not fit the size, or a rare encoding without cv_bridge.
     """
     where = f"image {keyframe_name(message.header)}"
-    if message.encoding not in _ENCODINGS:
+    if message.encoding not in ENCODINGS:
         return _by_cv_bridge(message, "passthrough", where)
-    kind, channels = _ENCODINGS[message.encoding]
-    row = message.width * channels * np.dtype(kind).itemsize
-    data = np.frombuffer(message.data, np.uint8)
-    if message.height == 0 or row == 0 or message.step < row or data.size < message.step * (message.height - 1) + row:
-        raise DataError(
-            f"{where}: {data.size} bytes do not hold {message.width}×{message.height} {message.encoding} in rows of "
-            f"{message.step} bytes; the publisher fills the message wrongly"
-        )
-    rows = np.lib.stride_tricks.as_strided(data, (message.height, row), (message.step, 1))
-    pixels = np.ascontiguousarray(rows).view(kind)
-    if message.is_bigendian and pixels.itemsize > 1:
-        pixels = pixels.byteswap()
-    return pixels.reshape((message.height, message.width) if channels == 1 else (message.height, message.width, channels))
+    return raw_pixels(message, where)
 
 
 def image_to_rgb(message: Image) -> np.ndarray:
@@ -116,15 +120,10 @@ def image_to_rgb(message: Image) -> np.ndarray:
         DataError: as ``image_to_array``, or an encoding that is no picture.
     """
     where = f"image {keyframe_name(message.header)}"
-    if message.encoding not in _ENCODINGS:
+    if message.encoding not in ENCODINGS:
         return _by_cv_bridge(message, "rgb8", where)
-    pixels = image_to_array(message)
-    if pixels.dtype == np.float32:
-        raise DataError(f"{where}: encoding {message.encoding} is no picture; choose the camera's colour or grey topic")
-    if pixels.ndim == 2:
-        grey = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(pixels[:, :, _TO_RGB[message.encoding]])
+    picture = raw_picture(message, where)
+    return np.repeat(picture[:, :, None], 3, axis=2) if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
 
 
 def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
@@ -133,7 +132,7 @@ def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
     except ImportError as error:
         raise DataError(
             f"{where}: encoding {message.encoding!r} needs cv_bridge (apt install ros-$ROS_DISTRO-cv-bridge); "
-            f"without it: {', '.join(_ENCODINGS)}, or the compressed topic"
+            f"without it: {', '.join(ENCODINGS)}, or the compressed topic"
         ) from error
     try:
         return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding=encoding))
@@ -142,12 +141,12 @@ def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
 
 
 def array_to_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
-    """An ``Image`` of an array whose dtype and channels are those of ``encoding``.
+    """An ``Image`` of an array whose dtype and channels are those of ``encoding`` (mono8, mono16, rgb8, bgr8).
 
     Raises:
         DataError: they are not.
     """
-    kind, channels = _ENCODINGS[encoding]
+    kind, channels = _WRITABLE[encoding]
     shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
     if pixels.dtype != kind or pixels.shape != shape:
         raise DataError(f"an image of shape {pixels.shape} and dtype {pixels.dtype} is not {encoding}")
@@ -193,27 +192,13 @@ def bytes_to_compressed(encoded: bytes, header: Header) -> CompressedImage:
 # Calibration and position
 
 
-def camera_from_info(message: CameraInfo) -> Camera | None:
-    """Intrinsics of the raw (distorted) image in COLMAP's terms; None where ``K`` is zero: ROS's "uncalibrated".
+def camera_from_info(message: CameraInfo, size: tuple[int, int], source: str) -> Camera | None:
+    """Intrinsics of the raw (distorted) image of ``size`` (width, height); None where K is zero: ROS's "uncalibrated".
 
     Raises:
-        DataError: a distortion model that has no counterpart.
+        DataError: a distortion model without counterpart, or a calibration of an image of another aspect.
     """
-    from seg2d3d_ros.reconstruction.cameras import camera_from_info as convert
-
-    if message.k[0] == 0.0:
-        return None
-    return convert(message.width, message.height, message.distortion_model, list(message.d), list(message.k))
-
-
-def geo_from_fix(message: NavSatFix) -> GeoPosition | None:
-    """The position, or None without a fix (status, or NaN as some drivers say it)."""
-    numbers = [message.latitude, message.longitude, message.altitude]
-    if message.status.status < NavSatStatus.STATUS_FIX or not np.isfinite(numbers).all() or abs(message.latitude) > 90:
-        return None
-    covariance = np.asarray(message.position_covariance, np.float64).reshape(3, 3)
-    known = message.position_covariance_type != NavSatFix.COVARIANCE_TYPE_UNKNOWN and np.isfinite(covariance).all()
-    return GeoPosition(*numbers, covariance=covariance if known else None)
+    return calibration.camera_from_message(message, size, rectified=False, source=source)
 
 
 def fix_from_geo(geo: GeoPosition | None, header: Header) -> NavSatFix:

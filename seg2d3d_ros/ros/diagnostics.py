@@ -57,6 +57,7 @@ class Diagnostics:
         self._errors = 0
         self._last_error, self._last_error_time = "", 0.0
         self._warned: set[str] = set()
+        self._dropped: dict[str, int] = {}
         self._logged: dict[str, float] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
 
@@ -160,6 +161,10 @@ class Diagnostics:
                     self._warned.add(watched.topic)
                     self._node.get_logger().warning(problems[-1])
         for worker in workers:
+            if lost := worker.dropped - self._dropped.get(worker.name, 0):
+                self._dropped[worker.name] = worker.dropped
+                problems.append(f"{worker.name} does not keep up: {lost} dropped, {worker.pending} waiting")
+                self._node.get_logger().warning(problems[-1])
             pairs += [(f"{worker.name} queue", worker.pending), (f"{worker.name} dropped", worker.dropped)]
             pairs += [(f"{worker.name} done", worker.done), (f"{worker.name} failed", worker.failed)]
             pairs.append((f"{worker.name} last [s]", f"{worker.last_seconds:.3f}"))

@@ -24,6 +24,11 @@ class CameraTopic:
     compressed: bool
     info_topic: str
 
+    @property
+    def image_name(self) -> str:
+        """The last part of the name, without the image transport: ``image_rect``."""
+        return _base(self.topic).rsplit("/", 1)[-1]
+
 
 def _base(topic: str) -> str:
     """The topic without its image transport."""
@@ -68,7 +73,7 @@ def find_cameras(topics: Topics, *, own: Iterable[str] = (), ambiguous: bool = F
         if not (IMAGE in types or COMPRESSED in types) or name.startswith(tuple(own)):
             continue
         camera = CameraTopic(name, IMAGE not in types, info_topic(name, topics))
-        if _NO_CAMERA.search(name.rsplit("/", 2)[-1] if not name.endswith("/compressed") else _base(name).rsplit("/", 1)[-1]):
+        if _NO_CAMERA.search(camera.image_name):
             continue
         if INFO in topics.get(camera.info_topic, ()):
             bases = groups.setdefault(camera.info_topic, {})

@@ -7,7 +7,6 @@ need not wait to find out, and also works with publishers that send only the ima
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -119,29 +118,9 @@ class KeyframeSubscription:
     def _camera(self, info: CameraInfo, encoded: bytes, name: str) -> Camera | None:
         """Intrinsics that fit the image; a bad calibration is said once per camera and then treated as none."""
         try:
-            camera = camera_from_info(info)
-            size = image_size(encoded, name)
-            if camera and (camera.width, camera.height) != size:
-                if camera.width * size[1] != camera.height * size[0]:
-                    raise DataError(f"camera_info is for {camera.width}×{camera.height}, the image is {size[0]}×{size[1]}")
-                camera = scaled(camera, *size)
+            return camera_from_info(info, image_size(encoded, name), f"camera_info of {info.header.frame_id}")
         except DataError as error:
             if info.header.frame_id not in self._unsized:
                 self._unsized.add(info.header.frame_id)
                 log.warning("camera %s counts as uncalibrated: %s", info.header.frame_id, error)
             return None
-        return camera
-
-
-def scaled(camera: Camera, width: int, height: int) -> Camera:
-    """The intrinsics of an image that was scaled down as a whole: focal lengths and principal point scale along.
-
-    In every COLMAP model these come first: f (models that begin with SIMPLE_ or end with RADIAL, and their fisheyes) or
-    fx, fy, then cx, cy. The distortion does not change.
-    """
-    single = camera.model.startswith("SIMPLE_") or camera.model in ("RADIAL", "RADIAL_FISHEYE")
-    count = 3 if single else 4
-    across, down = width / camera.width, height / camera.height
-    factors = (across, across, down) if single else (across, down, across, down)
-    head = tuple(value * factor for value, factor in zip(camera.params[:count], factors, strict=True))
-    return dataclasses.replace(camera, width=width, height=height, params=head + tuple(camera.params[count:]))

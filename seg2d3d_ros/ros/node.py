@@ -8,7 +8,7 @@ and no exception of a callback or worker is lost (log and /diagnostics).
 from __future__ import annotations
 
 import functools
-import time
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +47,7 @@ class ManagedNode(LifecycleNode):
         ros: the ROS-only parameters, an instance of ``PARAMETERS``; set before ``configure``.
         config: the core's configuration; set before ``configure``.
         diagnostics: what the node reports once a second.
+        stopping: set when the process ends; a slow service must then return soon.
         exit_code: set by ``finish``; the process ends with it.
     """
 
@@ -56,6 +57,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, *, namespace: str = NAMESPACE, **options: Any) -> None:
         super().__init__(name, namespace=namespace, **options)
         self.exit_code: int | None = None
+        self.stopping = threading.Event()
         self.ros: Any = None
         self.config = Config()
         self._failure: Exception | None = None
@@ -176,8 +178,8 @@ class ManagedNode(LifecycleNode):
         answers with the text it returns; with it a player knows that what it sent has gone through the node."""
 
         def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            while self.diagnostics.quiet_seconds() < QUIET_SECONDS and not self._closed and self.context.ok():
-                time.sleep(0.05)
+            while self.diagnostics.quiet_seconds() < QUIET_SECONDS and not self.stopping.wait(0.05):
+                pass
             response.message = flush() or ""
             response.success = True
             return response
@@ -216,6 +218,7 @@ class ManagedNode(LifecycleNode):
         if self._closed:
             return
         self._closed = True
+        self.stopping.set()
         for phase, hook in (("activate", self.deactivate), ("configure", self.cleanup)):
             if self.state == "active" or (self.state == "inactive" and phase == "configure"):
                 self._hook(hook)

@@ -42,7 +42,7 @@ class KeyframeParameters(CommonParameters):
     camera_topics: tuple[str, ...] = param(
         (), "image topics, raw or compressed (found out from the graph); empty = every camera in the graph"
     )
-    fix_topic: str = param("", "sensor_msgs/NavSatFix topic; empty = no positions")
+    fix_topic: str = param("", "sensor_msgs/NavSatFix topic; empty = the one in the graph, none = no positions")
     input_qos: str = param(
         "auto",
         "quality of service of the camera subscriptions: auto = as the publisher offers",
@@ -90,6 +90,10 @@ class ReconstructionParameters(MapParameters):
 @dataclass(frozen=True)
 class AssociationParameters(MapParameters):
     """association_node."""
+
+    segments_patience: float = param(
+        10.0, "how long flush waits for further segments after the last ones came", unit="s", low=0.0, high=3600.0
+    )
 
 
 @dataclass(frozen=True)

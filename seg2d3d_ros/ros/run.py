@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -90,6 +91,7 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
         code = 1
     finally:
         if executor:
+            _settle(executor, nodes)
             executor.shutdown(timeout_sec=1.0)
         for node in reversed(nodes):
             node.close()
@@ -112,3 +114,12 @@ def _spin(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], stop: _
             nodes[0].get_logger().error("".join(traceback.format_exception(error)).rstrip())
             nodes[0].diagnostics.error("executor", error)
     return 0
+
+
+def _settle(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], seconds: float = 5.0) -> None:
+    """Wait for the callbacks that have been handed to threads; they must not find their node destroyed."""
+    for node in nodes:
+        node.stopping.set()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(not task.done() for task in list(getattr(executor, "_futures", ()))):
+        time.sleep(0.01)
