@@ -50,7 +50,7 @@ class ImageFolder:
         root: Path,
         entries: list[_Entry],
         duplicates: list[Skipped],
-        camera_of: Callable[[_Entry, bytes, int, int], Camera | None],
+        camera_of: Callable[[str, bytes, int, int], Camera | None],
         geo_of: Callable[[_Entry, bytes], GeoPosition | None],
     ):
         self.root = root
@@ -96,12 +96,13 @@ class ImageFolder:
         if match := _STREAM_STEM.fullmatch(entry.path.stem):
             stamp = int(match["stamp"])
             camera_name = camera_name or match["camera"]
+        camera_name = camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera"
         return Keyframe(
             name=entry.name,
-            camera_name=camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera",
+            camera_name=camera_name,
             stamp_ns=stamp,
             encoded=encoded,
-            camera=self._camera_of(entry, encoded, width, height),
+            camera=self._camera_of(camera_name, encoded, width, height),
             geo=self._geo_of(entry, encoded),
             file_name=entry.file_name,
             source=str(entry.path.resolve()),
@@ -194,24 +195,21 @@ def _put_in_order(entries: list[_Entry], order: str) -> None:
     random.Random(int(seed)).shuffle(entries)
 
 
-def _camera_source(file: Path | None) -> Callable[[_Entry, bytes, int, int], Camera | None]:
-    from seg2d3d_ros.reconstruction.cameras import camera_from_exif, read_camera_file
+def _camera_source(file: Path | None) -> Callable[[str, bytes, int, int], Camera | None]:
+    from seg2d3d_ros.reconstruction.cameras import read_camera_file
+    from seg2d3d_ros.reconstruction.exif import camera_from_exif
 
     if file is None:
-        return lambda entry, encoded, width, height: camera_from_exif(encoded, width, height)
+        return lambda name, encoded, width, height: camera_from_exif(encoded, width, height)
     known = read_camera_file(Path(file))
-
-    def from_file(entry: _Entry, encoded: bytes, width: int, height: int) -> Camera | None:
-        return known(entry.camera_name, width, height)
-
-    return from_file
+    return lambda name, encoded, width, height: known(name, width, height)
 
 
 def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Entry, bytes], GeoPosition | None]:
     if gps is None or str(gps) == "none":
         return lambda entry, encoded: None
     if str(gps) == "exif":
-        from seg2d3d_ros.reconstruction.cameras import geo_from_exif
+        from seg2d3d_ros.reconstruction.exif import geo_from_exif
 
         return lambda entry, encoded: geo_from_exif(encoded)
     from seg2d3d_ros.reconstruction.gps import read_gps_csv

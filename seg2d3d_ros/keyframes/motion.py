@@ -50,8 +50,8 @@ def motion(reference: MotionView, current: MotionView) -> float:
         return math.inf
     if len(reference.corners) < _MIN_CORNERS:
         return _whole_motion(reference, current)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(reference.pixels, current.pixels, reference.corners, None)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(current.pixels, reference.pixels, there, None)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(reference.pixels, current.pixels, reference.corners, None)  # type: ignore[call-overload]
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(current.pixels, reference.pixels, there, None)  # type: ignore[call-overload]
     home = np.linalg.norm(back - reference.corners, axis=2).ravel() < _MAX_ROUND_TRIP
     good = home & (found.ravel() == 1) & (returned.ravel() == 1)
     if good.mean() < _MIN_TRACKED:

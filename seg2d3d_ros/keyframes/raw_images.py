@@ -1,0 +1,98 @@
+"""Uncompressed images as cameras send them (ROS ``sensor_msgs/Image``, duck-typed) as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from seg2d3d_ros.errors import DataError
+
+_PIXELS: dict[str, tuple[type, int]] = {
+    "mono8": (np.uint8, 1),
+    "8UC1": (np.uint8, 1),
+    "mono16": (np.uint16, 1),
+    "16UC1": (np.uint16, 1),
+    "rgb8": (np.uint8, 3),
+    "bgr8": (np.uint8, 3),
+    "8UC3": (np.uint8, 3),
+    "rgba8": (np.uint8, 4),
+    "bgra8": (np.uint8, 4),
+    "8UC4": (np.uint8, 4),
+    "bayer_rggb8": (np.uint8, 1),
+    "bayer_bggr8": (np.uint8, 1),
+    "bayer_gbrg8": (np.uint8, 1),
+    "bayer_grbg8": (np.uint8, 1),
+    "yuv422": (np.uint8, 2),
+    "uyvy": (np.uint8, 2),
+    "yuv422_yuy2": (np.uint8, 2),
+    "yuyv": (np.uint8, 2),
+}
+
+# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
+_TO_BGR = {
+    "rgb8": cv2.COLOR_RGB2BGR,
+    "rgba8": cv2.COLOR_RGBA2BGR,
+    "bgra8": cv2.COLOR_BGRA2BGR,
+    "8UC4": cv2.COLOR_BGRA2BGR,
+    "bayer_rggb8": cv2.COLOR_BayerBG2BGR,
+    "bayer_bggr8": cv2.COLOR_BayerRG2BGR,
+    "bayer_gbrg8": cv2.COLOR_BayerGR2BGR,
+    "bayer_grbg8": cv2.COLOR_BayerGB2BGR,
+    "yuv422": cv2.COLOR_YUV2BGR_UYVY,
+    "uyvy": cv2.COLOR_YUV2BGR_UYVY,
+    "yuv422_yuy2": cv2.COLOR_YUV2BGR_YUYV,
+    "yuyv": cv2.COLOR_YUV2BGR_YUYV,
+}
+
+ENCODINGS = tuple(_PIXELS)
+
+
+def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
+    """(H, W) or (H, W, C) in the message's encoding and channel order, native byte order, rows without padding.
+
+    Raises:
+        DataError: the data do not fit the size, or an unknown encoding.
+    """
+    if message.encoding not in _PIXELS:
+        raise DataError(
+            f"{source}: encoding {message.encoding!r} is not supported ({', '.join(ENCODINGS)} are); "
+            "record the compressed topic, or convert the images"
+        )
+    kind, channels = _PIXELS[message.encoding]
+    data = np.frombuffer(message.data, np.uint8) if isinstance(message.data, bytes) else np.asarray(message.data, np.uint8)
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    row = width * channels * np.dtype(kind).itemsize
+    if height <= 0 or row <= 0 or step < row or data.size < step * (height - 1) + row:
+        raise DataError(
+            f"{source}: {data.size} bytes do not hold {width}×{height} {message.encoding} in rows of {step} bytes; "
+            "the publisher fills the message wrongly, or the recording is damaged"
+        )
+    rows = np.lib.stride_tricks.as_strided(data, (height, row), (step, 1))
+    pixels: np.ndarray = np.ascontiguousarray(rows).view(kind)
+    if message.is_bigendian and pixels.itemsize > 1:
+        pixels = pixels.byteswap()
+    return pixels.reshape((height, width) if channels == 1 else (height, width, channels))
+
+
+def raw_picture(message: Any, source: str = "image") -> np.ndarray:
+    """(H, W) uint8 grey or (H, W, 3) uint8 **BGR**, OpenCV's order; 16-bit grey is cut to its high byte.
+
+    Raises:
+        DataError: as ``raw_pixels``.
+    """
+    pixels = raw_pixels(message, source)
+    if pixels.dtype == np.uint16:
+        return (pixels >> 8).astype(np.uint8)
+    code = _TO_BGR.get(message.encoding)
+    return pixels if code is None else cv2.cvtColor(pixels, code)
+
+
+def raw_gray(message: Any, width: int, source: str = "image") -> np.ndarray:
+    """(H, W) uint8 grey, scaled down to ``width`` if it is wider. Raises ``DataError`` as ``raw_pixels``."""
+    picture = raw_picture(message, source)
+    if picture.shape[1] > width:
+        size = (width, max(1, round(picture.shape[0] * width / picture.shape[1])))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
