@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,21 @@ class MapStore:
         if not path.resolve().is_relative_to(folder):
             raise DataError(f"{'/'.join(parts)}: this name leads out of the map directory; rename the image or camera")
         return path
+
+    def clear(self, files: Sequence[str], folders: Sequence[str]) -> None:
+        """Delete these parts of the map; those that are not there do not matter.
+
+        Raises:
+            DataError: one cannot be deleted.
+        """
+        try:
+            for name in folders:
+                if (self.root / name).exists():
+                    shutil.rmtree(self.root / name)
+            for name in files:
+                (self.root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.root}: cannot be emptied ({error}); delete it by hand") from error
 
     # What went in
 

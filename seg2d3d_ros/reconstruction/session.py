@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.types import Keyframe
@@ -108,7 +107,7 @@ class MappingSession:
         self._solved: set[str] = set()
         self._wanted = False
         self._gave_up = ""
-        self._unsaved = 0
+        self._unsaved = False
         self._last_arrival = clock()
         self._worker = make_worker()
         if self.records:
@@ -126,7 +125,7 @@ class MappingSession:
             return False
         image = self.store.write_image(keyframe).relative_to(self.store.root)
         self.records[keyframe.name] = KeyframeRecord.of(keyframe, image)
-        self._unsaved += 1
+        self._unsaved = True
         self._waiting.append(keyframe.name)
         return True
 
@@ -134,7 +133,7 @@ class MappingSession:
         """Write keyframes.json where it is behind."""
         if self._unsaved:
             self.store.write_keyframes(list(self.records.values()))
-            self._unsaved = 0
+            self._unsaved = False
 
     @property
     def pending(self) -> int:
@@ -169,8 +168,7 @@ class MappingSession:
         """Take the worker's news, hand over keyframes, start a solution where one is due."""
         for event in self._worker.events():
             self._take(event)
-        if self._unsaved and (not self.pending or self._unsaved >= 10):
-            self.save()
+        self.save()
         while self._waiting and len(self._with_worker) < MAX_AHEAD and not self.solving:
             self._hand_over(self._waiting.popleft())
         if self.solving or self._with_worker:
@@ -269,18 +267,3 @@ def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[]
         return ReconstructionWorker(store.root, config)
 
     return start
-
-
-def reset_map(store: MapStore) -> None:
-    """Delete what a map wrote; the folder may hold nothing else of value under these names."""
-    import shutil
-
-    from seg2d3d_ros.pipeline import OWN_FILES, OWN_FOLDERS
-
-    try:
-        for name in OWN_FOLDERS:
-            shutil.rmtree(store.root / name, ignore_errors=False) if (store.root / name).exists() else None
-        for path in [*(store.root / name for name in OWN_FILES), *store.root.glob("database.db-*")]:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{store.root}: cannot be emptied ({error}); delete it by hand") from error

@@ -77,6 +77,12 @@ class MapReceiver:
             return self._points_revision
 
     @property
+    def names(self) -> list[str]:
+        """The keyframes that are in the map now."""
+        with self._lock:
+            return list(self._observations)
+
+    @property
     def headers(self) -> dict[str, Header]:
         """The header of each keyframe that was ever observed, by name."""
         with self._lock:

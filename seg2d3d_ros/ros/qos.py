@@ -35,6 +35,7 @@ INPUT_RELIABLE = _profile(50)
 INPUT_SENSOR_DATA = _profile(50, reliable=False)
 PLAYER = _profile(200)
 """bag_player: everything it plays"""
+TF = _profile(100)
 TF_STATIC = _profile(100, latched=True)
 CLOCK = _profile(1, reliable=False)
 DIAGNOSTICS = _profile(10)

@@ -1,0 +1,273 @@
+"""association_node: segments and the sparse map in, instances out; writes ``labels/``, ``tracks.json``, ``points.ply``.
+
+It works from messages alone (``keyframes/segments``, ``map/points``, ``map/observations``, ``map/datum``), so it may run
+on another machine; ``ros.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread
+of its own, ids are inherited from the revision before, and only label images that changed are sent.
+
+``association_node/flush`` answers when the newest announced revision, with the segments of all its keyframes, is
+associated, published and written. Segments that do not come are waited for as long as others still do, and then
+``segments_patience`` seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sensor_msgs.msg import Image, NavSatFix, PointCloud2
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
+
+from seg2d3d_ros.association.session import AssociationSession, Labelled
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.ros.calls import TriggerCaller
+from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
+from seg2d3d_ros.ros.instance_messages import (
+    boxes_message,
+    instance_markers,
+    labelled_cloud,
+    load_vision_msgs,
+    tracks_message,
+)
+from seg2d3d_ros.ros.map_receiver import MapReceiver, Revision
+from seg2d3d_ros.ros.node import QUIET_SECONDS, ManagedNode
+from seg2d3d_ros.ros.parameters import AssociationParameters
+from seg2d3d_ros.ros.publishing import publish_paced, settle
+from seg2d3d_ros.ros.qos import LABELS, LATCHED, OBSERVATIONS, SEGMENTS
+from seg2d3d_ros.ros.results import write_association_figures, write_config_sections
+from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.segmentation.encoding import from_mono16
+
+RESEND = "reconstruction_node/resend"
+RESEND_SECONDS = 5.0
+"""How long a revision's messages may be on their way before they are asked for again."""
+SETTLED_SECONDS = 2.0
+"""New segments alone lead to a new association when none came for this long."""
+
+
+class AssociationNode(ManagedNode):
+    """See the module."""
+
+    PARAMETERS = AssociationParameters
+    SECTIONS = ("segmentation", "association")
+    ros: AssociationParameters
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("association_node", **options)
+
+    def configure(self) -> None:
+        self._store = MapStore(Path(self.ros.map_dir))
+        write_config_sections(self._store, self.config, self.SECTIONS)
+        self._points = self.advertise(PointCloud2, "instances/points", LATCHED)
+        self._labels = self.advertise(Image, "instances/labels", LABELS)
+        self._markers = self.advertise(MarkerArray, "instances/markers", LATCHED)
+        self._vision = load_vision_msgs()
+        if self._vision:
+            self._tracks = self.advertise(self._vision.Detection2DArray, "instances/tracks", LABELS)
+            self._boxes = self.advertise(self._vision.Detection3DArray, "instances/boxes", LATCHED)
+        self._resend = TriggerCaller(self, RESEND)
+
+    def activate(self) -> None:
+        self._lock = threading.Lock()
+        self._session = AssociationSession(self._store, self.config)
+        self._receiver = MapReceiver(self.ros.map_frame)
+        self._headers: dict[str, Header] = {}
+        self._last_segments = self._last_map = self._last_resend = time.monotonic()
+        self._dirty = False
+        self._done: Revision | None = None
+        self._checked: Revision | None = None
+        self._incomplete_since: float | None = None
+        self._seconds = 0.0
+        self._problem = ""
+        self._segmenting = self.worker("segments", self._keep, depth=SEGMENTS.depth, on_drop=self._dropped)
+        self._associating = self.worker("association", self._associate, depth=1, on_drop=lambda _: None)
+        self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
+        self.subscribe(PointCloud2, "map/points", self._map_points, LATCHED)
+        self.subscribe(PointCloud2, "map/observations", self._map_observations, OBSERVATIONS)
+        self.subscribe(NavSatFix, "map/datum", self._receiver.on_datum, LATCHED)
+        self.every(0.2, self._look)
+        self.serve(Trigger, "~/flush", self._flush, slow=True)
+        self.serve(Trigger, "~/reset", self._reset, slow=True)
+
+    def cleanup(self) -> None:
+        self._resend.close()
+
+    # Messages come in (executor).
+
+    def _received(self, message: Image) -> None:
+        self._last_segments = time.monotonic()
+        self._segmenting.put(message)
+
+    def _map_points(self, message: PointCloud2) -> None:
+        self._last_map = time.monotonic()
+        self._receiver.on_points(message)
+
+    def _map_observations(self, message: PointCloud2) -> None:
+        self._last_map = time.monotonic()
+        self._receiver.on_observations(message)
+
+    def _dropped(self, message: Image) -> None:
+        self.get_logger().error(f"segments of {keyframe_name(message.header)} dropped: the disk does not keep up")
+
+    def _look(self) -> None:
+        """Associate where there is something new; ask again for what got lost."""
+        revision, now = self._receiver.revision, time.monotonic()
+        if revision is None or not self._whole(revision):
+            self._ask_again(now)
+            return
+        self._incomplete_since = None
+        settled = self._dirty and now - self._last_segments > SETTLED_SECONDS
+        if (revision != self._done or settled) and self._associating.pending == 0:
+            self._associating.put(revision)
+
+    def _whole(self, revision: Revision) -> bool:
+        """Whether no observation of this revision is missing (each revision is checked once)."""
+        if revision != self._checked:
+            missing = self._receiver.missing()
+            self.diagnostics.set("points without observations", missing)
+            if missing:
+                return False
+            self._checked = revision
+        return True
+
+    def _ask_again(self, now: float) -> None:
+        if self._receiver.announced is None:
+            return
+        if self._incomplete_since is None:
+            self._incomplete_since = now
+        waited = min(now - self._incomplete_since, now - self._last_resend)
+        if waited > RESEND_SECONDS and self._resend.available:
+            self._last_resend = now
+            self.diagnostics.count("map asked for again")
+            self.get_logger().warning(f"the map's observations are not complete: calling {self._resend.name}")
+            self._resend.send()
+
+    # Work (threads).
+
+    def _keep(self, message: Image) -> None:
+        name = keyframe_name(message.header)
+        labels = image_to_labels(message)
+        segments = from_mono16(name, labels, len(self._session.class_names), source="keyframes/segments")
+        with self._lock:
+            self._headers[name] = message.header
+            self._session.receive(segments)
+            self._dirty = True
+        self.diagnostics.set("keyframes with segments", self._session.segmented)
+
+    def _associate(self, revision: Revision) -> None:
+        with self._lock:
+            # Even if it fails: the same revision would fail again.
+            self._dirty, self._done, self._problem = False, revision, "the association failed"
+            try:
+                labelled = self._session.update(self._receiver.models())
+            except DataError as error:
+                self._problem = str(error)
+                raise
+            self._problem = ""
+        self._seconds += labelled.seconds
+        header = make_header(revision[1], revision[0])
+        self._points.publish(labelled_cloud(labelled.models, labelled.instances, header))
+        self._markers.publish(instance_markers(labelled.instances, self._session.class_names, header))
+        if self._vision:
+            self._boxes.publish(boxes_message(self._vision, labelled.instances, self._session.class_names, header))
+            publish_paced(self._tracks, self._track_messages(labelled))
+        publish_paced(self._labels, self._label_messages(labelled))
+        settle(self._points)
+        for key in ("instances", "labelled_points", "segments_with_instance"):
+            self.diagnostics.set(key.replace("_", " "), labelled.counts[key])
+        self.diagnostics.count("instances merged", len(labelled.merges))
+        self.diagnostics.set("association [s]", f"{labelled.seconds:.2f}")
+        self.get_logger().info(
+            f"{labelled.counts['instances']} instances in {len(labelled.models)} components; "
+            f"{len(labelled.changed)} label images changed"
+        )
+
+    def _header_of(self, name: str) -> Header | None:
+        """None for keyframes of an earlier run that are not in the map: nobody said what their header was."""
+        return self._headers.get(name) or self._receiver.headers.get(name)
+
+    def _label_messages(self, labelled: Labelled) -> Iterator[Image]:
+        for name in labelled.changed:
+            if header := self._header_of(name):
+                yield labels_to_image(self._store.read_labels(name), header)
+
+    def _track_messages(self, labelled: Labelled) -> Iterator[Any]:
+        for name in labelled.changed:
+            header = self._header_of(name)
+            segments = self._store.read_segments(name, self._session.class_names)
+            if header and segments:
+                instance_of = labelled.instance_of.get(name, {})
+                yield tracks_message(self._vision, segments, instance_of, self._session.class_names, header)
+
+    # Services (threads of their own).
+
+    def _flush(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        begin = time.monotonic()
+        while self.state == "active" and not self._up_to_date():
+            waited = time.monotonic() - begin
+            if self._receiver.announced is None and waited > QUIET_SECONDS:
+                break
+            if self._receiver.revision is None and waited > 4 * RESEND_SECONDS:
+                raise DataError("the map's messages did not arrive completely; is the network overloaded?")
+            time.sleep(0.05)
+        if self._problem:
+            raise DataError(self._problem)
+        labelled = self._session.latest
+        write_config_sections(self._store, self.config, self.SECTIONS)
+        if labelled is None:
+            response.success, response.message = True, "no map to label"
+            return response
+        write_association_figures(self._store, labelled, self._seconds)
+        response.success = True
+        response.message = (
+            f"{labelled.counts['instances']} instances, "
+            f"{labelled.counts['labelled_points']} of {labelled.counts['points']} points labelled"
+        )
+        return response
+
+    def _up_to_date(self) -> bool:
+        """Whether everything that was received, and segments worth waiting for, is in the published result."""
+        if time.monotonic() - self._last_map < QUIET_SECONDS:
+            return False  # the caller's revision may still stand in the queue
+        if not self._segmenting.drain(1.0) or self._missing_segments():
+            return False
+        revision = self._receiver.revision
+        if revision is None or revision != self._checked:
+            return False
+        if self._associating.pending == 0 and (self._dirty or revision != self._done):
+            self._associating.put(revision)
+        return self._associating.drain(1.0) and not self._dirty and revision == self._done
+
+    def _missing_segments(self) -> bool:
+        """Whether keyframes of the map still lack segments that may come."""
+        if time.monotonic() - self._last_segments > self.ros.segments_patience or not self.count_publishers(
+            "keyframes/segments"
+        ):
+            return False
+        with self._lock:
+            return any(not self._session.has_segments(name) for name in self._receiver.names)
+
+    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._segmenting.clear()
+        self._associating.drain()
+        with self._lock:
+            self._store.clear(("tracks.json", "points.ply"), ("segments", "labels"))
+            self._session = AssociationSession(self._store, self.config)
+            self._headers, self._dirty, self._seconds, self._problem = {}, False, 0.0, ""
+        response.success = True
+        return response
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(spin_node(AssociationNode))
+
+
+if __name__ == "__main__":
+    main()

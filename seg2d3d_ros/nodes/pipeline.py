@@ -1,0 +1,94 @@
+"""All nodes in one process: ``python -m seg2d3d_ros.nodes.pipeline --ros-args -p map_dir:=out -p prompts:="[building]"``.
+
+The same nodes, topics and parameters as one by one. With ``bag:=PATH`` a bag_player in a process of its own plays the bag
+(its parameters are this node's) and has the map finalized; with ``exit_when_done:=true`` the process then ends, with the
+player's exit code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from seg2d3d_ros.nodes.association_node import AssociationNode
+from seg2d3d_ros.nodes.keyframe_node import KeyframeNode
+from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
+from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
+from seg2d3d_ros.ros.node import ManagedNode
+from seg2d3d_ros.ros.parameters import PipelineParameters, PlayerParameters
+from seg2d3d_ros.ros.run import spin_nodes
+
+NODES = (AssociationNode, ReconstructionNode, SegmentationNode, KeyframeNode)
+"""In the order of their start: who receives comes before who sends."""
+STOP_SECONDS = 5.0
+
+
+def player_command(parameters: PipelineParameters, namespace: str) -> list[str]:
+    """The command line of a bag_player with these parameters."""
+    command = [sys.executable, "-m", "seg2d3d_ros.nodes.bag_player", "--ros-args", "-r", f"__ns:={namespace}"]
+    for field in dataclasses.fields(PlayerParameters):
+        value = getattr(parameters, field.name)
+        if field.name in ("autostart", "when_done") or value == ():
+            continue
+        text = yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True, width=10**6)
+        command += ["-p", f"{field.name}:={text.removesuffix('...' + chr(10)).strip()}"]
+    return [*command, "-p", "when_done:=finalize"]
+
+
+class PipelineNode(ManagedNode):
+    """Plays the bag and ends the process; does nothing where no bag is given."""
+
+    PARAMETERS = PipelineParameters
+    ros: PipelineParameters
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("pipeline", **options)
+        self._player: subprocess.Popen[bytes] | None = None
+
+    def activate(self) -> None:
+        if self.ros.bag:
+            command = player_command(self.ros, self.get_namespace())
+            # The player must not hear a terminal's Ctrl-C itself: this process passes the end on.
+            self._player = subprocess.Popen(command, env=os.environ.copy(), start_new_session=True)
+            self.every(0.2, self._watch_player)
+
+    def deactivate(self) -> None:
+        if self._player is None:
+            return
+        self._player.terminate()
+        try:
+            self._player.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._player.kill()
+            self._player.wait()
+        self._player = None
+
+    def _watch_player(self) -> None:
+        code = self._player.poll() if self._player else None
+        if code is None:
+            return
+        self._player = None
+        if code != 0:
+            self.diagnostics.error("bag_player", f"ended with status {code}; its last lines say why")
+        if self.ros.exit_when_done:
+            self.finish(1 if code < 0 else code)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Spin all nodes; returns the exit code."""
+    return spin_nodes([*NODES, PipelineNode], args)
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""reconstruction_node: keyframes in, the sparse map out; owner of the services ``finalize``, ``save_map`` and ``reset``.
+
+Keyframes go to disk (``MAP/keyframes``) and from there to the worker process that owns the database; this process never
+runs a solver. The map is solved again as it grows (``update_every``, ``update_growth``, ``update_idle``), and every
+revision is published (``ros.map_messages`` says how a receiver puts it together).
+
+``finalize`` spans the nodes, in one direction: everything that was received is added → last solution → its messages are
+delivered → ``association_node/flush`` (associates exactly this revision, publishes and writes the labels) → figures and
+report. ``association_node`` may be absent: then there are no labels. What lies upstream is the caller's: whoever feeds
+images calls ``keyframe_node/flush`` and ``segmentation_node/flush`` first, as bag_player does.
+``<node>/resend`` publishes the last revision whole, for receivers that came late or lost messages.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline import OWN_FILES, OWN_FOLDERS
+from seg2d3d_ros.progress import Stopwatch
+from seg2d3d_ros.reconstruction.session import MappingSession, Schedule, worker_factory
+from seg2d3d_ros.ros.calls import TriggerCaller
+from seg2d3d_ros.ros.conversion import make_header
+from seg2d3d_ros.ros.keyframe_messages import KeyframeSubscription
+from seg2d3d_ros.ros.map_publisher import MapPublisher
+from seg2d3d_ros.ros.node import ManagedNode
+from seg2d3d_ros.ros.parameters import ReconstructionParameters
+from seg2d3d_ros.ros.results import write_config_sections, write_reconstruction_figures, write_report_if_possible
+from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.types import Keyframe
+
+if TYPE_CHECKING:
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+
+ASSOCIATION = "association_node"
+CALL_SECONDS = 3600.0
+"""How long the association of a large map may take."""
+REPORT_SECONDS = 5.0
+"""How often progress is logged."""
+
+
+class ReconstructionNode(ManagedNode):
+    """See the module. All of the session's work happens under one lock, in the thread ``mapping``."""
+
+    PARAMETERS = ReconstructionParameters
+    SECTIONS = ("keyframes", "reconstruction")
+    ros: ReconstructionParameters
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("reconstruction_node", **options)
+
+    def configure(self) -> None:
+        self._store = MapStore(Path(self.ros.map_dir))
+        write_config_sections(self._store, self.config, self.SECTIONS)
+        self._lock = threading.RLock()
+        self._headers: dict[str, Header] = {}
+        self._seconds: dict[str, float] = {}
+        self._flush_association = TriggerCaller(self, f"{ASSOCIATION}/flush")
+        self._reset_association = TriggerCaller(self, f"{ASSOCIATION}/reset")
+
+    def activate(self) -> None:
+        self._started = time.monotonic()
+        self._told = ""
+        self._publisher = MapPublisher(self, self.ros.map_frame, self._header_of, tf=self.ros.publish_tf)
+        # One revision may wait: the newest is the only one of interest.
+        self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
+        self._session = self._new_session()
+        self._mapping = self.worker("mapping", self._map, depth=self.config.keyframes.max_pending, on_drop=self._dropped)
+        self._keyframes = KeyframeSubscription(self, self._received)
+        self.every(0.1, self._tick)
+        self.every(REPORT_SECONDS, self._tell)
+        self.serve(Trigger, "finalize", self._finalize, slow=True)
+        self.serve(Trigger, "save_map", self._save_map, slow=True)
+        self.serve(Trigger, "reset", self._reset, slow=True)
+        self.serve(Trigger, "~/resend", self._resend)
+
+    def deactivate(self) -> None:
+        with self._lock:
+            self._session.close()
+
+    def cleanup(self) -> None:
+        self._flush_association.close()
+        self._reset_association.close()
+
+    def _new_session(self) -> MappingSession:
+        schedule = Schedule(self.ros.update_every, self.ros.update_growth, self.ros.update_idle)
+        return MappingSession(
+            self._store,
+            worker_factory(self._store, self.config.reconstruction),
+            schedule,
+            on_revision=self._publishing.put,
+            on_failure=self._worker_failed,
+        )
+
+    def _header_of(self, name: str) -> Header:
+        """The header that a keyframe came with; of an earlier run's keyframes, one with the camera's cleaned name."""
+        if name not in self._headers:
+            record = self._session.records[name]
+            self._headers[name] = make_header(record.stamp_ns, record.camera_name)
+        return self._headers[name]
+
+    # Keyframes come in (executor).
+
+    def _received(self, keyframe: Keyframe, header: Header) -> None:
+        self._headers[keyframe.name] = header
+        self._mapping.put(keyframe)
+
+    def _dropped(self, keyframe: Keyframe | None) -> None:
+        if keyframe is not None:
+            self.get_logger().error(f"{keyframe.name}: dropped, the disk does not keep up (keyframes.max_pending)")
+
+    def _tick(self) -> None:
+        if self._mapping.pending == 0:
+            self._mapping.put(None)
+
+    # The map grows (thread "mapping").
+
+    def _map(self, keyframe: Keyframe | None) -> None:
+        with self._lock:
+            if keyframe is not None:
+                self._session.receive(keyframe)
+            self._session.tick()
+            self._report_figures()
+
+    def _report_figures(self) -> None:
+        figures, models = self._session.figures, self._models()
+        registered = sum(len(model.names) for model in models)
+        values = {
+            "keyframes received": figures.received,
+            "keyframes in database": figures.added,
+            "keyframes waiting": self._session.pending,
+            "keyframes rejected": len(figures.rejected),
+            "keyframes registered": registered,
+            "registration ratio": f"{registered / figures.added:.3f}" if figures.added else "-",
+            "points": sum(len(model.point_ids) for model in models),
+            "worker failures": figures.worker_deaths,
+            "last worker failure": figures.last_failure or "none",
+            "stage": figures.stage or ("solving" if self._session.solving else "idle"),
+        }
+        values.update({f"{stage} [s]": f"{seconds:.2f}" for stage, seconds in self._seconds.items()})
+        for key, value in values.items():
+            self.diagnostics.set(key, value)
+
+    def _models(self) -> list[Any]:
+        reconstruction = self._session.reconstruction
+        return reconstruction.models if reconstruction else []
+
+    def _worker_failed(self, message: str) -> None:
+        self.diagnostics.error("reconstruction worker", message)
+        self.get_logger().error(f"reconstruction worker: {message}")
+
+    def _tell(self) -> None:
+        figures = self._session.figures
+        registered = sum(len(model.names) for model in self._models())
+        waiting = self._session.pending
+        text = f"{len(self._session.records)} keyframes, {registered} registered" + (f", {waiting} waiting" if waiting else "")
+        text += f", {figures.stage}" if figures.stage else ""
+        if text != self._told:
+            self._told = text
+            self.get_logger().info(f"{time.monotonic() - self._started:.0f} s: {text}")
+
+    # Revisions go out (thread "publishing").
+
+    def _publish(self, reconstruction: Reconstruction | None) -> None:
+        if reconstruction is None:
+            self._publisher.send_again()
+            return
+        watch = Stopwatch()
+        with watch("publishing"):
+            changed = self._publisher.send(reconstruction.models)
+        for stage, seconds in {**reconstruction.timings, **watch.seconds}.items():
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+        registered = sum(len(model.names) for model in reconstruction.models)
+        self.diagnostics.set("keyframes changed by the last revision", changed)
+        self.get_logger().info(
+            f"map revision: {registered} keyframes in {len(reconstruction.models)} components, "
+            f"{sum(len(m.point_ids) for m in reconstruction.models)} points"
+        )
+
+    def _resend(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        # Only where nothing newer waits: that would take its place, and is sent as a whole anyway when it must be.
+        if self._publishing.pending == 0:
+            self._publishing.put(None)
+        response.success = True
+        return response
+
+    # Services (threads of their own).
+
+    def _finalize(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        begin = time.monotonic()
+        while self._keyframes.pending and self.state == "active":
+            time.sleep(0.05)
+        self._mapping.drain()
+        with self._lock:
+            self._session.request_solution()
+        while self.state == "active":
+            with self._lock:
+                if self._session.settled:
+                    break
+            time.sleep(0.05)
+        else:
+            raise DataError("the node was deactivated before the map was finished")
+        self._publishing.drain()
+        with self._lock:
+            problem = self._session.gave_up or ("" if self._models() else "no two keyframes could be brought together in 3D")
+        response.message = f"{self._write()} (finalized in {time.monotonic() - begin:.1f} s)"
+        response.success = not problem
+        if problem:
+            response.message = f"{problem}; {response.message}"
+        (self.get_logger().error if problem else self.get_logger().info)(response.message)
+        return response
+
+    def _save_map(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._mapping.drain()
+        self._publishing.drain()
+        response.message, response.success = self._write(), True
+        return response
+
+    def _write(self) -> str:
+        """Everything that belongs into the map directory beside the model; returns what there is, in words."""
+        with self._lock:
+            self._session.save()
+            images, reconstruction = len(self._session.records), self._session.reconstruction
+            rejected = dict(self._session.figures.rejected)
+        write_config_sections(self._store, self.config, self.SECTIONS)
+        write_reconstruction_figures(self._store, images, reconstruction, rejected, self._seconds)
+        registered = sum(len(model.names) for model in reconstruction.models) if reconstruction else 0
+        words = [f"{registered} of {images} keyframes registered"]
+        if self._flush_association.available:
+            words.append(self._flush_association.call(CALL_SECONDS))
+        else:
+            words.append(f"no labels ({self._flush_association.name} is not there)")
+        words.append(write_report_if_possible(self._store))
+        return ", ".join(words)
+
+    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._lock:
+            self._mapping.clear()
+            self._publishing.drain()
+            self._session.close()
+            self._store.clear((*OWN_FILES, "database.db-wal", "database.db-shm"), OWN_FOLDERS)
+            self._publisher.send([])
+            self._session = self._new_session()
+            self._headers, self._seconds = {}, {}
+        write_config_sections(self._store, self.config, self.SECTIONS)
+        if self._reset_association.available:
+            self._reset_association.call(60.0)
+        response.success, response.message = True, f"{self._store.root} is empty"
+        return response
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(spin_node(ReconstructionNode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Sends each revision of the sparse map (see ``ros.map_messages`` for what travels)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseArray, TransformStamped, Vector3
+from nav_msgs.msg import Path
+from sensor_msgs.msg import NavSatFix, PointCloud2
+from std_msgs.msg import Header
+
+from seg2d3d_ros.ros import map_messages
+from seg2d3d_ros.ros.conversion import make_header, stamp_to_ns
+from seg2d3d_ros.ros.node import ManagedNode
+from seg2d3d_ros.ros.publishing import publish_paced, settle
+from seg2d3d_ros.ros.qos import LATCHED, OBSERVATIONS, TF
+from seg2d3d_ros.types import SparseModel, WorldFrame
+
+log = logging.getLogger(__name__)
+
+
+class MapPublisher:
+    """Make it in ``activate`` (cameras get their path topic when they appear); call ``send`` from one thread.
+
+    Args:
+        header_of: the header of a keyframe by its name.
+    """
+
+    def __init__(self, node: ManagedNode, map_frame: str, header_of: Callable[[str], Header], *, tf: bool) -> None:
+        self._node, self._map_frame, self._header_of = node, map_frame, header_of
+        self._points = node.advertise(PointCloud2, "map/points", LATCHED)
+        self._observations = node.advertise(PointCloud2, "map/observations", OBSERVATIONS)
+        self._cameras = node.advertise(PoseArray, "map/cameras", LATCHED)
+        self._datum = node.advertise(NavSatFix, "map/datum", LATCHED)
+        self._paths: dict[str, Any] = {}
+        self._tf = _tf_publisher(node) if tf else None
+        self._sent: dict[str, bytes] = {}
+        self._models: Sequence[SparseModel] = ()
+        self._stamp = 0
+
+    def send(self, models: Sequence[SparseModel]) -> int:
+        """Publish a revision; returns how many keyframes' observations had changed."""
+        self._stamp = max(self._node.get_clock().now().nanoseconds, self._stamp + 1)
+        self._models = models
+        return self._send()
+
+    def send_again(self) -> None:
+        """Publish the last revision whole, for receivers that came late."""
+        self._sent.clear()
+        if self._stamp:
+            self._send()
+
+    def _send(self) -> int:
+        header = make_header(self._stamp, self._map_frame)
+        current = map_messages.observations_of(self._models)
+        digests = {name: hashlib.blake2b(rows.tobytes(), digest_size=16).digest() for name, rows in current.items()}
+        gone = np.empty(0, map_messages.OBSERVATION)
+        changed = [name for name in digests if self._sent.get(name) != digests[name]]
+        changed += [name for name in self._sent if name not in digests]
+        publish_paced(
+            self._observations,
+            (map_messages.observations_to_cloud(current.get(name, gone), self._header_of(name)) for name in changed),
+        )
+        self._sent = digests
+        self._observations.publish(map_messages.end_mark(header))
+
+        headers = {name: self._header_of(name) for name in current}
+        self._cameras.publish(map_messages.cameras_to_poses(self._models, header))
+        paths = map_messages.cameras_to_paths(self._models, headers, header)
+        for camera in {*paths, *self._paths}:
+            if camera not in self._paths:
+                self._paths[camera] = self._node.advertise(Path, map_messages.path_topic(camera), LATCHED)
+            self._paths[camera].publish(paths.get(camera, Path(header=header)))
+        frame = self._models[0].frame if self._models else WorldFrame()
+        self._datum.publish(map_messages.frame_to_fix(frame, header))
+        self._points.publish(map_messages.points_to_cloud(self._models, header))
+        settle(self._observations)
+        settle(self._points)
+        if self._tf is not None and headers:
+            self._send_tf(headers)
+        return len(changed)
+
+    def _send_tf(self, headers: Mapping[str, Header]) -> None:
+        """``map`` -> ``<camera frame>_keyframe`` of the latest registered keyframe."""
+        name = max(headers, key=lambda n: stamp_to_ns(headers[n].stamp))
+        poses = map_messages.cameras_to_poses(self._models, headers[name]).poses
+        pose = poses[[n for model in self._models for n in model.names].index(name)]
+        transform = TransformStamped(
+            header=Header(stamp=headers[name].stamp, frame_id=self._map_frame),
+            child_frame_id=f"{headers[name].frame_id}_keyframe",
+        )
+        transform.transform.translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
+        transform.transform.rotation = pose.orientation
+        publisher, message_type = self._tf
+        publisher.publish(message_type(transforms=[transform]))
+
+
+def _tf_publisher(node: ManagedNode) -> tuple[Any, type] | None:
+    """Publisher of /tf and its message type; None, said once, where tf2_msgs is not installed (it is not on PyPI)."""
+    try:
+        from tf2_msgs.msg import TFMessage
+    except ImportError:
+        log.warning(
+            "publish_tf is on, but tf2_msgs is not installed (apt install ros-$ROS_DISTRO-tf2-msgs): no transform is "
+            "published; map/cameras and map/path/<camera> hold the poses"
+        )
+        return None
+    return node.advertise(TFMessage, "/tf", TF), TFMessage
