@@ -175,7 +175,7 @@ def doubts(incidence: Incidence, segments: StoredSegments) -> list[str]:
     words = []
     if len(segments) and len(incidence.segment_ids) == 0:
         words.append("no segment lies in a registered image: there is nothing to associate")
-    elif empty.mean() > 0.5:
+    elif empty.sum() > 0.5 * len(empty):
         words.append(f"{int(empty.sum())} of {len(empty)} segments hold no 3D point and cannot be associated")
     return words
 
