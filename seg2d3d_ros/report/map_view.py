@@ -76,7 +76,8 @@ def _figure(content: Content, models: Sequence[SparseModel], *, alone: bool) -> 
     return (
         f'<figure class="plan scroll"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="The map from above" style="--aspect:{WIDTH / height:.4f}">{"".join(drawn)}</svg>'
-        f"<figcaption>{escape(title + '; '.join(words))}.</figcaption></figure>"
+        f"<figcaption>{escape(title + '; '.join(words))}. Coloured points belong to the instance with that number, grey ones "
+        "to none. A dot is a camera, its wedge opens to where it looks.</figcaption></figure>"
     )
 
 

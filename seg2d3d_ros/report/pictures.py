@@ -173,7 +173,7 @@ def _outline(out: np.ndarray, mask: np.ndarray, instance_id: int, thickness: int
 
 def _tag(out: np.ndarray, instance_id: int, x: int, y: int) -> None:
     """The id on its colour, centred at (x, y)."""
-    text, font, scale = str(instance_id), cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    text, font, scale = str(instance_id), cv2.FONT_HERSHEY_SIMPLEX, 0.6
     (width, height), _ = cv2.getTextSize(text, font, scale, 1)
     left = int(np.clip(x - width // 2, 3, max(out.shape[1] - width - 4, 3)))
     base = int(np.clip(y + height // 2, height + 3, max(out.shape[0] - 4, height + 3)))

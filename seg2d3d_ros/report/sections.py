@@ -120,7 +120,7 @@ def _cameras(content: Content) -> str:
         origin = "given" if known else "estimated" if name in solved else "a guess"
         parameters = ", ".join(f"{p:.5g}" for p in camera.params)
         label = record.camera_name if record else ""
-        groups[label, f"{camera.width} × {camera.height}", camera.model, parameters, origin] += 1
+        groups[label, f"{camera.width}\u00a0×\u00a0{camera.height}", camera.model, parameters, origin] += 1
     if not groups:
         return ""
     rows = [(*map(escape, key), f"{n:,}") for key, n in groups.most_common(MAX_CAMERA_ROWS)]

@@ -1,0 +1,261 @@
+"""The page as a reader's browser sees it: parsed, its pictures decoded, its words compared with the map directory."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from helpers_report import street, write_label_file
+
+from seg2d3d_ros.cli.main import main
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.atomic import write_json
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.palette import hex_color
+from seg2d3d_ros.report import write_report
+from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Images, links, text, and for each instance its pictures' captions; refuses tags that do not nest."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.images, self.addresses, self.words, self.ids = [], [], [], [], []
+        self.instance, self.captions, self.more = None, {}, {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.addresses += [v for k, v in attributes if k in ("src", "href", "srcset", "data", "action", "poster")]
+        if tag in ("img", "image"):
+            self.images.append(values.get("src") or values.get("href"))
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "article":
+            self.instance = int(values["id"].removeprefix("instance-"))
+            self.captions[self.instance] = []
+        assert tag not in ("script", "iframe", "object", "embed")
+        assert not any(k.startswith("on") for k, _ in attributes)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "article":
+            self.instance = None
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "style":
+            assert "url(" not in data
+            assert "@import" not in data
+            return
+        self.words.append(data)
+        if self.instance is not None:
+            if self.open[-1] == "figcaption":
+                self.captions[self.instance].append(data)
+            elif found := re.fullmatch(r"and (\d+) more", data):
+                self.more[self.instance] = int(found[1])
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def decoded(uri):
+    head, _, body = uri.partition(";base64,")
+    assert head in ("data:image/jpeg", "data:image/png")
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(body, validate=True), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    return image
+
+
+def page_of(root):
+    return Page(write_report(root).read_text())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return street(tmp_path_factory.mktemp("map"))
+
+
+@pytest.fixture(scope="module")
+def page(store):
+    return page_of(store.root)
+
+
+def test_the_page_needs_nothing_but_itself(page):
+    assert page.images
+    for uri in page.images:
+        assert decoded(uri).size
+    assert all(a.startswith(("data:image/", "#")) for a in page.addresses)
+    anchors = {a[1:] for a in page.addresses if a.startswith("#")}
+    assert anchors <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_headline_states_the_result_in_words(page, store):
+    points = int((store.read_points()["instance"] > 0).sum())
+    assert f"24 of 26 images registered, 10 instances of “building” with {points:,} points; it took 1 min 33 s." in page.text
+
+
+def test_each_strip_is_its_instances_track_in_order_of_capture(page, store):
+    tracks = store.read_tracks()["instances"]
+    assert set(page.captions) == {item["id"] for item in tracks}
+    stamp = {record.name: record.stamp_ns for record in store.read_keyframes()}
+    for item in tracks:
+        names = sorted({observation["image"] for observation in item["observations"]}, key=stamp.get)
+        assert page.captions[item["id"]] == names
+    assert page.more == {}
+    sizes = [len(names) for names in page.captions.values()]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_reasons_warnings_times_inputs_and_truth_are_told(page):
+    for words in (
+        "too few matches with other images left_99",
+        "3 of 60 segments hold no 3D point & cannot be associated",
+        "mapping 48 s",
+        "published 0.712 0.600 1",
+        "one id per mask 0.100 0.050 0",
+        "positions for 24 of 24 images",
+        "method “published”",
+        "480 × 320 PINHOLE",
+        "association.min_points 10",
+        "points.ply",
+    ):
+        assert words in page.text.replace("\xa0", " ")
+
+
+def test_a_long_track_shows_twelve_pictures_evenly_and_counts_the_rest(tmp_path):
+    store = street(tmp_path, houses=2, stops=26)
+    tracks = store.read_tracks()
+    item = tracks["instances"][0]
+    names = [record.name for record in store.read_keyframes()]
+    item["observations"] = [{**item["observations"][0], "image": name} for name in names]
+    write_json(tmp_path / "tracks.json", tracks)
+    page = page_of(tmp_path)
+    shown = page.captions[item["id"]]
+    assert len(shown) == 12
+    assert shown[0] == names[0]
+    assert shown[-1] == names[-1]
+    gaps = np.diff([names.index(name) for name in shown])
+    assert gaps.max() - gaps.min() <= 1
+    assert page.more[item["id"]] == len(names) - 12
+    assert sum("in colours" in alt for alt in re.findall(r'alt="([^"]*)"', (tmp_path / "report.html").read_text())) == 24
+    assert CONTACT_PICTURES == 24
+
+
+def test_texts_from_files_cannot_become_markup(tmp_path):
+    evil = "<script>alert(1)</script>&\"'"
+    store = street(tmp_path, houses=2, stops=2, points=50, mixed=evil)
+    store.update_metrics(
+        {
+            "warnings": [evil],
+            "unregistered": [{"image": evil, "reason": evil}],
+            "timings": {evil: 1.0},
+            "truth": {evil: {evil: {evil: evil}}, "note": evil},
+        }
+    )
+    page = page_of(tmp_path)
+    assert page.text.count(evil) >= 8
+    assert "<script" not in (tmp_path / "report.html").read_text()
+
+
+def test_an_image_that_is_gone_leaves_words_in_its_place(tmp_path):
+    store = street(tmp_path, houses=2, stops=3, points=50)
+    gone, broken = store.read_keyframes()[:2]
+    (tmp_path / gone.image).unlink()
+    (tmp_path / broken.image).write_bytes(b"no image")
+    page = page_of(tmp_path)
+    assert "No picture: the image file is no longer at" in page.text
+    assert "cannot be decoded" in page.text
+    assert gone.name in page.captions[1]
+    assert all(decoded(uri).size for uri in page.images)
+
+
+def test_label_images_of_another_size_missing_or_empty(tmp_path):
+    store = street(tmp_path, houses=2, stops=3, points=50)
+    names = [record.name for record in store.read_keyframes()]
+    labels = store.read_labels(names[0])
+    write_label_file(store, names[0], labels[::2, ::2])
+    store.label_path(names[1]).unlink()
+    write_label_file(store, names[2], np.zeros((1, 1), np.uint16))
+    page = page_of(tmp_path)
+    assert "No picture" not in page.text
+    assert all(decoded(uri).size for uri in page.images)
+
+
+def test_an_empty_map_still_helps(tmp_path):
+    MapStore(tmp_path).write_keyframes([])
+    page = page_of(tmp_path)
+    assert "This map is still empty" in page.text
+    assert "Give 'seg2d3d run' a folder" in page.text
+    assert page.images == []
+
+
+def test_a_map_without_model_or_instances_says_why(tmp_path):
+    store = street(tmp_path, houses=2, stops=2, points=60)
+    write_json(tmp_path / "tracks.json", {"instances": [], "frame": {"kind": "enu"}})
+    assert "no instance was found" in page_of(tmp_path).text
+    for path in (tmp_path / "sparse" / "0").iterdir():
+        path.unlink()
+    (tmp_path / "sparse" / "0").rmdir()
+    (tmp_path / "points.ply").unlink()
+    store.update_metrics({"counts": {}, "unregistered": [{"image": "a", "reason": "alone"}]})
+    text = page_of(tmp_path).text
+    assert "No 3D model: 0 of 5 images registered." in text
+    assert "They must overlap" in text
+
+
+def test_a_damaged_file_costs_its_part_only(tmp_path):
+    street(tmp_path, houses=2, stops=2, points=60)
+    (tmp_path / "points.ply").write_bytes(b"ply\n")
+    (tmp_path / "metrics.json").write_text("{")
+    page = page_of(tmp_path)
+    assert "points.ply: not a labelled cloud" in page.text
+    assert "metrics.json: damaged" in page.text
+    assert page.captions
+
+
+def test_many_instances_stay_a_small_page(tmp_path):
+    store = street(tmp_path, houses=2, stops=2, points=60)
+    tracks = store.read_tracks()
+    first = tracks["instances"][0]
+    tracks["instances"] = [{**first, "id": i} for i in range(1, MAX_STRIPS + 41)]
+    write_json(tmp_path / "tracks.json", tracks)
+    page = page_of(tmp_path)
+    assert len(page.captions) == MAX_STRIPS
+    assert "40 more instances, seen less often" in page.text
+    assert (tmp_path / "report.html").stat().st_size < 8e6
+    assert f"instance-{MAX_STRIPS + 40}" in page.ids
+
+
+def test_the_command_writes_the_page_and_refuses_other_folders(tmp_path, capsys):
+    street(tmp_path / "map", houses=2, stops=2, points=60)
+    assert main(["report", str(tmp_path / "map")]) == 0
+    assert "report.html" in capsys.readouterr().out
+    (tmp_path / "other").mkdir()
+    assert main(["report", str(tmp_path / "other")]) == 1
+    assert "is no map directory" in capsys.readouterr().err
+    with pytest.raises(DataError, match="no map directory"):
+        write_report(tmp_path / "missing")
+    assert not (tmp_path / "missing").exists()
+
+
+def test_strips_use_the_shared_colours(store):
+    text = (store.root / "report.html").read_text()
+    for item in json.loads((store.root / "tracks.json").read_text())["instances"]:
+        assert f'style="background:{hex_color(item["id"])};' in text
