@@ -48,17 +48,18 @@ class CutMcap(_Cut):
     def __init__(self, file: Path):
         """Read it once to find the topics. Raises ``DataError`` where not one message is whole."""
         super().__init__(file)
-        counts: Counter[tuple[str, str]] = Counter((topic, msgtype) for topic, msgtype, _, _ in self._records())
+        counts: Counter[tuple[str, str]] = Counter((topic, msgtype) for topic, msgtype, _, _ in self.records())
         self.topics = [Topic(topic, msgtype, count) for (topic, msgtype), count in counts.items()]
         self._open_or_refuse()
 
     def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
         """As ``Part.messages``."""
-        for topic, msgtype, log_ns, raw in self._records():
+        for topic, msgtype, log_ns, raw in self.records():
             if topic in names:
                 yield topic, log_ns, self._message(raw, msgtype)
 
-    def _records(self) -> Iterator[tuple[str, str, int, bytes]]:
+    def records(self) -> Iterator[tuple[str, str, int, bytes]]:
+        """``(topic, type, log time in ns, serialized message)`` of everything that can be read."""
         from mcap.records import Channel, Message, Schema
         from mcap.stream_reader import StreamReader
 
@@ -92,17 +93,18 @@ class CutSqlite(_Cut):
     def __init__(self, file: Path):
         """Read it once to find the topics. Raises ``DataError`` where not one message is whole."""
         super().__init__(file)
-        counts: Counter[tuple[str, str]] = Counter((topic, msgtype) for topic, msgtype, _, _ in self._rows())
+        counts: Counter[tuple[str, str]] = Counter((topic, msgtype) for topic, msgtype, _, _ in self.records())
         self.topics = [Topic(topic, msgtype, count) for (topic, msgtype), count in counts.items()]
         self._open_or_refuse()
 
     def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
         """As ``Part.messages``."""
-        for topic, msgtype, log_ns, raw in self._rows():
+        for topic, msgtype, log_ns, raw in self.records():
             if topic in names:
                 yield topic, log_ns, self._message(raw, msgtype)
 
-    def _rows(self) -> Iterator[tuple[str, str, int, bytes]]:
+    def records(self) -> Iterator[tuple[str, str, int, bytes]]:
+        """``(topic, type, log time in ns, serialized message)`` of everything that can be read."""
         connection = sqlite3.connect(f"{self.file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
         count, failure = 0, None
         try:

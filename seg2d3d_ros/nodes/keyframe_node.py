@@ -7,7 +7,6 @@ a bounded time for their calibration and for the GPS fix behind them; then they 
 from __future__ import annotations
 
 import copy
-import re
 import sys
 import threading
 import time
@@ -72,6 +71,7 @@ class KeyframeNode(ManagedNode):
         self._track = GeoTrack(self.config.keyframes.max_fix_gap)
         self._fix_topic = ""
         self._cameras: dict[str, _Camera] = {}
+        self._left_out: set[str] = set()
         self._topic_of: dict[str, str] = {}
         self._chosen: list[_Chosen] = []
         self._lock = threading.Lock()
@@ -89,15 +89,22 @@ class KeyframeNode(ManagedNode):
         own = self.get_namespace().rstrip("/")
         ours = (f"{own}/keyframes/", f"{own}/instances/", f"{own}/map/")
         graph = {name: types for name, types in self.get_topic_names_and_types() if self.count_publishers(name)}
-        named = [self.resolve_topic_name(topic) for topic in self.ros.camera_topics]
-        found = [resolve_camera(topic, graph) for topic in named] if named else find_cameras(graph, own=ours)
-        for topic in found:
-            if topic and topic.topic not in self._cameras:
+        if self.ros.camera_topics:
+            named = {self.resolve_topic_name(topic) for topic in self.ros.camera_topics}
+            found = {name: resolve_camera(name, graph) for name in named}
+            missing = ", ".join(sorted(name for name, topic in found.items() if topic is None))
+            cameras = [topic for topic in found.values() if topic]
+        else:
+            cameras, left_out = find_cameras(graph, own=ours)
+            missing = "" if cameras or self._cameras else "any image topic with a camera_info beside it (or set camera_topics)"
+            for name in left_out.keys() - self._left_out:
+                self._left_out.add(name)
+                self.get_logger().info(f"{name} is left out: the same camera as {left_out[name]}; camera_topics chooses")
+        for topic in cameras:
+            if topic.topic not in self._cameras and topic.topic not in self._left_out:
                 self._subscribe_camera(topic)
+        self.diagnostics.problem("cameras", f"waiting for {missing}" if missing else "")
         self._search_fix(graph, ours)
-        missing = [name for name, topic in zip(named, found, strict=True) if topic is None] if named else []
-        waiting = ", ".join(missing) or ("none" if self._cameras else "any image topic with a camera_info beside it")
-        self.diagnostics.set("waiting for topics", waiting)
 
     def _subscribe_camera(self, topic: CameraTopic) -> None:
         camera = self._cameras[topic.topic] = _Camera(topic)
@@ -210,7 +217,7 @@ def _info(camera: _Camera) -> CameraInfo | None:
     if camera.info is None:
         return None
     info = copy.copy(camera.info)
-    if re.search(r"(?<!un)rect", camera.topic.image_name):
+    if camera.topic.rectified:
         info.d = []
         if info.p[0] > 0:
             info.k = [float(info.p[i]) for i in (0, 1, 2, 4, 5, 6, 8, 9, 10)]

@@ -116,8 +116,10 @@ class SegmentationNode(ManagedNode):
                 Image, topic, lambda m, t=topic: self._match("segments", m.header, (t, m)), input_profile("auto", publishers)
             )
             self.get_logger().info(f"segments from {topic}")
-        missing = [topic for topic in named if topic not in self._topics]
-        self.diagnostics.set("waiting for topics", ", ".join(missing) or ("none" if self._topics else "any segments topic"))
+        missing = ", ".join(topic for topic in named if topic not in self._topics)
+        if not named and not self._topics:
+            missing = "any mono16 topic called segments (or set segments_topics)"
+        self.diagnostics.problem("segments", f"waiting for {missing}" if missing else "")
 
     # What becomes of them (worker).
 

@@ -57,6 +57,7 @@ class Diagnostics:
         self._errors = 0
         self._last_error, self._last_error_time = "", 0.0
         self._warned: set[str] = set()
+        self._problems: dict[str, str] = {}
         self._dropped: dict[str, int] = {}
         self._logged: dict[str, float] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
@@ -95,6 +96,14 @@ class Diagnostics:
         """Set a value to report."""
         with self._lock:
             self._values[name] = value
+
+    def problem(self, key: str, text: str) -> None:
+        """A state that makes the status WARN as long as it lasts; an empty text ends it."""
+        with self._lock:
+            if text:
+                self._problems[key] = text
+            else:
+                self._problems.pop(key, None)
 
     def error(self, where: str, error: Exception | str) -> bool:
         """Report an error: the status is ERROR for the next ``ERROR_SECONDS``.
@@ -148,7 +157,7 @@ class Diagnostics:
         with self._lock:
             inputs, workers = list(self._inputs.values()), list(self._workers.values())
             pairs: list[tuple[str, object]] = [*self._counters.items(), *self._values.items()]
-        problems = []
+            problems = [*self._problems.values()]
         for watched in inputs:
             pairs.append((f"{watched.topic} messages", watched.count))
             pairs.append((f"{watched.topic} rate [Hz]", f"{watched.rate(now):.1f}"))

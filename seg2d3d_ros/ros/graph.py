@@ -1,4 +1,4 @@
-"""Which topics are cameras, and which carry segments: found in the live graph, refused where ambiguous."""
+"""Which topics are cameras, and which carry segments: found in the live graph."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ class CameraTopic:
         """The last part of the name, without the image transport: ``image_rect``."""
         return _base(self.topic).rsplit("/", 1)[-1]
 
+    @property
+    def rectified(self) -> bool:
+        """Whether the images are undistorted already, by their name."""
+        return "rect" in self.image_name
+
 
 def _base(topic: str) -> str:
     """The topic without its image transport."""
@@ -52,38 +57,33 @@ def resolve_camera(wanted: str, topics: Topics) -> CameraTopic | None:
         if IMAGE in types or COMPRESSED in types:
             return CameraTopic(name, IMAGE not in types, info_topic(name, topics))
     if topics.get(wanted):
-        found = ", ".join(c.topic for c in find_cameras(topics, ambiguous=True)) or "none"
+        found = ", ".join(name for name, types in topics.items() if IMAGE in types or COMPRESSED in types) or "none"
         raise UsageError(f"camera topic {wanted} is a {', '.join(topics[wanted])}, not an image; image topics: {found}")
     return None
 
 
-def find_cameras(topics: Topics, *, own: Iterable[str] = (), ambiguous: bool = False) -> list[CameraTopic]:
-    """Every image topic that has a ``camera_info`` beside it, compressed where both transports are there.
+def find_cameras(topics: Topics, *, own: Iterable[str] = ()) -> tuple[list[CameraTopic], dict[str, str]]:
+    """Every camera in the graph, and the image topics left out with the topic that was taken instead.
+
+    A camera is an image topic with a ``camera_info`` beside it. Of several that share one (raw and compressed, rectified
+    and not) the same is taken as from a bag: the camera's own before rectified, colour before grey, compressed before raw.
 
     Args:
         own: names that begin like this are outputs of the package.
-        ambiguous: list all instead of raising.
-
-    Raises:
-        UsageError: several different images beside one ``camera_info``, such as raw and rectified, with the candidates.
     """
-    groups: dict[str, dict[str, CameraTopic]] = {}
-    for name in sorted(topics):
-        types = topics[name]
+    groups: dict[str, list[CameraTopic]] = {}
+    for name, types in topics.items():
         if not (IMAGE in types or COMPRESSED in types) or name.startswith(tuple(own)):
             continue
         camera = CameraTopic(name, IMAGE not in types, info_topic(name, topics))
-        if _NO_CAMERA.search(camera.image_name):
-            continue
-        if INFO in topics.get(camera.info_topic, ()):
-            bases = groups.setdefault(camera.info_topic, {})
-            if camera.compressed or _base(name) not in bases:
-                bases[_base(name)] = camera
-    for info, bases in groups.items():
-        if len(bases) > 1 and not ambiguous:
-            names = ", ".join(camera.topic for camera in bases.values())
-            raise UsageError(f"several images belong to {info}: {names}; choose with camera_topics")
-    return [camera for bases in groups.values() for camera in bases.values()]
+        if INFO in topics.get(camera.info_topic, ()) and not _NO_CAMERA.search(camera.image_name):
+            groups.setdefault(camera.info_topic, []).append(camera)
+    taken, left_out = [], {}
+    for cameras in groups.values():
+        first, *others = sorted(cameras, key=lambda c: (c.rectified, "mono" in c.image_name, not c.compressed, c.topic))
+        taken.append(first)
+        left_out.update({camera.topic: first.topic for camera in others})
+    return sorted(taken, key=lambda camera: camera.topic), left_out
 
 
 def find_segments(topics: Topics, *, own: Iterable[str] = ()) -> list[str]:
