@@ -24,6 +24,7 @@ class Quality:
         split: found as two segments.
         merge: two neighbours found as one.
         far_merge: a group of touching small houses found as one.
+        fill: occluders up to this many pixels wide (at 960 px width; poles, twigs) are overlooked and covered.
         jitter: typical displacement of borders in pixels at 960 px width.
         false: expected number of segments on things that are no building.
         far_houses: chance that houses beyond the street are found at all.
@@ -34,6 +35,7 @@ class Quality:
     split: float = 0.0
     merge: float = 0.0
     far_merge: float = 0.0
+    fill: float = 0.0
     jitter: float = 0.0
     false: float = 0.0
     far_houses: float = 0.0
@@ -41,8 +43,8 @@ class Quality:
 
 QUALITIES = {
     "clean": Quality(min_area=0.0015),
-    "typical": Quality(0.0015, miss=0.10, split=0.10, merge=0.06, far_merge=0.5, jitter=2.5, far_houses=0.4),
-    "hard": Quality(0.0015, miss=0.2, split=0.2, merge=0.15, far_merge=0.7, jitter=5.0, false=0.8, far_houses=0.6),
+    "typical": Quality(0.0015, miss=0.10, split=0.10, merge=0.06, far_merge=0.5, fill=9.0, jitter=2.0, far_houses=0.4),
+    "hard": Quality(0.0015, miss=0.2, split=0.2, merge=0.15, far_merge=0.7, fill=13.0, jitter=4.0, false=0.8, far_houses=0.6),
 }
 SMALL = 0.015
 """Houses below this share of the image count as small (far down the street)."""
@@ -63,7 +65,8 @@ def detect(labels: np.ndarray, quality: Quality, rng: np.random.Generator) -> tu
         int(i): int(a) for i, a in zip(ids, areas, strict=True) if i not in (0, FAR_HOUSE) and a >= quality.min_area * pixels
     }
     groups = _merge(labels, area, quality, rng)
-    seen = _shift(labels, quality.jitter * labels.shape[1] / 960.0, rng)
+    scale = labels.shape[1] / 960.0
+    seen = _shift(_fill(labels, round(quality.fill * scale)), quality.jitter * scale, rng)
     found: list[tuple[np.ndarray, float]] = []
     for group in groups:
         share = sum(area[i] for i in group) / pixels
@@ -102,6 +105,19 @@ def _merge(labels: np.ndarray, area: dict[int, int], quality: Quality, rng: np.r
         if rng.random() < (quality.far_merge if small else quality.merge):
             join(a, b)
     return [[i for i in area if owner[i] == root] for root in sorted(set(owner.values()))]
+
+
+def _fill(labels: np.ndarray, width: int) -> np.ndarray:
+    """Cover what is narrower than ``width`` pixels in front of a building: a closing of each mask over the background."""
+    if width < 2:
+        return labels
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    filled = labels.copy()
+    for i in np.setdiff1d(labels, [0]):
+        padded = cv2.copyMakeBorder(np.uint8(labels == i), *(width,) * 4, cv2.BORDER_CONSTANT, value=0)
+        closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[width:-width, width:-width]
+        filled[(closed > 0) & (filled == 0)] = i
+    return filled
 
 
 def _shift(labels: np.ndarray, pixels: float, rng: np.random.Generator) -> np.ndarray:

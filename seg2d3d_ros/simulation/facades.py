@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from seg2d3d_ros.simulation.textures import Color, bricks, cracks, noise, pick_color, plaster, spots, write_words
 
@@ -189,7 +190,7 @@ def paint_facade(
                 picture[:drop, 6:-6] = np.asarray(blind) * slats[:, None, None]
             _paste(image, scale, opening, picture)
     if decorated:
-        _decorate(rng, image, scale, ground, shop)
+        _decorate(rng, image, scale, ground, shop, openings)
     return Facade(np.clip(image, 0, 255).astype(np.uint8), tuple(openings), floors, shop)
 
 
@@ -208,7 +209,15 @@ def _openings(
     return found + [Opening(centers[i] - wide / 2, tall[0], wide, tall[1], True) for i in free]
 
 
-def _decorate(rng: np.random.Generator, image: np.ndarray, scale: float, ground: float, shop: bool) -> None:
+def _rooted(mask: np.ndarray) -> np.ndarray:
+    """Keep what is connected to the ground."""
+    parts, _ = ndimage.label(mask)
+    return np.isin(parts, np.setdiff1d(parts[-1], [0]))
+
+
+def _decorate(
+    rng: np.random.Generator, image: np.ndarray, scale: float, ground: float, shop: bool, openings: list[Opening]
+) -> None:
     """Shop sign, posters, graffiti, ivy, a house number: what makes one house unlike the next."""
     h, w = image.shape[:2]
     if shop:
@@ -220,7 +229,12 @@ def _decorate(rng: np.random.Generator, image: np.ndarray, scale: float, ground:
         sign[:] = write_words(rng, sign, str(rng.choice(WORDS)), (235, 230, 215) if np.mean(color) < 140 else (36, 34, 40))
     for _ in range(int(rng.integers(2, 6))):
         sheet = _poster(rng, scale * rng.uniform(0.7, 1.3))
-        x, y = int(rng.uniform(0, max(1, w - sheet.shape[1]))), h - int(rng.uniform(0.9, 1.9) * scale)
+        wide = sheet.shape[1] / scale
+        lefts = rng.uniform(0, max(0.1, w / scale - wide), 12)
+        clear = [x for x in lefts if all(x + wide < o.left or x > o.left + o.width for o in openings if o.bottom < 2.0)]
+        if not clear:
+            continue
+        x, y = int(clear[0] * scale), h - int(rng.uniform(1.2, 1.9) * scale)
         target = image[y : y + sheet.shape[0], x : x + sheet.shape[1]]
         target[:] = sheet[: target.shape[0], : target.shape[1]]
     for _ in range(int(rng.integers(0, 4))):
@@ -234,7 +248,7 @@ def _decorate(rng: np.random.Generator, image: np.ndarray, scale: float, ground:
     if rng.random() < 0.25:
         density = noise(rng, h, w, 2.5 * scale, scale / 12, 0.65)
         side = np.abs(np.linspace(0, 1, w) - float(rng.integers(2))) * 2.4 + np.linspace(1.0, 0.0, h)[:, None] * 1.2
-        mask = (density - side > -0.7)[..., None]
+        mask = _rooted(density - side > -0.7)[..., None]
         leaf = np.array([58.0, 88.0, 42.0]) * (1.0 + 0.35 * noise(rng, h, w, 6.0, 1.0, 1.0)[..., None])
         image[:] = np.where(mask, leaf, image)
     plate = image[h - int(2.0 * scale) : h - int(1.75 * scale), int(0.03 * w) : int(0.03 * w) + int(0.3 * scale)]

@@ -42,18 +42,24 @@ class Fix:
 
 
 def simulate_fixes(
-    rng: np.random.Generator, position: Callable[[float], np.ndarray], start: float, end: float, quality: Quality
+    rng: np.random.Generator,
+    position: Callable[[float], np.ndarray],
+    end: float,
+    legs: Sequence[tuple[float, float]],
+    quality: Quality,
 ) -> list[Fix]:
-    """Fixes every 1/``RATE`` seconds from ``start`` to ``end`` of ``position(time)`` -> (3,) metres ENU.
+    """Fixes every 1/``RATE`` seconds from 0 to ``end`` of ``position(time)`` -> (3,) metres ENU.
 
     Noise per axis: 0.9 correlated (Gauss-Markov) + 0.436 white, together of variance ``sigma``²; twice that upwards. In the
-    first half of each drop-out the receiver sends invalid fixes, in the second nothing.
+    first half of each drop-out the receiver sends invalid fixes, in the second nothing. A drop-out lasts 2 to 4 s, at most
+    30 % of the leg (start, end in seconds) that it falls in.
     """
-    times = np.arange(start, end, 1.0 / RATE)
+    times = np.arange(0.0, end, 1.0 / RATE)
     gaps = []
-    for part in np.array_split(times, quality.dropouts):
-        length = min(rng.uniform(2.0, 4.0), 0.15 * (part[-1] - part[0]))
-        begin = rng.uniform(part[0], max(part[0], part[-1] - length))
+    for i in range(quality.dropouts):
+        first, last = legs[i % len(legs)]
+        length = min(rng.uniform(2.0, 4.0), 0.3 * (last - first))
+        begin = rng.uniform(first, last - length)
         gaps.append((begin, begin + length / 2, begin + length))
     keep = np.exp(-1.0 / RATE / CORRELATION_SECONDS)
     state, fixes = rng.normal(size=3), []

@@ -136,7 +136,7 @@ class Scene:
         slope[lit] *= ~self._scene.test_occlusions(self._tensor(np.ascontiguousarray(shadow_rays)), 0.0).numpy()
         open_sky = (0.62 + 0.38 * normal[:, 2]) * (0.72 + 0.28 * np.clip(point[:, 2] / 1.2, 0.0, 1.0) ** 0.5)
         open_sky = np.where(normal[:, 2] > 0.9, 0.9, open_sky)
-        light = 0.95 * slope[:, None] * SUN_COLOR + open_sky[:, None] * SKY_LIGHT
+        light = 1.3 * slope[:, None] * SUN_COLOR + open_sky[:, None] * SKY_LIGHT
         color = albedo * light ** np.float32(1 / 2.2)
         haze = (1.0 - np.exp(-distance / HAZE_METRES))[:, None]
         return (color * (1.0 - haze) + haze * np.array([196.0, 208.0, 220.0], np.float32)).astype(np.float32)

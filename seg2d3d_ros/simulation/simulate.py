@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ IGNORE = 65535
 SLIVER = 0.0004
 """Houses that show less than this share of an image are marked ``IGNORE`` in its truth."""
 MAX_BUILDINGS = 500
-WORKERS = 2
+MAX_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def simulate(
     fixes = gps.simulate_fixes(
         np.random.default_rng(gps_seeds),
         lambda time: (enu_from_street @ drive.pose(time) @ [*ANTENNA, 1.0])[:3],
-        0.0,
         drive.end_time,
+        drive.leg_times,
         gps.QUALITIES[detector],
     )
     rows = [(p.name, gps.interpolate(fixes, p.stop.time)) for p in plan]
@@ -159,7 +160,7 @@ def _render_all(
         return picture.name, {str(i): fact for i, fact in facts.items()}
 
     facts = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(min(MAX_WORKERS, os.cpu_count() or 1)) as pool:
         for done, (name, found) in enumerate(pool.map(make, plan), 1):
             facts[name] = found
             if progress:

@@ -16,7 +16,7 @@ def sky_color(direction: np.ndarray, sun: np.ndarray) -> np.ndarray:
     cloud = np.zeros(len(direction), np.float32)
     for octave, turn in enumerate((0.3, 1.9, 3.1, 4.4)):
         size = 1.3 * 2.1**octave
-        wave = size * (plane @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]))
+        wave = size * (plane @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]], np.float32))
         cloud += (
             np.sin(wave[:, 0] + 1.7 * np.sin(0.8 * wave[:, 1] + turn)) * np.cos(wave[:, 1] + 0.9 * np.sin(wave[:, 0]))
         ) / (1.0 + octave)

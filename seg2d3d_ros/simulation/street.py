@@ -109,7 +109,7 @@ def build_street(seeds: np.random.SeedSequence, buildings: int) -> Street:
     parts += _ground(ground_rng, lots, length, textures)
     parts += _things(things_rng, lots, length, textures, materials)
     movers = _traffic(traffic_rng, length, buildings, textures)
-    azimuth, elevation = layout.uniform(0, 2 * np.pi), np.radians(layout.uniform(35.0, 55.0))
+    azimuth, elevation = layout.uniform(0, 2 * np.pi), np.radians(layout.uniform(42.0, 60.0))
     sun = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     heading = float(layout.uniform(-np.pi, np.pi))
     return Street(tuple(lots), length, heading, concatenate(parts), tuple(movers), textures, sun)
@@ -143,7 +143,7 @@ def _far_houses(
     """Rows across both ends of the street and at the end of each side street."""
     parts = []
     for side in (-1, 1):
-        for x0, x1 in _gaps(lots, side, length):
+        for x0, x1 in [(-14.0, 0.0), *_gaps(lots, side, length), (length, length + 14.0)]:
             x = x0 - 9.0
             while x < x1 + 9.0:
                 wide = rng.uniform(6.0, 10.0)

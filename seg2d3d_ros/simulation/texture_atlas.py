@@ -48,8 +48,8 @@ class TextureAtlas:
         size = self._size[texture, level]
         offset = self._offset[texture, level]
         height, width = size[:, 0], size[:, 1]
-        x = (uv[:, 0] - np.floor(uv[:, 0])) * width - 0.5
-        y = (uv[:, 1] - np.floor(uv[:, 1])) * height - 0.5
+        x = (uv[:, 0] - np.floor(uv[:, 0])) * width.astype(np.float32) - np.float32(0.5)
+        y = (uv[:, 1] - np.floor(uv[:, 1])) * height.astype(np.float32) - np.float32(0.5)
         x0, y0 = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
         fx, fy = (x - x0).astype(np.float32)[:, None], (y - y0).astype(np.float32)[:, None]
         left, right = np.where(x0 < 0, width - 1, x0), np.where(x0 + 1 >= width, 0, x0 + 1)

@@ -63,7 +63,13 @@ class Drive:
     """Down the right-hand lane, a turn, and back in the other lane.
 
     Args:
-        length: of the street in metres; stops: how often the cameras fire in all.
+        length: of the street in metres.
+        stops: how often the cameras fire in all, at least twice.
+
+    Attributes:
+        stops: in order of time.
+        leg_times: (start, end) of each leg in seconds since the recording began.
+        end_time: of the recording, in seconds.
     """
 
     def __init__(self, rng: np.random.Generator, length: float, stops: int) -> None:
@@ -71,10 +77,12 @@ class Drive:
         self._legs = [(-3.0, length - 6.0, down), (length + 3.0, 6.0, back)]
         self._phases = rng.uniform(0, 2 * np.pi, 8)
         self._starts, clock = [], LEAD_IN
+        self.leg_times: list[tuple[float, float]] = []
         for begin, end, _ in self._legs:
             self._starts.append(clock)
-            clock += self._duration(abs(end - begin)) + TURN_SECONDS
-        self.end_time = clock - TURN_SECONDS + LEAD_IN if back else self._starts[1] - TURN_SECONDS + LEAD_IN
+            self.leg_times.append((clock, clock + self._duration(abs(end - begin))))
+            clock = self.leg_times[-1][1] + TURN_SECONDS
+        self.end_time = self.leg_times[-1][1] + LEAD_IN
         self.stops = self._stops(rng)
 
     def _duration(self, distance: float) -> float:
