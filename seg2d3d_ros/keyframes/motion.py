@@ -10,9 +10,9 @@ import numpy as np
 MOTION_WIDTH = 320
 SHARPNESS_WIDTH = 640
 
-_MAX_CORNERS = 200
+_MAX_CORNERS = 150
 _MIN_CORNERS = 20  # below this the picture has too little texture to track
-_MIN_TRACKED = 0.3  # share of the corners below which the view has changed
+_WINDOW = (15, 15)
 _MAX_ROUND_TRIP = 1.0  # pixels: a corner tracked forth and back comes home
 _SAME = 4.0  # grey levels of 50 per standard deviation: mean difference of two pictures of one still scene
 _MIN_RESPONSE = 0.1  # of phase correlation
@@ -43,21 +43,22 @@ class MotionView:
 def motion(reference: MotionView, current: MotionView) -> float:
     """Median displacement of the picture in image widths, ``inf`` where the view has changed beyond tracking.
 
-    Sparse pyramidal Lucas-Kanade flow (Bouguet 2000), checked forth and back. Pictures with too little texture are
-    compared as a whole by phase correlation. About 3 ms.
+    Sparse pyramidal Lucas-Kanade flow (Bouguet 2000), checked forth and back. Corners that are lost count as moved far:
+    when a camera drives ahead, the near ones are lost and those close to the horizon stay. Pictures with too little texture
+    are compared as a whole by phase correlation. About 3 ms.
     """
     if reference.pixels.shape != current.pixels.shape:
         return math.inf
     if len(reference.corners) < _MIN_CORNERS:
         return _whole_motion(reference, current)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(reference.pixels, current.pixels, reference.corners, None)  # type: ignore[call-overload]
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(current.pixels, reference.pixels, there, None)  # type: ignore[call-overload]
+    there, found, _ = cv2.calcOpticalFlowPyrLK(reference.pixels, current.pixels, reference.corners, None, winSize=_WINDOW)  # type: ignore[call-overload]
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(current.pixels, reference.pixels, there, None, winSize=_WINDOW)  # type: ignore[call-overload]
     home = np.linalg.norm(back - reference.corners, axis=2).ravel() < _MAX_ROUND_TRIP
     good = home & (found.ravel() == 1) & (returned.ravel() == 1)
-    if good.mean() < _MIN_TRACKED:
+    if 2 * good.sum() <= good.size:
         return 0.0 if _same(reference, current) else math.inf  # corners of pure noise cannot be tracked either
-    steps = np.linalg.norm(there - reference.corners, axis=2).ravel()[good]
-    return float(np.median(steps)) / MOTION_WIDTH
+    steps = np.linalg.norm(there - reference.corners, axis=2).ravel()
+    return float(np.median(np.where(good, steps, np.inf))) / MOTION_WIDTH
 
 
 def _same(reference: MotionView, current: MotionView) -> bool:

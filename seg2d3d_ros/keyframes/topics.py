@@ -85,6 +85,8 @@ def find_cameras(
             else:
                 usable.append(_camera(name, topics, message))
         cameras = _one_each([camera for camera in usable if camera is not None], left_out)
+        for camera in cameras:
+            left_out.pop(camera.segments or "", None)  # read, but not as a camera
     if not cameras:
         table = "; ".join(f"{topic.name} ({topic.msgtype}, {topic.count})" for topic in topics.values()) or "nothing"
         raise DataError(f"no camera: there is no topic of {IMAGE} or CompressedImage with 8-bit pictures. It has: {table}")
