@@ -1,0 +1,1 @@
+"""How well segments keep one identity per object: metrics against ground truth, and baselines to compare with."""

@@ -1,0 +1,36 @@
+"""``seg2d3d evaluate``: measure a map against ground truth, beside baselines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The contract's options (design, section 3)."""
+    parser.add_argument("map", type=Path, metavar="MAP", help="map directory")
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="uint16 PNG per image, named by the image's stem: object id per pixel, 0 = background, 65535 = ignore",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the result there too; it is always in MAP/metrics.json"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table and keep the result."""
+    from seg2d3d_ros.evaluation.evaluate import evaluate_map
+    from seg2d3d_ros.evaluation.table import format_result
+    from seg2d3d_ros.mapstore.atomic import write_json
+    from seg2d3d_ros.mapstore.store import MapStore
+
+    result = evaluate_map(args.map, args.truth)
+    print(format_result(result))
+    if args.json is not None:
+        write_json(args.json, result)
+    MapStore(args.map).update_metrics({"truth": result})
+    return 0

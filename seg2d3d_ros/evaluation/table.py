@@ -1,0 +1,70 @@
+"""The result of an evaluation as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+METHODS = {
+    "this_map": "this map",
+    "published": "published method",
+    "iou_tracker": "IoU tracker",
+    "bytetrack": "ByteTrack",
+    "one_id": "one id for all",
+    "one_id_per_mask": "one id per mask",
+    "oracle": "oracle",
+}
+"""Rows, by their key in the result."""
+
+COLUMNS = {
+    "coverage": (
+        "cover",
+        "share of an object's images in which its best track matches it (mask IoU ≥ 0.5); mean over all objects",
+    ),
+    "adjusted_coverage": ("adj.cov", "the same over the images in which any raw mask matches the object"),
+    "coverage_one_to_one": ("cov 1:1", "coverage when each track may serve one object only"),
+    "hota": ("HOTA", "detection and association together, mean over IoU .05 … .95"),
+    "assa": ("AssA", "HOTA's association accuracy at IoU 0.5"),
+    "deta": ("DetA", "HOTA's detection accuracy at IoU 0.5"),
+    "idf1": ("IDF1", "F1 of masks under the best one-to-one assignment of tracks and objects"),
+    "ari": ("ARI", "adjusted Rand index of the raw masks' grouping; 0 = chance"),
+    "bcubed_f1": ("B³ F1", "B-cubed F1 of the raw masks' grouping"),
+    "purity": ("purity", "share of a track's masks that match its main object"),
+    "fragmentation": ("frag", "tracks that match an object, mean over the objects with any; 1 is best"),
+    "false_merges": ("merges", "tracks that hold half of two or more objects, in 30 % of their images; 0 is best"),
+    "merged_objects": ("merged", "objects in such tracks; 0 is best"),
+    "tracks": ("tracks", "number of tracks"),
+}
+"""Column heading and meaning, by the metric's key in the result."""
+
+_ORDER_NOTE = "IoU tracker and ByteTrack take the images in file-name order; no other row depends on an order."
+_ORACLE_NOTE = "Oracle: each raw mask gets the object it shows most of, the best that association alone can do."
+
+
+def format_result(result: Mapping[str, Any]) -> str:
+    """A table of methods × metrics, what the columns mean, and the notes."""
+    headings = ["", *(heading for heading, _ in COLUMNS.values())]
+    rows = [[METHODS.get(key, key), *(_cell(values.get(c)) for c in COLUMNS)] for key, values in result["methods"].items()]
+    widths = [max(len(row[k]) for row in [headings, *rows]) for k in range(len(headings))]
+    lines = [_line(row, widths) for row in [headings, *rows]]
+    lines.insert(1, "─" * len(lines[0]))
+    width = max(len(heading) for heading, _ in COLUMNS.values())
+    meanings = [f"  {heading:<{width}}  {meaning}" for heading, meaning in COLUMNS.values()]
+    left_out = result["objects_in_one_image"]
+    head = (
+        f"{result['objects']} objects in {result['images']} images"
+        + (f"; {left_out} seen in one image only are left out" if left_out else "")
+        + (f"; {result['objects_never_detected']} never detected" if result["objects_never_detected"] else "")
+    )
+    notes = [f"Note: {note}." for note in result["notes"]]
+    return "\n".join([head, "", *lines, "", *meanings, "", _ORDER_NOTE, _ORACLE_NOTE, *notes])
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    return "  ".join([f"{row[0]:<{widths[0]}}", *(f"{cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True))])
+
+
+def _cell(value: float | int | None) -> str:
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
