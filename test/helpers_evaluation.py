@@ -18,21 +18,21 @@ def overlaps(*images: tuple[str, str]) -> Overlaps:
     return count_overlaps((str(k), picture(truth), picture(regions)) for k, (truth, regions) in enumerate(images))
 
 
+WIDTH = 400
+"""Wide enough that two overlaps are rarely equal: which of two equals wins depends on the ids."""
+
+
 def random_images(seed: int, images: int = 6, objects: int = 5, labels: int = 6) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Truth stripes, and regions that follow them with errors: jittered borders, swaps, misses, ignored pixels."""
     rng = np.random.default_rng(seed)
     made = []
     for k in range(images):
-        edges = np.sort(rng.choice(np.arange(1, 40), objects, replace=False))
-        truth = rng.permutation(objects + 1)[np.searchsorted(edges, np.arange(40), side="right")]
-        moved = np.clip(edges + rng.integers(-2, 3, objects), 0, 40)
-        region = np.where(rng.random(objects + 1) < 0.8, truth_ids(truth, edges), rng.integers(0, labels + 1, objects + 1))
-        regions = region[np.searchsorted(np.sort(moved), np.arange(40), side="right")]
-        truth = np.where(rng.random(40) < 0.03, IGNORE, truth)
-        made.append((f"image{k}", np.tile(truth, (3, 1)).astype(np.uint16), np.tile(regions, (3, 1)).astype(np.uint16)))
+        edges = np.sort(rng.choice(np.arange(10, WIDTH), objects, replace=False))
+        moved = np.sort(np.clip(edges + rng.integers(-20, 21, objects), 0, WIDTH))
+        stripe_object = rng.permutation(objects + 1)
+        stripe_label = np.where(rng.random(objects + 1) < 0.8, stripe_object, rng.integers(0, labels + 1, objects + 1))
+        truth = stripe_object[np.searchsorted(edges, np.arange(WIDTH), side="right")]
+        truth = np.where(rng.random(WIDTH) < 0.03, IGNORE, truth)
+        regions = stripe_label[np.searchsorted(moved, np.arange(WIDTH), side="right")]
+        made.append((f"image{k}", np.tile(truth, (2, 1)).astype(np.uint16), np.tile(regions, (2, 1)).astype(np.uint16)))
     return made
-
-
-def truth_ids(truth: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The value of each stripe."""
-    return truth[np.concatenate([[0], edges])]
