@@ -1,0 +1,207 @@
+"""The folder that ``seg2d3d simulate`` writes: complete, deterministic, true to its own geometry, reconstructable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.cli.main import main
+from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.images import decode_rgb, read_labels
+from seg2d3d_ros.simulation.gps import geodetic_from_enu
+from seg2d3d_ros.simulation.simulate import IGNORE, read_truth_poses, simulate, truth_labels
+from seg2d3d_ros.simulation.street import FAR_HOUSE, build_street
+
+SEED, BUILDINGS, KEYFRAMES = 11, 5, 12
+SIZE = {"width": 320, "height": 208}
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("sim") / "street"
+    calls = []
+    simulate(out, seed=SEED, buildings=BUILDINGS, keyframes=KEYFRAMES, progress=lambda *a: calls.append(a), **SIZE)
+    assert calls == [(i, KEYFRAMES) for i in range(1, KEYFRAMES + 1)]
+    return out
+
+
+def test_every_image_has_all_its_files(street: Path) -> None:
+    stems = sorted(p.stem for p in (street / "images").iterdir())
+    assert len(stems) == KEYFRAMES
+    assert {s.rpartition("_")[0] for s in stems} == {"front", "left", "right"}
+    assert stems == sorted(p.stem for p in (street / "truth").iterdir())
+    assert stems == sorted(p.stem for p in (street / "segments").glob("*.png"))
+    facts = json.loads((street / "segments/segments.json").read_text())
+    assert sorted(facts) == stems == sorted(read_truth_poses(street / "truth_poses.txt"))
+    camera = json.loads((street / "camera.json").read_text())
+    assert camera == {"model": "PINHOLE", "width": 320, "height": 208, "params": [160.0, 160.0, 160.0, 104.0]}
+    for stem in stems:
+        image = decode_rgb((street / f"images/{stem}.jpg").read_bytes())
+        assert image.shape == (208, 320, 3)
+        assert 40 < image.mean() < 190
+        assert image.std() > 25
+        truth, segments = (read_labels(street / f"{kind}/{stem}.png") for kind in ("truth", "segments"))
+        assert truth.shape == segments.shape == (208, 320)
+        assert set(np.unique(truth).tolist()) <= {0, IGNORE, *range(1, BUILDINGS + 1)}
+        assert {str(i) for i in np.unique(segments) if i} == set(facts[stem])
+    assert not list(street.rglob(".*"))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    size = {"width": 160, "height": 112}
+    runs = [
+        simulate(tmp_path / name, seed=seed, buildings=2, keyframes=4, cameras=2, detector="hard", **size)
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    ]
+    files = [{p.relative_to(run): p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()} for run in runs]
+    assert len(files[0]) == 3 * 4 + 6
+    assert files[0].keys() == files[1].keys()
+    assert [name for name in files[0] if files[0][name] != files[1][name]] == []
+    assert files[0][Path("truth_poses.txt")] != files[2][Path("truth_poses.txt")]
+
+
+def test_truth_agrees_with_the_facades_projected_by_the_published_poses(street: Path) -> None:
+    """Points on the façades, seen from less than 60° off and 14 m away, land on their house or on something before it."""
+    scene = build_street(np.random.SeedSequence(SEED).spawn(5)[0], BUILDINGS)
+    turn = Rotation.from_euler("Z", scene.heading).as_matrix()
+    poses = read_truth_poses(street / "truth_poses.txt")
+    fx, fy, cx, cy = json.loads((street / "camera.json").read_text())["params"]
+    right = wrong = free = total = 0
+    for stem, world_from_camera in poses.items():
+        truth = read_labels(street / f"truth/{stem}.png")
+        rotation, center = world_from_camera[:3, :3], world_from_camera[:3, 3]
+        for lot in scene.lots:
+            along, up = np.meshgrid(np.linspace(0.3, lot.width - 0.3, 25), np.linspace(0.6, lot.height - 0.6, 25))
+            points = np.array([lot.at(a, 0.0, z) for a, z in zip(along.ravel(), up.ravel(), strict=True)]) @ turn.T
+            normal = turn @ np.array([0.0, -lot.side, 0.0])
+            away = points - center
+            distance = np.linalg.norm(away, axis=1)
+            local = away @ rotation
+            near = (local[:, 2] > 0.5) & (distance < 14.0) & (-(away @ normal) > 0.5 * distance)
+            u, v = (np.floor(f * local[:, i] / local[:, 2] + c) for i, f, c in ((0, fx, cx), (1, fy, cy)))
+            inside = near & (u >= 0) & (u < 320) & (v >= 0) & (v < 208)
+            found = truth[v[inside].astype(int), u[inside].astype(int)]
+            total += len(found)
+            right += int((found == lot.label).sum())
+            free += int((found == 0).sum())
+            wrong += int(((found != lot.label) & (found != 0)).sum())
+    assert total > 3000
+    assert right > 0.6 * total
+    assert free < 0.4 * total
+    assert wrong < 0.01 * total
+
+
+def test_half_the_images_look_the_other_way(street: Path) -> None:
+    poses = read_truth_poses(street / "truth_poses.txt")
+    forward = np.array([pose[:3, 2] for name, pose in sorted(poses.items()) if name.startswith("front")])
+    against = forward @ forward[0]
+    assert (against > 0.9).sum() == (against < -0.9).sum() == len(forward) // 2
+    assert all(pose[2, 1] < -0.9 for pose in poses.values()), "the cameras stand upright in ENU"
+
+
+def test_gps_lies_near_the_cameras(street: Path) -> None:
+    poses = read_truth_poses(street / "truth_poses.txt")
+    rows = (street / "gps.csv").read_text().splitlines()[1:]
+    assert 0.5 * KEYFRAMES <= len(rows) < KEYFRAMES
+    for row in rows:
+        name, latitude, longitude, altitude, sigma = row.split(",")
+        assert float(sigma) == 1.5
+        truth = geodetic_from_enu(poses[Path(name).stem][:3, 3])
+        assert float(latitude) == pytest.approx(truth[0], abs=8.0 / 111_000)
+        assert float(longitude) == pytest.approx(truth[1], abs=8.0 / 70_000)
+        assert float(altitude) == pytest.approx(truth[2], abs=15.0)
+
+
+def test_rig_gives_the_cameras_relative_poses(street: Path) -> None:
+    sensors = json.loads((street / "rig.json").read_text())["sensors"]
+    assert set(sensors) == {"front", "left", "right", "gps"}
+
+    def base_from(name: str) -> np.ndarray:
+        pose = np.eye(4)
+        w, x, y, z = sensors[name]["base_from_sensor_quaternion_wxyz"]
+        pose[:3, :3] = Rotation.from_quat([x, y, z, w]).as_matrix()
+        pose[:3, 3] = sensors[name]["base_from_sensor_translation"]
+        return pose
+
+    poses = read_truth_poses(street / "truth_poses.txt")
+    stamps = {name.split("_")[1] for name in poses}
+    for stamp in stamps:
+        front_from_left = np.linalg.inv(poses[f"front_{stamp}"]) @ poses[f"left_{stamp}"]
+        np.testing.assert_allclose(front_from_left, np.linalg.inv(base_from("front")) @ base_from("left"), atol=1e-6)
+
+
+def test_slivers_and_far_houses_are_ignored_in_the_truth() -> None:
+    labels = np.zeros((200, 300), np.int32)
+    labels[:50], labels[50:52, :10], labels[60:70, :20], labels[100:150] = 1, 2, 3, FAR_HOUSE
+    truth = truth_labels(labels)
+    assert (truth[:50] == 1).all()
+    assert (truth[labels == 2] == IGNORE).all()
+    assert (truth[labels == 3] == 3).all()
+    assert (truth[labels == FAR_HOUSE] == IGNORE).all()
+    assert (truth[labels == 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"buildings": 1}, "--buildings"),
+        ({"cameras": 4}, "--cameras"),
+        ({"cameras": 0}, "--cameras"),
+        ({"keyframes": 5}, "--keyframes"),
+        ({"detector": "perfect"}, "clean, typical, hard"),
+        ({"width": 10}, "--width"),
+        ({"height": 100_000}, "--height"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_wrong_arguments_say_what_to_choose(tmp_path: Path, change: dict[str, object], word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        simulate(tmp_path / "s", **{"seed": 1, **change})  # type: ignore[arg-type]
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_with_files_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    assert main(["simulate", str(tmp_path), "--seed", "1"]) == 2
+    assert "not an empty folder" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_command_without_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = "--seed 1 --buildings 2 --keyframes 3 --cameras 1 --detector clean --width 160 --height 112 --no-bag"
+    assert main(["simulate", str(tmp_path / "s"), *options.split()]) == 0
+    assert "3 images of 2 houses" in capsys.readouterr().out
+    names = {p.name for p in (tmp_path / "s").iterdir()}
+    assert names == {"images", "truth", "segments", "truth_poses.txt", "gps.csv", "camera.json", "rig.json"}
+
+
+@pytest.mark.slow
+def test_a_small_street_can_be_reconstructed(tmp_path: Path) -> None:
+    """COLMAP's features and GLOMAP register at least 95 % of the images within 0.3 m rms of the truth."""
+    pycolmap = pytest.importorskip("pycolmap")
+    simulate(tmp_path / "s", seed=2, buildings=3, keyframes=18, width=480, height=320, bag=False)
+    reader = pycolmap.ImageReaderOptions(camera_model="PINHOLE", camera_params="240,240,240,160")
+    extraction = pycolmap.FeatureExtractionOptions(num_threads=2)
+    extraction.sift.max_num_features = 2000
+    database = tmp_path / "database.db"
+    images = tmp_path / "s/images"
+    pycolmap.extract_features(
+        database, images, camera_mode=pycolmap.CameraMode.SINGLE, reader_options=reader, extraction_options=extraction
+    )
+    pycolmap.match_exhaustive(database)
+    models = pycolmap.global_mapping(database, images, tmp_path)
+    best = max(models.values(), key=lambda model: model.num_reg_images())
+    assert best.num_reg_images() >= 0.95 * 18
+    poses = read_truth_poses(tmp_path / "s/truth_poses.txt")
+    registered = [image for image in best.images.values() if image.has_pose]
+    found = np.array([image.projection_center() for image in registered])
+    truth = np.array([poses[Path(image.name).stem][:3, 3] for image in registered])
+    a, b = found - found.mean(0), truth - truth.mean(0)
+    u, singular, vt = np.linalg.svd(b.T @ a)
+    signs = np.array([1.0, 1.0, np.linalg.det(u @ vt)])
+    rotation, scale = u @ np.diag(signs) @ vt, (singular * signs).sum() / (a**2).sum()
+    assert np.sqrt(((scale * a @ rotation.T - b) ** 2).sum(1).mean()) < 0.3
