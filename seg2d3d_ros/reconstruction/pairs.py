@@ -6,7 +6,8 @@ intra-normalisation and square-rooting over 64 words that are learnt from the im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +19,9 @@ from seg2d3d_ros.reconstruction.database import ImageRow
 WORDS = 64
 VLAD_FEATURES = 1000
 TIME_NEIGHBOURS = 2
+RICH_PARTNERS = 5
+RICH_MATCHES = 60
+"""An image with ``RICH_PARTNERS`` partners of at least ``RICH_MATCHES`` verified matches needs no more of them."""
 
 
 def learn_words(descriptors: Sequence[np.ndarray], seed: int) -> np.ndarray:
@@ -90,6 +94,7 @@ def candidate_pairs(
     positions: Mapping[int, np.ndarray],
     recognition: PlaceRecognition,
     max_pairs: int,
+    poor: Collection[int] = (),
 ) -> set[tuple[int, int]]:
     """Pairs of image ids (smaller first) to match.
 
@@ -97,17 +102,19 @@ def candidate_pairs(
         rows: the images; those without features are left out.
         positions: image id -> (3,) metres, for the images with a GPS position.
         recognition: asked only when not all pairs are taken.
-        max_pairs: partners that each image asks for. Up to twice as many images, all pairs are taken.
+        max_pairs: partners that each image in ``poor`` asks for, the others half as many. All pairs are taken of so few
+            images that this makes no difference.
+        poor: image ids that found too few good partners so far.
     """
     rows = [row for row in rows if row.features > 0]
     ids = [row.image_id for row in rows]
-    if len(rows) <= 2 * max_pairs:
+    if len(rows) <= max_pairs + 1:
         return {(min(a, b), max(a, b)) for i, a in enumerate(ids) for b in ids[i + 1 :]}
     wanted = _time_partners(rows)
     located = [i for i, row in enumerate(rows) if row.image_id in positions]
     if len(located) > 1:
         points = np.stack([positions[ids[i]] for i in located])
-        count = min(len(located), max_pairs // 4 + 1)
+        count = min(len(located), max_pairs // 8 + 2)
         _, near = cKDTree(points).query(points, k=count)
         for i, row_near in zip(located, near.reshape(len(located), -1), strict=True):
             wanted[i].extend(located[j] for j in row_near if located[j] != i)
@@ -116,11 +123,19 @@ def candidate_pairs(
     ranked = np.argsort(-likeness, axis=1, kind="stable")
     pairs = set()
     for i in range(len(rows)):
-        chosen = list(dict.fromkeys(wanted[i]))[:max_pairs]
+        count = max_pairs if ids[i] in poor else max(1, max_pairs // 2)
+        chosen = list(dict.fromkeys(wanted[i]))[:count]
         for j in ranked[i]:
-            if len(chosen) >= max_pairs:
+            if len(chosen) >= count:
                 break
             if j != i and j not in chosen:
                 chosen.append(int(j))
         pairs.update((min(ids[i], ids[j]), max(ids[i], ids[j])) for j in chosen)
     return pairs
+
+
+def poor_images(rows: Sequence[ImageRow], pairs: np.ndarray) -> set[int]:
+    """Image ids with too few good partners among ``pairs`` (M, 3: image id, image id, verified matches)."""
+    good = pairs[pairs[:, 2] >= RICH_MATCHES]
+    partners = Counter(good[:, :2].ravel().tolist())
+    return {row.image_id for row in rows if partners[row.image_id] < RICH_PARTNERS}

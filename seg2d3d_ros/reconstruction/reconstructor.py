@@ -22,7 +22,7 @@ from seg2d3d_ros.reconstruction.features import extract
 from seg2d3d_ros.reconstruction.georeference import fit_similarity
 from seg2d3d_ros.reconstruction.mapping import MapperTask, solve_component
 from seg2d3d_ros.reconstruction.matching import match_pairs
-from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs
+from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs, poor_images
 from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
 from seg2d3d_ros.reconstruction.viewgraph import components
@@ -117,18 +117,11 @@ class Reconstructor:
         self._seconds_adding = 0.0
         report = progress or (lambda stage, done, total: None)
         rows = self._database.images()
-        with _timed(timings, "pairs"):
-            new = self._new_pairs(rows)
-        with _timed(timings, "matching"):
-            match_pairs(
-                self._database.path,
-                new,
-                {row.image_id: database_name(row.file_name) for row in rows},
-                min_inliers=self.config.min_pair_inliers,
-                seed=self.config.seed,
-                threads=self.config.threads,
-                progress=lambda done, total: report("matching", done, total),
-            )
+        for final in (False, True):  # first the likeliest pairs, then more of them for images that found too few
+            with _timed(timings, "pairs"):
+                new = self._new_pairs(rows, more=final)
+            with _timed(timings, "matching"):
+                self._match(new, rows, report)
         warnings: list[str] = []
         with _timed(timings, "mapping"):
             solved = self._map(rows, report)
@@ -152,11 +145,23 @@ class Reconstructor:
         metres = gps.to_enu(positions, datum)
         return {r.image_id: xyz for r, xyz in zip(known, metres, strict=True)}, datum
 
-    def _new_pairs(self, rows: Sequence[ImageRow]) -> list[tuple[int, int]]:
+    def _new_pairs(self, rows: Sequence[ImageRow], *, more: bool) -> list[tuple[int, int]]:
         positions, _ = self._positions(rows)
-        wanted = candidate_pairs(rows, positions, self._recognition, self.config.max_pairs)
-        tried = {(int(a), int(b)) for a, b, _ in self._database.matched_pairs()}
-        return sorted(wanted - tried)
+        tried = self._database.matched_pairs()
+        poor = poor_images(rows, tried) if more else set()
+        wanted = candidate_pairs(rows, positions, self._recognition, self.config.max_pairs, poor)
+        return sorted(wanted - {(int(a), int(b)) for a, b, _ in tried})
+
+    def _match(self, pairs: Sequence[tuple[int, int]], rows: Sequence[ImageRow], report: Progress) -> None:
+        match_pairs(
+            self._database.path,
+            pairs,
+            {row.image_id: database_name(row.file_name) for row in rows},
+            min_inliers=self.config.min_pair_inliers,
+            seed=self.config.seed,
+            threads=self.config.threads,
+            progress=lambda done, total: report("matching", done, total),
+        )
 
     def _map(self, rows: Sequence[ImageRow], report: Progress) -> list[Any]:
         pairs = self._database.matched_pairs()
