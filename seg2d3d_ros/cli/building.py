@@ -52,13 +52,15 @@ def build(
     *,
     resume: bool,
     images_in: Path | None,
-    skipped: Callable[[], dict[str, str]],
-    total: int,
+    skipped: Callable[[], dict[str, str]] = dict,
+    source_warnings: Callable[[], list[str]] = list,
+    total: int = 0,
 ) -> int:
     """Build the map and its report, and say in words what came of it.
 
     Args:
         skipped: images that the source left out so far, with reasons.
+        source_warnings: what else the source has to say so far.
     """
     from seg2d3d_ros.pipeline import build_map, open_map, write_metrics
     from seg2d3d_ros.progress import ProgressBars
@@ -79,6 +81,7 @@ def build(
             segmenter.close()
     outcome.unregistered.update(skipped())
     outcome.counts["images"] += len(skipped())
+    outcome.warnings[:0] = source_warnings()
     write_metrics(store, outcome)
     report = write_report(store.root)
     print(summary(store, config), f"open {report}", sep="\n")

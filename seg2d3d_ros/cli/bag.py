@@ -1,0 +1,49 @@
+"""``seg2d3d bag``: a rosbag in, a map directory out, without a ROS installation."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
+from seg2d3d_ros.cli.options import config_from_args
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The contract's options (design, section 3)."""
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 directory, .mcap or .db3 file, or rosbag1 .bag file")
+    add_map_arguments(parser)
+    parser.add_argument(
+        "--cameras", nargs="+", default=[], metavar="TOPIC", help="image topics; default: every camera in the bag"
+    )
+    parser.add_argument("--fix", default="", metavar="TOPIC", help="NavSatFix topic; default: the one with most messages")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the map and its report. Masks come from --segments, else from the bag's own segment topics."""
+    from seg2d3d_ros.keyframes.bag import read_bag
+    from seg2d3d_ros.segmentation.factory import create_segmenter
+    from seg2d3d_ros.segmentation.recorded import RecordedSegments
+
+    overrides = overrides_from_args(args)
+    if args.segments is None:
+        overrides.setdefault("segmentation.segmenter", "topic")
+    config = config_from_args(args, overrides)
+    segmentation = config.segmentation
+    with read_bag(args.bag, cameras=args.cameras, fix_topic=args.fix, config=config.keyframes) as bag:
+        recorded = RecordedSegments(bag, len(segmentation.prompts), segmentation.min_area)
+        segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, directory=args.segments)
+
+        def source_warnings() -> list[str]:
+            missing = [f"{len(recorded.missing)} keyframes have no recorded masks"] if recorded.missing else []
+            return [*bag.warnings, *missing]
+
+        return build(
+            args.out,
+            config,
+            recorded.keyframes(),
+            segmenter,
+            resume=args.resume,
+            images_in=None,
+            source_warnings=source_warnings,
+        )
