@@ -14,6 +14,9 @@ from seg2d3d_ros.keyframes.recording import Topic
 
 log = logging.getLogger(__name__)
 
+_LITTLE_ENDIAN = b"\x00\x01"
+_DISORDER_NS = 1_000_000_000
+
 
 class _Cut:
     """Common to all formats: deserialising with the types of ROS 2 Jazzy, and saying once what is missing."""
@@ -113,8 +116,11 @@ class CutSqlite(_Cut):
             connection.execute("PRAGMA writable_schema=ON")
             topics = {key: (name, msgtype) for key, name, msgtype in connection.execute("SELECT id, name, type FROM topics")}
             # In the order of the table: the index by time lies elsewhere in the file.
+            newest = 0
             for topic, log_ns, raw in connection.execute("SELECT topic_id, timestamp, data FROM messages NOT INDEXED"):
-                if topic in topics:
+                # The row at the cut ends in zeros, which SQLite does not notice: no CDR header, and time jumps back.
+                if topic in topics and raw[:2] == _LITTLE_ENDIAN and log_ns > newest - _DISORDER_NS:
+                    newest = max(newest, log_ns)
                     count += 1
                     yield *topics[topic], log_ns, raw
         except sqlite3.Error as error:
