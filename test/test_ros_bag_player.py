@@ -211,8 +211,10 @@ def test_of_a_bag_that_was_cut_off_the_beginning_is_played(tmp_path, storage, pa
     with BagSource(file) as source:
         played = list(source.messages(["/texts", "/front/image_raw"]))
     texts = [TYPES.deserialize_cdr(data, "std_msgs/msg/String").data for topic, _, data in played if topic == "/texts"]
+    numbers = [int(text.rstrip("x").removeprefix("text ")) for text in texts]
     assert 50 < len(texts) < count
-    assert [text.rstrip("x") for text in texts] == [f"text {n}" for n in range(len(texts))]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] + 1 - len(numbers) < 10, "only rows on the page of the cut may be missing in between"
     assert 0 < source.duration_ns < count * period
     assert all(T0 <= stamp <= T0 + count * period for _, stamp, _ in played)
 
