@@ -233,7 +233,7 @@ def _ranks(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values = np.flatnonzero(np.bincount(image.ravel()))
     lookup = np.zeros(int(values.max(initial=0)) + 1, np.uint32)
     lookup[values] = np.arange(len(values))
-    return values, lookup[image]
+    return values, lookup.take(image)
 
 
 def _totals(image: int, value: np.ndarray, area: np.ndarray) -> np.ndarray:
