@@ -159,10 +159,25 @@ def street(
             ],
             "truth": {
                 "objects": 10,
+                "images": 24,
+                "objects_in_one_image": 1,
+                "objects_never_detected": 0,
+                "notes": ["a note from the evaluation"],
                 "methods": {
-                    "published": {"coverage": 0.71234, "assa": 0.6, "false_merges": 1},
-                    "one id per mask": {"coverage": 0.1, "assa": 0.05, "false_merges": 0},
+                    "this_map": {"coverage": 0.71234, "assa": 0.6, "false_merges": 1},
+                    "one_id_per_mask": {"coverage": 0.1, "assa": None, "false_merges": 0},
                 },
+                "per_object": [
+                    {
+                        "id": 901,
+                        "images": 8,
+                        "detected_images": 7,
+                        "best_track": 6,
+                        "matched_images": 5,
+                        "coverage": 0.625,
+                        "tracks": 2,
+                    }
+                ],
             },
         }
     )

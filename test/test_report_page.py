@@ -128,8 +128,11 @@ def test_reasons_warnings_times_inputs_and_truth_are_told(page):
         "too few matches with other images left_99",
         "3 of 60 segments hold no 3D point & cannot be associated",
         "mapping 48 s",
-        "published 0.712 0.600 1",
-        "one id per mask 0.100 0.050 0",
+        "10 objects in 24 images; 1 seen in one image only, left out.",
+        "this map 0.712 0.600 1",
+        "one id per mask 0.100 – 0",
+        "901 8 7 5 0.625 6 2",
+        "a note from the evaluation",
         "positions for 24 of 24 images",
         "method “published”",
         "480 × 320 PINHOLE",
@@ -166,7 +169,7 @@ def test_texts_from_files_cannot_become_markup(tmp_path):
             "warnings": [evil],
             "unregistered": [{"image": evil, "reason": evil}],
             "timings": {evil: 1.0},
-            "truth": {evil: {evil: {evil: evil}}, "note": evil},
+            "truth": {"methods": {evil: {"coverage": evil}}, "notes": [evil]},
         }
     )
     page = page_of(tmp_path)

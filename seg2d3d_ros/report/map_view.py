@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report.content import Content
@@ -70,30 +71,47 @@ def _figure(content: Content, models: Sequence[SparseModel], *, alone: bool) -> 
     outside = int((~plan.holds(plan(xyz))).sum())
     words = [count(images, "camera"), count(len(xyz), "point"), _FRAME_WORDS.get(kind, kind)]
     if outside:
-        words.append(f"{count(outside, 'stray point')} outside the picture")
+        words.append(f"{count(outside, 'far point')} outside the picture")
+    legend = "A dot is a camera, its wedge opens to where it looks."
+    if (instance != 0).any():
+        legend += " Coloured points belong to the instance with that number, grey ones to none."
     names = ", ".join(str(model.component) for model in models)
     title = "" if alone else f"Component {names}: "
     return (
         f'<figure class="plan scroll"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="The map from above" style="--aspect:{WIDTH / height:.4f}">{"".join(drawn)}</svg>'
-        f"<figcaption>{escape(title + '; '.join(words))}. Coloured points belong to the instance with that number, grey ones "
-        "to none. A dot is a camera, its wedge opens to where it looks.</figcaption></figure>"
+        f"<figcaption>{escape(title + '; '.join(words))}. {legend}</figcaption></figure>"
     )
 
 
 _FRAME_WORDS = {
-    "enu": "metres, east to the right, north up",
+    "enu": "metres east, north, up; the arrow points north",
     "metric": "metres; origin and direction are the model's own",
     "arbitrary": "without a scale, since nothing gave a distance; up is estimated from the cameras",
 }
 
 
 def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarray, kind: str) -> Plan:
-    """The view from above of points (N, 3) and the models' cameras; ``kind`` as in ``WorldFrame``."""
+    """The view from above of points (N, 3) and the models' cameras; ``kind`` as in ``WorldFrame``.
+
+    North is up, unless that would stand a long street on end: then the street runs across and north lies to the right.
+    """
     centers = np.concatenate([np.empty((0, 3)), *(model.centers for model in models)])
     centers = centers[np.isfinite(centers).all(axis=1)]
-    axes = np.eye(3)[:2] if kind == "enu" else plan_axes(up_direction(models), centers if len(centers) > 1 else xyz)
-    return Plan(axes, *window(centers @ axes.T, xyz[instance != 0] @ axes.T, xyz[instance == 0] @ axes.T))
+    labelled, others = xyz[instance != 0], xyz[instance == 0]
+
+    def along(axes: np.ndarray) -> Plan:
+        return Plan(axes, *window(centers @ axes.T, labelled @ axes.T, others @ axes.T))
+
+    spine = centers if len(centers) > 1 else xyz
+    if kind != "enu":
+        return along(plan_axes(up_direction(models), spine))
+    plan = along(np.eye(3)[:2])
+    width, height = plan.high - plan.low
+    if height <= 1.1 * width:
+        return plan
+    axes = plan_axes(np.array([0.0, 0.0, 1.0]), spine)
+    return along(axes if axes[0, 1] > 0 else -axes)
 
 
 class _Canvas:
@@ -110,9 +128,14 @@ class _Canvas:
 
 
 def _core(xy: np.ndarray) -> np.ndarray:
-    """The bulk of an instance's points: within three times the median distance from the median."""
+    """The bulk of an instance's points: near the median, then the inner part along and across the longest extent."""
     distance = np.linalg.norm(xy - np.median(xy, axis=0), axis=1)
-    return xy[distance <= 3 * np.median(distance) + 1e-9]
+    near = xy[distance <= 3 * np.median(distance) + 1e-9]
+    if len(near) < 8:
+        return near
+    turned = near @ np.linalg.eigh(np.cov(near.T))[1]
+    low, high = np.percentile(turned, [6, 94], axis=0)
+    return near[((turned >= low) & (turned <= high)).all(axis=1)]
 
 
 def _per_instance(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray) -> dict[int, np.ndarray]:
@@ -136,9 +159,17 @@ def _footprints(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray) -> str:
     return "".join(shapes)
 
 
+def _camera_size(xy: np.ndarray) -> float:
+    """Length of a camera's symbol in SVG units: about the usual distance to the next camera, so that rows stay readable."""
+    if len(xy) < 2:
+        return 20.0
+    nearest = cKDTree(xy).query(xy, k=2)[0][:, 1]
+    return float(np.clip(0.9 * np.median(nearest[np.isfinite(nearest)]), 7, 20))
+
+
 def _cameras(canvas: _Canvas, models: Sequence[SparseModel]) -> str:
     total = sum(len(model.names) for model in models)
-    size = float(np.clip(220 / max(total, 1) ** 0.5, 7, 20))
+    size = _camera_size(np.concatenate([np.empty((0, 2)), *(canvas(canvas.plan(m.centers)) for m in models)]))
     shapes = []
     for model in models:
         place = canvas(canvas.plan(model.centers))
@@ -209,5 +240,11 @@ def _scale_bar(canvas: _Canvas) -> str:
 
 
 def _north_arrow(canvas: _Canvas) -> str:
-    x = WIDTH - 34
-    return f'<g class=north><path d="M{x} 22L{x + 11} 54L{x} 46L{x - 11} 54Z"/><text x="{x}" y="72">N</text></g>'
+    x, y = WIDTH - 48, 48
+    north = canvas.plan.axes[:, 1]
+    angle = np.degrees(np.arctan2(north[0], north[1]))
+    letter = np.array([x, y]) + 34 * np.array([north[0], -north[1]]) / max(float(np.hypot(*north)), 1e-9)
+    return (
+        f'<g class=north><path d="M{x} {y - 20}L{x + 10} {y + 12}L{x} {y + 5}L{x - 10} {y + 12}Z" '
+        f'transform="rotate({angle:.1f} {x} {y})"/><text x="{letter[0]:.1f}" y="{letter[1] + 5:.1f}">N</text></g>'
+    )

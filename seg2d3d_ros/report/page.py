@@ -12,6 +12,7 @@ from seg2d3d_ros.report.content import Content, Instance, read_content
 from seg2d3d_ros.report.map_view import map_section
 from seg2d3d_ros.report.markup import escape, section
 from seg2d3d_ros.report.pictures import make_pictures
+from seg2d3d_ros.report.truth import truth_section
 
 # The browser itself enforces that the page asks nobody for anything.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -44,9 +45,9 @@ def render(content: Content) -> str:
     parts = [
         ("map", "The map from above", map_section(content)),
         ("warnings", "Warnings", sections.warnings(content)),
-        ("measured", "Measured against the truth", sections.truth(content)),
+        ("measured", "Measured against the truth", truth_section(content)),
         ("instances", "Instances", strips.strips_section(content.instances, chosen, pictures)),
-        ("images", "Images", strips.contact_section(content.records, sheet, content.registered, pictures)),
+        ("images", "Images", strips.contact_section(content, sheet, pictures)),
         ("inputs", "What went in", sections.inputs(content)),
         ("times", "Time per stage", sections.timings(content)),
         ("files", "Files", sections.files(content)),

@@ -88,11 +88,11 @@ def _jpeg(image: np.ndarray) -> str:
 
 
 def _surroundings(box: Box, shape: tuple[int, ...]) -> Box:
-    """The box with a margin and a handsome aspect (between 0.6 and 2.2), inside an image of ``shape``."""
+    """The box with a margin and a handsome aspect (between 0.75 and 2.2), inside an image of ``shape``."""
     height, width = shape[:2]
     x0, y0, x1, y1 = box
     half_w, half_h = max((x1 - x0) * 0.62, 16.0), max((y1 - y0) * 0.62, 16.0)
-    half_w, half_h = max(half_w, 0.6 * half_h), max(half_h, half_w / 2.2)
+    half_w, half_h = max(half_w, 0.75 * half_h), max(half_h, half_w / 2.2)
 
     def fit(center: float, half: float, limit: int) -> tuple[int, int]:
         if 2 * half >= limit:

@@ -66,9 +66,9 @@ def window(cameras: np.ndarray, labelled: np.ndarray, others: np.ndarray) -> tup
     of a point.
     """
     lows, highs = [], []
-    for group, share in ((cameras, 0.0), (labelled, 2.0), (others, 8.0)):
+    for group, share, reach in ((cameras, 0.0, 12.0), (labelled, 2.0, 3.0), (others, 8.0, 3.0)):
         if len(group):
-            limits = _fenced(group, share)
+            limits = _fenced(group, share, reach)
             lows.append(limits[0])
             highs.append(limits[1])
     if not lows:
@@ -86,14 +86,16 @@ def window(cameras: np.ndarray, labelled: np.ndarray, others: np.ndarray) -> tup
     return middle - half, middle + half
 
 
-def _fenced(xy: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Limits without the outer ``share`` percent, nor what lies far beyond the middle half (Tukey's outer fences × 2)."""
-    low, q1, q3, high = np.percentile(xy, [share, 25, 75, 100 - share], axis=0)
-    fence = 6 * np.maximum(q3 - q1, 0.05 * (q3 - q1).max() + 1e-9)
-    inside = ((xy >= q1 - fence) & (xy <= q3 + fence)).all(axis=1)
-    if share == 0 and inside.any():
-        low, high = xy[inside].min(axis=0), xy[inside].max(axis=0)
-    return np.maximum(low, q1 - fence), np.minimum(high, q3 + fence)
+def _fenced(xy: np.ndarray, share: float, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of what lies within ``reach`` times the middle half of it (Tukey's fences), less the outer ``share`` percent.
+
+    Cameras get a wide fence: they are seldom wrong, and often dense in one place and sparse in another.
+    """
+    q1, q3 = np.percentile(xy, [25, 75], axis=0)
+    fence = reach * np.maximum(q3 - q1, 0.25 * (q3 - q1).max() + 1e-9)
+    inside = xy[((xy >= q1 - fence) & (xy <= q3 + fence)).all(axis=1)]
+    low, high = np.percentile(inside if len(inside) else xy, [share, 100 - share], axis=0)
+    return low, high
 
 
 def nice_length(most: float) -> float:

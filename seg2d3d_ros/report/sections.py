@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from seg2d3d_ros.report.content import Content
-from seg2d3d_ros.report.markup import count, duration, escape, file_size, number, table
+from seg2d3d_ros.report.markup import count, duration, escape, file_size, table
 
 MAX_CAMERA_ROWS = 12
 MAX_NAMES = 200
@@ -41,9 +38,10 @@ def tiles(content: Content) -> str:
     facts = [
         ("Images registered", f"{len(content.registered):,} / {_images(content):,}"),
         ("3D points", f"{len(content.points):,}"),
-        ("Instances", f"{len(content.instances):,}"),
-        ("Labelled points", f"{int((content.points['instance'] != 0).sum()):,}"),
     ]
+    if _segmented(content):
+        labelled = int((content.points["instance"] != 0).sum())
+        facts += [("Instances", f"{len(content.instances):,}"), ("Labelled points", f"{labelled:,}")]
     if counts.get("segments"):
         facts.append(("Segments linked", f"{counts.get('segments_with_instance', 0):,} / {counts['segments']:,}"))
     if len(content.models) > 1:
@@ -183,58 +181,6 @@ def timings(content: Content) -> str:
         for stage, s in stages.items()
     )
     return f"<div class=bars>{bars}<span>together</span><span></span><b>{duration(content.seconds)}</b></div>"
-
-
-def truth(content: Content) -> str:
-    """The comparison with ground truth, if there was one: a table of methods × metrics and what else was measured."""
-    measured = content.metrics.get("truth")
-    if not isinstance(measured, Mapping) or not measured:
-        return ""
-    tables, loose = _split_metrics(measured)
-    parts = []
-    for title, methods in tables:
-        columns = list(dict.fromkeys(key for values in methods.values() for key in values))
-        rows = [[escape(_spaced(m)), *(_cell(values.get(key)) for key in columns)] for m, values in methods.items()]
-        heading = f"<h3>{escape(_spaced(title))}</h3>" if title and len(tables) > 1 else ""
-        parts.append(heading + table(("method", *(escape(_spaced(c)) for c in columns)), rows, range(1, len(columns) + 1)))
-    if loose:
-        parts.append(table((), [(escape(_spaced(key)), _cell(value)) for key, value in loose.items()], (1,)))
-    return "".join(parts)
-
-
-def _split_metrics(measured: Mapping[str, Any]) -> tuple[list[tuple[str, dict[str, dict[str, Any]]]], dict[str, Any]]:
-    """Tables (title, {method: {metric: value}}) and single values of a nested dictionary of results."""
-    tables: list[tuple[str, dict[str, dict[str, Any]]]] = []
-    top: dict[str, dict[str, Any]] = {}
-    loose: dict[str, Any] = {}
-    for key, value in measured.items():
-        if isinstance(value, Mapping) and value and all(isinstance(v, Mapping) for v in value.values()):
-            tables.append((str(key), {str(m): _flat(v) for m, v in value.items()}))
-        elif isinstance(value, Mapping):
-            top[str(key)] = _flat(value)
-        elif isinstance(value, str | int | float) or value is None:
-            loose[str(key)] = value
-    return ([("", top)] if top else []) + tables, loose
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key} "))
-        elif isinstance(value, str | int | float) or value is None:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _spaced(name: object) -> str:
-    return str(name).replace("_", " ")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool | str):
-        return escape(value)
-    return number(value) if isinstance(value, int | float) and math.isfinite(value) else "–"
 
 
 def configuration(content: Content) -> str:

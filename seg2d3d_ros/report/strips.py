@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seg2d3d_ros.mapstore.records import KeyframeRecord
-from seg2d3d_ros.report.content import Instance
+from seg2d3d_ros.report.content import Content, Instance
 from seg2d3d_ros.report.markup import badge, count, escape, evenly, table
 from seg2d3d_ros.report.pictures import CROP_HEIGHT, Pictures
 
@@ -78,19 +78,19 @@ def missing(name: str, pictures: Pictures) -> str:
     return f"<div class=missing>No picture: {escape(pictures.missing.get(name, 'unknown reason'))}</div>"
 
 
-def contact_section(records: Sequence[KeyframeRecord], names: Sequence[str], registered: set[str], pictures: Pictures) -> str:
+def contact_section(content: Content, names: Sequence[str], pictures: Pictures) -> str:
     """Whole images with their instances in colours."""
     if not names:
         return ""
+    registered, total = content.registered, len(content.records)
     cells = []
     for name in names:
         uri = pictures.overlays.get(name)
-        shown = (
-            f'<img src="{uri}" loading="lazy" alt="{escape(name)} with instances in colours">'
-            if uri
-            else missing(name, pictures)
-        )
+        image = f'<img src="{uri}" loading="lazy" alt="{escape(name)} with instances in colours">'
         note = "" if name in registered else " <i>not registered</i>"
+        shown = image if uri else missing(name, pictures)
         cells.append(f"<figure>{shown}<figcaption>{escape(name)}{note}</figcaption></figure>")
-    some = f"{len(names)} of {count(len(records), 'image')}, evenly chosen. " if len(names) < len(records) else ""
-    return f"<p>{some}The same colour and number mean the same object.</p><div class=contact>{''.join(cells)}</div>"
+    words = [f"{len(names)} of {count(total, 'image')}, evenly chosen."] if len(names) < total else []
+    if content.instances:
+        words.append("The same colour and number mean the same object.")
+    return f"<p>{' '.join(words)}</p><div class=contact>{''.join(cells)}</div>"
