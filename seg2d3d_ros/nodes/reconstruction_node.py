@@ -141,7 +141,7 @@ class ReconstructionNode(ManagedNode):
             "keyframes registered": registered,
             "registration ratio": f"{registered / figures.added:.3f}" if figures.added else "-",
             "points": sum(len(model.point_ids) for model in models),
-            "worker failures": figures.worker_deaths,
+            "worker failures": figures.failures,
             "last worker failure": figures.last_failure or "none",
             "stage": figures.stage or ("solving" if self._session.solving else "idle"),
         }

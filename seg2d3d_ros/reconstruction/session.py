@@ -12,30 +12,28 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.worker import Added, Event, Failed, Progress, ReconstructionWorker, Rejected, Revision
 from seg2d3d_ros.types import Keyframe
-
-if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-    from seg2d3d_ros.reconstruction.worker import Event
 
 log = logging.getLogger(__name__)
 
 MAX_AHEAD = 4
 """Keyframes that may be with the worker at once; the others wait on disk instead of in memory."""
-MAX_DEATHS = 2
-"""A keyframe, or a solution, during which the worker died this often is given up."""
 MIN_KEYFRAMES = 2
 """A solution needs two views."""
 
 
 class WorkerLike(Protocol):
-    """What a session needs of ``reconstruction.worker.ReconstructionWorker``."""
+    """What a session needs of ``ReconstructionWorker``, which repeats a command once when its process dies."""
 
+    @property
+    def busy(self) -> bool: ...
     def add(self, keyframe: Keyframe) -> None: ...
     def solve(self) -> None: ...
     def events(self) -> list[Event]: ...
@@ -71,7 +69,7 @@ class Figures:
     received: int = 0
     added: int = 0
     rejected: dict[str, str] = field(default_factory=dict)
-    worker_deaths: int = 0
+    failures: int = 0
     last_failure: str = ""
     stage: str = ""
 
@@ -102,7 +100,6 @@ class MappingSession:
         self._waiting: deque[str] = deque(self.records)
         self._with_worker: list[str] = []
         self._added: set[str] = set()
-        self._deaths: dict[str, int] = {}
         self._solving: set[str] | None = None
         self._solved: set[str] = set()
         self._wanted = False
@@ -166,8 +163,11 @@ class MappingSession:
 
     def tick(self) -> None:
         """Take the worker's news, hand over keyframes, start a solution where one is due."""
+        idle = not self._worker.busy  # asked first: what happens meanwhile is the next tick's
         for event in self._worker.events():
             self._take(event)
+        if idle:
+            self._write_off()
         self.save()
         while self._waiting and len(self._with_worker) < MAX_AHEAD and not self.solving:
             self._hand_over(self._waiting.popleft())
@@ -209,23 +209,24 @@ class MappingSession:
         self._worker.solve()
 
     def _take(self, event: Event) -> None:
-        kind = type(event).__name__
-        if kind == "Added":
+        if isinstance(event, Added):
             self._answered(event.name)
             self._added.add(event.name)
             self.figures.added = len(self._added)
-        elif kind == "Rejected":
+        elif isinstance(event, Rejected):
             self._answered(event.name)
             self._reject(event.name, event.reason)
-        elif kind == "Progress":
+        elif isinstance(event, Progress):
             self.figures.stage = f"{event.stage} {event.done}/{event.total}"
-        elif kind == "Revision":
+        elif isinstance(event, Revision):
             self._solved, self._solving = self._solving or set(self._added), None
             self.figures.stage = ""
             self.reconstruction = event.reconstruction
             self._on_revision(event.reconstruction)
-        elif kind == "Failed":
-            self._failed(event.message)
+        elif isinstance(event, Failed):
+            self.figures.failures += 1
+            self.figures.last_failure = event.message
+            self._on_failure(event.message)
 
     def _answered(self, name: str) -> None:
         if name in self._with_worker:
@@ -235,35 +236,17 @@ class MappingSession:
         log.warning("left out: %s", reason)
         self.figures.rejected[name] = reason
 
-    def _failed(self, message: str) -> None:
-        """The worker died (a new one is up already) or could not solve: give it the lost work again, within limits."""
-        self.figures.worker_deaths += 1
-        self.figures.last_failure = message
-        self._on_failure(message)
+    def _write_off(self) -> None:
+        """The worker has nothing left to do: what it did not answer, it has given up."""
         lost, self._with_worker = self._with_worker, []
-        if lost:
-            # The first one was at work; the others only stood behind it.
-            self._deaths[lost[0]] = self._deaths.get(lost[0], 0) + 1
-            if self._deaths[lost[0]] >= MAX_DEATHS:
-                self._reject(lost[0], f"{lost.pop(0)}: the reconstruction process ended on it {MAX_DEATHS} times ({message})")
-            self._waiting.extendleft(reversed(lost))
-        if self.solving:
-            key = f"solution of {len(self._solving or ())}"
-            self._deaths[key] = self._deaths.get(key, 0) + 1
-            attempted, self._solving = self._solving or set(), None
-            if self._deaths[key] >= MAX_DEATHS:
-                # Not again before something new arrives; what was solved before stays.
-                self._solved, self._gave_up = attempted, message
-            else:
-                self._wanted = True
+        for name in lost:
+            self._reject(name, f"{name}: {self.figures.last_failure}")
+        if self._solving is not None:
+            # Not again before something new arrives; what was solved before stays.
+            self._solved, self._solving = self._solving, None
+            self._gave_up = self.figures.last_failure
 
 
 def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[], WorkerLike]:
     """Starts the real worker process on a map directory."""
-
-    def start() -> WorkerLike:
-        from seg2d3d_ros.reconstruction.worker import ReconstructionWorker
-
-        return ReconstructionWorker(store.root, config)
-
-    return start
+    return lambda: ReconstructionWorker(store.root, config)

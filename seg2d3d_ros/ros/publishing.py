@@ -12,6 +12,7 @@ from rclpy.publisher import Publisher
 BURST = 20
 PAUSE_SECONDS = 0.1
 ACK_SECONDS = 2.0
+POLL_SECONDS = 0.002
 
 
 def publish_paced(publisher: Publisher, messages: Iterable[Any]) -> int:
@@ -33,7 +34,13 @@ def publish_paced(publisher: Publisher, messages: Iterable[Any]) -> int:
 
 
 def settle(publisher: Publisher) -> bool:
-    """Wait until all subscribers have what was published; False if one did not confirm within ``ACK_SECONDS``."""
-    if publisher.get_subscription_count() == 0:
-        return True
-    return publisher.wait_for_all_acked(Duration(seconds=ACK_SECONDS))
+    """Wait until all subscribers have what was published; False if one did not confirm within ``ACK_SECONDS``.
+
+    Polled, because the waiting form of ``wait_for_all_acked`` holds Python's global lock.
+    """
+    deadline = time.monotonic() + ACK_SECONDS
+    while not publisher.wait_for_all_acked(Duration()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
