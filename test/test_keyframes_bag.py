@@ -350,6 +350,12 @@ def test_one_topic_for_each_camera(tmp_path):
     assert sorted(left_out) == ["/cam/depth", "/cam/image_mono", "/cam/image_raw", "/cam/image_rect_color", "/detector/drawing"]
 
 
+def test_the_cameras_own_picture_goes_before_grey_and_rectified_ones(tmp_path):
+    records = [shot("/cam/image_mono", "optical", "mono8"), shot("/cam/image_color", "optical")]
+    records += [shot("/cam/a_rect", "optical"), calibration("/cam/camera_info", "optical")]
+    assert topics_of(tmp_path, records)[0] == [("/cam/image_color", "optical")]
+
+
 def test_named_cameras(tmp_path):
     records = [shot("/a/image/compressed", "a"), shot("/b/image", "b"), shot("/c/depth", "c", "16UC1")]
     path = write_bag(tmp_path / "b", records)
@@ -400,6 +406,14 @@ def test_positions_stop_at_gaps_and_without_reception(tmp_path):
     assert without == [3.0 + i / 4 for i in range(12)]  # from the last fix at 2.8 s to the next at 6.0 s, which counts
     assert bag.counts["fixes_ignored"] == 15
     assert bag.counts["without_position"] == 12
+
+
+def test_images_wait_for_the_fix_after_them(tmp_path):
+    records = [r for r in drive(cameras=("front",), segments=False, count=12) if r[0] != "/fix"]
+    records += [("/fix", t, ROS2.fix(t, latitude(t), 13.0)) for t in range(START, START + 4 * SECOND, SECOND)]
+    items, _ = read(write_bag(tmp_path / "b", records))
+    for keyframe, _ in items:
+        assert keyframe.geo.latitude == pytest.approx(latitude(keyframe.stamp_ns), abs=1e-9)
 
 
 def test_fix_topic_by_name(tmp_path):

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from seg2d3d_ros.reconstruction.cameras import read_camera_file
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_gray, decode_rgb, encode_jpeg, encode_png, image_size, require_complete
 from seg2d3d_ros.keyframes.exif import read_header, stamp_nanoseconds
 from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.reconstruction.cameras import read_camera_file
 
 STAMP = 1_700_000_000_123_456_789
 
@@ -134,11 +134,12 @@ def test_one_image_is_fine_here(tmp_path):
 
 
 def test_files_of_one_stem(tmp_path):
-    for name in ("a.png", "a.jpg", "b.jpg"):
+    for name in ("a.png", "a.jpg", "b.jpg", "c.JPEG", "c.png"):
         save(tmp_path / name)
+    (tmp_path / "b.bmp").write_bytes(cv2.imencode(".bmp", picture())[1].tobytes())
     folder = read_folder(tmp_path)
-    assert [k.file_name for k in folder] == ["a.jpg", "b.jpg"]
-    assert [s.name for s in folder.skipped] == ["a.png"]
+    assert [k.file_name for k in folder] == ["a.jpg", "b.jpg", "c.JPEG"]
+    assert [s.name for s in folder.skipped] == ["a.png", "b.bmp", "c.png"]
     assert "same name" in folder.skipped[0].reason
 
 
@@ -206,6 +207,13 @@ def test_the_end_of_an_embedded_thumbnail_is_not_the_end_of_the_image():
     require_complete(encoded)
     with pytest.raises(DataError, match="cut off"):
         require_complete(encoded[:-2])
+
+
+def test_a_png_without_its_end_is_refused_without_decoding():
+    encoded = encode_png(picture())
+    require_complete(encoded)
+    with pytest.raises(DataError, match="cut off"):
+        require_complete(encoded[:-12])
 
 
 def test_one_camera_file_for_all(tmp_path):

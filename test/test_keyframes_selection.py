@@ -60,7 +60,7 @@ def select(frames, **config):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.floats(0.0, 60.0), st.sampled_from([0.6, 1.0]), st.integers(-20, 20))
+@given(st.floats(0.0, 60.0), st.sampled_from([0.3, 0.6, 1.0]), st.integers(-20, 40))
 def test_measured_motion_is_the_true_one(pixels, gain, offset):
     moved = np.clip(view(100 + pixels) * gain + offset, 0, 255).astype(np.uint8)
     assert motion(MotionView(view(100)), MotionView(moved)) == pytest.approx(pixels / WIDTH, abs=0.002)
