@@ -94,6 +94,10 @@ def test_neighbours_need_a_common_border() -> None:
     assert neighbours(labels, [1, 2, 3], border=1) == []
     assert neighbours(_row(3), [1, 2, 3]) == [(1, 2), (2, 3)]
     assert neighbours(_row(3), [1, 3]) == []
+    labels = _row(2)
+    labels[34:, :] = 0
+    assert neighbours(labels, [1, 2], border=4) == [(1, 2)]
+    assert neighbours(labels, [1, 2], border=5) == []
 
 
 def test_far_rows_come_out_as_one_blob() -> None:

@@ -83,12 +83,12 @@ def _checker_scene() -> tuple[Scene, np.ndarray]:
 def test_labels_are_what_the_ray_through_the_pixel_centre_hits_exactly() -> None:
     """Half a pixel's shift would fail: the pixel (column, row) belongs to the ray through (column + 0.5, row + 0.5)."""
     scene, _ = _checker_scene()
-    camera = Camera("PINHOLE", 200, 160, (100.0, 110.0, 97.25, 82.5))
+    camera = Camera("PINHOLE", 200, 160, (100.0, 110.0, 97.5, 82.5))
     optical = np.eye(4)
     optical[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
     _, labels = scene.render(camera, optical)
     u, v = np.meshgrid(np.arange(200) + 0.5, np.arange(160) + 0.5)
-    y, z = -(u - 97.25) / 100.0 * 10, -(v - 82.5) / 110.0 * 10
+    y, z = -(u - 97.5) / 100.0 * 10, -(v - 82.5) / 110.0 * 10
     np.testing.assert_array_equal(labels, np.where((y < 2.03) & (y > -3.27) & (z > -1.51) & (z < 2.26), 3, 0))
 
 
