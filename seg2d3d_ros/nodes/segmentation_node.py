@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +42,7 @@ class SegmentationNode(ManagedNode):
     SECTIONS = ("segmentation",)
     ros: SegmentationParameters
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__("segmentation_node", **options)
 
     def configure(self) -> None:
@@ -112,18 +114,19 @@ class SegmentationNode(ManagedNode):
             if IMAGE not in graph.get(topic, [IMAGE]):
                 raise UsageError(f"segments topic {topic} is a {', '.join(graph[topic])}, not a {IMAGE}")
             self._topics.add(topic)
-            self.subscribe(
-                Image, topic, lambda m, t=topic: self._match("segments", m.header, (t, m)), input_profile("auto", publishers)
-            )
+            self.subscribe(Image, topic, self._segments_from(topic), input_profile("auto", publishers))
             self.get_logger().info(f"segments from {topic}")
         missing = ", ".join(topic for topic in named if topic not in self._topics)
         if not named and not self._topics:
             missing = "any mono16 topic called segments (or set segments_topics)"
         self.diagnostics.problem("segments", f"waiting for {missing}" if missing else "")
 
+    def _segments_from(self, topic: str) -> Callable[[Image], None]:
+        return lambda message: self._match("segments", message.header, (topic, message))
+
     # What becomes of them (worker).
 
-    def _segment(self, item: tuple[Keyframe, Header, object]) -> None:
+    def _segment(self, item: tuple[Keyframe, Header, Any]) -> None:
         keyframe, header, given = item
         try:
             segments = self._segments(keyframe, given)
@@ -136,13 +139,13 @@ class SegmentationNode(ManagedNode):
         self._publisher.publish(labels_to_image(labels, header))
         self.diagnostics.count("keyframes segmented")
 
-    def _segments(self, keyframe: Keyframe, given: object) -> Segments:
+    def _segments(self, keyframe: Keyframe, given: Any) -> Segments:
         if isinstance(given, Segments):
             return given
         if given is None:
             assert self._segmenter is not None
             return self._segmenter.segment(keyframe)
-        topic, message = given  # type: ignore[misc]
+        topic, message = given
         labels, (height, width) = image_to_labels(message), _shape(keyframe)
         if labels.shape != (height, width):
             if abs(labels.shape[1] * height - labels.shape[0] * width) > max(width, height):

@@ -64,7 +64,7 @@ class BagSource:
 
     def _open_cut(self, reason: Exception) -> None:
         files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
-        kinds = {".mcap": CutMcap, ".db3": CutSqlite}
+        kinds: dict[str, Callable[[Path], CutMcap | CutSqlite]] = {".mcap": CutMcap, ".db3": CutSqlite}
         for file in files:
             if kind := kinds.get(file.suffix):
                 with contextlib.suppress(DataError):  # the other files may hold something

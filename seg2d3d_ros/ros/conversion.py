@@ -8,7 +8,7 @@ one type that is fast both with and without rclpy's field checks.
 from __future__ import annotations
 
 import array
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -54,7 +54,7 @@ _WRITABLE: dict[str, tuple[type, int]] = {
     "bgr8": (np.uint8, 3),
 }
 
-_POINT_TYPES = {
+_POINT_TYPES: dict[int, np.dtype[Any]] = {
     PointField.INT8: np.dtype(np.int8),
     PointField.UINT8: np.dtype(np.uint8),
     PointField.INT16: np.dtype(np.int16),
@@ -226,8 +226,7 @@ def array_to_cloud(points: np.ndarray, header: Header) -> PointCloud2:
         DataError: a field type that PointField does not have.
     """
     message = PointCloud2(header=header, height=1, width=len(points), is_dense=True, is_bigendian=False)
-    for name in points.dtype.names or ():
-        kind, offset = points.dtype.fields[name][:2]
+    for name, (kind, offset, *_) in (points.dtype.fields or {}).items():
         base, count = (kind.subdtype[0], int(np.prod(kind.subdtype[1]))) if kind.subdtype else (kind, 1)
         if base not in _POINT_CODES:
             raise DataError(f"point field {name!r} of type {base} cannot be sent; PointField has none for it")
@@ -244,7 +243,7 @@ def cloud_to_array(message: PointCloud2) -> np.ndarray:
     Raises:
         DataError: the data do not fit the size.
     """
-    order = ">" if message.is_bigendian else "<"
+    order: Literal[">", "<"] = ">" if message.is_bigendian else "<"
     kinds = [_POINT_TYPES[field.datatype].newbyteorder(order) for field in message.fields]
     layout = np.dtype(
         {

@@ -198,7 +198,7 @@ def declare_all(node: Node, ros: type[CommonParameters], sections: Sequence[str]
     for name, declaration in node_declarations(ros, sections).items():
         if node.has_parameter(name):
             continue
-        value = _checked(declaration, overrides[name]) if name in overrides else declaration.default
+        value: Any = _checked(declaration, overrides[name]) if name in overrides else declaration.default
         if declaration.kind is tuple:
             # Declared by type and set afterwards: rclpy takes the type of an empty list for a byte array.
             node.declare_parameter(name, Parameter.Type.STRING_ARRAY, descriptor(declaration), ignore_override=True)

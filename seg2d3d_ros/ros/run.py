@@ -72,7 +72,7 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
     executor = None
     code = 0
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
         executor = MultiThreadedExecutor(num_threads=THREADS)
         for factory in factories:
             nodes.append(factory())
