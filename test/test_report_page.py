@@ -16,6 +16,7 @@ from seg2d3d_ros.mapstore.atomic import write_json
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report import write_report
+from seg2d3d_ros.report.markup import duration, file_size
 from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -262,3 +263,15 @@ def test_strips_use_the_shared_colours(store):
     text = (store.root / "report.html").read_text()
     for item in json.loads((store.root / "tracks.json").read_text())["instances"]:
         assert f'style="background:{hex_color(item["id"])};' in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.44, "0.4 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (3600, "1 h 0 min")]
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("size", "words"), [(999, "999 B"), (1400, "1.4 kB"), (999_600, "1.0 MB"), (23_400_000, "23 MB")])
+def test_sizes_in_words(size, words):
+    assert file_size(size) == words

@@ -18,7 +18,7 @@ from seg2d3d_ros.types import SparseModel
 WIDTH = 1000
 PIXELS = 1800
 MAX_PLANS = 4
-MAX_LABELS = 150
+MAX_LABELS = 100
 MAX_NAMED_CAMERAS = 400
 
 
@@ -164,7 +164,7 @@ def _camera_size(xy: np.ndarray) -> float:
     if len(xy) < 2:
         return 20.0
     nearest = cKDTree(xy).query(xy, k=2)[0][:, 1]
-    return float(np.clip(0.9 * np.median(nearest[np.isfinite(nearest)]), 7, 20))
+    return float(np.clip(0.9 * np.median(nearest[np.isfinite(nearest)]), 4, 20))
 
 
 def _cameras(canvas: _Canvas, models: Sequence[SparseModel]) -> str:
@@ -191,12 +191,12 @@ def _cameras(canvas: _Canvas, models: Sequence[SparseModel]) -> str:
 def _labels(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray, classes: Mapping[int, str]) -> str:
     """Ids on their colour. Where one would cover another it moves aside and a line leads to its place."""
     taken: list[tuple[float, float, float, float]] = []
-    shapes = []
+    lines, shapes = [], []
     for instance_id, xy in list(_per_instance(canvas, xyz, instance).items())[:MAX_LABELS]:
         x, y = np.median(xy, axis=0).tolist()
         text = str(instance_id)
         width, height = 12 + 9.5 * len(text), 22
-        for radius in range(0, 140, 12):
+        for radius in range(0, 84, 12):
             turns = 1 if radius == 0 else 12
             boxes = []
             for turn in range(turns):
@@ -210,16 +210,16 @@ def _labels(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray, classes: Map
         x0, y0, x1, y1 = free[0]
         taken.append(free[0])
         color = hex_color(instance_id)
-        line = f'<path class=lead d="M{x:.1f} {y:.1f}L{(x0 + x1) / 2:.1f} {(y0 + y1) / 2:.1f}" stroke="{color}"/>' * (
-            radius > 0
-        )
+        if radius:
+            middle = f"{(x0 + x1) / 2:.1f} {(y0 + y1) / 2:.1f}"
+            lines.append(f'<path class=lead d="M{x:.1f} {y:.1f}L{middle}" stroke="{color}"/>')
         shapes.append(
-            f'{line}<a href="#instance-{instance_id}">'
+            f'<a href="#instance-{instance_id}">'
             f"<title>{escape(classes.get(instance_id, 'instance'))} {instance_id}</title>"
             f'<rect x="{x0:.1f}" y="{y0:.1f}" width="{width:.1f}" height="{height}" rx="5" fill="{color}"/>'
             f'<text x="{(x0 + x1) / 2:.1f}" y="{y0 + 16:.1f}" fill="{ink(instance_id)}">{text}</text></a>'
         )
-    return f"<g class=ids>{''.join(shapes)}</g>"
+    return f"<g class=ids>{''.join(lines + shapes)}</g>"
 
 
 def _free(box: tuple[float, ...], taken: Sequence[tuple[float, ...]], height: float) -> bool:

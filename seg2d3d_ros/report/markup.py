@@ -62,12 +62,14 @@ def number(value: float) -> str:
 
 
 def file_size(size: int) -> str:
-    """Size in the unit that fits."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+    """Size in the unit that fits: ``512 B``, ``1.4 kB``, ``23 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    for power, unit in enumerate(("kB", "MB", "GB"), 1):
+        value = size / 1000**power
+        if value < 999.5 or unit == "GB":
+            break
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def ink(instance_id: int) -> str:

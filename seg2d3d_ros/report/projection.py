@@ -24,7 +24,7 @@ class Plan:
 
     def holds(self, xy: np.ndarray) -> np.ndarray:
         """(N,) bool: inside the window."""
-        return ((xy >= self.low) & (xy <= self.high)).all(axis=1)
+        return np.all((xy >= self.low) & (xy <= self.high), axis=1)
 
 
 def up_direction(models: Sequence[SparseModel]) -> np.ndarray:

@@ -58,7 +58,8 @@ def inputs(content: Content) -> str:
     rows["GPS"] = escape(_gps(content))
     prompts = get("segmentation.prompts") or ()
     rows["Prompts"] = ", ".join(f"“{escape(p)}”" for p in ([prompts] if isinstance(prompts, str) else prompts)) or "none"
-    rows["Masks from"] = escape(_SEGMENTERS.get(get("segmentation.segmenter"), get("segmentation.segmenter") or "not stated"))
+    segmenter = str(get("segmentation.segmenter") or "not stated")
+    rows["Masks from"] = escape(_SEGMENTERS.get(segmenter, segmenter))
     rows["Association"] = f"method “{escape(get('association.method', 'not stated'))}”"
     rows["Reconstruction"] = f"mapper “{escape(get('reconstruction.mapper', 'not stated'))}”"
     listing = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items())
@@ -97,7 +98,7 @@ def _gps(content: Content) -> str:
         return "none; the map has no place on Earth" if kind != "enu" else "used"
     given = f"positions for {fixes:,} of {count(len(content.records), 'image')}"
     if kind != "enu":
-        return f"{given}, not used (too few registered images with a position, or they do not fit the model)"
+        return f"{given}, not used: too few of them, too close together, or not fitting the model"
     place = ""
     if {"latitude", "longitude", "altitude"} <= set(datum):
         place = f"; datum {datum['latitude']:.6f}°, {datum['longitude']:.6f}°, {datum['altitude']:.1f} m (WGS84)"
