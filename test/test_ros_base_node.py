@@ -281,6 +281,27 @@ def test_silence_is_explained_with_topic_publishers_type_and_qos(world, kind, pr
     assert node.diagnostics.status().level == b"\x01"
 
 
+def test_a_slow_stream_is_not_silence_and_the_end_of_a_stream_is_no_warning_in_the_log(world):
+    node = world.add(Echo)
+    warnings = []
+    node.get_logger().warning = lambda text, **_: warnings.append(text)
+    watched = node.diagnostics.watch("/camera", "std_msgs/msg/String", qos.KEYFRAMES, silence=0.1)
+    publisher = world.probe.create_publisher(String, "/camera", qos.KEYFRAMES)
+    assert wait_for(lambda: node.count_publishers("/camera"))
+    now = time.monotonic()
+    watched.times.extend([now - 2.3, now - 1.3, now - 0.3])
+    watched.count = 3
+    assert node.diagnostics.status().level == b"\x00"
+    watched.times.extend([now - 0.29, now - 0.28, now - 0.27, now - 0.26, now - 0.25, now - 0.24, now - 0.23])
+    watched.times.popleft(), watched.times.popleft()
+    assert "it is silent" in node.diagnostics.status().message
+    assert warnings == []
+    world.probe.destroy_publisher(publisher)
+    assert wait_for(lambda: not node.count_publishers("/camera"))
+    assert "it has no publisher" in node.diagnostics.status().message
+    assert len(warnings) == 1
+
+
 def test_automatic_qos_follows_a_best_effort_publisher(world):
     world.probe.create_publisher(Image, "/best", qos.INPUT_SENSOR_DATA)
     world.probe.create_publisher(Image, "/reliable", qos.KEYFRAMES)

@@ -39,6 +39,15 @@ class Input:
         self.count += 1
         self.times.append(time.monotonic())
 
+    def silent(self, now: float) -> float:
+        """Seconds since the last message, or since the beginning."""
+        return now - (self.times[-1] if self.times else self.since)
+
+    def patience(self) -> float:
+        """How long silence is normal: four times the usual distance of messages, at least ``silence`` seconds."""
+        times = list(self.times)
+        return max(self.silence, 4.0 * (times[-1] - times[0]) / (len(times) - 1)) if len(times) > 1 else self.silence
+
     def rate(self, now: float) -> float:
         """Messages per second over the last ten seconds."""
         return sum(now - t <= 10.0 for t in list(self.times)) / min(10.0, max(now - self.since, 1.0))
@@ -134,8 +143,7 @@ class Diagnostics:
 
     def explain(self, watched: Input) -> str:
         """Why nothing arrives: publishers, their types and quality of service, in words."""
-        seconds = time.monotonic() - (watched.times[-1] if watched.times else watched.since)
-        text = f"no data on topic {watched.topic} ({watched.type_name}) for {seconds:.0f} s: "
+        text = f"no data on topic {watched.topic} ({watched.type_name}) for {watched.silent(time.monotonic()):.0f} s: "
         publishers = self._node.get_publishers_info_by_topic(watched.topic)
         if not publishers:
             return text + "it has no publisher; is the name right, and the domain id?"
@@ -161,12 +169,13 @@ class Diagnostics:
         for watched in inputs:
             pairs.append((f"{watched.topic} messages", watched.count))
             pairs.append((f"{watched.topic} rate [Hz]", f"{watched.rate(now):.1f}"))
-            silent = now - (watched.times[-1] if watched.times else watched.since)
-            if silent < watched.silence:
+            if watched.silent(now) < watched.patience():
                 self._warned.discard(watched.topic)
             elif watched.required:
                 problems.append(self.explain(watched))
-                if watched.topic not in self._warned:
+                # A stream that ends while its publisher lives is no news for the log: a bag that is over, a parked car.
+                ended = watched.count and self._node.count_publishers(watched.topic)
+                if watched.topic not in self._warned and not ended:
                     self._warned.add(watched.topic)
                     self._node.get_logger().warning(problems[-1])
         for worker in workers:
