@@ -107,6 +107,21 @@ def test_kalman_converges_to_constant_velocity():
     assert np.linalg.eigvalsh(track.covariance).min() > 0
 
 
+def test_a_lost_track_keeps_its_height():
+    """The box grows by 2 px an image and is lost: its centre would go on, its height must not."""
+    from seg2d3d_ros.evaluation.bytetrack import _Track
+
+    track = _Track.start(1, np.array(moving(0)))
+    for k in range(1, 20):
+        track.predict()
+        track.update(np.array([0.0, 0.0, 10.0 + k, 20.0 + 2 * k]))
+    height = track.mean[3]
+    track.lost = 1
+    for _ in range(10):
+        track.predict()
+    assert track.mean[3] == pytest.approx(height)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_gated_assignment_is_the_best_of_all(seed):
     rng = np.random.default_rng(seed)

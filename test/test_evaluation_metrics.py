@@ -171,6 +171,20 @@ def test_owner_is_the_object_most_shown_or_none():
     assert owners(tie).tolist() == [0, -1]
 
 
+def test_owner_at_the_borders():
+    half_background = overlaps(("11..", ".33."), ("11..", "...."))
+    assert owners(half_background).tolist() == [0]
+    # One pixel of object 1, two ignored: excused, so it belongs to nothing.
+    mostly_ignored = overlaps(("1111##", "...333"), ("1111..", "......"))
+    assert owners(mostly_ignored).tolist() == [-1]
+
+
+def test_a_track_holds_an_object_from_exactly_half_of_its_pixels():
+    half, less = ("1111..2222", "55555555.."), ("1111..2222", "5555555...")
+    assert track_metrics(overlaps(half, half))["false_merges"] == 1
+    assert track_metrics(overlaps(less, less))["false_merges"] == 0
+
+
 def test_masks_without_id_are_clusters_of_their_own():
     got = mask_clustering(np.array([0, 0, 0, 0]), np.array([7, 7, 0, 0]))
     assert got["bcubed_precision"] == 1.0
