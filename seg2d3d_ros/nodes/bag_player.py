@@ -59,7 +59,8 @@ class BagPlayer(ManagedNode):
                 f"{self.ros.bag}: nothing to play; its topics are {', '.join(sorted(self._source.topics)) or 'none'}"
             )
         self._clock_publisher = self.advertise(Clock, "/clock", CLOCK) if self.ros.clock else None
-        self._clients_of = {name: self.create_client(Trigger, name) for name in [*(f"{n}/flush" for n in FLUSHED), "finalize"]}
+        services = {*(f"{node}/flush" for node in FLUSHED), "finalize", *self.ros.wait_for}
+        self._clients_of = {name: self.create_client(Trigger, name) for name in services}
         self.serve(Trigger, "~/pause", lambda _, response: self._pause(True, response))
         self.serve(Trigger, "~/resume", lambda _, response: self._pause(False, response))
 
@@ -115,7 +116,8 @@ class BagPlayer(ManagedNode):
             raise
 
     def _wait_for_subscribers(self) -> None:
-        """Until every image topic has a subscriber, or at least one has and no more come, or time is up."""
+        """Until every image topic has a subscriber, or at least one has and no more come; and the services of ``wait_for``
+        are there; or time is up."""
         images = [name for name in self._publishers_of if self._source.topics[name].type_name in IMAGE_TYPES]
         waited_for = images or list(self._publishers_of)
         deadline = time.monotonic() + self.ros.subscriber_timeout
@@ -126,12 +128,14 @@ class BagPlayer(ManagedNode):
             if total != matched:
                 matched, since = total, now
             have = [name for name in waited_for if self._publishers_of[name].get_subscription_count()]
-            if have and now - since > (0.5 if len(have) == len(waited_for) else 2.0):
+            absent = [name for name in self.ros.wait_for if not self._clients_of[name].service_is_ready()]
+            if have and not absent and now - since > (0.5 if len(have) == len(waited_for) else 2.0):
                 self.get_logger().info(f"{len(have)} of {len(waited_for)} topics have subscribers: playing {self.ros.bag}")
                 return
             if now >= deadline:
+                missing = [*(f"a subscriber of {name}" for name in waited_for if name not in have), *absent]
                 self.get_logger().warning(
-                    f"nobody subscribed to {', '.join(waited_for)} within {self.ros.subscriber_timeout:g} s: playing anyway"
+                    f"{', '.join(missing)}: not there within {self.ros.subscriber_timeout:g} s: playing anyway"
                 )
                 return
 

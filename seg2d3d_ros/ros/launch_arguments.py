@@ -19,6 +19,8 @@ from seg2d3d_ros.ros.parameter_file import describe, ros_declarations, value_tex
 
 NODES = ("association_node", "reconstruction_node", "segmentation_node", "keyframe_node")
 """In the order of their start: who receives comes before who sends."""
+READY = ("finalize", "association_node/flush")
+"""These services say that reconstruction_node and association_node listen: then the bag may begin."""
 PARAMETERS = (
     "bag",
     "rate",
@@ -167,7 +169,7 @@ def plan(given: Mapping[str, str]) -> Plan:
         processes = [Process(node, node, {**own, "use_sim_time": sim}) for node in NODES]
         if bag:
             # The player makes the time that the others use.
-            end: dict[str, Value] = {"use_sim_time": False, "when_done": "finalize"}
+            end: dict[str, Value] = {"use_sim_time": False, "when_done": "finalize", "wait_for": READY}
             processes.append(Process("bag_player", "bag_player", {**own, **player, **end}))
     return Plan(
         processes=tuple(processes),

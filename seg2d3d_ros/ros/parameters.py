@@ -107,7 +107,14 @@ class PlayerParameters(CommonParameters):
     topics: tuple[str, ...] = param((), "play only these topics; empty = all")
     start_paused: bool = param(False, "wait for the service ~/resume before playing")
     subscriber_timeout: float = param(
-        20.0, "how long to wait for a subscriber of every played image topic before playing anyway", unit="s", low=0, high=3600
+        20.0,
+        "how long to wait for a subscriber of every played image topic, and for wait_for, before playing anyway",
+        unit="s",
+        low=0,
+        high=3600,
+    )
+    wait_for: tuple[str, ...] = param(
+        (), "services to wait for before playing, too (e.g. finalize): nodes that must not miss the beginning"
     )
     when_done: str = param(
         "exit", "at the end: exit, or call the finalize service, wait for its answer and exit", choices=("exit", "finalize")
