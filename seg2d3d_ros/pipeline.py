@@ -116,7 +116,8 @@ def build_map(
     progress("association", 1, 1)
     outcome.unregistered.update(unregistered)
     outcome.warnings[:0] = warnings
-    outcome.timings = {**watch.seconds, **reconstruction.timings, "association": watch.seconds["association"]}
+    association = watch.seconds.pop("association")
+    outcome.timings = {**watch.seconds, **reconstruction.timings, "association": association}
     write_metrics(store, outcome)
     if not reconstruction.models:
         raise DataError(nothing_registered(outcome.unregistered))
