@@ -209,13 +209,14 @@ class AssociationNode(ManagedNode):
 
     def _flush(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         begin = time.monotonic()
-        while self.state == "active" and not self._up_to_date():
+        while not self._up_to_date():
+            if self.stopping.wait(0.05) or self.state != "active":
+                raise DataError("the node was stopped before everything was labelled")
             waited = time.monotonic() - begin
             if self._receiver.announced is None and waited > QUIET_SECONDS:
                 break
             if self._receiver.revision is None and waited > 4 * RESEND_SECONDS:
                 raise DataError("the map's messages did not arrive completely; is the network overloaded?")
-            time.sleep(0.05)
         if self._problem:
             raise DataError(self._problem)
         labelled = self._session.latest

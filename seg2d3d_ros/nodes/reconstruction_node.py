@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,18 +197,11 @@ class ReconstructionNode(ManagedNode):
 
     def _finalize(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         begin = time.monotonic()
-        while self._keyframes.pending and self.state == "active":
-            time.sleep(0.05)
+        self._wait_until(lambda: not self._keyframes.pending)
         self._mapping.drain()
         with self._lock:
             self._session.request_solution()
-        while self.state == "active":
-            with self._lock:
-                if self._session.settled:
-                    break
-            time.sleep(0.05)
-        else:
-            raise DataError("the node was deactivated before the map was finished")
+        self._wait_until(lambda: self._session.settled)
         self._publishing.drain()
         with self._lock:
             problem = self._session.gave_up or ("" if self._models() else "no two keyframes could be brought together in 3D")
@@ -217,6 +211,13 @@ class ReconstructionNode(ManagedNode):
             response.message = f"{problem}; {response.message}"
         (self.get_logger().error if problem else self.get_logger().info)(response.message)
         return response
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not self.stopping.wait(0.05) and self.state == "active":
+            with self._lock:
+                if condition():
+                    return
+        raise DataError("the node was stopped before the map was finished")
 
     def _save_map(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._mapping.drain()

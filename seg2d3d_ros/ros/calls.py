@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.ros.node import ManagedNode
+
+GONE_SECONDS = 5.0
+"""A service that is out of the graph for this long will not answer any more."""
 
 
 class TriggerCaller:
@@ -34,14 +38,18 @@ class TriggerCaller:
             the answer's message.
 
         Raises:
-            DataError: no answer in time, or the answer is a failure.
+            DataError: no answer in time, its node is gone, this one ends, or the answer is a failure.
         """
         answered = threading.Event()
         future = self._client.call_async(Trigger.Request())
         future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(timeout):
-            self._client.remove_pending_request(future)
-            raise DataError(f"{self.name} did not answer within {timeout:g} s; is its node alive?")
+        begin = seen = time.monotonic()
+        while not answered.wait(0.1):
+            now = time.monotonic()
+            seen = now if self.available else seen
+            if now - begin > timeout or now - seen > GONE_SECONDS or self._node.stopping.is_set():
+                self._client.remove_pending_request(future)
+                raise DataError(f"{self.name} did not answer within {now - begin:.0f} s; is its node alive?")
         answer: Trigger.Response = future.result()
         if not answer.success:
             raise DataError(f"{self.name}: {answer.message}")
