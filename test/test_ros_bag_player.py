@@ -132,6 +132,16 @@ def test_a_paused_player_waits_for_resume(world, tmp_path):
     assert wait_for(lambda: len(texts) == 5)
 
 
+def test_playing_waits_for_the_services_of_nodes_that_must_not_miss_the_beginning(world, tmp_path):
+    texts = world.collect(String, "/texts", qos.INPUT_RELIABLE)
+    bag = write_bag(tmp_path / "bag", 5)
+    player = world.add(BagPlayer, bag=str(bag), topics=["/texts"], wait_for=["finalize"])
+    assert not wait_for(lambda: texts, 1.5)
+    world.probe.create_service(Trigger, "finalize", lambda _request, response: response)
+    assert wait_for(lambda: player.exit_code == 0)
+    assert wait_for(lambda: len(texts) == 5)
+
+
 @pytest.mark.parametrize(("success", "code"), [(True, 0), (False, 1)])
 def test_finalize_is_called_after_everything_arrived_and_decides_the_exit_code(world, tmp_path, success, code):
     bag = write_bag(tmp_path / "bag", 20)
