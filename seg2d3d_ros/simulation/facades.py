@@ -225,7 +225,7 @@ def _decorate(
         left = int(rng.uniform(0.02, 0.2) * w)
         sign = image[band, left : w - int(rng.uniform(0.02, 0.2) * w)]
         color = pick_color(rng, SIGN_COLORS)
-        sign[:] = np.asarray(color) * (1.0 + 0.05 * noise(rng, *sign.shape[:2], scale / 2)[..., None])
+        sign[:] = np.asarray(color) * (1.0 + 0.05 * noise(rng, sign.shape[0], sign.shape[1], scale / 2)[..., None])
         sign[:] = write_words(rng, sign, str(rng.choice(WORDS)), (235, 230, 215) if np.mean(color) < 140 else (36, 34, 40))
     for _ in range(int(rng.integers(2, 6))):
         sheet = _poster(rng, scale * rng.uniform(0.7, 1.3))

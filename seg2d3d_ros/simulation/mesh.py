@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _mesh(triangles: np.ndarray, uv: np.ndarray, texture: int, label: int) -> Me
     )
 
 
-def quad(corners: np.ndarray, texture: int, label: int = 0, repeat: tuple[float, float] = (1.0, 1.0)) -> Mesh:
+def quad(corners: ArrayLike, texture: int, label: int = 0, repeat: tuple[float, float] = (1.0, 1.0)) -> Mesh:
     """A rectangle; ``corners`` (4, 3) = bottom-left, bottom-right, top-right, top-left as seen from outside.
 
     ``repeat``: how often the texture repeats along its width and height.
@@ -69,7 +70,7 @@ def quad(corners: np.ndarray, texture: int, label: int = 0, repeat: tuple[float,
     return _mesh(corners[order], uv[order], texture, label)
 
 
-def polygon(corners: np.ndarray, uv: np.ndarray, texture: int, label: int = 0) -> Mesh:
+def polygon(corners: ArrayLike, uv: ArrayLike, texture: int, label: int = 0) -> Mesh:
     """A flat convex polygon, (N, 3) corners with (N, 2) texture coordinates, as a fan."""
     corners, uv = np.asarray(corners, float), np.asarray(uv, float)
     order = np.array([[0, i, i + 1] for i in range(1, len(corners) - 1)])
@@ -93,7 +94,7 @@ def box(
     return concatenate([quad(f, texture, label, (w / tile, h / tile)) for f, (w, h) in zip(faces, sizes, strict=True)])
 
 
-def tube(start: np.ndarray, end: np.ndarray, radius: tuple[float, float], texture: int, label: int = 0, sides: int = 8) -> Mesh:
+def tube(start: ArrayLike, end: ArrayLike, radius: tuple[float, float], texture: int, label: int = 0, sides: int = 8) -> Mesh:
     """A tapered tube without caps from ``start`` to ``end`` (3,), with the radius at each end."""
     start, end = np.asarray(start, float), np.asarray(end, float)
     axis = end - start
@@ -119,7 +120,7 @@ def tube(start: np.ndarray, end: np.ndarray, radius: tuple[float, float], textur
     )
 
 
-def ellipsoid(center: np.ndarray, radii: np.ndarray, texture: int, label: int = 0, rings: int = 6, sides: int = 10) -> Mesh:
+def ellipsoid(center: ArrayLike, radii: ArrayLike, texture: int, label: int = 0, rings: int = 6, sides: int = 10) -> Mesh:
     """An ellipsoid of ``rings`` × ``sides`` facets."""
     polar = np.linspace(0.0, np.pi, rings + 1)
     around = np.linspace(0.0, 2.0 * np.pi, sides + 1)
@@ -143,7 +144,7 @@ def ellipsoid(center: np.ndarray, radii: np.ndarray, texture: int, label: int = 
     )
 
 
-def leaves(rng: np.random.Generator, center: np.ndarray, radii: np.ndarray, count: int, size: float, texture: int) -> Mesh:
+def leaves(rng: np.random.Generator, center: ArrayLike, radii: ArrayLike, count: int, size: float, texture: int) -> Mesh:
     """``count`` randomly turned small rectangles in an ellipsoid, denser towards its surface: a tree's crown."""
     direction = rng.normal(size=(count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)

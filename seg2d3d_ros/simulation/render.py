@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Scene:
     def __init__(self, static: Mesh, moving: Mesh, atlas: TextureAtlas, sun: np.ndarray) -> None:
         import open3d as o3d
 
-        self._tensor: Any = o3d.core.Tensor
+        self._tensor = cast(Any, o3d.core.Tensor)
         mesh = concatenate([static, moving])
         self._mesh, self._atlas, self._sun = mesh, atlas, np.asarray(sun, np.float32)
         self._scene = o3d.t.geometry.RaycastingScene()
@@ -65,7 +65,7 @@ class Scene:
         if edges.any():
             total = color[edges]
             for offset in SUBSAMPLES:
-                total = total + self._shade(camera, street_from_camera, pixels[edges] + np.float32(offset))[0]
+                total = total + self._shade(camera, street_from_camera, pixels[edges] + np.asarray(offset, np.float32))[0]
             color[edges] = total / (1 + len(SUBSAMPLES))
         return color.reshape(height, width, 3), labels.reshape(height, width)
 
