@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -58,6 +59,8 @@ def _street(args: argparse.Namespace) -> int:
             "the demo plays its bag through ROS 2, which is not installed here; run scripts/demo, or: pip install '.[ros]'"
         )
     street, map_dir = args.out / "street", args.out / "map"
+    _remove_former(street, "truth_poses.txt")
+    _remove_former(map_dir, "keyframes.json")
     start = time.monotonic()
     _heading(1, f"a synthetic street with ground truth → {street}")
     simulate.run(_parse(simulate, [str(street), "--seed", str(args.seed), "--detector", args.detector]))
@@ -69,6 +72,15 @@ def _street(args: argparse.Namespace) -> int:
     print(f"\nAll done in {time.monotonic() - start:.0f} s.")
     _say_what_to_open(map_dir)
     return 0
+
+
+def _remove_former(folder: Path, mark: str) -> None:
+    """Make room for a new demo; a folder without the mark is none of ours."""
+    if not folder.exists():
+        return
+    if not (folder / mark).exists():
+        raise UsageError(f"{folder}: is in the way and no demo made it; give another --out")
+    shutil.rmtree(folder)
 
 
 def _play(bag: Path, map_dir: Path) -> None:
