@@ -13,6 +13,8 @@ MAX_UNCERTAINTY = 0.15
 """Largest relative standard error of scale and heading with which a model is called georeferenced."""
 TILT_SIGMA = np.deg2rad(3.0)
 """How far the mean upright direction of the cameras may be off."""
+CAUCHY = 3.0
+"""Standard deviations where the loss turns from square to logarithmic: at 1 half of the good positions' weight is lost."""
 TRIALS = 500
 
 
@@ -111,7 +113,7 @@ def fit_similarity(camera_from_world: np.ndarray, positions: np.ndarray, sigma: 
         s, rotation, offset = unpack(x)
         apart = np.linalg.norm(s * (centers - origin) @ rotation.T + offset - positions, axis=1) / sigma
         tilt = (rotation @ upright.T @ np.array([0.0, 0.0, 1.0]))[:2] / TILT_SIGMA
-        return np.concatenate([np.sqrt(np.log1p(apart**2)), tilt])
+        return np.concatenate([CAUCHY * np.sqrt(np.log1p((apart / CAUCHY) ** 2)), tilt])
 
     solution = least_squares(residuals, np.zeros(7), x_scale=[0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])])
     s, rotation, offset = unpack(solution.x)

@@ -73,6 +73,7 @@ def solve_incremental(task: MapperTask, members: Sequence[int], *, plenty: bool,
     options.constant_cameras = set(task.fixed_cameras)
     options.ba_global_function_tolerance = 1e-5
     options.ba_global_max_num_iterations = 30
+    options.triangulation.ignore_two_view_tracks = len(members) > 2
     if plenty:
         options.min_num_matches = 2 * task.min_matches
         options.mapper.abs_pose_min_num_inliers = 60
@@ -135,13 +136,23 @@ def solve_component(task: MapperTask, members: Sequence[int], pairs: np.ndarray,
     """
     plenty = evidence(pairs, members) >= PLENTY
     if mapper == "incremental" or len(members) < 3:
-        return _firm(solve_incremental(task, members, plenty=plenty))
+        return _strict_then_lenient(task, members, plenty=plenty)
     models = _firm(solve_global(task, members))
     if mapper == "auto" and score(models)[0] < len(members):
         limit = INCREMENTAL_SECONDS * len(members)
-        rival = _firm(solve_incremental(task, members, plenty=plenty, limit_s=limit))
+        rival = _strict_then_lenient(task, members, plenty=plenty, limit_s=limit)
         if clearly_better(rival, models):
             return rival
+    return models
+
+
+def _strict_then_lenient(task: MapperTask, members: Sequence[int], *, plenty: bool, limit_s: int = -1) -> list[Any]:
+    """Incremental models by strict thresholds where evidence is plentiful, by lenient ones where those leave images out."""
+    models = _firm(solve_incremental(task, members, plenty=True, limit_s=limit_s)) if plenty else []
+    if score(models)[0] < len(members):
+        lenient = _firm(solve_incremental(task, members, plenty=False, limit_s=limit_s))
+        if not models or clearly_better(lenient, models):
+            return lenient
     return models
 
 

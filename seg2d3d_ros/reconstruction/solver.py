@@ -11,7 +11,7 @@ from seg2d3d_ros.errors import UsageError
 
 
 def load_pycolmap() -> ModuleType:
-    """pycolmap with its log quiet except for errors.
+    """pycolmap with its log quiet: what it calls an error (no model found) is an answer, which callers put in words.
 
     Raises:
         UsageError: it is not installed.
@@ -22,7 +22,7 @@ def load_pycolmap() -> ModuleType:
         raise UsageError(
             f"reconstruction needs pycolmap, which cannot be loaded ({error}): pip install 'pycolmap>=4.2'"
         ) from error
-    pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR.value)
+    pycolmap.logging.minloglevel = int(pycolmap.logging.FATAL.value)
     return pycolmap
 
 

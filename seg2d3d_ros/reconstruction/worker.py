@@ -109,6 +109,7 @@ def _serve(root: Path, config: ReconstructionConfig, connection: Connection) -> 
     except Seg2d3dError as error:
         connection.send(Failed(str(error)))
         return
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap prints a stack trace on it; leaving is no crash
     connection.send(_READY)
     try:
         while (command := connection.recv()) is not None:

@@ -1,0 +1,71 @@
+"""A model is put into metres by noisy positions with outliers, or is left alone with a reason."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.reconstruction.georeference import fit_similarity, up_direction
+
+TRUE_SCALE = 7.0
+
+
+def scene(rng, centers, headings, sigma, outliers=0):
+    """Upright cameras at ``centers`` (metres, z up), their poses in an arbitrary model frame, and measured positions."""
+    model_from_world = Rotation.from_rotvec([0.7, -1.1, 2.0]).as_matrix()
+    shift = np.array([5.0, -3.0, 2.0])
+    poses = []
+    for center, heading in zip(centers, headings, strict=True):
+        forward = np.array([np.cos(heading), np.sin(heading), 0.0])
+        down = np.array([0.0, 0.0, -1.0])
+        camera_from_metres = np.stack([np.cross(down, forward), down, forward])
+        rotation = camera_from_metres @ model_from_world.T
+        center_model = model_from_world @ center / TRUE_SCALE + shift
+        poses.append(np.column_stack([rotation, -rotation @ center_model]))
+    measured = centers + rng.normal(0, sigma, centers.shape)
+    wrong = rng.choice(len(centers), outliers, replace=False)
+    measured[wrong] += rng.normal(0, 20 * sigma, (outliers, 3))
+    return np.array(poses), measured
+
+
+def error(fit, poses, centers):
+    model = -np.einsum("kji,kj->ki", poses[:, :, :3], poses[:, :, 3])
+    return np.linalg.norm(fit.similarity.apply(model) - centers, axis=1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_recovers_a_bent_drive_with_a_fifth_of_outliers(seed):
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0, 1, 40)
+    centers = np.column_stack([100 * t, 30 * np.sin(3 * t), 2 * t])
+    poses, measured = scene(rng, centers, rng.uniform(-3, 3, 40), 1.0, outliers=8)
+    fit = fit_similarity(poses, measured, np.full(40, 1.0), seed)
+    assert fit.similarity.scale == pytest.approx(TRUE_SCALE, rel=0.03)
+    assert np.median(error(fit, poses, centers)) < 0.7
+    assert 25 <= fit.used <= 35
+
+
+def test_straight_street_stays_upright():
+    """Positions on a line leave the roll about it open; the cameras' upright direction fixes it within 2 degrees."""
+    rng = np.random.default_rng(0)
+    centers = np.column_stack([np.linspace(0, 80, 30), np.zeros(30), np.zeros(30)])
+    poses, measured = scene(rng, centers, rng.normal(0, 0.1, 30), 3.0)
+    fit = fit_similarity(poses, measured, np.full(30, 3.0))
+    up = fit.similarity.rotation @ up_direction(poses)
+    assert np.rad2deg(np.arccos(up[2])) < 2.0
+    assert np.median(error(fit, poses, centers)) < 2.0
+
+
+def test_reasons_for_no_georeference():
+    rng = np.random.default_rng(1)
+    centers = rng.normal(0, 1.0, (12, 3))
+    poses, measured = scene(rng, centers, rng.uniform(-3, 3, 12), 10.0)
+    assert "spread" in fit_similarity(poses, measured, np.full(12, 10.0)).problem
+    assert "3 images" in fit_similarity(poses[:3], measured[:3], np.full(3, 1.0)).problem
+    same = np.repeat(poses[:1], 6, axis=0)
+    assert fit_similarity(same, measured[:6], np.full(6, 1.0)).similarity is None
+
+
+def test_up_direction_of_cameras_that_look_one_way():
+    poses, _ = scene(np.random.default_rng(2), np.zeros((5, 3)), np.zeros(5), 1.0)
+    model_from_world = Rotation.from_rotvec([0.7, -1.1, 2.0]).as_matrix()
+    np.testing.assert_allclose(up_direction(poses), model_from_world @ [0, 0, 1], atol=1e-9)

@@ -1,0 +1,191 @@
+"""Mapping against COLMAP's own synthetic scenes, whose matches and poses are known."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from seg2d3d_ros.reconstruction import model_io
+from seg2d3d_ros.reconstruction.database import ImageRow
+from seg2d3d_ros.reconstruction.mapping import MapperTask, solve_component, solve_global, solve_incremental
+from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs, poor_images
+from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
+from seg2d3d_ros.reconstruction.viewgraph import components, rigid_parts
+from seg2d3d_ros.types import WorldFrame
+
+
+def synthetic(path: Path, frames=8, points=200, seed=0):
+    """A database with exact keypoints of one camera, and the true reconstruction."""
+    pycolmap.set_random_seed(seed)
+    options = pycolmap.SyntheticDatasetOptions(
+        num_rigs=1, num_cameras_per_rig=1, num_frames_per_rig=frames, num_points3D=points, camera_has_prior_focal_length=True
+    )
+    with pycolmap.Database.open(path) as database:
+        return pycolmap.synthesize_dataset(options, database)
+
+
+def task(path, truth, *, fixed=True, threads=1):
+    names = {i: image.name for i, image in truth.images.items()}
+    cameras = frozenset(truth.cameras)
+    return MapperTask(path, names, cameras if fixed else frozenset(), frozenset() if fixed else cameras, 15, 0, threads)
+
+
+def pair_table(path):
+    with pycolmap.Database.open(path) as database:
+        ids, geometries = database.read_two_view_geometries()
+    base = 2147483647
+    return np.array([[i // base, i % base, len(g.inlier_matches)] for i, g in zip(ids, geometries, strict=True)], np.int64)
+
+
+def misfit(model, truth):
+    """Largest distance of camera centres after a similarity fit, in units of the scene's size."""
+    ids = sorted(model.reg_image_ids())
+    source = np.array([model.image(i).projection_center() for i in ids])
+    target = np.array([truth.image(i).projection_center() for i in ids])
+    a, b = source - source.mean(0), target - target.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
+    scale = np.trace(np.diag(s) @ d) / (a**2).sum()
+    return np.linalg.norm(scale * a @ (u @ d @ vt).T - b, axis=1).max() / np.linalg.norm(b, axis=1).max()
+
+
+@pytest.mark.parametrize("mapper", ["global", "incremental", "auto"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_exact_matches_give_the_true_poses(tmp_path, mapper, fixed):
+    truth = synthetic(tmp_path / "d.db")
+    (model,) = solve_component(
+        task(tmp_path / "d.db", truth, fixed=fixed), list(truth.images), pair_table(tmp_path / "d.db"), mapper
+    )
+    assert model.num_reg_images() == 8
+    assert misfit(model, truth) < 1e-3
+    if fixed:
+        np.testing.assert_array_equal(model.camera(1).params, truth.camera(1).params)
+
+
+def test_one_thread_is_deterministic(tmp_path):
+    truth = synthetic(tmp_path / "d.db")
+    runs = [solve_global(task(tmp_path / "d.db", truth), list(truth.images))[0] for _ in range(2)]
+    first, second = (np.array([m.image(i).projection_center() for i in sorted(m.reg_image_ids())]) for m in runs)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_two_images_make_a_model(tmp_path):
+    truth = synthetic(tmp_path / "d.db", frames=2)
+    models = solve_component(task(tmp_path / "d.db", truth), list(truth.images), pair_table(tmp_path / "d.db"), "auto")
+    assert [m.num_reg_images() for m in models] == [2]
+
+
+def test_components_by_verified_matches():
+    pairs = np.array([[1, 2, 50], [2, 3, 20], [4, 5, 30], [3, 4, 14], [6, 7, 0]])
+    assert components(pairs, range(1, 8), 15) == [[1, 2, 3], [4, 5], [6], [7]]
+    assert components(pairs, range(1, 8), 14)[0] == [1, 2, 3, 4, 5]
+    assert components(np.zeros((0, 3), int), [3, 1], 15) == [[1], [3]]
+
+
+def glued(common):
+    """Two groups of three cameras with 40 points each, and ``common`` points that both see."""
+    model = pycolmap.Reconstruction()
+    camera = pycolmap.Camera.create_from_model_name(1, "PINHOLE", 100.0, 100, 100)
+    model.add_camera_with_trivial_rig(camera)
+    for i in range(1, 7):
+        image = pycolmap.Image(name=f"{i}.jpg", keypoints=np.zeros((200, 2)), camera_id=1, image_id=i)
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
+    slot = 0
+    for members, count in (((1, 2, 3), 40), ((4, 5, 6), 40), ((3, 4, 5), common)):
+        for _ in range(count):
+            track = pycolmap.Track()
+            for i in members:
+                track.add_element(i, slot)
+            model.add_point3D(np.ones(3), track)
+            slot += 1
+    return model
+
+
+def test_weakly_glued_halves_come_apart():
+    assert rigid_parts(glued(11)) == [[1, 2, 3], [4, 5, 6]]
+    assert rigid_parts(glued(12)) == [[1, 2, 3, 4, 5, 6]]
+
+
+def test_point_ids_and_colours(tmp_path):
+    truth = synthetic(tmp_path / "d.db")
+    model = solve_incremental(task(tmp_path / "d.db", truth), list(truth.images), plenty=False)[0]
+    colors = {i: np.full((len(image.points2D), 3), 10 * i, np.uint8) for i, image in model.images.items()}
+    model_io.renumber([model], colors.__getitem__, {})
+    ids = sorted(model.point3D_ids())
+    assert ids == list(range(1, len(ids) + 1))
+    point = model.point3D(1)
+    np.testing.assert_array_equal(point.color, np.rint(np.mean([[10 * e.image_id] * 3 for e in point.track.elements], axis=0)))
+    model.write_binary(tmp_path)
+    former = {i: np.where(v >= 0, v + 1000, -1) for i, v in model_io.keypoint_ids(tmp_path).items()}
+    before = {i: p.xyz.copy() for i, p in model.points3D.items()}
+    model_io.renumber([model], colors.__getitem__, former)
+    for i, xyz in before.items():
+        np.testing.assert_array_equal(model.point3D(i + 1000).xyz, xyz)
+    sparse = model_io.sparse_model(model, {}, frame=WorldFrame("enu", (1.0, 2.0, 3.0)))
+    assert len(sparse.obs_point) == model.compute_num_observations()
+    for k, name in enumerate(sparse.names):
+        image = model.find_image_with_name(f"{name}.png") or next(v for v in model.images.values() if Path(v.name).stem == name)
+        rows = sparse.obs_keyframe == k
+        points = sparse.xyz[sparse.obs_point[rows]]
+        projected = np.array([image.project_point(p) for p in points])
+        np.testing.assert_allclose(projected, sparse.obs_xy[rows], atol=0.05)
+
+
+def test_keypoint_ids_say_none(tmp_path):
+    model = glued(12)
+    model.write_binary(tmp_path)
+    ids = model_io.keypoint_ids(tmp_path)
+    assert (ids[1] >= 0).sum() == 40
+    assert ids[1].min() == -1
+
+
+def rows(count, **changes):
+    defaults = {"features": 500, "geo": None, "stamp_ns": 0, "camera_name": "c"}
+    return [
+        ImageRow(image_id=i, camera_id=1, name=f"{i}", file_name=f"{i}.jpg", **(defaults | changes))
+        for i in range(1, count + 1)
+    ]
+
+
+def test_few_images_are_all_paired_and_many_are_not():
+    assert len(candidate_pairs(rows(6), {}, None, 5)) == 15
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, 255, (5, 300, 128)).astype(np.uint8)  # ten images of each of five places
+    recognition = PlaceRecognition(lambda i, n: places[i % 5][rng.permutation(300)[:200]], 0)
+    pairs = candidate_pairs(rows(50), {}, recognition, 8)
+    assert all(a < b for a, b in pairs)
+    assert np.mean([a % 5 == b % 5 for a, b in pairs]) > 0.95
+    more = candidate_pairs(rows(50), {}, recognition, 8, poor=set(range(1, 51)))
+    assert pairs < more
+
+
+def test_time_and_position_neighbours_are_paired():
+    recognition = PlaceRecognition(lambda i, n: np.random.default_rng(i).integers(0, 255, (100, 128)).astype(np.uint8), 0)
+    timed = [
+        ImageRow(image_id=i, camera_id=1, name=f"{i}", file_name="", camera_name="c", stamp_ns=i, features=9, geo=None)
+        for i in range(1, 41)
+    ]
+    pairs = candidate_pairs(timed, {}, recognition, 8)
+    assert {(i, i + 1) for i in range(1, 40)} <= pairs
+    positions = {i: np.array([float((i * 7) % 41), 0, 0]) for i in range(1, 41)}
+    near = candidate_pairs(rows(40), positions, recognition, 8)
+    by_position = sorted(positions, key=lambda i: positions[i][0])
+    assert {tuple(sorted(p)) for p in itertools.pairwise(by_position)} <= near
+
+
+def test_poor_images_have_few_good_partners():
+    pairs = np.array([[1, j, 60] for j in range(2, 7)] + [[7, j, 59] for j in range(2, 7)])
+    assert poor_images(rows(7), pairs) == {2, 3, 4, 5, 6, 7}
+
+
+def test_reasons_in_words():
+    images = rows(4)
+    images[3] = rows(4, features=0)[3]
+    pairs = np.array([[1, 2, 80], [1, 3, 9], [2, 3, 0]])
+    reasons = unregistered_reasons(images, pairs, [], 15)
+    assert "none of which could be placed" in reasons["1"]
+    assert "the best of 2 tried has 9" in reasons["3"]
+    assert "no features" in reasons["4"]
+    assert "only image" in unregistered_reasons(images[:1], pairs[:0], [], 15)["1"]
