@@ -84,7 +84,7 @@ def play(world, bag, timeout=20.0, **parameters):
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
 def test_a_subscriber_gets_every_message_in_order(world, tmp_path, storage):
     bag = write_bag(tmp_path / "bag", 300, storage, period=1_000_000)
-    # 6000 messages a second: more than the publisher's history holds, so only pacing by acknowledgement gets them across.
+    # 6000 messages a second, and more of them than the publisher's history holds.
     images = world.collect(Image, "/front/image_raw", 500)
     texts = world.collect(String, "/texts", 500)
     player = play(world, bag, rate=3.0)

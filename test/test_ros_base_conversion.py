@@ -193,6 +193,7 @@ def test_organised_big_endian_clouds_with_padded_rows_are_read():
     message.height, message.width, message.row_step, message.is_bigendian = 2, 2, 2 * 6 + 3, True
     message.data = c.fill(points[:2].tobytes() + b"\xaa" * 3 + points[2:].tobytes() + b"\xaa" * 3)
     back = c.cloud_to_array(message)
+    assert back.dtype["x"].isnative
     assert back["x"].tolist() == [1.5, 2.5, 3.5, 4.5]
     assert back["id"].tolist() == [7, 8, 9, 10]
     message.data = message.data[:20]

@@ -35,6 +35,14 @@ def test_an_image_waits_from_its_own_arrival_and_then_goes_alone():
     assert matcher.expired(100.0) == []
 
 
+def test_an_early_part_does_not_shorten_the_wait_for_the_others():
+    matcher = Matcher("image", ("info", "fix"), timeout=1.0)
+    matcher.add("info", "a", 2, now=0.0)
+    matcher.add("image", "a", 1, now=5.0)
+    assert matcher.expired(5.5) == []
+    assert matcher.expired(6.0) == [{"info": 2, "image": 1}]
+
+
 def test_segments_without_image_never_expire_and_make_room_first():
     matcher = Matcher("image", ("segments",), timeout=1.0, capacity=3)
     matcher.add("image", 0, "i", 0.0)

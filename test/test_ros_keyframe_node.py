@@ -88,7 +88,7 @@ def world():
 
 def run(world, cameras, **parameters):
     """keyframe_node and a receiver, connected to each other and to the cameras."""
-    node, receiver = world.add(KeyframeNode, **parameters), world.add(Receiver)
+    node, receiver = world.add(KeyframeNode, keyframes__max_wait=10.0, **parameters), world.add(Receiver)
     assert wait_for(lambda: all(camera.ready() for camera in cameras))
     assert wait_for(
         lambda: all(p.get_subscription_count() for p in (node._sender._image, node._sender._info, node._sender._fix))
@@ -98,7 +98,8 @@ def run(world, cameras, **parameters):
 
 def flushed(world, receiver, count):
     assert world.call(Trigger, "keyframe_node/flush").success
-    assert wait_for(lambda: len(receiver.got) >= count), f"{len(receiver.got)} of {count}"
+    # Less than ``max_wait``, after which the node decides about the last image by itself.
+    assert wait_for(lambda: len(receiver.got) >= count, 5.0), f"{len(receiver.got)} of {count}"
     return sorted((k for k, _ in receiver.got), key=lambda k: (k.camera_name, k.stamp_ns))
 
 
@@ -136,6 +137,7 @@ def test_positions_are_interpolated_at_the_time_of_the_image(world):
     assert wait_for(fixes.get_subscription_count)
     for n in range(5):
         camera.send(n)
+    assert not wait_for(lambda: receiver.got, 0.5), "keyframes wait for the fix behind them"
     for n, latitude in ((0, 49.0), (4, 49.4)):
         fixes.publish(fix_from_geo(GeoPosition(latitude, 8.0, 100.0, np.eye(3)), make_header(T0 + n * STEP, "gps")))
     fixes.publish(fix_from_geo(None, make_header(T0 + 5 * STEP, "gps")))

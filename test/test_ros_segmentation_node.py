@@ -111,8 +111,8 @@ def test_flush_answers_when_everything_went_through(world):
         bench.keyframe(stamp)
     bench.label(4)
     assert world.call(Trigger, "segmentation_node/flush").success
-    assert len(bench.results(5)) == 5
     assert values(bench.node)["keyframes segmented"] == "5"
+    assert len(bench.results(5)) == 5
 
 
 def test_segments_from_files(world, tmp_path):
