@@ -233,7 +233,7 @@ def check_directory(store: MapStore, street: Path, *, rejected: int = 0) -> None
     assert metrics["timings"]["association"] > 0
     assert {path.stem for path in (store.root / "labels").glob("*.png")} >= {p.stem for p in (street / "truth").glob("*.png")}
     figures = evaluate_map(store.root, street / "truth")["methods"]["this_map"]
-    assert figures["adjusted_coverage"] > 0.6
+    assert figures["adjusted_coverage"] > 0.5
     assert figures["false_merges"] == 0
 
 
@@ -246,7 +246,7 @@ def test_separate_processes_a_bag_and_faults(street, tmp_path):
         damaged = world.probe.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
         nodes.start("association_node", map_dir=map_dir, segments_patience=60.0)
         mapper = nodes.start("reconstruction_node", map_dir=map_dir, update_every=6)
-        nodes.start("segmentation_node", segmenter="topic", prompts="[building]", segments_timeout=30.0)
+        nodes.start("segmentation_node", segmenter="topic", prompts="[building]", segments_timeout=10.0)
         nodes.start("keyframe_node", camera_topics="[/front/image/compressed, /left/image/compressed]", fix_topic="/fix")
         for node in list(nodes.processes):
             assert wait_for(lambda node=node: ear.statuses(node), WAIT), f"{node} does not report: {nodes.said(node)}"

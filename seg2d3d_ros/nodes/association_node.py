@@ -5,8 +5,8 @@ on another machine; ``ros.map_receiver`` says when a revision is complete. Each 
 of its own, ids are inherited from the revision before, and only label images that changed are sent.
 
 ``association_node/flush`` answers when the newest announced revision, with the segments of all its keyframes, is
-associated, published and written. Segments that do not come are waited for as long as others still do, and then
-``segments_patience`` seconds.
+associated, published and written. Segments that keyframes of the map still lack are waited for until none of them came
+for ``segments_patience`` seconds.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class AssociationNode(ManagedNode):
         self._incomplete_since: float | None = None
         self._seconds = 0.0
         self._problem = ""
+        self._missing, self._missing_since = 0, time.monotonic()
         self._segmenting = self.worker("segments", self._keep, depth=SEGMENTS.depth, on_drop=self._dropped)
         self._associating = self.worker("association", self._associate, depth=1, on_drop=lambda _: None)
         self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
@@ -208,7 +209,7 @@ class AssociationNode(ManagedNode):
     # Services (threads of their own).
 
     def _flush(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        begin = time.monotonic()
+        begin = self._missing_since = time.monotonic()
         while not self._up_to_date():
             if self.stopping.wait(0.05) or self.state != "active":
                 raise DataError("the node was stopped before everything was labelled")
@@ -236,7 +237,7 @@ class AssociationNode(ManagedNode):
         """Whether everything that was received, and segments worth waiting for, is in the published result."""
         if time.monotonic() - self._last_map < QUIET_SECONDS:
             return False  # the caller's revision may still stand in the queue
-        if not self._segmenting.drain(1.0) or self._missing_segments():
+        if not self._segmenting.drain(1.0) or self._segments_may_come():
             return False
         revision = self._receiver.revision
         if revision is None or revision != self._checked:
@@ -245,14 +246,16 @@ class AssociationNode(ManagedNode):
             self._associating.put(revision)
         return self._associating.drain(1.0) and not self._dirty and revision == self._done
 
-    def _missing_segments(self) -> bool:
-        """Whether keyframes of the map still lack segments that may come."""
-        if time.monotonic() - self._last_segments > self.ros.segments_patience or not self.count_publishers(
-            "keyframes/segments"
-        ):
-            return False
+    def _segments_may_come(self) -> bool:
+        """Whether keyframes of the map still lack segments, and it is worth waiting for them."""
         with self._lock:
-            return any(not self._session.has_segments(name) for name in self._receiver.names)
+            missing = sum(not self._session.has_segments(name) for name in self._receiver.names)
+        now = time.monotonic()
+        if missing != self._missing:
+            # Progress counts, not traffic: a live camera's segments come for ever.
+            self._missing, self._missing_since = missing, now
+        patient = now - self._missing_since < self.ros.segments_patience
+        return missing > 0 and patient and self.count_publishers("keyframes/segments") > 0
 
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._segmenting.clear()

@@ -92,7 +92,11 @@ class AssociationParameters(MapParameters):
     """association_node."""
 
     segments_patience: float = param(
-        10.0, "how long flush waits for further segments after the last ones came", unit="s", low=0.0, high=3600.0
+        10.0,
+        "how long flush waits for the next of the segments that keyframes of the map still lack",
+        unit="s",
+        low=0.0,
+        high=3600.0,
     )
 
 
