@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from geometry_msgs.msg import PoseArray
 from helpers_maps import two_houses
 from helpers_ros import ros, wait_for
 from nav_msgs.msg import Path
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -24,7 +26,7 @@ from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker import Added, Failed, Rejected, Revision
-from seg2d3d_ros.ros import map_messages, qos
+from seg2d3d_ros.ros import map_messages, map_publisher, qos
 from seg2d3d_ros.ros.conversion import (
     bytes_to_compressed,
     cloud_to_array,
@@ -150,6 +152,17 @@ def test_association_asks_for_what_was_lost(world, tmp_path, monkeypatch):
     assert "40 of 40 points" in answer.message
     assert bench.resends == 1
     assert value(bench.node, "map asked for again") == "1"
+
+
+def test_flush_does_not_wait_for_ever_for_what_nobody_sends_again(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("seg2d3d_ros.nodes.association_node.GIVE_UP_SECONDS", 1.0)
+    model, segments = scene(4)
+    bench = AssociationBench(world, tmp_path)
+    bench.send_segments(segments)
+    bench.send_map(model, lose=3)
+    answer = bench.flush()
+    assert not answer.success
+    assert "did not arrive completely" in answer.message
 
 
 def test_association_started_late_gets_the_map(world, tmp_path, monkeypatch):
@@ -348,3 +361,36 @@ def test_solves_while_it_grows(world, tmp_path, monkeypatch):
     assert wait_for(lambda: bench.points and bench.points[-1].width == 40)
     assert wait_for(lambda: value(bench.node, "keyframes registered") == "4")
     assert value(bench.node, "registration ratio") == "1.000"
+
+
+def test_transform_of_the_latest_keyframe(world, tmp_path, monkeypatch):
+    """tf2_msgs is not on PyPI: a recorder stands in for its publisher."""
+
+    class Recorder(list):
+        publish = list.append
+
+    sent = Recorder()
+    monkeypatch.setattr(map_publisher, "_tf_publisher", lambda _node: (sent, lambda transforms: transforms))
+    model, _ = scene(4)
+    pose = np.array([[0.0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3]])
+    model.camera_from_world[3] = pose
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, publish_tf=True)
+    for name in reversed(model.names):
+        bench.keyframe(name)
+    assert bench.finalize().success
+    ((transform,),) = sent
+    assert (transform.header.frame_id, transform.child_frame_id) == ("map", "front_keyframe")
+    assert transform.header.stamp == header_of("front_4").stamp
+    q, t = transform.transform.rotation, transform.transform.translation
+    np.testing.assert_allclose(Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix(), pose[:, :3].T, atol=1e-9)
+    np.testing.assert_allclose(pose @ [t.x, t.y, t.z, 1], 0, atol=1e-9)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tf2_msgs") is not None, reason="tf2_msgs is installed here")
+def test_transforms_that_cannot_be_sent_are_said_once(world, tmp_path, monkeypatch, caplog):
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, publish_tf=True)
+    for name in model.names:
+        bench.keyframe(name)
+    assert bench.finalize().success
+    assert sum("tf2_msgs is not installed" in record.message for record in caplog.records) == 1

@@ -47,6 +47,8 @@ from seg2d3d_ros.segmentation.encoding import from_mono16
 RESEND = "reconstruction_node/resend"
 RESEND_SECONDS = 5.0
 """How long a revision's messages may be on their way before they are asked for again."""
+GIVE_UP_SECONDS = 20.0
+"""How long flush bears an incomplete revision."""
 SETTLED_SECONDS = 2.0
 """New segments alone lead to a new association when none came for this long."""
 
@@ -213,10 +215,10 @@ class AssociationNode(ManagedNode):
         while not self._up_to_date():
             if self.stopping.wait(0.05) or self.state != "active":
                 raise DataError("the node was stopped before everything was labelled")
-            waited = time.monotonic() - begin
-            if self._receiver.announced is None and waited > QUIET_SECONDS:
+            now, incomplete_since = time.monotonic(), self._incomplete_since
+            if self._receiver.announced is None and now - begin > QUIET_SECONDS:
                 break
-            if self._receiver.revision is None and waited > 4 * RESEND_SECONDS:
+            if incomplete_since is not None and now - incomplete_since > GIVE_UP_SECONDS:
                 raise DataError("the map's messages did not arrive completely; is the network overloaded?")
         if self._problem:
             raise DataError(self._problem)

@@ -89,8 +89,8 @@ class MappingSession:
         make_worker: Callable[[], WorkerLike],
         schedule: Schedule,
         *,
-        on_revision: Callable[[Reconstruction], None],
-        on_failure: Callable[[str], None],
+        on_revision: Callable[[Reconstruction], object],
+        on_failure: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store, self.schedule, self.figures = store, schedule, Figures()

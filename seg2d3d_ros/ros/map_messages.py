@@ -224,7 +224,7 @@ def _component(
     mine = my_keyframes[keyframe]
     own = points[my_points]
     return SparseModel(
-        names=tuple(names[k] for k in np.flatnonzero(my_keyframes)),
+        names=tuple(names[int(k)] for k in np.flatnonzero(my_keyframes)),
         cameras=(),
         camera_from_world=np.full((int(my_keyframes.sum()), 3, 4), np.nan),
         xyz=np.stack([own["x"], own["y"], own["z"]], axis=1).astype(np.float64),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseArray, TransformStamped, Vector3
 from nav_msgs.msg import Path
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
@@ -36,7 +36,7 @@ class MapPublisher:
         self._observations = node.advertise(PointCloud2, "map/observations", OBSERVATIONS)
         self._cameras = node.advertise(PoseArray, "map/cameras", LATCHED)
         self._datum = node.advertise(NavSatFix, "map/datum", LATCHED)
-        self._paths: dict[str, Any] = {}
+        self._paths: dict[str, Publisher] = {}
         self._tf = _tf_publisher(node) if tf else None
         self._sent: dict[str, bytes] = {}
         self._models: Sequence[SparseModel] = ()
@@ -81,10 +81,10 @@ class MapPublisher:
         settle(self._observations)
         settle(self._points)
         if self._tf is not None and headers:
-            self._send_tf(headers)
+            self._send_tf(*self._tf, headers)
         return len(changed)
 
-    def _send_tf(self, headers: Mapping[str, Header]) -> None:
+    def _send_tf(self, publisher: Publisher, message_type: type, headers: Mapping[str, Header]) -> None:
         """``map`` -> ``<camera frame>_keyframe`` of the latest registered keyframe."""
         name = max(headers, key=lambda n: stamp_to_ns(headers[n].stamp))
         poses = map_messages.cameras_to_poses(self._models, headers[name]).poses
@@ -95,11 +95,10 @@ class MapPublisher:
         )
         transform.transform.translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
         transform.transform.rotation = pose.orientation
-        publisher, message_type = self._tf
         publisher.publish(message_type(transforms=[transform]))
 
 
-def _tf_publisher(node: ManagedNode) -> tuple[Any, type] | None:
+def _tf_publisher(node: ManagedNode) -> tuple[Publisher, type] | None:
     """Publisher of /tf and its message type; None, said once, where tf2_msgs is not installed (it is not on PyPI)."""
     try:
         from tf2_msgs.msg import TFMessage

@@ -15,7 +15,14 @@ from sensor_msgs.msg import NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.ros.conversion import keyframe_name, stamp_to_ns
-from seg2d3d_ros.ros.map_messages import OBSERVATION, assemble, cloud_to_observations, cloud_to_points, frame_from_fix
+from seg2d3d_ros.ros.map_messages import (
+    MAP_POINT,
+    OBSERVATION,
+    assemble,
+    cloud_to_observations,
+    cloud_to_points,
+    frame_from_fix,
+)
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 Revision = tuple[str, int]
@@ -33,7 +40,7 @@ class MapReceiver:
     def __init__(self, map_frame: str) -> None:
         self._map_frame = map_frame
         self._lock = threading.Lock()
-        self._points = np.empty(0)
+        self._points = np.empty(0, MAP_POINT)
         self._points_revision: Revision | None = None
         self._marked: Revision | None = None
         self._observations: dict[str, np.ndarray] = {}
@@ -107,5 +114,5 @@ class MapReceiver:
     def clear(self) -> None:
         """Forget the map."""
         with self._lock:
-            self._points, self._points_revision, self._marked = np.empty(0), None, None
+            self._points, self._points_revision, self._marked = np.empty(0, MAP_POINT), None, None
             self._observations, self._headers, self._frame = {}, {}, WorldFrame()
