@@ -28,8 +28,8 @@ def synthetic(path: Path, frames=8, points=200, seed=0):
 
 def task(path, truth, *, fixed=True, threads=1):
     names = {i: image.name for i, image in truth.images.items()}
-    cameras = frozenset(truth.cameras)
-    return MapperTask(path, names, cameras if fixed else frozenset(), frozenset() if fixed else cameras, 15, 0, threads)
+    known = {i: tuple(camera.params) for i, camera in truth.cameras.items()} if fixed else {}
+    return MapperTask(path, names, known, frozenset(truth.cameras) - known.keys(), 15, 0, threads)
 
 
 def pair_table(path):
@@ -62,6 +62,23 @@ def test_exact_matches_give_the_true_poses(tmp_path, mapper, fixed):
     assert misfit(model, truth) < 1e-3
     if fixed:
         np.testing.assert_array_equal(model.camera(1).params, truth.camera(1).params)
+
+
+def test_calibrated_camera_beside_a_free_one(tmp_path):
+    """Where one camera is calibrated and one is not, the former keeps its parameters to the bit, the latter is refined."""
+    pycolmap.set_random_seed(1)
+    options = pycolmap.SyntheticDatasetOptions(num_rigs=2, num_cameras_per_rig=1, num_frames_per_rig=5, num_points3D=200)
+    with pycolmap.Database.open(tmp_path / "d.db") as database:
+        truth = pycolmap.synthesize_dataset(options, database)
+        free = database.read_camera(2)
+        free.params = np.array(free.params) * [1.05, 1, 1, 0]
+        database.update_camera(free)
+    names = {i: image.name for i, image in truth.images.items()}
+    mixed = MapperTask(tmp_path / "d.db", names, {1: tuple(truth.camera(1).params)}, frozenset({2}), 15, 0, 1)
+    (model,) = solve_component(mixed, list(names), pair_table(tmp_path / "d.db"), "global")
+    np.testing.assert_array_equal(model.camera(1).params, truth.camera(1).params)
+    np.testing.assert_allclose(model.camera(2).params[0], truth.camera(2).params[0], rtol=1e-3)
+    assert misfit(model, truth) < 1e-3
 
 
 def test_one_thread_is_deterministic(tmp_path):

@@ -128,9 +128,10 @@ class FeatureDatabase:
         )
         return int(row_camera.camera_id)
 
-    def calibrated_cameras(self) -> set[int]:
-        """Ids of the cameras whose intrinsics stay fixed."""
-        return {row[0] for row in self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE calibrated")}
+    def calibrated_cameras(self) -> dict[int, tuple[float, ...]]:
+        """Camera id -> parameters, of the cameras whose intrinsics stay fixed."""
+        ids = [row[0] for row in self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE calibrated")]
+        return {i: tuple(float(p) for p in self._colmap.read_camera(i).params) for i in ids}
 
     def add_image(self, keyframe: Keyframe, camera_id: int, features: Features) -> int:
         """Write one image with its features; returns its id."""

@@ -26,11 +26,21 @@ PLENTY = 100
 
 @dataclass(frozen=True)
 class MapperTask:
-    """What both mappers need: the database, which cameras are known, seed and threads."""
+    """What both mappers need.
+
+    Attributes:
+        database: path of the COLMAP database.
+        names: image id -> name in the database.
+        fixed_cameras: camera id -> parameters of calibrated cameras, which stay as they are.
+        free_cameras: ids of cameras to refine.
+        min_matches: verified matches that make a pair.
+        seed: of every random choice.
+        threads: 0 = all cores.
+    """
 
     database: Path
     names: dict[int, str]
-    fixed_cameras: frozenset[int]
+    fixed_cameras: Mapping[int, Sequence[float]]
     free_cameras: frozenset[int]
     min_matches: int
     seed: int
@@ -50,7 +60,11 @@ def solve_global(task: MapperTask, members: Sequence[int]) -> list[Any]:
     options.mapper.bundle_adjustment.refine_focal_length = refine
     options.mapper.bundle_adjustment.refine_extra_params = refine
     with tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
-        return list(pycolmap.global_mapping(task.database, folder, folder, options).values())
+        models = list(pycolmap.global_mapping(task.database, folder, folder, options).values())
+    if task.fixed_cameras and refine:
+        for model in models:
+            restore_fixed(task, model)
+    return models
 
 
 def solve_incremental(task: MapperTask, members: Sequence[int], *, plenty: bool, limit_s: int = -1) -> list[Any]:
@@ -86,14 +100,14 @@ def solve_incremental(task: MapperTask, members: Sequence[int], *, plenty: bool,
         return list(pycolmap.incremental_mapping(task.database, folder, folder, options).values())
 
 
-def restore_fixed(task: MapperTask, model: Any, known: Mapping[int, Sequence[float]]) -> None:
+def restore_fixed(task: MapperTask, model: Any) -> None:
     """Set the calibrated cameras of a model of mixed cameras back to their calibration and adjust the rest to it."""
     pycolmap = load_pycolmap()
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
-    for camera_id in task.fixed_cameras & set(model.cameras):
-        model.camera(camera_id).params = np.array(known[camera_id], float)
+    for camera_id in task.fixed_cameras.keys() & set(model.cameras):
+        model.camera(camera_id).params = np.array(task.fixed_cameras[camera_id], float)
         config.set_constant_cam_intrinsics(camera_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     options: Any = pycolmap.BundleAdjustmentOptions()

@@ -175,8 +175,8 @@ class Reconstructor:
             task = MapperTask(
                 database=self._database.path,
                 names={r.image_id: database_name(r.file_name) for r in rows},
-                fixed_cameras=frozenset(used & fixed),
-                free_cameras=frozenset(used - fixed),
+                fixed_cameras={i: fixed[i] for i in used & fixed.keys()},
+                free_cameras=frozenset(used - fixed.keys()),
                 min_matches=self.config.min_pair_inliers,
                 seed=self.config.seed,
                 threads=self.config.threads,
