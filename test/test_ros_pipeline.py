@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,13 +121,26 @@ class Ear:
         return found[-1] if found else ""
 
 
-def worker_of(process: subprocess.Popen) -> int:
-    """Process id of the reconstruction worker below a node's process."""
+def child_of(process: subprocess.Popen, what: str) -> int:
+    """Process id of a node's child whose command line holds ``what``; 0 if there is none."""
     for children in Path(f"/proc/{process.pid}/task").glob("*/children"):
         for pid in children.read_text().split():
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if what.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return int(pid)
     return 0
+
+
+def worker_of(process: subprocess.Popen) -> int:
+    """The reconstruction worker of a node's process."""
+    return child_of(process, "spawn_main")
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ended (a zombie whose parent is dead counts)."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
 
 
 def layout(cloud: PointCloud2) -> list[tuple[str, int, int, int]]:
@@ -298,5 +310,18 @@ def test_killed_and_started_again(street, tmp_path):
         check_directory(store, street)
         records = json.loads((map_dir / "keyframes.json").read_text())["keyframes"]
         assert len({r["name"] for r in records}) == len(records) == IMAGES
-        time.sleep(0.5)
-        assert not worker_of(again), "no worker is left behind"
+
+
+def test_interrupted(street, tmp_path):
+    """Ctrl-C in the middle: exit code 0, what came in is kept, no process is left behind."""
+    with fleet(tmp_path, 59) as nodes:
+        parameters = {"map_dir": tmp_path / "map", "segmenter": "topic", "bag": street / "street.mcap"}
+        process = nodes.start("pipeline", "only", **parameters)
+        store = MapStore(tmp_path / "map")
+        assert wait_for(lambda: len(store.read_keyframes()) >= 3, WAIT)
+        worker, player = worker_of(process), child_of(process, "bag_player")
+        assert nodes.stop("only") == 0, nodes.said("only")[-3000:]
+        assert gone(worker)
+        assert gone(player)
+        assert "Traceback" not in nodes.said("only")
+        assert all(store.image_path(record).is_file() for record in store.read_keyframes())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,12 @@ def player_command(parameters: PipelineParameters, namespace: str) -> list[str]:
     return [*command, "-p", "when_done:=finalize"]
 
 
+def _ending_with_parent() -> list[str]:
+    """Prefix of a command that Linux ends when this process is killed; a player left behind would play into the next run."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+
+
 class PipelineNode(ManagedNode):
     """Plays the bag and ends the process; does nothing where no bag is given."""
 
@@ -53,7 +60,7 @@ class PipelineNode(ManagedNode):
 
     def activate(self) -> None:
         if self.ros.bag:
-            command = player_command(self.ros, self.get_namespace())
+            command = [*_ending_with_parent(), *player_command(self.ros, self.get_namespace())]
             # The player must not hear a terminal's Ctrl-C itself: this process passes the end on.
             self._player = subprocess.Popen(command, env=os.environ.copy(), start_new_session=True)
             self.every(0.2, self._watch_player)
