@@ -141,9 +141,12 @@ def test_images_wait_on_disk_not_in_the_worker(tmp_path):
 def test_a_keyframe_that_comes_again_counts_once(tmp_path):
     scene = Scene(tmp_path)
     scene.receive(1, 1, 2)
+    assert scene.session.pending == 2
     scene.run()
+    scene.receive(1)
+    assert scene.session.pending == 0
     assert scene.worker.database == names(1, 2)
-    assert scene.session.figures.received == 3
+    assert scene.session.figures.received == 4
 
 
 def test_rejected_keyframes_do_not_hold_the_map_up(tmp_path):
