@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +105,17 @@ def test_keyframes_and_segments_come_back(tmp_path):
     assert only_trees.ids.tolist() == [int(item.ids[0])]
     assert set(np.unique(only_trees.labels).tolist()) == {0, int(item.ids[0])}
     assert store.read_segments("absent", ["building"]) is None
+
+
+def test_a_relative_map_directory_holds_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, segments = two_houses()
+    name, expected = next(iter(segments.items()))
+    MapStore(Path("map")).write_segments(expected, ["building"])
+    for root in (Path("map"), tmp_path / "map"):
+        found = MapStore(root).read_segments(name, ["building"])
+        assert found.ids.tolist() == expected.ids.tolist()
+        assert (found.labels == expected.labels).all()
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../../evil"])

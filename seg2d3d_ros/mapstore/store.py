@@ -118,7 +118,7 @@ class MapStore:
         path = self.segment_path(name)
         if not path.exists():
             return None
-        info = self._read_json(path.with_suffix(".json"), {})
+        info = self._read_json(path.with_suffix(".json").relative_to(self.root), {})
         rows = [(int(i), class_names.index(x["class"]) + 1, x["score"]) for i, x in info.items() if x["class"] in class_names]
         ids, classes, scores = zip(*sorted(rows), strict=True) if rows else ((), (), ())
         labels = read_labels(path)
