@@ -138,6 +138,28 @@ def test_images_wait_on_disk_not_in_the_worker(tmp_path):
     assert scene.worker.jobs[0].encoded == b"bytes 0"
 
 
+def test_a_worker_that_never_catches_up_still_solves_now_and_then(tmp_path):
+    scene = Scene(tmp_path, Schedule(every=10, growth=0.3, idle=1e9))
+    for k in range(0, 400, 2):
+        scene.receive(k, k + 1)  # two arrive each second, one gets done
+        scene.now += 1.0
+        scene.session.tick()
+        scene.worker.step()
+    assert scene.session.pending > 100
+    sizes = [len(known) for known in scene.revisions]
+    assert 3 <= len(sizes) <= 200 / 30
+    assert sizes == sorted(sizes)
+
+
+def test_a_requested_solution_is_not_delayed_by_others(tmp_path):
+    scene = Scene(tmp_path, Schedule(every=1, growth=0, idle=1e9))
+    scene.receive(*range(30))
+    scene.session.request_solution()
+    scene.now = 1000.0
+    scene.run()
+    assert scene.revisions == [names(*range(30))]
+
+
 def test_a_keyframe_that_comes_again_counts_once(tmp_path):
     scene = Scene(tmp_path)
     scene.receive(1, 1, 2)
