@@ -90,7 +90,17 @@ def test_every_command_has_its_module():
 
 
 ALLOWED = {"numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "pycolmap", "rosbags", "mcap", "seg2d3d_ros"}
-OF_EXTRAS = {"open3d", "torch", "torchvision", "transformers", "segment_anything", "rerun", "trackeval", "matplotlib"}
+OF_EXTRAS = {
+    "open3d",
+    "torch",
+    "torchvision",
+    "transformers",
+    "segment_anything",
+    "safetensors",
+    "rerun",
+    "trackeval",
+    "matplotlib",
+}
 KEYS = {
     "numpy": "python3-numpy",
     "scipy": "python3-scipy",
