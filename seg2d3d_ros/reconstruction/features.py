@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,9 @@ def _sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.ndarray]:
     other threads run. Descriptors are normalised as COLMAP does it: Arandjelović and Zisserman, Three things everyone
     should know to improve object retrieval, CVPR 2012; then scaled by 512 to bytes.
     """
-    sift = cv2.SIFT_create(nfeatures=0, contrastThreshold=CONTRAST, enable_precise_upscale=True)
+    sift: Any = cv2.SIFT_create(  # type: ignore[attr-defined]
+        nfeatures=0, contrastThreshold=CONTRAST, enable_precise_upscale=True
+    )
     found = sift.detect(gray, None)
     sizes = np.array([k.size for k in found])
     kept = np.sort(np.argsort(-sizes, kind="stable")[:max_features])

@@ -122,7 +122,7 @@ def read_models(root: Path) -> list[SparseModel]:
         DataError: a model is damaged.
     """
     pycolmap = load_pycolmap()
-    models = []
+    models: list[SparseModel] = []
     for folder in sorted((Path(root) / "sparse").glob("[0-9]*"), key=lambda f: int(re.sub(r"\D", "", f.name) or 0)):
         frame, revision, names = _read_frame(folder)
         try:

@@ -121,7 +121,7 @@ def candidate_pairs(
     likeness = recognition.similarity(ids)
     np.fill_diagonal(likeness, -np.inf)
     ranked = np.argsort(-likeness, axis=1, kind="stable")
-    pairs = set()
+    pairs: set[tuple[int, int]] = set()
     for i in range(len(rows)):
         count = max_pairs if ids[i] in poor else max(1, max_pairs // 2)
         chosen = list(dict.fromkeys(wanted[i]))[:count]

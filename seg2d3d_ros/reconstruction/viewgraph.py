@@ -45,7 +45,8 @@ def evidence(pairs: np.ndarray, members: Sequence[int]) -> float:
 def visibility(model: Any) -> tuple[np.ndarray, sparse.csr_matrix]:
     """Image ids (K,) and which points each sees: (K, P) CSR of 0/1."""
     ids = np.array(sorted(model.reg_image_ids()), np.int64)
-    images, points = [], []
+    images: list[int] = []
+    points: list[int] = []
     for column, point in enumerate(model.points3D.values()):
         seen = {element.image_id for element in point.track.elements}
         images.extend(seen)
