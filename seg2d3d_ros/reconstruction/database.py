@@ -168,7 +168,7 @@ class FeatureDatabase:
             "SELECT image_id, camera_id, s.name, file_name, camera_name, stamp_ns, features, geo "
             "FROM seg2d3d_images s JOIN images USING (image_id) ORDER BY image_id"
         )
-        return [ImageRow(*row, geo=_decode_geo(geo)) for *row, geo in rows]
+        return [ImageRow(*(*row, _decode_geo(geo))) for *row, geo in rows]
 
     def descriptors(self, image_id: int, count: int) -> np.ndarray:
         """(≤ ``count``, 128) uint8, those of largest scale."""
