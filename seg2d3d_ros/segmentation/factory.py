@@ -9,15 +9,24 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.segmentation.base import Segmenter
 from seg2d3d_ros.segmentation.label_images import LabelImages
 
+MODELS = {
+    "grounded_sam": ("detector_model", "mask_model"),
+    "panoptic": ("panoptic_model",),
+    "everything": ("mask_model",),
+}
+"""Segmenters that run models, and the parameters that name these."""
+
 
 def create_segmenter(config: SegmentationConfig, directory: Path | None = None) -> Segmenter | None:
     """Build the segmenter for images that come without masks; None for ``segmenter: none`` (reconstruction only).
 
     Args:
-        directory: the label images, for ``label_images``.
+        directory: the label images, for ``label_images``; the file, for ``coco``.
 
     Raises:
-        UsageError: a missing or unusable directory, or ``topic``, whose masks come with the images.
+        UsageError: a missing or unusable directory, missing weights or packages (with what to do), or ``topic``, whose
+            masks come with the images.
+        DataError: a damaged file, or a download that did not succeed.
     """
     if config.segmenter == "none":
         return None
@@ -25,4 +34,53 @@ def create_segmenter(config: SegmentationConfig, directory: Path | None = None) 
         if directory is None:
             raise UsageError("label_images needs a directory of masks: --segments DIR; or --segmenter none for no objects")
         return LabelImages(directory, config.prompts, config.min_area)
+    if config.segmenter == "coco":
+        from seg2d3d_ros.segmentation.coco import CocoInstances
+
+        if directory is None:
+            raise UsageError("coco needs a COCO JSON file of instances: --segments FILE.json")
+        return CocoInstances(directory, config.prompts, config.min_area)
+    if config.segmenter in MODELS:
+        return _model_segmenter(config)
     raise UsageError("segmenter 'topic' takes masks from a ROS topic or a bag; for a folder use --segments DIR")
+
+
+def _model_segmenter(config: SegmentationConfig) -> Segmenter:
+    """Find the weights, without importing torch, and put the parts together."""
+    from seg2d3d_ros.segmentation.cache import CachedSegmenter, ModelSegmenter
+    from seg2d3d_ros.segmentation.detector import GroundingDino
+    from seg2d3d_ros.segmentation.everything import Everything
+    from seg2d3d_ros.segmentation.grounded_sam import GroundedSam
+    from seg2d3d_ros.segmentation.masks import mask_model
+    from seg2d3d_ros.segmentation.panoptic import Panoptic
+    from seg2d3d_ros.segmentation.runtime import Runtime
+    from seg2d3d_ros.segmentation.weights import cache_home, find_model, models_dir, require
+
+    folder = models_dir(config.models_dir)
+    names = [getattr(config, parameter) for parameter in MODELS[config.segmenter]]
+    models = [find_model(name, folder) for name in names]
+    packages = {"torch": "torch", "torchvision": "torchvision"}
+    if any(model.is_file for model in models):
+        packages["segment_anything"] = "segment-anything"
+    if not all(model.is_file for model in models):
+        packages["transformers"] = "transformers"
+    if config.allow_download:
+        from seg2d3d_ros.segmentation.download import download
+
+        require([], packages)
+        for model in models:
+            if not model.present:
+                download(model)
+        models = [find_model(name, folder) for name in names]
+    require(models, packages)
+
+    runtime = Runtime(config.device, config.precision, config.batch_size)
+    inner: ModelSegmenter
+    if config.segmenter == "grounded_sam":
+        inner = GroundedSam(GroundingDino(models[0].path, runtime), mask_model(models[1], runtime), runtime, config)
+    elif config.segmenter == "everything":
+        inner = Everything(mask_model(models[0], runtime), runtime, config)
+    else:
+        inner = Panoptic(models[0].path, runtime, config)
+    kept = None if config.cache_dir == "none" else Path(config.cache_dir or cache_home() / "segments").expanduser()
+    return CachedSegmenter(inner, [model.fingerprint for model in models], config, kept)

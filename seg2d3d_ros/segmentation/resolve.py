@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.segmentation.base import no_segments
+from seg2d3d_ros.segmentation.regions import Region, region_of
 from seg2d3d_ros.types import Segments
 
 MAX_SEGMENTS = int(np.iinfo(np.uint16).max)
@@ -32,17 +35,43 @@ def resolve_overlaps(
     """
     if masks.ndim != 3 or masks.dtype != bool or not len(masks) == len(classes) == len(scores):
         raise UsageError(f"{name}: masks {masks.shape} {masks.dtype}, {len(classes)} classes and {len(scores)} scores")
-    shape = (masks.shape[1], masks.shape[2])
-    areas = masks.sum(axis=(1, 2))
+    regions = [region_of(mask) for mask in masks]
+    kept = [index for index, region in enumerate(regions) if region is not None]
+    return resolve_regions(
+        name,
+        (masks.shape[1], masks.shape[2]),
+        [region for region in regions if region is not None],
+        np.asarray(classes)[kept],
+        np.asarray(scores)[kept],
+        min_area=min_area,
+        min_visible=min_visible,
+    )
+
+
+def resolve_regions(
+    name: str,
+    shape: tuple[int, int],
+    regions: Sequence[Region],
+    classes: np.ndarray | Sequence[int],
+    scores: np.ndarray | Sequence[float],
+    *,
+    min_area: float,
+    min_visible: float,
+) -> Segments:
+    """``resolve_overlaps`` for masks that are stored as boxes with pixels, in an image of ``shape`` (H, W)."""
+    if not len(regions) == len(classes) == len(scores):
+        raise UsageError(f"{name}: {len(regions)} masks, {len(classes)} classes and {len(scores)} scores")
     labels = np.zeros(shape, np.uint16)
+    areas = np.array([region.area for region in regions], np.int64)
     taken: list[int] = []
-    for index in np.lexsort((areas, -np.asarray(scores))):
-        visible = masks[index] & (labels == 0)
+    for index in np.lexsort((areas, -np.asarray(scores, float))):
+        window = labels[regions[index].window]
+        visible = regions[index].pixels & (window == 0)
         left = int(visible.sum())
         if left == 0 or left < min_area * labels.size or left < min_visible * areas[index] or len(taken) == MAX_SEGMENTS:
             continue
         taken.append(int(index))
-        labels[visible] = len(taken)
+        window[visible] = len(taken)
     if not taken:
         return no_segments(name, shape)
     ids = np.arange(1, len(taken) + 1, dtype=np.uint16)

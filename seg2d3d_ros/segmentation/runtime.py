@@ -1,0 +1,159 @@
+"""Where models run: device, precision, batches, and what to do when memory runs out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from seg2d3d_ros.errors import DataError, UsageError
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Runtime:
+    """Runs models in batches. When a GPU's memory is full, batches are halved; when one item alone does not fit, all
+    models move to the CPU for good. Both are said through ``report`` and kept in ``notes``.
+
+    Attributes:
+        device: name of the torch device, known after the first use.
+        batch: how many items go through a model at once.
+        notes: what had to be given up, in words.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "auto", batch: int = 4):
+        """Nothing is touched before the first model is placed."""
+        self.device = ""
+        self.batch = batch
+        self.notes: list[str] = []
+        self.report: Callable[[str], None] = log.warning
+        self._wanted, self._precision = device, precision
+        self._models: list[Any] = []
+
+    def place(self, model: Any) -> Any:
+        """Move a model to the device and remember it; returns it.
+
+        Raises:
+            UsageError: no such device.
+        """
+        if not self.device:
+            self.device = choose_device(self._wanted)
+        self._models.append(model)
+        try:
+            return model.to(self.device)
+        except Exception as error:
+            if not _out_of_memory(error) or self.device == "cpu":
+                raise
+            self._give_up_gpu()
+            return model
+
+    def release(self) -> None:
+        """Forget the models and hand their memory back; the next one that is placed tries the wanted device again."""
+        self._models.clear()
+        self.device = ""
+        self._empty()
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Half precision where it is wanted: automatic mixed precision, float16 on GPUs and bfloat16 on CPUs."""
+        import torch
+
+        gpu = self.device.partition(":")[0] in ("cuda", "xpu")
+        half = self._precision == "half" or (self._precision == "auto" and gpu)
+        kind = self.device.partition(":")[0] or "cpu"
+        return torch.autocast(kind, torch.float16 if gpu else torch.bfloat16, enabled=half)
+
+    def map(self, call: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item], batch: int = 0) -> list[Result]:
+        """``call`` on the items in batches; the results one after the other.
+
+        Args:
+            call: takes its inputs to ``self.device`` itself, which may change between calls.
+            batch: at most so many at once; 0 = ``self.batch``.
+
+        Raises:
+            DataError: the CPU's memory does not suffice either.
+        """
+        import torch
+
+        results: list[Result] = []
+        size = batch or self.batch
+        while len(results) < len(items):
+            part = items[len(results) : len(results) + size]
+            fits = True
+            try:
+                with torch.inference_mode(), self.arithmetic():
+                    results += call(part)
+            except Exception as error:
+                if not _out_of_memory(error):
+                    raise
+                fits = False  # and on outside this block: the traceback holds the tensors that fill the memory
+            if not fits:
+                size = self._shrink(len(part))
+                self.batch = size if batch == 0 else self.batch
+        return results
+
+    def _shrink(self, tried: int) -> int:
+        self._empty()
+        if tried > 1:
+            self._note(f"{self.device}: out of memory with {tried} at once, going on with {tried // 2}")
+            return tried // 2
+        if self.device == "cpu":
+            raise DataError(
+                "the memory does not suffice for one image; take a smaller model (`seg2d3d models`) or smaller images"
+            )
+        self._give_up_gpu()
+        return 1
+
+    def _give_up_gpu(self) -> None:
+        self._note(f"{self.device}: out of memory with one image, going on with the CPU, which is much slower")
+        self.device = "cpu"
+        for model in self._models:
+            model.to("cpu")
+        self._empty()
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.report(text)
+
+    @staticmethod
+    def _empty() -> None:
+        gc.collect()
+        if (torch := sys.modules.get("torch")) is None:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def choose_device(wanted: str) -> str:
+    """The torch device for ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``xpu``.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    mps = getattr(torch.backends, "mps", None) is not None and torch.backends.mps.is_available()
+    if wanted == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    kind, _, number = wanted.partition(":")
+    there = {"cpu": True, "cuda": cuda, "mps": mps, "xpu": hasattr(torch, "xpu") and torch.xpu.is_available()}
+    if kind not in there or (number and not number.isdigit()):
+        raise UsageError(f"segmentation.device {wanted!r}: write auto, cpu, cuda, cuda:1, mps or xpu")
+    if not there[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
+        raise UsageError(f"segmentation.device {wanted}: torch {torch.__version__} sees no such device; take auto or cpu")
+    return wanted
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """CUDA has a class for it; others, and CPUs, only words."""
+    import torch
+
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
