@@ -31,6 +31,8 @@ from seg2d3d_ros.ros.run import spin_node
 from seg2d3d_ros.types import Keyframe
 
 FIX = "sensor_msgs/msg/NavSatFix"
+PUBLISHED_PATIENCE = 5.0
+"""Times ``camera_info_timeout`` that an image waits for a calibration whose topic has a publisher."""
 
 
 @dataclass
@@ -109,8 +111,9 @@ class KeyframeNode(ManagedNode):
     def _subscribe_camera(self, topic: CameraTopic) -> None:
         camera = self._cameras[topic.topic] = _Camera(topic)
         kind = CompressedImage if topic.compressed else Image
-        self.subscribe(kind, topic.topic, lambda m: self._image(camera, m), self._profile(topic.topic), required=True)
+        # The calibration first: the executor serves subscriptions in the order of their creation.
         self.subscribe(CameraInfo, topic.info_topic, lambda m: setattr(camera, "info", m), self._profile(topic.info_topic))
+        self.subscribe(kind, topic.topic, lambda m: self._image(camera, m), self._profile(topic.topic), required=True)
         self.get_logger().info(f"camera {topic.topic} with {topic.info_topic}")
 
     def _search_fix(self, graph: dict[str, list[str]], ours: tuple[str, ...]) -> None:
@@ -195,9 +198,14 @@ class KeyframeNode(ManagedNode):
 
     def _is_ready(self, chosen: _Chosen) -> bool:
         now = time.monotonic()
-        calibrated = chosen.camera.info is not None or now - chosen.camera.since > self.ros.camera_info_timeout
+        calibrated = chosen.camera.info is not None or now - chosen.camera.since > self._patience(chosen.camera)
         positioned = not self._fix_topic or self._track.reaches(stamp_to_ns(chosen.message.header.stamp))
         return calibrated and (positioned or now - chosen.since > self.config.keyframes.max_fix_gap + 0.5)
+
+    def _patience(self, camera: _Camera) -> float:
+        """A calibration that somebody publishes will come, if late on a busy machine; one that nobody publishes will not."""
+        published = self.count_publishers(camera.topic.info_topic) > 0
+        return self.ros.camera_info_timeout * (PUBLISHED_PATIENCE if published else 1.0)
 
     def _flush(self) -> None:
         self._worker.put(None)

@@ -31,12 +31,14 @@ class Input:
     silence: float
     required: bool
     count: int = 0
+    ended: bool = False
     since: float = field(default_factory=time.monotonic)
     times: deque[float] = field(default_factory=lambda: deque(maxlen=100))
 
     def tick(self) -> None:
         """Call for each message."""
         self.count += 1
+        self.ended = False
         self.times.append(time.monotonic())
 
     def silent(self, now: float) -> float:
@@ -141,6 +143,12 @@ class Diagnostics:
             last = max((watched.times[-1] for watched in self._inputs.values() if watched.times), default=-float("inf"))
         return time.monotonic() - last
 
+    def stream_ended(self) -> None:
+        """The senders said that they are done: silence is no problem until something comes again."""
+        with self._lock:
+            for watched in self._inputs.values():
+                watched.ended = True
+
     def explain(self, watched: Input) -> str:
         """Why nothing arrives: publishers, their types and quality of service, in words."""
         text = f"no data on topic {watched.topic} ({watched.type_name}) for {watched.silent(time.monotonic()):.0f} s: "
@@ -169,7 +177,7 @@ class Diagnostics:
         for watched in inputs:
             pairs.append((f"{watched.topic} messages", watched.count))
             pairs.append((f"{watched.topic} rate [Hz]", f"{watched.rate(now):.1f}"))
-            if watched.silent(now) < watched.patience():
+            if watched.ended or watched.silent(now) < watched.patience():
                 self._warned.discard(watched.topic)
             elif watched.required:
                 problems.append(self.explain(watched))

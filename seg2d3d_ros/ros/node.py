@@ -175,12 +175,14 @@ class ManagedNode(LifecycleNode):
 
     def serve_flush(self, flush: Callable[[], str | None]) -> None:
         """The service ``~/flush`` (std_srvs/Trigger): waits until no input came for ``QUIET_SECONDS``, calls ``flush``, and
-        answers with the text it returns; with it a player knows that what it sent has gone through the node."""
+        answers with the text it returns; with it a player knows that what it sent has gone through the node. Until the
+        next message the inputs' silence is no warning."""
 
         def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             while self.diagnostics.quiet_seconds() < QUIET_SECONDS and not self.stopping.wait(0.05):
                 pass
             response.message = flush() or ""
+            self.diagnostics.stream_ended()
             response.success = True
             return response
 
