@@ -63,7 +63,7 @@ setup(
             "ros-visualization-msgs==5.3.6",
         ],
         "sim": SIMULATOR,
-        "sam": ["torch>=2.2", "torchvision", "segment-anything", "transformers>=4.40", "safetensors"],
+        "sam": ["torch>=2.2", "torchvision", "segment-anything", "transformers>=4.56", "safetensors"],
         "view": ["rerun-sdk>=0.20"],
         "dev": [
             *SIMULATOR,

@@ -82,7 +82,7 @@ class SegmentationConfig:
         "sam_vit_b", "grounded_sam, everything: who cuts out masks; a .pth file, a folder, or an id that `seg2d3d models` lists"
     )
     panoptic_model: str = param(
-        "facebook/mask2former-swin-large-mapillary-vistas-panoptic",
+        "shi-labs/oneformer_ade20k_swin_tiny",
         "panoptic: the model; a folder, or an id that `seg2d3d models` lists",
     )
     models_dir: str = param("", "folder of the models' weights; empty = $SEG2D3D_MODELS, else ~/.cache/seg2d3d_ros/models")
@@ -91,7 +91,12 @@ class SegmentationConfig:
     precision: str = param(
         "auto", "arithmetic of the models: auto = half on a GPU, full on a CPU", choices=("auto", "full", "half")
     )
-    batch_size: int = param(4, "images or tiles that go through a model at once; halved when memory runs out", low=1, high=256)
+    batch_size: int = param(
+        0,
+        "images or tiles that go through a model at once, halved when memory runs out; 0 = 4 on a GPU, 1 on a CPU",
+        low=0,
+        high=256,
+    )
     box_threshold: float = param(0.35, "grounded_sam: boxes with a lower score are dropped", low=0.0, high=1.0)
     class_thresholds: tuple[str, ...] = param(
         (), "grounded_sam, panoptic: other thresholds for some prompts, each as prompt=score"

@@ -91,6 +91,7 @@ def build_map(
     unregistered: dict[str, str] = {}
     warnings: list[str] = []
     records: list[KeyframeRecord] = []
+    pending: list[Keyframe] = []
     for done, keyframe in enumerate(keyframes):
         progress("images", done, total)
         try:
@@ -103,8 +104,14 @@ def build_map(
         image = images_in / keyframe.file_name if images_in else store.write_image(keyframe).relative_to(store.root)
         records.append(KeyframeRecord.of(keyframe, image))
         if segmenter is not None:
-            with watch("segmentation"):
-                warnings += _segment(segmenter, keyframe, store, config)
+            pending.append(keyframe)
+            if len(pending) >= getattr(segmenter, "batch", 1):
+                with watch("segmentation"):
+                    warnings += _segment(segmenter, pending, store, config)
+                pending = []
+    if segmenter is not None and pending:
+        with watch("segmentation"):
+            warnings += _segment(segmenter, pending, store, config)
     progress("images", len(records), len(records))
     store.write_keyframes(records)
 
@@ -124,13 +131,18 @@ def build_map(
     return outcome
 
 
-def _segment(segmenter: Segmenter, keyframe: Keyframe, store: MapStore, config: Config) -> list[str]:
+def _segment(segmenter: Segmenter, keyframes: Sequence[Keyframe], store: MapStore, config: Config) -> list[str]:
     """Segment and keep the masks; a keyframe whose masks are unusable still helps the reconstruction."""
+    together = getattr(segmenter, "segment_all", None)
     try:
-        store.write_segments(segmenter.segment(keyframe), config.segmentation.prompts)
+        results = together(keyframes) if together else [segmenter.segment(keyframe) for keyframe in keyframes]
     except DataError as error:
+        if len(keyframes) > 1:
+            return [text for keyframe in keyframes for text in _segment(segmenter, [keyframe], store, config)]
         log.warning("used without segments: %s", error)
-        return [f"{keyframe.name} is used without segments: {error}"]
+        return [f"{keyframes[0].name} is used without segments: {error}"]
+    for segments in results:
+        store.write_segments(segments, config.segmentation.prompts)
     return []
 
 

@@ -12,6 +12,7 @@ from seg2d3d_ros.config import Config, Value
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.segmentation.base import Segmenter
+from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.types import Keyframe
 
 
@@ -22,9 +23,18 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="MAP", help="map directory to write")
     parser.add_argument(
-        "--segments", type=Path, metavar="DIR", help="ready masks: a uint16 PNG per image, with the image's stem"
+        "--segments",
+        type=Path,
+        metavar="DIR|FILE",
+        help="ready masks: a folder with a uint16 PNG per image, with the image's stem; or a COCO JSON file",
     )
-    parser.add_argument("--segmenter", metavar="NAME", help="who finds the objects; none = reconstruction only")
+    parser.add_argument(
+        "--segmenter",
+        metavar="NAME",
+        help="who finds the objects: grounded_sam (by text), panoptic (by class), everything (any object), "
+        "none = reconstruction only; docs/segmenters.md says which to choose",
+    )
+    parser.add_argument("--download", action="store_true", help="download the models' weights if they are missing")
     parser.add_argument("--method", metavar="NAME", help="association method")
     parser.add_argument("--resume", action="store_true", help="continue the map in --out instead of replacing it")
     add_config_arguments(parser)
@@ -38,7 +48,11 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
     if args.segmenter:
         values["segmentation.segmenter"] = args.segmenter
     elif args.segments is not None:
-        values["segmentation.segmenter"] = "label_images"
+        values["segmentation.segmenter"] = "coco" if args.segments.suffix.lower() == ".json" else "label_images"
+    if args.segmenter == "everything" and not args.label:
+        values["segmentation.prompts"] = ("object",)
+    if args.download:
+        values["segmentation.allow_download"] = True
     if args.method:
         values["association.method"] = args.method
     return values
@@ -82,6 +96,8 @@ def build(
     outcome.unregistered.update(skipped())
     outcome.counts["images"] += len(skipped())
     outcome.warnings[:0] = source_warnings()
+    if isinstance(segmenter, CachedSegmenter):
+        outcome.warnings += segmenter.runtime.notes
     write_metrics(store, outcome)
     report = write_report(store.root)
     print(summary(store, config), f"open {report}", sep="\n")

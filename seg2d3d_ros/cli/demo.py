@@ -29,9 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photos.add_argument("--images", type=Path, metavar="DIR", help="folder of photographs")
     photos.add_argument("--label", default="building", metavar="TEXT", help="what to look for")
     photos.add_argument(
-        "--segments", type=Path, metavar="DIR", help="ready masks: a uint16 PNG per image, with the image's stem"
+        "--segments", type=Path, metavar="DIR|FILE", help="ready masks: a uint16 PNG per image, or a COCO JSON file"
     )
-    photos.add_argument("--segmenter", metavar="NAME", help="who finds the objects, instead of --segments")
+    photos.add_argument(
+        "--segmenter", metavar="NAME", help="who finds the objects, instead of --segments: grounded_sam, panoptic, everything"
+    )
+    photos.add_argument("--download", action="store_true", help="download the models' weights if they are missing")
     photos.add_argument("--camera", type=Path, metavar="FILE", help="camera.json with the intrinsics")
 
 
@@ -45,6 +48,7 @@ def _photographs(args: argparse.Namespace) -> int:
     for option in ("segments", "segmenter", "camera"):
         if (value := getattr(args, option)) is not None:
             words += [f"--{option}", str(value)]
+    words += ["--download"] * args.download
     code = run_command.run(_parse(run_command, words))
     if code == 0:
         _say_what_to_open(args.out / "map")
@@ -52,8 +56,10 @@ def _photographs(args: argparse.Namespace) -> int:
 
 
 def _street(args: argparse.Namespace) -> int:
-    if args.segments or args.segmenter or args.camera:
-        raise UsageError("--segments, --segmenter and --camera belong to your own photographs: give --images DIR too")
+    if args.segments or args.segmenter or args.camera or args.download:
+        raise UsageError(
+            "--segments, --segmenter, --download and --camera belong to your own photographs: give --images DIR too"
+        )
     if importlib.util.find_spec("rclpy") is None:
         raise UsageError(
             "the demo plays its bag through ROS 2, which is not installed here; run scripts/demo, or: pip install '.[ros]'"

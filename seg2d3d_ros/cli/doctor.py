@@ -10,6 +10,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from seg2d3d_ros.segmentation.weights import KNOWN, find_model, models_dir
+
 
 @dataclass(frozen=True)
 class Need:
@@ -45,6 +47,14 @@ _NEEDS = (
             "std_srvs.srv",
         )
     ),
+    *(
+        Need(
+            "objects by text or class (grounded_sam, panoptic, everything)",
+            module,
+            f"{_PIP} '.[sam]' (in the project's folder)",
+        )
+        for module in ("torch", "torchvision", "transformers", "segment_anything")
+    ),
     Need("detections as vision_msgs (optional)", "vision_msgs.msg", "apt-get install ros-jazzy-vision-msgs"),
     Need("rare image encodings (optional)", "cv_bridge", "apt-get install ros-jazzy-cv-bridge"),
     Need("TF of keyframes (optional)", "tf2_msgs.msg", "apt-get install ros-jazzy-tf2-msgs"),
@@ -78,6 +88,9 @@ def run(args: argparse.Namespace) -> int:
             if not works:
                 print(f"          mend: {need.mend}")
                 broken |= feature in ("core", "reconstruction")
+    folder = models_dir()
+    here = [model.name for model in KNOWN if find_model(model.name, folder).present]
+    print(f"\nmodels in {folder}: {', '.join(here) or 'none'}   (`seg2d3d models` lists and downloads them)")
     return 1 if broken else 0
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "measure a map against ground truth",
     "export": "write a map in another format",
     "report": "write a map's HTML report",
+    "models": "list the models that find objects: size, licence, present or not, and download them",
     "doctor": "say what is installed, what is missing for which feature, and how to mend it",
 }
 

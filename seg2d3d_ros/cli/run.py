@@ -32,7 +32,10 @@ def run(args: argparse.Namespace) -> int:
     gps = args.gps if args.gps in ("exif", "none") else Path(args.gps)
     source = read_folder(args.images, camera=args.camera, gps=gps, order=args.order)
     if config.segmentation.segmenter == "label_images" and args.segments is None:
-        raise UsageError("no segments: give --segments DIR with a label image per photo, or --segmenter none for 3D only")
+        raise UsageError(
+            "no segments: give --segmenter grounded_sam to find the label by text, --segments DIR with a label image per "
+            "photo, or --segmenter none for 3D only"
+        )
     segmenter = create_segmenter(config.segmentation, directory=args.segments)
     return build(
         args.out,

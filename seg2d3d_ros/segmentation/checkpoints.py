@@ -57,6 +57,11 @@ def load_pretrained(cls: Any, folder: Path, **options: Any) -> Any:
     Raises:
         DataError: damaged, incomplete or unsuitable files, or files that want to bring their own code.
     """
+    from transformers.utils import logging as transformers_logging
+
+    # A bar for each file, and remarks that the checks here say better.
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     _refuse_code(folder)
     is_model = hasattr(cls, "from_config") or hasattr(cls, "base_model_prefix")
     if is_model:
@@ -74,7 +79,9 @@ def load_pretrained(cls: Any, folder: Path, **options: Any) -> Any:
     if not is_model:
         return loaded
     model, report = loaded
-    missing = [*report["missing_keys"], *(str(key) for key in report.get("mismatched_keys", ()))]
+    # Buffers that old files lack are computed, parameters would be random.
+    parameters = {name for name, _ in model.named_parameters()}
+    missing = [*(set(report["missing_keys"]) & parameters), *(str(key[0]) for key in report.get("mismatched_keys", ()))]
     if missing:
         raise DataError(
             f"{folder}: {len(missing)} weights are missing or of another shape, e.g. {missing[0]}; the file belongs to "

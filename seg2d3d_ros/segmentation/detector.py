@@ -70,7 +70,13 @@ class GroundingDino:
         if tokens["input_ids"].shape[1] > limit:
             raise UsageError(f"the prompts have {tokens['input_ids'].shape[1]} tokens, the detector reads {limit}: name fewer")
         spans = prompt_spans(tokens["input_ids"][0].tolist(), self._dot(), len(prompts))
-        return self._runtime.map(lambda batch: self._detect(batch, tokens, spans, floor), images)
+        # Only equal sizes share a batch: padding would change what is found.
+        found: dict[int, Boxes] = {}
+        for shape in dict.fromkeys(image.shape for image in images):
+            rows = [row for row, image in enumerate(images) if image.shape == shape]
+            same = self._runtime.map(lambda batch: self._detect(batch, tokens, spans, floor), [images[row] for row in rows])
+            found.update(zip(rows, same, strict=True))
+        return [found[row] for row in range(len(images))]
 
     def _dot(self) -> int:
         return int(self._tokenizer.convert_tokens_to_ids("."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seg2d3d_ros.config import SegmentationConfig
-from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.segmentation.base import Segmenter
 from seg2d3d_ros.segmentation.label_images import LabelImages
 
@@ -54,7 +54,7 @@ def _model_segmenter(config: SegmentationConfig) -> Segmenter:
     from seg2d3d_ros.segmentation.masks import mask_model
     from seg2d3d_ros.segmentation.panoptic import Panoptic
     from seg2d3d_ros.segmentation.runtime import Runtime
-    from seg2d3d_ros.segmentation.weights import cache_home, find_model, models_dir, require
+    from seg2d3d_ros.segmentation.weights import cache_home, find_model, how_to_get, models_dir, require
 
     folder = models_dir(config.models_dir)
     names = [getattr(config, parameter) for parameter in MODELS[config.segmenter]]
@@ -68,9 +68,13 @@ def _model_segmenter(config: SegmentationConfig) -> Segmenter:
         from seg2d3d_ros.segmentation.download import download
 
         require([], packages)
-        for model in models:
+        for place, model in enumerate(models):
             if not model.present:
-                download(model)
+                try:
+                    download(model)
+                except DataError as error:
+                    others = [how_to_get(other) for other in models[place + 1 :] if not other.present]
+                    raise DataError("\n".join([str(error), *others])) from error
         models = [find_model(name, folder) for name in names]
     require(models, packages)
 

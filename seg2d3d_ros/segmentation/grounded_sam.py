@@ -17,6 +17,9 @@ from seg2d3d_ros.segmentation.regions import Region
 from seg2d3d_ros.segmentation.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
+KEYFRAMES_AT_ONCE = 4
+"""Enough for the batches of a GPU."""
+
 
 class GroundedSam:
     """See the module.
@@ -35,7 +38,7 @@ class GroundedSam:
         require_prompts(config)
         self._detector, self._masks, self._config = detector, masks, config
         self._thresholds = thresholds(config, config.box_threshold)
-        self.runtime, self.batch = runtime, config.batch_size
+        self.runtime, self.batch = runtime, config.batch_size or KEYFRAMES_AT_ONCE
 
     def load(self) -> None:
         """Read the weights; else the first image waits for them."""

@@ -22,17 +22,17 @@ class Runtime:
 
     Attributes:
         device: name of the torch device, known after the first use.
-        batch: how many items go through a model at once.
+        batch: how many items go through a model at once, known after the first use.
         notes: what had to be given up, in words.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto", batch: int = 4):
-        """Nothing is touched before the first model is placed."""
+    def __init__(self, device: str = "auto", precision: str = "auto", batch: int = 0):
+        """Nothing is touched before the first model is placed; ``batch`` 0 = 4 on a GPU, 1 on a CPU."""
         self.device = ""
-        self.batch = batch
+        self.batch = 0
         self.notes: list[str] = []
         self.report: Callable[[str], None] = log.warning
-        self._wanted, self._precision = device, precision
+        self._wanted, self._precision, self._wanted_batch = device, precision, batch
         self._models: list[Any] = []
 
     def place(self, model: Any) -> Any:
@@ -43,6 +43,7 @@ class Runtime:
         """
         if not self.device:
             self.device = choose_device(self._wanted)
+            self.batch = self._wanted_batch or (1 if self.device == "cpu" else 4)
         self._models.append(model)
         try:
             return model.to(self.device)

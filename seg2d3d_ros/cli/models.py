@@ -1,0 +1,58 @@
+"""``seg2d3d models``: what can find objects here, what it takes, and where its files are or have to go."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seg2d3d_ros.config import SegmentationConfig
+from seg2d3d_ros.segmentation.download import download
+from seg2d3d_ros.segmentation.weights import KNOWN, find_model, models_dir
+
+_TITLES = {
+    "detector": "boxes for a text: segmentation.detector_model (grounded_sam)",
+    "masks": "masks for boxes or points: segmentation.mask_model (grounded_sam, everything)",
+    "panoptic": "fixed classes: segmentation.panoptic_model (panoptic)",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """List, or download."""
+    parser.add_argument(
+        "--download", nargs="+", default=[], metavar="MODEL", help="names from the list, or owner/name[@revision] on the Hub"
+    )
+    parser.add_argument(
+        "--dir", default="", metavar="DIR", help="folder of models; default: $SEG2D3D_MODELS, else ~/.cache/seg2d3d_ros/models"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list, or fetch what was asked for."""
+    folder = models_dir(args.dir)
+    if args.download:
+        for name in args.download:
+            _fetch(name, folder)
+        return 0
+    chosen = set(vars(SegmentationConfig()).values())
+    print(f"models are kept in {folder} (or found in the Hugging Face cache); * = the default")
+    for role, title in _TITLES.items():
+        print(f"\n{title}")
+        for known in (model for model in KNOWN if model.role == role):
+            model = find_model(known.name, folder)
+            star = "*" if known.name in chosen else " "
+            state = "present" if model.present else "missing"
+            print(f" {star} {known.name:<58}{known.megabytes:>6} MB  {state}  {known.licence}")
+            print(f"     {model.path}")
+    missing = [name for name in (k.name for k in KNOWN) if name in chosen and not find_model(name, folder).present]
+    if missing:
+        print("\nTo get the defaults: seg2d3d models --download " + " ".join(missing))
+    return 0
+
+
+def _fetch(name: str, folder: Path) -> None:
+    model = find_model(name, folder)
+    if model.present:
+        print(f"{name} is there: {model.path}")
+        return
+    download(model)
+    print(f"{name}: {model.path}")
