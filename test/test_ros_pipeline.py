@@ -112,6 +112,12 @@ class Ear:
         self.markers = world.collect(MarkerArray, "instances/markers", qos.LATCHED)
         self.diagnostics = world.collect(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
 
+    def settled(self, points: int) -> bool:
+        """Whether the latched messages all speak of one revision, the one with so many points."""
+        latched = [self.map_points, self.cameras, self.points, [array.markers[0] for array in self.markers]]
+        headers = [messages[-1].header for messages in latched if messages]
+        return len(headers) == 4 and all(h == headers[0] for h in headers) and self.points[-1].width == points
+
     def statuses(self, node: str) -> list[DiagnosticStatus]:
         return [s for array in self.diagnostics for s in array.status if s.name == f"/seg2d3d/{node}"]
 
@@ -154,6 +160,8 @@ def check_messages(ear: Ear, store: MapStore) -> None:
     written = store.read_points()
     assert ids
     assert 0 not in ids
+    # The service's answer may overtake the last messages.
+    assert wait_for(lambda: ear.settled(len(written)), 20.0)
 
     sparse = ear.map_points[-1]
     assert layout(sparse) == [("x", 0, F4, 1), ("y", 4, F4, 1), ("z", 8, F4, 1), ("rgb", 12, F4, 1), ("point_id", 16, U4, 1)]

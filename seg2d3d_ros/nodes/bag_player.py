@@ -189,7 +189,7 @@ class BagPlayer(ManagedNode):
             return
         for name in FLUSHED:
             client = self._clients_of[f"{name}/flush"]
-            if client.service_is_ready():
+            if client.wait_for_service(timeout_sec=2.0):
                 self._call(client, 60.0)
         finalize = self._clients_of["finalize"]
         if not finalize.wait_for_service(timeout_sec=10.0):

@@ -110,8 +110,8 @@ def _serve(root: Path, config: ReconstructionConfig, connection: Connection) -> 
         connection.send(Failed(str(error)))
         return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap prints a stack trace on it; leaving is no crash
-    connection.send(_READY)
     try:
+        connection.send(_READY)
         while (command := connection.recv()) is not None:
             connection.send(_execute(reconstructor, command, connection))
             connection.send(_DONE)
