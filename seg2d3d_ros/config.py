@@ -169,7 +169,14 @@ class ReconstructionConfig:
 class AssociationConfig:
     """Which segments are the same object."""
 
-    method: str = param("published", "published = the paper's two-stage method", choices=("published",))
+    method: str = param(
+        "published",
+        "consensus = the views' agreement, published = the paper's two-stage method",
+        choices=("consensus", "published"),
+    )
+    project: bool = param(True, "consensus: count points also in views that should see them but did not match them")
+    repair: bool = param(True, "consensus: cut segments that show several objects")
+    consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
     similarity: float = param(
         0.05, "published: Jaccard index with the reference above which a segment joins its track (tau)", low=0.0, high=1.0
     )
@@ -243,7 +250,8 @@ class Declaration:
             return tuple(items)
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if type(value) is not self.kind:
+        fits = type(value) is self.kind
+        if not fits:
             raise UsageError(f"{self.key}: expected {self.kind.__name__}, got {value!r}; the default is {self.default!r}")
         if self.choices and value not in self.choices:
             raise UsageError(f"{self.key}: {value!r} is none of {', '.join(self.choices)}{nearest(value, self.choices)}")
@@ -271,7 +279,8 @@ def declarations_of(cls: type, prefix: str = "") -> dict[str, Declaration]:
     found = {}
     for f in dataclasses.fields(cls):
         kind = typing.get_origin(hints[f.name]) or hints[f.name]
-        found[prefix + f.name] = Declaration(prefix + f.name, kind, f.default, **f.metadata)
+        default: Any = f.default
+        found[prefix + f.name] = Declaration(prefix + f.name, kind, default, **f.metadata)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.association.solve import associate, projects
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.records import KeyframeRecord
@@ -154,7 +154,7 @@ def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruct
     """
     prompts = config.segmentation.prompts
     segments = StoredSegments(store, names, prompts)
-    incidence = build_incidence(reconstruction.models, segments)
+    incidence = build_incidence(reconstruction.models, segments, project=projects(config.association))
     instances = associate(incidence, stacked_xyz(reconstruction.models), config.association)
     store.write_result(reconstruction.models, segments, incidence, instances, prompts)
     counts = count(names, reconstruction.models, incidence, instances)

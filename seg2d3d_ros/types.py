@@ -185,6 +185,34 @@ class SparseModel:
 
 
 @dataclass(frozen=True)
+class Placements:
+    """Where points lie in keyframes: N times a point, a pixel and the segment there.
+
+    Attributes:
+        keyframe: (N,) int32 index into the incidence's ``names``.
+        segment: (N,) int32 row of the incidence, -1 where the pixel belongs to none.
+        point: (N,) int32 column of the incidence.
+        xy: (N, 2) float32 pixel coordinates (see the module's conventions).
+    """
+
+    keyframe: np.ndarray
+    segment: np.ndarray
+    point: np.ndarray
+    xy: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.point)
+        for name in ("keyframe", "segment", "point"):
+            _check(name, getattr(self, name), (count,), "i")
+        _check("xy", self.xy, (count, 2), "f")
+
+    @classmethod
+    def none(cls) -> Placements:
+        """No placement."""
+        return cls(*(np.empty(0, np.int32) for _ in range(3)), np.empty((0, 2), np.float32))
+
+
+@dataclass(frozen=True)
 class Incidence:
     """Which segment holds which 3D points: S segments × P points, over K keyframes.
 
@@ -197,6 +225,8 @@ class Incidence:
         classes: (S,) int32.
         scores: (S,) float32.
         point_ids: (P,) int64.
+        observed: the keypoints behind ``matrix``; empty where nobody recorded their pixels.
+        projected: points that a keyframe does not observe but, by its pose, should see (``association.projection``).
     """
 
     matrix: sparse.csr_matrix
@@ -207,6 +237,8 @@ class Incidence:
     classes: np.ndarray
     scores: np.ndarray
     point_ids: np.ndarray
+    observed: Placements = field(default_factory=Placements.none)
+    projected: Placements = field(default_factory=Placements.none)
 
     def __post_init__(self) -> None:
         segments, points = self.matrix.shape
@@ -214,6 +246,26 @@ class Incidence:
             raise UsageError(f"incidence: {self.matrix.shape} does not fit visibility {self.visibility.shape}")
         for name in ("segment_keyframe", "segment_ids", "classes", "scores"):
             _check(name, getattr(self, name), (segments,), "iuf")
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Segments that show more than one instance: C seeds, pixels inside such segments whose instance is known.
+
+    Attributes:
+        segment: (C,) int32 row of the incidence.
+        instance: (C,) int32, > 0.
+        xy: (C, 2) float32 pixel coordinates.
+    """
+
+    segment: np.ndarray
+    instance: np.ndarray
+    xy: np.ndarray
+
+    @classmethod
+    def none(cls) -> Cuts:
+        """No segment is cut."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.int32), np.empty((0, 2), np.float32))
 
 
 @dataclass(frozen=True)
@@ -228,6 +280,7 @@ class Instances:
         classes: (I,) int32.
         scores: (I,) float32.
         boxes: (I, 2, 3) float64, lower and upper corner in the world frame; NaN for an instance without points.
+        cuts: segments to be divided between instances; ``segment_instance`` names the largest part's.
     """
 
     segment_instance: np.ndarray
@@ -237,6 +290,7 @@ class Instances:
     classes: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
+    cuts: Cuts = field(default_factory=Cuts.none)
 
     def __post_init__(self) -> None:
         _check("segment_instance", self.segment_instance, (None,), "i")

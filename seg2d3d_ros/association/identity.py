@@ -34,7 +34,11 @@ class Identity:
     def from_tracks(cls, tracks: Mapping[str, Any]) -> Identity:
         """Memory of a map that was written before (the content of tracks.json)."""
         instances = tracks["instances"]
-        known = {(o["image"], int(o["segment"])): int(i["id"]) for i in instances for o in i["observations"]}
+        # Of a segment that was cut, the largest part's instance is its own.
+        seen = [
+            (o.get("share", 1.0), o["image"], int(o["segment"]), int(i["id"])) for i in instances for o in i["observations"]
+        ]
+        known = {(image, segment): instance_id for _, image, segment, instance_id in sorted(seen)}
         return cls(known, 1 + max((int(i["id"]) for i in instances), default=0))
 
 
@@ -117,4 +121,5 @@ def _rename(instances: Instances, names: np.ndarray) -> Instances:
         classes=instances.classes[order],
         scores=instances.scores[order],
         boxes=instances.boxes[order],
+        cuts=replace(instances.cuts, instance=lookup[instances.cuts.instance]),
     )

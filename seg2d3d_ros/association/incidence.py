@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import sparse
 
+from seg2d3d_ros.association.projection import project_unobserved
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.types import Incidence, Segments, SparseModel
+from seg2d3d_ros.types import Incidence, Placements, Segments, SparseModel
 
 
-def build_incidence(models: Sequence[SparseModel], segments: Mapping[str, Segments]) -> Incidence:
+def build_incidence(models: Sequence[SparseModel], segments: Mapping[str, Segments], *, project: bool = False) -> Incidence:
     """All segments of all registered keyframes against all points of all components.
 
     The points of the components stand one after the other; components share no point, so no segment of one can be
@@ -20,6 +21,8 @@ def build_incidence(models: Sequence[SparseModel], segments: Mapping[str, Segmen
     Args:
         models: components of the reconstruction.
         segments: by keyframe name; a keyframe without segments contributes visibility only.
+        project: also find where points lie that a keyframe should see but does not observe. Components whose poses are
+            unknown (NaN) have none.
 
     Raises:
         DataError: a label image is smaller than the image that the keypoints were found in.
@@ -27,24 +30,34 @@ def build_incidence(models: Sequence[SparseModel], segments: Mapping[str, Segmen
     names = tuple(name for model in models for name in model.names)
     point_ids = np.concatenate([m.point_ids for m in models]) if models else np.empty(0, np.int64)
     obs_keyframe, obs_point, obs_xy = _stack_observations(models)
+    unseen = project_unobserved(models, set(segments)) if project else Placements.none()
+    keyframe = np.concatenate([obs_keyframe, unseen.keyframe])
+    point = np.concatenate([obs_point, unseen.point])
+    xy = np.concatenate([obs_xy, unseen.xy])
 
     in_image = [segments.get(name) for name in names]
     counts = np.array([0 if item is None else len(item.ids) for item in in_image], np.int64)
     first_row = np.concatenate([[0], np.cumsum(counts)])
-    obs_row = np.full(len(obs_point), -1, np.int64)
-    order = np.argsort(obs_keyframe, kind="stable")
-    bounds = np.searchsorted(obs_keyframe[order], np.arange(len(names) + 1))
+    row = np.full(len(point), -1, np.int64)
+    order = np.argsort(keyframe, kind="stable")
+    bounds = np.searchsorted(keyframe[order], np.arange(len(names) + 1))
     for k, item in enumerate(in_image):
         if item is None or counts[k] == 0:
             continue
         mine = order[bounds[k] : bounds[k + 1]]
-        local = _segment_rows(item, obs_xy[mine])
-        obs_row[mine] = np.where(local >= 0, first_row[k] + local, -1)
+        local = _segment_rows(item, xy[mine])
+        row[mine] = np.where(local >= 0, first_row[k] + local, -1)
 
-    inside = obs_row >= 0
+    observations = len(obs_point)
+    inside = np.flatnonzero(row[:observations] >= 0)
     shape = (int(first_row[-1]), len(point_ids))
+
+    def placements(chosen: np.ndarray) -> Placements:
+        columns = (keyframe[chosen], row[chosen], point[chosen])
+        return Placements(*(column.astype(np.int32) for column in columns), xy[chosen].astype(np.float32))
+
     return Incidence(
-        matrix=_binary(obs_row[inside], obs_point[inside], shape).astype(np.float32),
+        matrix=_binary(row[inside], point[inside], shape).astype(np.float32),
         visibility=_binary(obs_keyframe, obs_point, (len(names), len(point_ids))),
         names=names,
         segment_keyframe=np.repeat(np.arange(len(names), dtype=np.int32), counts),
@@ -52,6 +65,8 @@ def build_incidence(models: Sequence[SparseModel], segments: Mapping[str, Segmen
         classes=_stack([None if s is None else s.classes for s in in_image], np.int32),
         scores=_stack([None if s is None else s.scores for s in in_image], np.float32),
         point_ids=point_ids,
+        observed=placements(inside),
+        projected=placements(np.arange(observations, len(point))),
     )
 
 

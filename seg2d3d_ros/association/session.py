@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.association.solve import associate, projects
 from seg2d3d_ros.config import Config
-from seg2d3d_ros.mapstore.store import MapStore, segment_to_instance
+from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.pipeline import count, doubts, stacked_xyz
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
@@ -28,7 +29,7 @@ class Labelled:
 
     Attributes:
         changed: keyframes whose label image is new or differs from the last revision's.
-        instance_of: per keyframe, from segment id to instance id.
+        repair: turns a keyframe's segments into those that were published, with the instance of each.
         merges: instances that turned out to be one.
         seconds: how long it took.
     """
@@ -37,7 +38,7 @@ class Labelled:
     incidence: Incidence
     instances: Instances
     changed: tuple[str, ...]
-    instance_of: Mapping[str, Mapping[int, int]]
+    repair: Repair
     merges: tuple[Merge, ...]
     counts: Mapping[str, int]
     warnings: tuple[str, ...]
@@ -54,7 +55,7 @@ class AssociationSession:
         self.store, self._config = store, config
         self._known = dict.fromkeys(sorted(path.stem for path in (store.root / "segments").glob("[!.]*.png")))
         self._identity = Identity.from_tracks(store.read_tracks())
-        self._shown: dict[str, Mapping[int, int]] = {}
+        self._shown: dict[str, tuple[object, ...]] = {}
         self.latest: Labelled | None = None
 
     @property
@@ -89,13 +90,14 @@ class AssociationSession:
         """
         start = time.perf_counter()
         segments = StoredSegments(self.store, tuple(self._known), self.class_names)
-        incidence = build_incidence(models, segments)
+        incidence = build_incidence(models, segments, project=projects(self._config.association))
         instances = associate(incidence, stacked_xyz(models), self._config.association)
         instances, self._identity, merges = inherit_ids(incidence, instances, self._identity)
-        tables = segment_to_instance(incidence, instances)
-        changed = tuple(name for name in segments if self._shown.get(name) != tables.get(name, {}))
+        repair = Repair(incidence, instances)
+        signatures = {name: repair.signature(name) for name in segments}
+        changed = tuple(name for name in segments if self._shown.get(name) != signatures[name])
         self.store.write_result(models, segments, incidence, instances, self.class_names, only=set(changed))
-        self._shown = {name: tables.get(name, {}) for name in segments}
+        self._shown = signatures
         for merge in merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
         self.latest = Labelled(
@@ -103,7 +105,7 @@ class AssociationSession:
             incidence,
             instances,
             changed,
-            tables,
+            repair,
             tuple(merges),
             count(tuple(self._known), models, incidence, instances),
             tuple(doubts(incidence, segments)),

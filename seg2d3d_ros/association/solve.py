@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
+from seg2d3d_ros.association.consensus import Tracks, consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
 from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.config import AssociationConfig
-from seg2d3d_ros.types import Incidence, Instances
+from seg2d3d_ros.types import Cuts, Incidence, Instances, Placements
 
-METHODS = {"published": published_tracks}
+
+def _published(incidence: Incidence, config: AssociationConfig) -> Tracks:
+    return Tracks(published_tracks(incidence.matrix, incidence.segment_keyframe, config))
+
+
+METHODS: dict[str, Callable[[Incidence, AssociationConfig], Tracks]] = {
+    "consensus": consensus_tracks,
+    "published": _published,
+}
+"""Each finds the tracks of segments of one class."""
+
+
+def projects(config: AssociationConfig) -> bool:
+    """Whether the method wants points projected into views that did not match them (``build_incidence``)."""
+    return config.method == "consensus" and config.project
 
 
 def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig) -> Instances:
@@ -24,29 +42,78 @@ def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig) 
     """
     method = METHODS[config.method]
     segment_instance = np.zeros(incidence.matrix.shape[0], np.int32)
+    entry_instance = np.zeros(incidence.matrix.nnz, np.int32)
+    cuts = [Cuts.none()]
+    entry_row = np.repeat(np.arange(incidence.matrix.shape[0]), np.diff(incidence.matrix.indptr))
+    last = 0
     for class_id in np.unique(incidence.classes):
         rows = np.flatnonzero(incidence.classes == class_id)
-        track = method(incidence.matrix[rows], incidence.segment_keyframe[rows], config)
-        segment_instance[rows] = np.where(track > 0, track + segment_instance.max(initial=0), 0)
-    return describe(incidence, xyz, segment_instance)
+        tracks = method(_take_segments(incidence, rows), config)
+        segment_instance[rows] = _shifted(tracks.segment, last)
+        entries = np.isin(entry_row, rows)
+        entry = segment_instance[entry_row[entries]] if tracks.entry is None else _shifted(tracks.entry, last)
+        entry_instance[entries] = entry
+        instance = tracks.cuts.instance + np.int32(last)
+        cuts.append(Cuts(rows[tracks.cuts.segment].astype(np.int32), instance, tracks.cuts.xy))
+        last = max(last, int(segment_instance.max(initial=0)), int(instance.max(initial=0)))
+    united = Cuts(*(np.concatenate([getattr(part, name) for part in cuts]) for name in ("segment", "instance", "xy")))
+    return describe(incidence, xyz, segment_instance, entry_instance, united)
 
 
-def describe(incidence: Incidence, xyz: np.ndarray, segment_instance: np.ndarray) -> Instances:
+def _shifted(track: np.ndarray, last: int) -> np.ndarray:
+    return np.where(track > 0, track + last, 0).astype(np.int32)
+
+
+def _take_segments(incidence: Incidence, rows: np.ndarray) -> Incidence:
+    """The incidence of some of its segments, (n,) ascending."""
+    if len(rows) == incidence.matrix.shape[0]:
+        return incidence
+    place = np.full(incidence.matrix.shape[0] + 1, -1, np.int32)
+    place[rows] = np.arange(len(rows))
+
+    def placed(item: Placements) -> Placements:
+        return replace(item, segment=place[item.segment])
+
+    return replace(
+        incidence,
+        matrix=incidence.matrix[rows],
+        segment_keyframe=incidence.segment_keyframe[rows],
+        segment_ids=incidence.segment_ids[rows],
+        classes=incidence.classes[rows],
+        scores=incidence.scores[rows],
+        observed=placed(incidence.observed),
+        projected=placed(incidence.projected),
+    )
+
+
+def describe(
+    incidence: Incidence,
+    xyz: np.ndarray,
+    segment_instance: np.ndarray,
+    entry_instance: np.ndarray | None = None,
+    cuts: Cuts | None = None,
+) -> Instances:
     """Points, classes, scores and boxes of instances whose segments are known.
 
     Args:
         segment_instance: (S,) int32 instance id of each segment, 0 = none.
+        entry_instance: (N,) int32 instance for which each non-zero of the matrix votes; None = its segment's.
+        cuts: segments that are divided.
     """
-    point_instance, confidence = vote_points(incidence.matrix, segment_instance)
-    ids = np.unique(segment_instance[segment_instance > 0]).astype(np.int32)
+    cuts = cuts or Cuts.none()
+    point_instance, confidence = vote_points(incidence.matrix, segment_instance, entry_instance)
+    known = np.concatenate([segment_instance, cuts.instance])
+    ids = np.unique(known[known > 0]).astype(np.int32)
     classes, scores = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.float32)
     boxes = np.full((len(ids), 2, 3), np.nan)
     segments_of, points_of = _members(segment_instance, ids), _members(point_instance, ids)
     for k in range(len(ids)):
+        if len(segments_of[k]) == 0:  # it shows in parts of segments only
+            segments_of[k] = np.unique(cuts.segment[cuts.instance == ids[k]])
         classes[k] = np.bincount(incidence.classes[segments_of[k]]).argmax()
         scores[k] = incidence.scores[segments_of[k]].mean()
         boxes[k] = _box(xyz[points_of[k]])
-    return Instances(segment_instance.astype(np.int32), point_instance, confidence, ids, classes, scores, boxes)
+    return Instances(segment_instance.astype(np.int32), point_instance, confidence, ids, classes, scores, boxes, cuts)
 
 
 def _members(owner: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:

@@ -6,12 +6,16 @@ import numpy as np
 from scipy import sparse
 
 
-def vote_points(matrix: sparse.csr_matrix, segment_instance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def vote_points(
+    matrix: sparse.csr_matrix, segment_instance: np.ndarray, entry_instance: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The instance of each point and how sure it is.
 
     Args:
         matrix: (S, P) weights.
         segment_instance: (S,) instance ids, 0 = none. Segments without an instance vote for "none".
+        entry_instance: (N,) for segments that show several instances: which one each non-zero of the matrix votes for, in
+            the matrix's order.
 
     Returns:
         (P,) int32 instance with the most weight (ties: the lower id), 0 where no segment with an instance holds the point;
@@ -20,7 +24,7 @@ def vote_points(matrix: sparse.csr_matrix, segment_instance: np.ndarray) -> tupl
     points = matrix.shape[1]
     entries = matrix.tocoo()
     total = np.bincount(entries.col, entries.data, points)
-    instance = segment_instance[entries.row]
+    instance = segment_instance[entries.row] if entry_instance is None else entry_instance
     named = instance > 0
     if not named.any():
         return np.zeros(points, np.int32), np.zeros(points, np.float32)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.association.repair import Repair
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import read_labels, write_labels
@@ -136,7 +137,7 @@ class MapStore:
         class_names: Sequence[str],
         only: set[str] | None = None,
     ) -> None:
-        """Write label images, tracks.json and points.ply.
+        """Write label images, tracks.json and points.ply. Segments that show several instances are cut between them.
 
         Args:
             models: components; their points, one after the other, are the incidence's points.
@@ -144,11 +145,12 @@ class MapStore:
             class_names: the prompts; class id k is ``class_names[k - 1]``.
             only: write just these label images (the others did not change).
         """
-        tables = segment_to_instance(incidence, instances)
+        repair = Repair(incidence, instances)
         for name, item in segments.items():
             if only is None or name in only:
-                write_labels(self.label_path(name), relabel(item.labels, tables.get(name, {})))
-        write_json(self.root / "tracks.json", tracks_document(models, segments, incidence, instances, class_names))
+                repaired = repair(item)
+                write_labels(self.label_path(name), relabel(repaired.segments.labels, repaired.instance_of))
+        write_json(self.root / "tracks.json", tracks_document(models, segments, instances, repair, class_names))
         ply.write_points(self.root / "points.ply", ply.labelled_points(models, instances))
 
     def read_tracks(self) -> dict[str, Any]:

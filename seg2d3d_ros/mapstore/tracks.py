@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
+from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.types import Instances, Segments, SparseModel
 
 
 def tracks_document(
     models: Sequence[SparseModel],
     segments: Mapping[str, Segments],
-    incidence: Incidence,
     instances: Instances,
+    repair: Repair,
     class_names: Sequence[str],
 ) -> dict[str, Any]:
     """The content of tracks.json (design, section 4).
 
-    ``frame`` is the largest component's; an instance of another component names it in ``component``.
+    ``frame`` is the largest component's; an instance of another component names it in ``component``. A segment that was
+    cut appears in several instances, each time with the box of the part; ``share`` says how much of it the part is.
     """
-    boxes = {name: dict(zip(item.ids.tolist(), item.boxes.tolist(), strict=True)) for name, item in segments.items()}
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
     component_of_name = {name: model.component for model in models for name in model.names}
+    seen: dict[int, list[dict[str, Any]]] = {instance_id: [] for instance_id in instances.ids.tolist()}
+    for name in segments:
+        for instance_id, observation in _observations(name, segments, repair):
+            seen[instance_id].append(observation)
 
     documents: list[dict[str, Any]] = []
-    order = np.argsort(instances.segment_instance, kind="stable")
-    starts = np.searchsorted(instances.segment_instance[order], instances.ids, side="left")
-    ends = np.searchsorted(instances.segment_instance[order], instances.ids, side="right")
     for k, instance_id in enumerate(instances.ids.tolist()):
-        rows = order[starts[k] : ends[k]]
-        observations = [
-            {
-                "image": (name := incidence.names[incidence.segment_keyframe[row]]),
-                "segment": (segment_id := int(incidence.segment_ids[row])),
-                "box": boxes[name][segment_id],
-                "score": round(float(incidence.scores[row]), 4),
-            }
-            for row in rows
-        ]
-        observations.sort(key=lambda item: (item["image"], item["segment"]))
+        observations = sorted(seen[instance_id], key=lambda item: (item["image"], item["segment"]))
         document: dict[str, Any] = {
             "id": instance_id,
             "class": class_names[instances.classes[k] - 1],
@@ -52,6 +44,27 @@ def tracks_document(
             document["box3d"] = {"min": instances.boxes[k, 0].tolist(), "max": instances.boxes[k, 1].tolist()}
         documents.append({**document, "observations": observations})
     return {"instances": documents, "frame": frame_document(models)}
+
+
+def _observations(name: str, segments: Mapping[str, Segments], repair: Repair) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(instance id, observation) of each segment, or part of one, in one image."""
+    if not repair.instance_of(name):
+        return
+    repaired = repair(segments[name])
+    item = repaired.segments
+    areas = np.bincount(item.labels.ravel(), minlength=int(item.ids.max(initial=0)) + 1)
+    whole: dict[int, int] = {}
+    for i in item.ids.tolist():
+        origin = repaired.parent.get(i, i)
+        whole[origin] = whole.get(origin, 0) + int(areas[i])
+    for i, box, score in zip(item.ids.tolist(), item.boxes.tolist(), item.scores.tolist(), strict=True):
+        if i not in repaired.instance_of:
+            continue
+        origin = repaired.parent.get(i, i)
+        observation = {"image": name, "segment": origin, "box": box, "score": round(score, 4)}
+        if areas[i] < whole[origin]:
+            observation["share"] = round(int(areas[i]) / whole[origin], 4)
+        yield repaired.instance_of[i], observation
 
 
 def frame_document(models: Sequence[SparseModel]) -> dict[str, Any]:

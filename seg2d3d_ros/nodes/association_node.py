@@ -205,8 +205,10 @@ class AssociationNode(ManagedNode):
             header = self._header_of(name)
             segments = self._store.read_segments(name, self._session.class_names)
             if header and segments:
-                instance_of = labelled.instance_of.get(name, {})
-                yield tracks_message(self._vision, segments, instance_of, self._session.class_names, header)
+                published = labelled.repair(segments)
+                yield tracks_message(
+                    self._vision, published.segments, published.instance_of, self._session.class_names, header
+                )
 
     # Services (threads of their own).
 

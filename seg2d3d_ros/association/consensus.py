@@ -1,0 +1,181 @@
+"""Our association: the views' consensus on which points belong together, and masks cut where they glue objects.
+
+1. Each mask's points are a group; the other views say how far each mask is one object (``reliability``).
+2. Groups that the views take for one object are united (``agglomeration``).
+3. Each point goes to the object that most of its masks, weighed by their reliability, belong to; a mask that glues two
+   objects has little say. Objects whose points the views now take for one are united, and the masks are judged again.
+4. A mask belongs to the object of most of its points, or is cut between several.
+
+Where poses are known, points also count in views that should see them but did not match them (``projection``), with less
+weight: otherwise masks without matched points could not be told at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+from seg2d3d_ros.association.agglomeration import agglomerate
+from seg2d3d_ros.association.evidence import Groups
+from seg2d3d_ros.association.reliability import judge_by_objects, judge_by_views, same_view_pairs, trust_matrix
+from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.types import Cuts, Incidence, Placements
+
+PROJECTED = 0.3
+"""Weight of a point that should be seen at a place, beside 1 of one that was."""
+REFINEMENTS = 3
+LEAST_SAY = 0.05
+"""Of a mask that nobody trusts: where nothing else holds a point, even that decides."""
+PART_SHARE, PART_WEIGHT = 0.15, 3.0
+"""An object owns a part of a mask from this share and weight of the mask's points on."""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What a method finds. S segments; N non-zeros of the incidence's matrix, in its order.
+
+    Attributes:
+        segment: (S,) int64 track of each segment (the largest part's where it is cut), 0 = none, else 1, 2, …
+        entry: (N,) int64 track that each segment's point belongs to; None where it is the segment's.
+        cuts: segments that show several tracks; ``cuts.instance`` is a track.
+    """
+
+    segment: np.ndarray
+    entry: np.ndarray | None = None
+    cuts: Cuts = field(default_factory=Cuts.none)
+
+
+def consensus_tracks(incidence: Incidence, config: AssociationConfig) -> Tracks:
+    """Assign segments, of one class, to tracks, and cut those that show several.
+
+    Masks that hold no point, observed or projected, have no track. A mask whose points no other mask holds is a track of
+    its own. Tracks are numbered in the order of their first segment.
+    """
+    held, visible = _weights(incidence)
+    object_of, held_by = _solve(held, visible, incidence.segment_keyframe.astype(np.int64))
+    main = _first_largest(held_by.tocsr())
+    parts = _parts(held_by, main) if config.repair else _only(main, held_by.shape)
+    number = _number(main, incidence.segment_keyframe, config.consensus_min_images, held_by.shape[1])
+    segment = np.where(main >= 0, number[main], 0)
+
+    entries = incidence.matrix.tocoo()
+    mine = object_of[entries.col]
+    accepted = (mine >= 0) & np.asarray(parts[entries.row, mine]).ravel().astype(bool) if len(mine) else np.empty(0, bool)
+    entry = np.where(accepted, number[mine], segment[entries.row])
+    return Tracks(segment, entry, _seeds((incidence.observed, incidence.projected), object_of, parts, number))
+
+
+def _weights(incidence: Incidence) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """(S, P) and (K, P) CSR float64: points in masks and in views, observed ones with weight 1. Views without masks have
+    nothing to say."""
+    held = incidence.matrix.astype(bool).astype(np.float64)
+    visible = incidence.visibility.astype(bool).astype(np.float64)
+    unseen = incidence.projected
+    if len(unseen.point):
+        inside = unseen.segment >= 0
+        held = held + _ones(unseen.segment[inside], unseen.point[inside], held.shape) * PROJECTED
+        visible = visible + _ones(unseen.keyframe, unseen.point, visible.shape) * PROJECTED
+    has_masks = np.zeros(visible.shape[0])
+    has_masks[incidence.segment_keyframe] = 1.0
+    visible = (sparse.diags(has_masks) @ visible).tocsr()
+    visible.eliminate_zeros()
+    return held.tocsr(), visible
+
+
+def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
+    matrix = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """The object of each point (P,), -1 = none, and the weight of each object in each mask (S, objects)."""
+    count, points = held.shape
+    pairs = same_view_pairs(mask_view)
+    masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view)
+    whole, apart = judge_by_views(masks, pairs)
+    some = np.flatnonzero(np.diff(held.indptr))
+    united = agglomerate(masks.take(some), trust_matrix(whole, pairs, apart))
+    objects = int(united.max(initial=-1)) + 1
+    say = sparse.csr_matrix((np.maximum(whole[some], LEAST_SAY), (united, some)), (objects, count))
+    for refinement in range(REFINEMENTS):
+        object_of = _first_largest((say @ held).T.tocsr())
+        labelled = np.flatnonzero(object_of >= 0)
+        membership = sparse.csr_matrix((np.ones(len(labelled)), (labelled, object_of[labelled])), (points, objects))
+        held_by = (held @ membership).tocsr()
+        if refinement == REFINEMENTS - 1:
+            break
+        groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view)
+        united = agglomerate(groups, trust_matrix(*_with_pairs(judge_by_objects(held_by, pairs), pairs)))
+        merge = sparse.csr_matrix((np.ones(objects), (np.arange(objects), united)), (objects, int(united.max(initial=-1)) + 1))
+        objects = merge.shape[1]
+        share = (held_by @ merge).tocsr()
+        share = (sparse.diags(1.0 / np.maximum(np.asarray(share.sum(axis=1)).ravel(), 1e-9)) @ share).tocsr()
+        say = share.multiply(share).T.tocsr()
+    return object_of, held_by
+
+
+def _with_pairs(
+    judged: tuple[np.ndarray, np.ndarray], pairs: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    return judged[0], pairs, judged[1]
+
+
+def _first_largest(table: sparse.csr_matrix) -> np.ndarray:
+    """(rows,) column of the largest entry of each row (the first of equals), -1 where a row is empty."""
+    table.sort_indices()
+    result = np.full(table.shape[0], -1, np.int64)
+    filled = np.flatnonzero(np.diff(table.indptr))
+    if len(filled) == 0:
+        return result
+    values = np.round(table.data, 6)
+    largest = np.maximum.reduceat(values, table.indptr[filled])
+    hits = np.flatnonzero(values == np.repeat(largest, np.diff(table.indptr)[filled]))
+    row = np.repeat(filled, np.diff(table.indptr)[filled])[hits]
+    first = np.diff(row, prepend=-1) > 0
+    result[row[first]] = table.indices[hits[first]]
+    return result
+
+
+def _only(main: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """(S, objects) bool: each mask belongs to its main object alone."""
+    rows = np.flatnonzero(main >= 0)
+    return sparse.csr_matrix((np.ones(len(rows), bool), (rows, main[rows])), shape)
+
+
+def _parts(held_by: sparse.csr_matrix, main: np.ndarray) -> sparse.csr_matrix:
+    """(S, objects) bool: the objects that own a part of each mask."""
+    table = held_by.tocoo()
+    total = np.asarray(held_by.sum(axis=1)).ravel()
+    large = (table.data >= PART_WEIGHT) & (table.data >= PART_SHARE * total[table.row])
+    large |= table.col == main[table.row]
+    return sparse.csr_matrix((np.ones(int(large.sum()), bool), (table.row[large], table.col[large])), held_by.shape)
+
+
+def _number(main: np.ndarray, keyframes: np.ndarray, min_images: int, objects: int) -> np.ndarray:
+    """(objects,) track numbers from 1 in the order of the first segment; 0 for objects in fewer images."""
+    rows = np.flatnonzero(main >= 0)
+    place = np.unique(np.stack([main[rows], keyframes[rows].astype(np.int64)]), axis=1)
+    images = np.bincount(place[0], minlength=objects)
+    found, first = np.unique(main[rows], return_index=True)
+    kept = images[found] >= min_images
+    number = np.zeros(objects, np.int64)
+    number[found[kept][np.argsort(first[kept])]] = np.arange(1, int(kept.sum()) + 1)
+    return number
+
+
+def _seeds(placements: tuple[Placements, ...], object_of: np.ndarray, parts: sparse.csr_matrix, number: np.ndarray) -> Cuts:
+    """The pixels whose object is known, of all masks with several parts."""
+    several = np.diff(parts.indptr) > 1
+    found = [Cuts.none()]
+    for item in placements:
+        chosen = np.flatnonzero(item.segment >= 0)
+        chosen = chosen[several[item.segment[chosen]] & (object_of[item.point[chosen]] >= 0)]
+        segment, owner = item.segment[chosen], object_of[item.point[chosen]]
+        if len(chosen) == 0:
+            continue
+        good = np.asarray(parts[segment, owner]).ravel().astype(bool) & (number[owner] > 0)
+        found.append(Cuts(segment[good], number[owner[good]].astype(np.int32), item.xy[chosen[good]]))
+    return Cuts(*(np.concatenate([getattr(part, name) for part in found]) for name in ("segment", "instance", "xy")))

@@ -1,0 +1,126 @@
+"""Points that a keyframe should see although the matcher did not find them there.
+
+Structure from motion ties a point to the few images whose features matched; masks of other views of the same house then
+share no point with it. Where the poses are known, the point's place in those views is known too. A point is projected into
+a view that shares points with its own views, from a similar side and distance, and unless nearer points hide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import numpy as np
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from seg2d3d_ros.types import Camera, Placements, SparseModel
+
+PARTNERS = 40
+"""Views whose points are tried: those that share most points."""
+MIN_COSINE = 0.5
+"""Of the angle between a view's ray to the point and the mean ray of the views that observe it."""
+MAX_RATIO = 2.5
+"""Between a view's distance to the point and the nearest and farthest distance it was observed from."""
+NEIGHBOURS = 3
+NEIGHBOUR_RADIUS = 1 / 16
+"""Of the image's width: keypoints this close tell how deep the visible surface is."""
+HIDDEN_BEHIND = 1.25
+"""A point this many times deeper than the keypoints around it is hidden."""
+
+
+def project_unobserved(models: Sequence[SparseModel], names: Set[str]) -> Placements:
+    """Where points lie in keyframes that do not observe them.
+
+    Args:
+        models: components; points and keyframes are counted through all of them. Components without poses (NaN, as they
+            come from messages) give nothing.
+        names: keyframes that are wanted.
+
+    Returns:
+        Placements with ``segment`` -1 throughout.
+    """
+    parts = []
+    first_keyframe = first_point = 0
+    for model in models:
+        if np.isfinite(model.camera_from_world).all() and len(model.cameras) == len(model.names):
+            for keyframe, points, xy in _project_component(model, names):
+                count = len(points)
+                parts.append(
+                    Placements(
+                        np.full(count, first_keyframe + keyframe, np.int32),
+                        np.full(count, -1, np.int32),
+                        (points + first_point).astype(np.int32),
+                        xy.astype(np.float32),
+                    )
+                )
+        first_keyframe += len(model.names)
+        first_point += len(model.point_ids)
+    if not parts:
+        return Placements.none()
+    fields = ("keyframe", "segment", "point", "xy")
+    return Placements(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+
+
+def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """(keyframe, points, pixels) of each wanted keyframe of one component."""
+    keyframes, points = len(model.names), len(model.point_ids)
+    ones = np.ones(len(model.obs_point), np.float32)
+    seen = sparse.csr_matrix((ones, (model.obs_keyframe, model.obs_point)), (keyframes, points)).astype(bool)
+    shared = (seen.astype(np.int32) @ seen.astype(np.int32).T).tocsr()
+    centers = model.centers
+    rays = model.xyz[model.obs_point] - centers[model.obs_keyframe]
+    distance = np.linalg.norm(rays, axis=1)
+    direction = np.zeros((points, 3))
+    np.add.at(direction, model.obs_point, rays / np.maximum(distance, 1e-12)[:, None])
+    direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
+    nearest, farthest = np.full(points, np.inf), np.zeros(points)
+    np.minimum.at(nearest, model.obs_point, distance)
+    np.maximum.at(farthest, model.obs_point, distance)
+    order = np.argsort(model.obs_keyframe, kind="stable")
+    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(keyframes + 1))
+
+    found = []
+    for k, name in enumerate(model.names):
+        if name not in names:
+            continue
+        row = slice(shared.indptr[k], shared.indptr[k + 1])
+        partners = shared.indices[row][np.argsort(-shared.data[row], kind="stable")[:PARTNERS]]
+        tried = np.unique(seen[partners].indices)
+        tried = np.setdiff1d(tried, seen[k].indices, assume_unique=True)
+        ray = model.xyz[tried] - centers[k]
+        reach = np.linalg.norm(ray, axis=1)
+        facing = (ray * direction[tried]).sum(axis=1) > MIN_COSINE * reach
+        tried = tried[facing & (reach < farthest[tried] * MAX_RATIO) & (reach > nearest[tried] / MAX_RATIO)]
+        pixels, depth, inside = _pixels(model.cameras[k], model.camera_from_world[k], model.xyz[tried])
+        tried, pixels, depth = tried[inside], pixels[inside], depth[inside]
+        mine = order[bounds[k] : bounds[k + 1]]
+        own_depth = model.xyz[model.obs_point[mine]] @ model.camera_from_world[k, 2, :3] + model.camera_from_world[k, 2, 3]
+        free = depth < HIDDEN_BEHIND * _surface_depth(pixels, model.obs_xy[mine], own_depth, model.cameras[k].width)
+        found.append((k, tried[free], pixels[free]))
+    return found
+
+
+def _pixels(camera: Camera, camera_from_world: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, 2) pixels, (N,) depths, and whether the point is in front and inside the image."""
+    import pycolmap
+
+    local = np.ascontiguousarray(xyz @ camera_from_world[:, :3].T + camera_from_world[:, 3])
+    if len(local) == 0:
+        return np.empty((0, 2)), np.empty(0), np.empty(0, bool)
+    lens = pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
+    pixels = np.asarray(lens.img_from_cam(local))
+    with np.errstate(invalid="ignore"):
+        inside = (pixels >= 0).all(axis=1) & (pixels[:, 0] < camera.width) & (pixels[:, 1] < camera.height)
+    return pixels, local[:, 2], inside & (local[:, 2] > 0)
+
+
+def _surface_depth(pixels: np.ndarray, own_pixels: np.ndarray, own_depth: np.ndarray, width: int) -> np.ndarray:
+    """(N,) depth of what the view sees around each pixel: the median of its nearest keypoints, inf where there is none."""
+    if len(own_pixels) < NEIGHBOURS or len(pixels) == 0:
+        return np.full(len(pixels), np.inf)
+    gap, nearest = cKDTree(own_pixels).query(pixels, k=NEIGHBOURS, distance_upper_bound=NEIGHBOUR_RADIUS * width)
+    depth = np.where(np.isfinite(gap), own_depth[np.minimum(nearest, len(own_depth) - 1)], np.nan)
+    known = np.isfinite(depth).any(axis=1)
+    result = np.full(len(pixels), np.inf)
+    result[known] = np.nanmedian(depth[known], axis=1)
+    return result
