@@ -48,12 +48,12 @@ def finished(
 
 
 def thresholds(config: SegmentationConfig, default: float) -> np.ndarray:
-    """(C,) float32, the threshold of each prompt: ``class_thresholds`` (``prompt=score``) over ``default``.
+    """(C,) float64, the threshold of each prompt: ``class_thresholds`` (``prompt=score``) over ``default``.
 
     Raises:
         UsageError: not ``prompt=score``, a prompt that is not asked for, or a score outside 0 … 1.
     """
-    values = np.full(len(config.prompts), default, np.float32)
+    values = np.full(len(config.prompts), default, float)
     rows = {prompt.casefold(): row for row, prompt in enumerate(config.prompts)}
     for item in config.class_thresholds:
         prompt, equals, text = item.rpartition("=")

@@ -125,7 +125,7 @@ def find_model(name: str, folder: Path) -> Model:
         UsageError: neither an existing path nor a name that a model can have.
     """
     local = Path(name).expanduser()
-    if local.exists():
+    if name and local.exists():
         return Model(name, "", local, local.is_file() or _complete(local), None)
     plain, _, revision = name.partition("@")
     known = _BY_NAME.get(plain)
