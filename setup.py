@@ -75,6 +75,7 @@ setup(
             "trackeval",
             "opencv-python<5",  # trackeval asks for it without a bound
             "scikit-learn",
+            "pyproj",
             "ruff",
             "mypy",
             "types-PyYAML",

@@ -24,7 +24,7 @@ def copy(scene, tmp_path) -> Path:
 
 def run(scene: Path, out: Path, *more: str) -> int:
     words = ["run", str(scene / "images"), "--label", "building", "--out", str(out), "--camera", str(scene / "camera.json")]
-    return main([*words, "--set", "reconstruction.seed=1", *more])
+    return main([*words, "--set", "reconstruction.seed=1", "--set", "reconstruction.max_features=1500", *more])
 
 
 @pytest.fixture(scope="module")
