@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.association.incidence import build_incidence
@@ -62,6 +62,10 @@ class AssociationSession:
     def class_names(self) -> tuple[str, ...]:
         """The prompts."""
         return self._config.segmentation.prompts
+
+    def know(self, names: tuple[str, ...]) -> None:
+        """Class ids mean these names from now on; segments on disk carry their names, so nothing is lost."""
+        self._config = replace(self._config, segmentation=replace(self._config.segmentation, prompts=names))
 
     @property
     def segmented(self) -> int:

@@ -11,6 +11,7 @@ for ``segments_patience`` seconds.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sensor_msgs.msg import Image, NavSatFix, PointCloud2
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
@@ -27,6 +28,7 @@ from seg2d3d_ros.association.session import AssociationSession, Labelled
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.ros.calls import TriggerCaller
+from seg2d3d_ros.ros.class_names import CLASSES_TOPIC, added, read_class_names
 from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
 from seg2d3d_ros.ros.instance_messages import (
     boxes_message,
@@ -42,13 +44,15 @@ from seg2d3d_ros.ros.publishing import publish_paced, settle
 from seg2d3d_ros.ros.qos import LABELS, LATCHED, OBSERVATIONS, SEGMENTS
 from seg2d3d_ros.ros.results import write_association_figures, write_config_sections
 from seg2d3d_ros.ros.run import spin_node
-from seg2d3d_ros.segmentation.encoding import from_mono16
+from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
 
 RESEND = "reconstruction_node/resend"
 RESEND_SECONDS = 5.0
 """How long a revision's messages may be on their way before they are asked for again."""
 GIVE_UP_SECONDS = 20.0
 """How long flush bears an incomplete revision."""
+CLASSES_SECONDS = 5.0
+"""How long segments of a class without a name wait for it: it comes on a topic of its own."""
 SETTLED_SECONDS = 2.0
 """New segments alone lead to a new association when none came for this long."""
 
@@ -90,6 +94,8 @@ class AssociationNode(ManagedNode):
         self._missing, self._missing_since = 0, time.monotonic()
         self._segmenting = self.worker("segments", self._keep, depth=SEGMENTS.depth, on_drop=self._dropped)
         self._associating = self.worker("association", self._associate, depth=1, on_drop=lambda _: None)
+        self._names = self._session.class_names
+        self.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
         self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
         self.subscribe(PointCloud2, "map/points", self._map_points, LATCHED)
         self.subscribe(PointCloud2, "map/observations", self._map_observations, OBSERVATIONS)
@@ -106,6 +112,10 @@ class AssociationNode(ManagedNode):
     def _received(self, message: Image) -> None:
         self._last_segments = time.monotonic()
         self._segmenting.put(message)
+
+    def _classes(self, message: String) -> None:
+        """The segmenter's own names come first, since its class ids count them; a name known before is never lost."""
+        self._names = added(read_class_names(message), self._names)
 
     def _map_points(self, message: PointCloud2) -> None:
         self._last_map = time.monotonic()
@@ -156,15 +166,28 @@ class AssociationNode(ManagedNode):
     def _keep(self, message: Image) -> None:
         name = keyframe_name(message.header)
         labels = image_to_labels(message)
-        segments = from_mono16(name, labels, len(self._session.class_names), source="keyframes/segments")
+        deadline = time.monotonic() + CLASSES_SECONDS
+        while int(labels.max(initial=0)) // PER_CLASS > len(self._names) and time.monotonic() < deadline:
+            if self.stopping.wait(0.05):
+                return
+        segments = from_mono16(name, labels, len(self._names), source="keyframes/segments")
         with self._lock:
+            self._know_classes()
             self._headers[name] = message.header
             self._session.receive(segments)
             self._dirty = True
         self.diagnostics.set("keyframes with segments", self._session.segmented)
 
+    def _know_classes(self) -> None:
+        """Take over names that arrived; the lock is held."""
+        if self._names != self._session.class_names:
+            self._session.know(self._names)
+            segmentation = dataclasses.replace(self.config.segmentation, prompts=self._names)
+            self.config = dataclasses.replace(self.config, segmentation=segmentation)
+
     def _associate(self, revision: Revision) -> None:
         with self._lock:
+            self._know_classes()
             # Even if it fails: the same revision would fail again.
             self._dirty, self._done, self._problem = False, revision, "the association failed"
             try:
@@ -206,9 +229,7 @@ class AssociationNode(ManagedNode):
             segments = self._store.read_segments(name, self._session.class_names)
             if header and segments:
                 published = labelled.repair(segments)
-                yield tracks_message(
-                    self._vision, published.segments, published.instance_of, self._session.class_names, header
-                )
+                yield tracks_message(self._vision, published.segments, published.instance_of, self._session.class_names, header)
 
     # Services (threads of their own).
 

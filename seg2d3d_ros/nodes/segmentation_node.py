@@ -1,38 +1,60 @@
 """segmentation_node: keyframes in, ``keyframes/segments`` out (mono16, ``class_id * 1000 + k``).
 
 ``segmentation.segmenter`` says where the objects come from: ``topic`` = label images of another node, matched with the
-keyframes by their header in either order; ``label_images`` = files; ``none`` = nothing is published.
+keyframes by their header in either order; ``label_images``, ``coco`` = files; ``grounded_sam``, ``panoptic``,
+``everything`` = models, loaded while the node is active; ``none`` = nothing is published.
+
+The parameter ``segmentation.prompts`` may be changed at any time: new keyframes are asked for the new ones, and the service
+``~/resegment`` redoes the old ones. Class ids keep their meaning; ``keyframes/classes`` (latched) has their names.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import sys
+import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
+from std_srvs.srv import Trigger
 
+from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import image_size
+from seg2d3d_ros.ros.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, labels_to_image
 from seg2d3d_ros.ros.graph import IMAGE, find_segments
 from seg2d3d_ros.ros.keyframe_messages import KeyframeSubscription
 from seg2d3d_ros.ros.matching import Matcher
 from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.parameters import SegmentationParameters
-from seg2d3d_ros.ros.qos import SEGMENTS, input_profile
+from seg2d3d_ros.ros.qos import LATCHED, SEGMENTS, input_profile
 from seg2d3d_ros.ros.run import spin_node
 from seg2d3d_ros.segmentation.base import Segmenter, no_segments
+from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.types import Keyframe, Segments
 
 SEGMENTS_TOPIC = "keyframes/segments"
+RESEGMENT_AHEAD = 4
+"""Old keyframes that wait in the queue at once, so that new ones are not dropped for them."""
+
+
+class Asking(NamedTuple):
+    """What is looked for, replaced as a whole: the segmenter, its prompts, and all names that class ids count."""
+
+    segmenter: Segmenter | None
+    prompts: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 class SegmentationNode(ManagedNode):
@@ -40,28 +62,37 @@ class SegmentationNode(ManagedNode):
 
     PARAMETERS = SegmentationParameters
     SECTIONS = ("segmentation",)
+    CHANGEABLE = ("segmentation.prompts",)
     ros: SegmentationParameters
 
     def __init__(self, **options: Any) -> None:
         super().__init__("segmentation_node", **options)
 
     def configure(self) -> None:
-        self._segmenter: Segmenter | None = None
         self._matcher: Matcher | None = None
+        self._kept: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
         kind = self.config.segmentation.segmenter
+        prompts = self.config.segmentation.prompts
+        self._asking = Asking(None, prompts, prompts)
         if kind == "none":
             self.get_logger().info("segmenter is none: keyframes get no segments")
             return
         if kind != "topic":
-            if kind == "label_images" and not self.ros.segments_dir:
-                raise UsageError("segmenter label_images needs segments_dir:=DIR; or take segmenter:=topic or none")
-            self._segmenter = create_segmenter(self.config.segmentation, Path(self.ros.segments_dir))
+            self._asking = Asking(self._make(self.config.segmentation), prompts, prompts)
         self._publisher = self.advertise(Image, SEGMENTS_TOPIC, SEGMENTS)
+        self._classes = self.advertise(String, CLASSES_TOPIC, LATCHED)
 
     def activate(self) -> None:
         kind = self.config.segmentation.segmenter
         if kind == "none":
             return
+        segmenter = self._asking.segmenter
+        if isinstance(segmenter, CachedSegmenter):
+            segmenter.runtime.report = self._gave_up
+            self.get_logger().info("loading the models")
+            segmenter.load()
+            self.diagnostics.set("device", segmenter.runtime.device)
+        self._classes.publish(class_names_message(self._asking.names))
         self._worker = self.worker("segmentation", self._segment)
         if kind == "topic":
             self._matcher = Matcher("image", ("segments",), timeout=self.ros.segments_timeout)
@@ -69,20 +100,74 @@ class SegmentationNode(ManagedNode):
             self._find_topics()
             self.every(0.5, self._find_topics)
             self.every(0.1, self._expire)
+        else:
+            self._scratch = tempfile.TemporaryDirectory(prefix="seg2d3d-keyframes-")
+            self.serve(Trigger, "~/resegment", self._resegment, slow=True)
         KeyframeSubscription(self, self._keyframe, whole=False)
         self.serve_flush(self._flush)
 
+    def deactivate(self) -> None:
+        if self.config.segmentation.segmenter == "none":
+            return
+        self.release(self._worker)  # first: it may be at work with the models
+        if isinstance(self._asking.segmenter, CachedSegmenter):
+            self._asking.segmenter.close()
+        self.diagnostics.problem("models", "")
+        if self._kept or self._matcher is None:
+            self._kept.clear()
+            self._scratch.cleanup()
+
     def cleanup(self) -> None:
-        if self._segmenter:
-            self._segmenter.close()
+        if self._asking.segmenter:
+            self._asking.segmenter.close()
+
+    def change(self, values: dict[str, Any]) -> None:
+        """Other prompts for the keyframes from now on."""
+        section = self.config.segmentation
+        if section.segmenter in ("topic", "none"):
+            raise UsageError(f"segmenter {section.segmenter} does not look for prompts")
+        prompts = tuple(prompt for prompt in values["segmentation.prompts"] if prompt)
+        changed = dataclasses.replace(section, prompts=prompts)
+        present = self._asking
+        own = isinstance(present.segmenter, CachedSegmenter)
+        segmenter = present.segmenter.asking_for(prompts) if own else self._make(changed)
+        self._asking = Asking(segmenter, prompts, added(present.names, prompts))
+        self.config = dataclasses.replace(self.config, segmentation=changed)
+        if self.state == "active":
+            self._classes.publish(class_names_message(self._asking.names))
+        self.get_logger().info(f"looking for {', '.join(prompts)} from now on; ~/resegment redoes earlier keyframes")
+
+    def _make(self, section: SegmentationConfig) -> Segmenter | None:
+        """The segmenter of files or models."""
+        if section.segmenter in ("label_images", "coco") and not self.ros.segments_dir:
+            raise UsageError(f"segmenter {section.segmenter} needs segments_dir:=PATH; or take segmenter:=topic or none")
+        return create_segmenter(section, Path(self.ros.segments_dir) if self.ros.segments_dir else None)
+
+    def _gave_up(self, text: str) -> None:
+        """A model that had to do with less memory."""
+        self.get_logger().warning(text)
+        self.diagnostics.problem("models", text)
 
     # Where keyframes and segments come in (executor).
 
     def _keyframe(self, keyframe: Keyframe, header: Header) -> None:
         if self._matcher is None:
+            self._keep(keyframe, header)
             self._worker.put((keyframe, header, None))
         else:
             self._match("image", header, (keyframe, header))
+
+    def _keep(self, keyframe: Keyframe, header: Header) -> None:
+        """For ``resegment``; the pictures go to disk."""
+        if self.ros.resegment_history == 0:
+            return
+        path = Path(self._scratch.name) / f"{hashlib.sha256(keyframe.name.encode()).hexdigest()}"
+        path.write_bytes(keyframe.encoded)
+        self._kept[keyframe.name] = (dataclasses.replace(keyframe, encoded=b"", source=str(path)), header)
+        self._kept.move_to_end(keyframe.name)
+        while len(self._kept) > self.ros.resegment_history:
+            _, (oldest, _) = self._kept.popitem(last=False)
+            Path(oldest.source).unlink(missing_ok=True)
 
     def _match(self, part: str, header: Header, value: object) -> None:
         assert self._matcher is not None
@@ -129,8 +214,7 @@ class SegmentationNode(ManagedNode):
     def _segment(self, item: tuple[Keyframe, Header, Any]) -> None:
         keyframe, header, given = item
         try:
-            segments = self._segments(keyframe, given)
-            labels = to_mono16(segments)
+            labels = to_mono16(self._segments(keyframe, given))
         except DataError as error:
             self.diagnostics.count("keyframes with bad segments")
             if self.diagnostics.error("segmentation", error):
@@ -143,8 +227,7 @@ class SegmentationNode(ManagedNode):
         if isinstance(given, Segments):
             return given
         if given is None:
-            assert self._segmenter is not None
-            return self._segmenter.segment(keyframe)
+            return self._made(keyframe)
         topic, message = given
         labels, (height, width) = image_to_labels(message), _shape(keyframe)
         if labels.shape != (height, width):
@@ -153,6 +236,41 @@ class SegmentationNode(ManagedNode):
             labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         options = self.config.segmentation
         return from_mono16(keyframe.name, labels, len(options.prompts), options.min_area, topic)
+
+    def _made(self, keyframe: Keyframe) -> Segments:
+        """By our own segmenter, with class ids that count all names that were ever asked for."""
+        segmenter, prompts, names = self._asking
+        assert segmenter is not None
+        segments = segmenter.segment(keyframe)
+        if isinstance(segmenter, CachedSegmenter):
+            self.diagnostics.set("found in the cache", segmenter.hits)
+            self.diagnostics.set("device", segmenter.runtime.device)
+        if prompts == names[: len(prompts)]:
+            return segments
+        table = np.array([0, *(names.index(prompt) + 1 for prompt in prompts)], np.int32)
+        # Ids that follow the old class ids would be taken for final.
+        ids = np.arange(1, len(segments.ids) + 1, dtype=np.uint16)
+        lookup = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
+        lookup[segments.ids] = ids
+        return dataclasses.replace(segments, labels=lookup[segments.labels], ids=ids, classes=table[segments.classes])
+
+    def _resegment(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Send every kept keyframe through the segmenter again, no faster than it works."""
+        done = 0
+        for keyframe, header in list(self._kept.values()):
+            while self._worker.pending > RESEGMENT_AHEAD:
+                if self.stopping.wait(0.02) or self.state != "active":
+                    raise DataError(f"the node was stopped after {done} keyframes")
+            try:
+                encoded = Path(keyframe.source).read_bytes()
+            except FileNotFoundError:
+                continue  # no longer kept
+            self._worker.put((dataclasses.replace(keyframe, encoded=encoded), header, None))
+            done += 1
+        self._worker.drain()
+        response.success = True
+        response.message = f"{done} keyframes segmented again for {', '.join(self._asking.prompts)}"
+        return response
 
     def _flush(self) -> None:
         while self._matcher and self._matcher.pending and not self.stopping.wait(0.05):

@@ -44,6 +44,7 @@ class ManagedNode(LifecycleNode):
 
     Attributes:
         PARAMETERS, SECTIONS: what the node declares (see ``ros.parameters``).
+        CHANGEABLE: parameters that may be changed while the node is configured; ``change`` hears of it.
         ros: the ROS-only parameters, an instance of ``PARAMETERS``; set before ``configure``.
         config: the core's configuration; set before ``configure``.
         diagnostics: what the node reports once a second.
@@ -53,6 +54,7 @@ class ManagedNode(LifecycleNode):
 
     PARAMETERS: type[CommonParameters] = CommonParameters
     SECTIONS: tuple[str, ...] = ()
+    CHANGEABLE: tuple[str, ...] = ()
 
     def __init__(self, name: str, *, namespace: str = NAMESPACE, **options: Any) -> None:
         super().__init__(name, namespace=namespace, **options)
@@ -72,9 +74,7 @@ class ManagedNode(LifecycleNode):
         except Exception:
             self.close()
             raise
-        self.add_on_set_parameters_callback(
-            lambda changes: check_change(changes, self.PARAMETERS, self.SECTIONS, self.state in ("inactive", "active"))
-        )
+        self.add_on_set_parameters_callback(self._check_change)
         self.every(1.0, self.diagnostics.publish)
 
     # The hooks.
@@ -90,6 +90,9 @@ class ManagedNode(LifecycleNode):
 
     def cleanup(self) -> None:
         """Before what ``configure`` made is released."""
+
+    def change(self, values: dict[str, Any]) -> None:
+        """New values of ``CHANGEABLE`` parameters of the configured node. Raise ``Seg2d3dError`` to refuse them."""
 
     # What hooks use.
 
@@ -272,6 +275,17 @@ class ManagedNode(LifecycleNode):
         return SUCCESS
 
     # Inside.
+
+    def _check_change(self, changes: list[Any]) -> Any:
+        configured = self.state in ("inactive", "active")
+        result = check_change(changes, self.PARAMETERS, self.SECTIONS, configured, self.CHANGEABLE)
+        values = {change.name: change.value for change in changes if change.name in self.CHANGEABLE}
+        if configured and result.successful and values:
+            try:
+                self.change(values)
+            except Seg2d3dError as error:
+                result.successful, result.reason = False, str(error)
+        return result
 
     def _enter(self, phase: str, hook: Callable[[], None], then: Callable | None, state: LifecycleState) -> Any:
         self._phase = phase

@@ -65,7 +65,12 @@ class SegmentationParameters(CommonParameters):
     segments_topics: tuple[str, ...] = param(
         (), "segmentation.segmenter = topic: mono16 label images with the camera image's header, class id * 1000 + k"
     )
-    segments_dir: str = param("", "segmentation.segmenter = label_images: the directory of <camera>_<stamp ns>.png")
+    segments_dir: str = param(
+        "", "segmentation.segmenter = label_images: the directory of <camera>_<stamp ns>.png; coco: the JSON file"
+    )
+    resegment_history: int = param(
+        2000, "keyframes that are kept on disk while the node is active, for the service resegment", low=0, high=1000000
+    )
     segments_timeout: float = param(
         5.0, "how long a keyframe waits for its external segments; then it goes on without any", unit="s", low=0.0, high=600.0
     )
@@ -235,14 +240,22 @@ def read_all(node: Node, ros: type[CommonParameters], sections: Sequence[str] = 
 
 
 def check_change(
-    changes: Sequence[Parameter], ros: type[CommonParameters], sections: Sequence[str], configured: bool
+    changes: Sequence[Parameter],
+    ros: type[CommonParameters],
+    sections: Sequence[str],
+    configured: bool,
+    changeable: Sequence[str] = (),
 ) -> SetParametersResult:
-    """Answer to a request to change parameters: only values that fit, and only while nothing was built from the old ones."""
+    """Answer to a request to change parameters: only values that fit, and only while nothing was built from the old ones.
+
+    Args:
+        changeable: these may be changed at any time.
+    """
     found = node_declarations(ros, sections)
     for change in changes:
         if change.name not in found:
             continue
-        if configured:
+        if configured and change.name not in changeable:
             reason = f"{change.name} is read when the node is configured: deactivate and clean it up first"
             return SetParametersResult(successful=False, reason=reason)
         try:
