@@ -68,6 +68,10 @@ def inputs(content: Content) -> str:
 
 _SEGMENTERS = {
     "label_images": "label images in a directory",
+    "coco": "a COCO JSON file",
+    "grounded_sam": "Grounded SAM, by text",
+    "panoptic": "a panoptic model, by class",
+    "everything": "SAM, any object",
     "topic": "a ROS topic",
     "none": "nowhere: reconstruction only",
 }

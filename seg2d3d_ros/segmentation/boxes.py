@@ -36,7 +36,7 @@ class Boxes:
 
     def shifted(self, dx: float, dy: float) -> Boxes:
         """The same boxes in an image whose origin lies ``(dx, dy)`` further up and left."""
-        return Boxes(self.xyxy + np.float32([dx, dy, dx, dy]), self.classes, self.scores)
+        return Boxes(self.xyxy + np.array([dx, dy, dx, dy], np.float32), self.classes, self.scores)
 
 
 def make_boxes(xyxy: object = (), classes: object = (), scores: object = ()) -> Boxes:
@@ -120,7 +120,7 @@ def covered(outer: np.ndarray, inner: np.ndarray) -> float:
 def plausible(boxes: Boxes, width: int, height: int, *, min_area: float, sky_limit: float) -> Boxes:
     """Clip to the image; drop boxes below ``min_area`` (share of the image) and boxes that end above the image's top
     ``sky_limit`` (share of its height)."""
-    xyxy = np.clip(boxes.xyxy, 0, np.float32([width, height, width, height]))
+    xyxy = np.clip(boxes.xyxy, 0, np.array([width, height, width, height], np.float32))
     clipped = Boxes(xyxy, boxes.classes, boxes.scores)
     size = areas(xyxy)
     return clipped.take((size > 0) & (size >= min_area * width * height) & (xyxy[:, 3] > sky_limit * height))

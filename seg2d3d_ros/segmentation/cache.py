@@ -136,9 +136,8 @@ class CachedSegmenter:
     def _write(self, keyframe: Keyframe, segments: Segments) -> None:
         if self._folder is None:
             return
-        arrays = {"ids": segments.ids, "classes": segments.classes, "scores": segments.scores}
-        stream = io.BytesIO()
-        np.savez(stream, labels=np.frombuffer(encode_png(segments.labels), np.uint8), **arrays)
+        labels, stream = np.frombuffer(encode_png(segments.labels), np.uint8), io.BytesIO()
+        np.savez(stream, labels=labels, ids=segments.ids, classes=segments.classes, scores=segments.scores)
         try:
             write_bytes(self._path(keyframe), stream.getvalue())
         except DataError as error:

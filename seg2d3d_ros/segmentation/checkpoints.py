@@ -20,6 +20,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    state: Any
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

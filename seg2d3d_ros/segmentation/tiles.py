@@ -33,7 +33,9 @@ def homes(xyxy: np.ndarray, views: np.ndarray, margin: float = 0.1) -> np.ndarra
     image = views[0]
     wanted = xyxy + room
     wanted = np.column_stack([np.maximum(wanted[:, :2], image[:2]), np.minimum(wanted[:, 2:], image[2:])])
-    holds = (views[None, :, :2] <= wanted[:, None, :2]).all(axis=2) & (views[None, :, 2:] >= wanted[:, None, 2:]).all(axis=2)
+    low = (views[None, :, :2] <= wanted[:, None, :2]).all(axis=2)
+    high = (views[None, :, 2:] >= wanted[:, None, 2:]).all(axis=2)
     size = np.prod(views[:, 2:] - views[:, :2], axis=1).astype(float)
+    holds = np.asarray(low & high)
     holds[:, 0] = True
     return np.where(holds, size[None, :], np.inf).argmin(axis=1)

@@ -1,0 +1,87 @@
+"""How a finite run hands keyframes to a segmenter: in groups where it takes them, and one by one where a group fails."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seg2d3d_ros.config import make_config
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline import build_map
+from seg2d3d_ros.reconstruction import reconstructor
+from seg2d3d_ros.types import Keyframe, Segments
+
+CONFIG = make_config({"segmentation.prompts": ["house"]})
+
+
+class NoReconstruction:
+    """Takes every image and registers none."""
+
+    def __init__(self, root, config):
+        pass
+
+    def add(self, keyframe, ignore=None):
+        return 1
+
+    def solve(self, progress=None):
+        return reconstructor.Reconstruction(models=[], unregistered={}, timings={}, warnings=[])
+
+
+class Groups:
+    """Remembers its groups; one keyframe cannot be segmented."""
+
+    def __init__(self, batch, bad=""):
+        self.batch, self.bad, self.groups = batch, bad, []
+
+    def segment_all(self, keyframes):
+        self.groups.append([keyframe.name for keyframe in keyframes])
+        if self.bad in self.groups[-1]:
+            raise DataError(f"{self.bad}: no")
+        return [one(keyframe.name) for keyframe in keyframes]
+
+
+def one(name: str) -> Segments:
+    labels = np.full((6, 8), 1, np.uint16)
+    return Segments(name, labels, np.array([1], np.uint16), np.array([1], np.int32), np.array([0.5], np.float32))
+
+
+def build(tmp_path, monkeypatch, segmenter, count=5):
+    monkeypatch.setattr(reconstructor, "Reconstructor", NoReconstruction)
+    encoded = encode_png(np.zeros((6, 8, 3), np.uint8))
+    keyframes = [Keyframe(f"k{k}", "camera", 0, encoded, file_name=f"k{k}.png") for k in range(count)]
+    store = MapStore(tmp_path / "map")
+    with pytest.raises(DataError, match="no two images"):
+        build_map(keyframes, store, CONFIG, segmenter, progress=lambda *what: None)
+    written = sorted(path.stem for path in (store.root / "segments").glob("*.png"))
+    return written, store.read_metrics()["warnings"]
+
+
+def test_groups_of_the_segmenters_size(tmp_path, monkeypatch):
+    segmenter = Groups(2)
+    written, warnings = build(tmp_path, monkeypatch, segmenter)
+    assert segmenter.groups == [["k0", "k1"], ["k2", "k3"], ["k4"]]
+    assert (written, warnings) == (["k0", "k1", "k2", "k3", "k4"], [])
+
+
+def test_one_bad_keyframe_costs_only_itself(tmp_path, monkeypatch):
+    segmenter = Groups(4, bad="k1")
+    written, warnings = build(tmp_path, monkeypatch, segmenter)
+    assert segmenter.groups == [["k0", "k1", "k2", "k3"], ["k0"], ["k1"], ["k2"], ["k3"], ["k4"]]
+    assert written == ["k0", "k2", "k3", "k4"]
+    assert warnings == ["k1 is used without segments: k1: no"]
+
+
+def test_a_segmenter_of_single_keyframes_gets_each_as_it_comes(tmp_path, monkeypatch):
+    class Single:
+        def __init__(self):
+            self.names = []
+
+        def segment(self, keyframe):
+            self.names.append(keyframe.name)
+            return one(keyframe.name)
+
+    segmenter = Single()
+    written, _ = build(tmp_path, monkeypatch, segmenter, count=3)
+    assert written == segmenter.names == ["k0", "k1", "k2"]
