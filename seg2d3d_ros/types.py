@@ -209,7 +209,8 @@ class Placements:
     @classmethod
     def none(cls) -> Placements:
         """No placement."""
-        return cls(*(np.empty(0, np.int32) for _ in range(3)), np.empty((0, 2), np.float32))
+        nothing = np.empty(0, np.int32)
+        return cls(nothing, nothing, nothing, np.empty((0, 2), np.float32))
 
 
 @dataclass(frozen=True)

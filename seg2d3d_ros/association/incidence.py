@@ -53,8 +53,8 @@ def build_incidence(models: Sequence[SparseModel], segments: Mapping[str, Segmen
     shape = (int(first_row[-1]), len(point_ids))
 
     def placements(chosen: np.ndarray) -> Placements:
-        columns = (keyframe[chosen], row[chosen], point[chosen])
-        return Placements(*(column.astype(np.int32) for column in columns), xy[chosen].astype(np.float32))
+        where, what, which = (column[chosen].astype(np.int32) for column in (keyframe, row, point))
+        return Placements(where, what, which, xy[chosen].astype(np.float32))
 
     return Incidence(
         matrix=_binary(row[inside], point[inside], shape).astype(np.float32),
