@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from seg2d3d_ros.association.agglomeration import agglomerate
-from seg2d3d_ros.association.evidence import Groups
+from seg2d3d_ros.association.evidence import Groups, sample
 from seg2d3d_ros.association.reliability import judge_by_objects, judge_by_views, same_view_pairs, trust_matrix
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Incidence, Placements
@@ -28,8 +28,9 @@ PROJECTED = 0.3
 REFINEMENTS = 3
 LEAST_SAY = 0.05
 """Of a mask that nobody trusts: where nothing else holds a point, even that decides."""
-PART_SHARE, PART_WEIGHT = 0.15, 3.0
-"""An object owns a part of a mask from this share and weight of the mask's points on."""
+PART_SHARE, PART_WEIGHT, PART_OBSERVED = 0.1, 4.0, 3
+"""An object owns a part of a mask from this share and weight of the mask's points on, and only if some are observed there:
+projected points alone, a little off, would cut slivers from the neighbour."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def consensus_tracks(incidence: Incidence, config: AssociationConfig) -> Tracks:
     held, visible = _weights(incidence)
     object_of, held_by = _solve(held, visible, incidence.segment_keyframe.astype(np.int64))
     main = _first_largest(held_by.tocsr())
-    parts = _parts(held_by, main) if config.repair else _only(main, held_by.shape)
+    parts = _parts(held_by, main, incidence.matrix, object_of) if config.repair else _only(main, held_by.shape)
     number = _number(main, incidence.segment_keyframe, config.consensus_min_images, held_by.shape[1])
-    segment = np.where(main >= 0, number[main], 0)
+    segment = number[main]
 
     entries = incidence.matrix.tocoo()
     mine = object_of[entries.col]
@@ -97,7 +98,8 @@ def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.nd
     masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view)
     whole, apart = judge_by_views(masks, pairs)
     some = np.flatnonzero(np.diff(held.indptr))
-    united = agglomerate(masks.take(some), trust_matrix(whole, pairs, apart))
+    size = np.asarray(held.sum(axis=1)).ravel()
+    united = _largest_first(agglomerate(masks.take(some), trust_matrix(whole, pairs, apart)), size[some])
     objects = int(united.max(initial=-1)) + 1
     say = sparse.csr_matrix((np.maximum(whole[some], LEAST_SAY), (united, some)), (objects, count))
     for refinement in range(REFINEMENTS):
@@ -108,7 +110,9 @@ def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.nd
         if refinement == REFINEMENTS - 1:
             break
         groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view)
-        united = agglomerate(groups, trust_matrix(*_with_pairs(judge_by_objects(held_by, pairs), pairs)))
+        whole, apart = judge_by_objects(held_by, pairs)
+        united = agglomerate(groups, trust_matrix(whole, pairs, apart))
+        united = _largest_first(united, np.asarray(held_by.sum(axis=0)).ravel())
         merge = sparse.csr_matrix((np.ones(objects), (np.arange(objects), united)), (objects, int(united.max(initial=-1)) + 1))
         objects = merge.shape[1]
         share = (held_by @ merge).tocsr()
@@ -117,10 +121,13 @@ def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.nd
     return object_of, held_by
 
 
-def _with_pairs(
-    judged: tuple[np.ndarray, np.ndarray], pairs: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
-    return judged[0], pairs, judged[1]
+def _largest_first(united: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Renumber groups so that heavier ones come first: where a point's masks are divided equally, the larger object has it,
+    in whatever order the masks came."""
+    total = np.round(np.bincount(united, weight), 6)
+    rank = np.empty(len(total), np.int64)
+    rank[np.argsort(-total, kind="stable")] = np.arange(len(total))
+    return rank[united]
 
 
 def _first_largest(table: sparse.csr_matrix) -> np.ndarray:
@@ -145,23 +152,28 @@ def _only(main: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(len(rows), bool), (rows, main[rows])), shape)
 
 
-def _parts(held_by: sparse.csr_matrix, main: np.ndarray) -> sparse.csr_matrix:
+def _parts(held_by: sparse.csr_matrix, main: np.ndarray, matrix: sparse.csr_matrix, object_of: np.ndarray) -> sparse.csr_matrix:
     """(S, objects) bool: the objects that own a part of each mask."""
     table = held_by.tocoo()
     total = np.asarray(held_by.sum(axis=1)).ravel()
     large = (table.data >= PART_WEIGHT) & (table.data >= PART_SHARE * total[table.row])
-    large |= table.col == main[table.row]
-    return sparse.csr_matrix((np.ones(int(large.sum()), bool), (table.row[large], table.col[large])), held_by.shape)
+    rows, columns = table.row[large], table.col[large]
+    labelled = np.flatnonzero(object_of >= 0)
+    member = _ones(labelled, object_of[labelled], (matrix.shape[1], held_by.shape[1]))
+    observed = sample((matrix.astype(bool).astype(np.float64) @ member).tocsr(), rows, columns)
+    rows, columns = rows[observed >= PART_OBSERVED], columns[observed >= PART_OBSERVED]
+    return (_only(main, held_by.shape) + sparse.csr_matrix((np.ones(len(rows), bool), (rows, columns)), held_by.shape)).tocsr()
 
 
 def _number(main: np.ndarray, keyframes: np.ndarray, min_images: int, objects: int) -> np.ndarray:
-    """(objects,) track numbers from 1 in the order of the first segment; 0 for objects in fewer images."""
+    """(objects + 1,) track numbers from 1 in the order of the first segment; 0 for objects in fewer images, and at the end
+    for "none", which is -1."""
     rows = np.flatnonzero(main >= 0)
     place = np.unique(np.stack([main[rows], keyframes[rows].astype(np.int64)]), axis=1)
     images = np.bincount(place[0], minlength=objects)
     found, first = np.unique(main[rows], return_index=True)
     kept = images[found] >= min_images
-    number = np.zeros(objects, np.int64)
+    number = np.zeros(objects + 1, np.int64)
     number[found[kept][np.argsort(first[kept])]] = np.arange(1, int(kept.sum()) + 1)
     return number
 

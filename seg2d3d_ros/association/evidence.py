@@ -21,6 +21,8 @@ from scipy import sparse
 
 DAMPING = 2.0
 """k: points at which a view's vote has half its weight for each of the groups."""
+RESOLUTION = 0.25
+"""Added to k for each point that the view seeing most of the group sees."""
 OUTSIDE = 0.15
 """γ: weight of "one in a mask, the other in none": detectors miss objects, so it says little."""
 
@@ -67,9 +69,10 @@ def shares(groups: Groups) -> Shares:
     """The x, y and z of the module's formula."""
     entries = groups.inside.tocoo()
     seen = sample(groups.visible, entries.row, groups.mask_view[entries.col])
-    inside = sparse.csr_matrix((entries.data / (seen + DAMPING), (entries.row, entries.col)), groups.inside.shape)
+    damping = DAMPING + RESOLUTION * groups.visible.max(axis=1).toarray().ravel()
+    inside = sparse.csr_matrix((entries.data / (seen + damping[entries.row]), (entries.row, entries.col)), groups.inside.shape)
     weight = groups.visible.copy()
-    weight.data = weight.data / (weight.data + DAMPING)
+    weight.data = weight.data / (weight.data + np.repeat(damping, np.diff(weight.indptr)))
     masks = np.arange(len(groups.mask_view))
     view_of = sparse.csr_matrix((np.ones(len(masks)), (masks, groups.mask_view)), (len(masks), weight.shape[1]))
     covered = (inside @ view_of).tocsr()
