@@ -170,7 +170,7 @@ class AssociationConfig:
     """Which segments are the same object."""
 
     method: str = param(
-        "published",
+        "consensus",
         "consensus = the views' agreement, published = the paper's two-stage method",
         choices=("consensus", "published"),
     )

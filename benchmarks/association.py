@@ -1,0 +1,188 @@
+"""Association methods side by side on simulated streets with ground truth.
+
+    python benchmarks/association.py WORK --seeds 11 12 13 14 15 [--json FILE]
+
+For each seed a street is simulated with clean, typical and hard masks and reconstructed once (below WORK, kept for the next
+run). Each method then gets the same masks and the same 3D points, with masks in every image, every 2nd and every 4th.
+Figures are means over the seeds, and in brackets the share of the oracle's: the oracle gives each mask the object that it
+covers most, so it is the best that assignment alone can do; cutting masks can do better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rivals
+
+from seg2d3d_ros.association.incidence import build_incidence
+from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.evaluation import baselines
+from seg2d3d_ros.evaluation.bytetrack import bytetrack
+from seg2d3d_ros.evaluation.clustering import owners
+from seg2d3d_ros.evaluation.coverage import detected_images
+from seg2d3d_ros.evaluation.evaluate import score
+from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, relabel
+from seg2d3d_ros.evaluation.reading import natural_key
+from seg2d3d_ros.images import label_boxes, read_labels
+from seg2d3d_ros.mapstore.store import relabel as paint
+from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.types import Incidence, Segments
+
+DETECTORS = ("clean", "typical", "hard")
+THINNING = (1, 2, 4)
+METRICS = ("coverage", "assa", "adjusted_coverage", "hota", "idf1", "false_merges", "tracks")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One street with one detector's masks: what methods get, and what they are judged by."""
+
+    segments: dict[str, Segments]
+    truth: dict[str, np.ndarray]
+    incidence: Incidence
+    xyz: np.ndarray
+    raw: Overlaps
+    row: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+def prepare(work: Path, seed: int, detectors: Sequence[str]) -> Path:
+    """Simulate and reconstruct what is missing below ``work/<seed>``; returns that folder."""
+    from seg2d3d_ros.cli.main import main
+    from seg2d3d_ros.simulation.simulate import simulate
+
+    street = work / str(seed)
+    for detector in dict.fromkeys(["typical", *detectors]):
+        if not (street / detector / "gps.csv").exists():
+            simulate(street / detector, seed=seed, detector=detector, width=640, height=427, bag=False)
+    if not (street / "map" / "metrics.json").exists():
+        source = street / "typical"
+        options = ["--camera", source / "camera.json", "--gps", source / "gps.csv", "--segments", source / "segments"]
+        main(["run", *map(str, [source / "images", "--out", street / "map", "--label", "building", *options])])
+    return street
+
+
+def load(street: Path, detector: str, thinning: int) -> Scene:
+    """Read a street, with masks in every ``thinning``-th image of each camera; the other images are not judged."""
+    folder = street / detector
+    facts = json.loads((folder / "segments" / "segments.json").read_text())
+    names = sorted((path.stem for path in (folder / "truth").glob("*.png")), key=natural_key)
+    cameras = sorted({re.split(r"_\d", name)[0] for name in names})
+    kept = [name for camera in cameras for name in [n for n in names if n.startswith(camera)][::thinning]]
+    kept.sort(key=natural_key)
+    segments = {name: _segments(folder, name, facts.get(name, {})) for name in kept}
+    truth = {name: read_labels(folder / "truth" / f"{name}.png") for name in kept}
+    models = read_models(street / "map")
+    incidence = build_incidence(models, segments, project=True)
+    counter = OverlapCounter()
+    for name in kept:
+        counter.add(name, truth[name], segments[name].labels)
+    raw = counter.finish()
+    keys = zip(incidence.segment_keyframe.tolist(), incidence.segment_ids.tolist(), strict=True)
+    place = {(incidence.names[k], i): row for row, (k, i) in enumerate(keys)}
+    regions = [(raw.names[k], int(i)) for k, i in zip(raw.region_image, raw.region_label, strict=True)]
+    return Scene(
+        segments,
+        truth,
+        incidence,
+        np.concatenate([model.xyz for model in models]),
+        raw,
+        np.array([place.get(key, -1) for key in regions]),
+        np.concatenate([label_boxes(s.labels, s.ids) for s in segments.values()]),
+        np.concatenate([s.scores for s in segments.values()]).astype(float),
+    )
+
+
+def _segments(folder: Path, name: str, facts: dict[str, Any]) -> Segments:
+    labels = read_labels(folder / "segments" / f"{name}.png")
+    ids = np.array(sorted(int(i) for i in facts), np.uint16)
+    scores = np.array([facts[str(i)]["score"] for i in ids], np.float32)
+    return Segments(name, labels, ids, np.ones(len(ids), np.int32), scores)
+
+
+def methods() -> dict[str, Callable[[Scene], np.ndarray]]:
+    """Labels (R,) of the raw masks by each method that leaves masks as they are."""
+
+    def of_rows(scene: Scene, found: np.ndarray) -> np.ndarray:
+        return np.where(scene.row >= 0, found[np.maximum(scene.row, 0)], 0) if len(found) else np.zeros(len(scene.row), int)
+
+    def ours(scene: Scene, method: str) -> np.ndarray:
+        config = AssociationConfig(method=method, repair=False)
+        return of_rows(scene, associate(scene.incidence, scene.xyz, config).segment_instance)
+
+    return {
+        "oracle": lambda scene: baselines.oracle(scene.raw),
+        "consensus, masks as given": lambda scene: ours(scene, "consensus"),
+        "published": lambda scene: ours(scene, "published"),
+        "view consensus (MaskClustering)": lambda scene: of_rows(scene, rivals.view_consensus(scene.incidence)),
+        "pairwise tree (SAM3D)": lambda scene: of_rows(scene, rivals.pairwise_tree(scene.incidence)),
+        "IoU tracker": lambda scene: baselines.iou_tracker(scene.raw, scene.boxes),
+        "ByteTrack": lambda scene: bytetrack(scene.raw, scene.boxes, scene.scores),
+        "one id for all": lambda scene: baselines.one_id(scene.raw),
+        "one id per mask": lambda scene: baselines.one_id_per_mask(scene.raw),
+    }
+
+
+def measure(scene: Scene) -> dict[str, dict[str, Any]]:
+    """All metrics of all methods."""
+    detected, owner = detected_images(scene.raw), owners(scene.raw)
+    result = {}
+    for name, method in methods().items():
+        labels = method(scene)
+        result[name] = score(relabel(scene.raw, labels), scene.raw, labels, detected, owner)
+    instances = associate(scene.incidence, scene.xyz, AssociationConfig(method="consensus"))
+    repair, counter = Repair(scene.incidence, instances), OverlapCounter()
+    for name in scene.raw.names:
+        repaired = repair(scene.segments[name])
+        counter.add(name, scene.truth[name], paint(repaired.segments.labels, repaired.instance_of))
+    labels = np.where(scene.row >= 0, instances.segment_instance[np.maximum(scene.row, 0)], 0)
+    result["consensus"] = score(counter.finish(), scene.raw, labels, detected, owner)
+    return result
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, metavar="WORK", help="folder for streets and maps")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15], metavar="N")
+    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=DETECTORS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
+    args = parser.parse_args()
+    figures: dict[str, dict[int, dict[str, dict[str, Any]]]] = {}
+    for seed in args.seeds:
+        street = prepare(args.work, seed, args.detectors)
+        for detector in args.detectors:
+            for thinning in THINNING:
+                figures.setdefault(f"{detector}, masks in 1 of {thinning}", {})[seed] = measure(
+                    load(street, detector, thinning)
+                )
+    for setting, of_seed in figures.items():
+        print(f"\n{setting} (seeds {', '.join(map(str, of_seed))})\n")
+        print("| method | " + " | ".join(METRICS) + " |\n|---" * 1 + "|---" * len(METRICS) + "|")
+        rows = list(next(iter(of_seed.values())))
+        for method in sorted(rows, key=lambda m: -_mean(of_seed, m, "assa")):
+            cells = [f"{_mean(of_seed, method, metric):.3f}" for metric in METRICS]
+            for k in (0, 1):
+                ratios = [of_seed[s][method][METRICS[k]] / of_seed[s]["oracle"][METRICS[k]] for s in of_seed]
+                cells[k] += f" ({np.mean(ratios):.3f}, worst {min(ratios):.3f})"
+            print(f"| {method} | " + " | ".join(cells) + " |")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1))
+
+
+def _mean(of_seed: dict[int, dict[str, dict[str, Any]]], method: str, metric: str) -> float:
+    return float(np.mean([figures[method][metric] or 0.0 for figures in of_seed.values()]))
+
+
+if __name__ == "__main__":
+    main()
