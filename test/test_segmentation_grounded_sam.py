@@ -86,7 +86,7 @@ class GreyMasks:
         region = region_of(inside & (grey == counts.argmax())) if counts.any() else None
         return Mask(region, 0.9, 0.99) if region else None
 
-    def from_points(self, image, points):
+    def from_points(self, image, points, min_quality=0.0):
         self.calls.append((image.shape[:2], len(points)))
         grey, found = image[..., 0], []
         for x, y in points.astype(int):

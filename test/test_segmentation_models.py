@@ -126,8 +126,13 @@ class TestHubSam:
         assert any(expected.any() for expected in theirs)
 
     def test_points_give_up_to_three_masks_each(self, folder, kind):
-        masks = HubSam(folder / kind, cpu()).from_points(PHOTO, np.array([[5, 5], [40, 30], [70, 50]]))
+        model, points = HubSam(folder / kind, cpu()), np.array([[5, 5], [40, 30], [70, 50]])
+        masks = model.from_points(PHOTO, points, -1.0)
         assert 0 < len(masks) <= 9
+        least = sorted(mask.quality for mask in masks)[len(masks) // 2]
+        good = model.from_points(PHOTO, points, least)
+        assert [m.quality for m in good] == [m.quality for m in masks if m.quality >= least]
+        assert 0 < len(good) < len(masks)
         assert all(0 <= mask.stability <= 1 for mask in masks)
 
     def test_half_precision(self, folder, kind):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from seg2d3d_ros.errors import DataError, UsageError
@@ -24,7 +26,7 @@ def gpu(batch: int) -> tuple[Runtime, Model]:
     runtime, model = Runtime("cpu", "full", batch), Model()
     runtime.place(model)
     runtime.device = "cuda"
-    runtime.arithmetic = lambda: torch.autocast("cpu", torch.bfloat16, enabled=False)
+    runtime.arithmetic = contextlib.nullcontext
     return runtime, model
 
 
@@ -127,6 +129,21 @@ def test_half_precision_is_for_gpus_unless_asked_for():
         runtime = Runtime("cpu", precision, 1)
         layer = runtime.place(torch.nn.Linear(2, 2))
         assert runtime.map(lambda items, layer=layer: [layer(items[0])], [torch.ones(1, 2)])[0].dtype == expected
+
+
+def test_what_half_precision_cannot_compute_is_computed_in_full():
+    runtime = Runtime("cpu", "half", 2)
+    runtime.place(Model())
+
+    def call(items):
+        half = torch.is_autocast_enabled("cpu")
+        runtime.check(torch.tensor([float("nan") if half else 1.0]))
+        return [2 * item for item in items]
+
+    assert runtime.map(call, [1, 2, 3]) == [2, 4, 6]
+    assert runtime.notes == ["half precision gives no numbers with this model, going on in full precision"]
+    with pytest.raises(DataError, match="no number"):
+        runtime.map(lambda items: runtime.check(torch.tensor([float("nan")])), [1])
 
 
 def test_release_lets_the_next_model_try_the_gpu_again():

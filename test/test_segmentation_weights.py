@@ -47,7 +47,8 @@ class TestSearch:
         (tmp_path / "my.pth").write_text("x")
         assert find_model(str(tmp_path / "my.pth"), tmp_path).is_file
         folder = put(tmp_path / "mine", "config.json")
-        assert not find_model(str(folder), tmp_path).present
+        with pytest.raises(UsageError, match=r"lacks config\.json or the weights"):
+            find_model(str(folder), tmp_path)
         put(folder, "model.safetensors")
         model = find_model(str(folder), tmp_path)
         assert model.present

@@ -86,6 +86,8 @@ class GroundingDino:
         pixels = self._processor(images=list(images), return_tensors="pt")
         text = {key: value.expand(len(images), -1).to(device) for key, value in tokens.items()}
         outputs = self._model(**{key: value.to(device) for key, value in pixels.items()}, **text)
+        self._runtime.check(outputs.logits)
+        self._runtime.check(outputs.pred_boxes)
         found = []
         for image, logits, relative in zip(images, outputs.logits.float(), outputs.pred_boxes.float(), strict=True):
             words = logits.sigmoid().cpu().numpy()

@@ -54,7 +54,8 @@ class Everything:
         found: list[tuple[Region, float]] = []
         for extent in tiles.extents(width, height, self._config.tile_size, self._config.tile_overlap):
             view = crop(image, extent)
-            masks = self._masks.from_points(view, grid(view.shape[1], view.shape[0], self._config.points_per_side))
+            points = grid(view.shape[1], view.shape[0], self._config.points_per_side)
+            masks = self._masks.from_points(view, points, self._config.min_quality)
             for mask in self._good(masks):
                 region = mask.region.shifted(int(extent[0]), int(extent[1]))
                 if not cut_off(region, extent, width, height):

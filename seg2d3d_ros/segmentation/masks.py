@@ -53,8 +53,8 @@ class MaskModel(Protocol):
         """For each (H, W, 3) uint8 RGB image the mask of each of its boxes (N, 4) ``x0 y0 x1 y1``; None where empty."""
         ...
 
-    def from_points(self, image: np.ndarray, points: np.ndarray) -> list[Mask]:
-        """The masks, up to three each, of the objects at ``points`` (N, 2) ``x y``."""
+    def from_points(self, image: np.ndarray, points: np.ndarray, min_quality: float = 0.0) -> list[Mask]:
+        """The masks, up to three each, of the objects at ``points`` (N, 2) ``x y``, with at least this quality."""
         ...
 
 
@@ -85,19 +85,25 @@ class SamBase:
             found[index] = [masks[0] for masks in self._decoded(code, np.asarray(boxes[index], np.float32), points=False)]
         return found
 
-    def from_points(self, image: np.ndarray, points: np.ndarray) -> list[Mask]:
+    def from_points(self, image: np.ndarray, points: np.ndarray, min_quality: float = 0.0) -> list[Mask]:
         """See ``MaskModel``."""
         self.load()
         code = self._runtime.map(self._encode, [image])[0]
-        answers = self._decoded(code, np.asarray(points, np.float32), points=True)
+        answers = self._decoded(code, np.asarray(points, np.float32), points=True, least=min_quality)
         return [mask for masks in answers for mask in masks if mask is not None]
 
-    def _decoded(self, code: Any, prompts: np.ndarray, *, points: bool) -> list[list[Mask | None]]:
+    def _decoded(self, code: Any, prompts: np.ndarray, *, points: bool, least: float = -np.inf) -> list[list[Mask | None]]:
         height, width = code[0]
         at_once = max(1, PIXELS_AT_ONCE // (height * width * (3 if points else 1)))
 
         def call(part: Sequence[np.ndarray]) -> list[list[Mask | None]]:
-            return _cropped(*self._decode(code, np.stack(part), points))
+            logits, quality = self._decode(code, np.stack(part), points)
+            self._runtime.check(quality)
+            quality = quality.float()
+            # Most answers to a grid of points are poor; to enlarge them would take most of the time.
+            good = quality >= least
+            masks = iter(_cropped(self._enlarge(code, logits[good].float()), quality[good]) if bool(good.any()) else [])
+            return [[next(masks) if kept else None for kept in row] for row in good.tolist()]
 
         return self._runtime.map(call, list(prompts), batch=min(PROMPTS_AT_ONCE, at_once))
 
@@ -109,7 +115,11 @@ class SamBase:
         raise NotImplementedError
 
     def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
-        """Mask logits (n, m, H, W) in the image's size and qualities (n, m)."""
+        """Mask logits (n, m, h, w) as the model makes them, and qualities (n, m)."""
+        raise NotImplementedError
+
+    def _enlarge(self, code: Any, logits: Any) -> Any:
+        """Mask logits (k, h, w) in the image's size (k, H, W)."""
         raise NotImplementedError
 
 
@@ -140,6 +150,7 @@ class MetaSam(SamBase):
         small = [resize.apply_image(image) for image in images]
         tensors = [torch.as_tensor(image, device=self._runtime.device).permute(2, 0, 1) for image in small]
         codes = self._model.image_encoder(torch.stack([self._model.preprocess(tensor) for tensor in tensors]))
+        self._runtime.check(codes)
         return [(a.shape[:2], b.shape[:2], codes[k : k + 1]) for k, (a, b) in enumerate(zip(images, small, strict=True))]
 
     def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
@@ -158,7 +169,10 @@ class MetaSam(SamBase):
             dense_prompt_embeddings=dense,
             multimask_output=points,
         )
-        return self._model.postprocess_masks(logits.float(), small, size), quality
+        return logits, quality
+
+    def _enlarge(self, code: Any, logits: Any) -> Any:
+        return self._model.postprocess_masks(logits[None], code[1], code[0])[0]
 
 
 class HubSam(SamBase):
@@ -185,6 +199,8 @@ class HubSam(SamBase):
         used = [tuple(map(int, size)) for size in inputs.get("reshaped_input_sizes", [pixels.shape[-2:]] * len(images))]
         codes = self._model.get_image_embeddings(pixels)
         levels = codes if isinstance(codes, list | tuple) else [codes]
+        for level in levels:
+            self._runtime.check(level)
         return [
             (image.shape[:2], used[k], [level[k : k + 1] for level in levels], codes is not levels)
             for k, image in enumerate(images)
@@ -204,9 +220,12 @@ class HubSam(SamBase):
             multimask_output=points,
             **(given if points else {"input_boxes": xy.reshape(1, -1, 4)}),
         )
+        return outputs.pred_masks[0], outputs.iou_scores[0]
+
+    def _enlarge(self, code: Any, logits: Any) -> Any:
+        size, used, _, single = code
         options = {"reshaped_input_sizes": [used]} if single else {}
-        logits = self._processor.post_process_masks([outputs.pred_masks[0].float()], [size], binarize=False, **options)[0]
-        return logits, outputs.iou_scores[0]
+        return self._processor.post_process_masks([logits[None]], [size], binarize=False, **options)[0][0]
 
 
 def _model_type(folder: Path) -> str:
@@ -219,21 +238,12 @@ def _model_type(folder: Path) -> str:
         raise DataError(f"{path}: missing or damaged ({error}); get the file again") from error
 
 
-def _cropped(logits: Any, quality: Any) -> list[list[Mask | None]]:
-    """Threshold logits (n, m, H, W) and keep the boxes with pixels only."""
+def _cropped(logits: Any, quality: Any) -> list[Mask | None]:
+    """Threshold logits (k, H, W) and keep the boxes with pixels only."""
     inner, outer = (logits > 1.0).sum((-1, -2)).cpu().numpy(), (logits > -1.0).sum((-1, -2)).cpu().numpy()
-    stability = inner / np.maximum(outer, 1)
-    pixels, qualities = (logits > 0).cpu().numpy(), quality.float().cpu().numpy()
-    rows = []
-    for n in range(len(pixels)):
-        regions = [region_of(mask) for mask in pixels[n]]
-        rows.append(
-            [
-                None if region is None else Mask(region, float(qualities[n, m]), float(stability[n, m]))
-                for m, region in enumerate(regions)
-            ]
-        )
-    return rows
+    facts = zip((logits > 0).cpu().numpy(), quality.tolist(), (inner / np.maximum(outer, 1)).tolist(), strict=True)
+    regions = [(region_of(mask), rated, stability) for mask, rated, stability in facts]
+    return [None if region is None else Mask(region, rated, stability) for region, rated, stability in regions]
 
 
 def mask_model(model: Model, runtime: Runtime) -> SamBase:

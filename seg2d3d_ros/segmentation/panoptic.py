@@ -86,6 +86,7 @@ class Network:
         height, width = int(seen.any(1).sum()), int(seen.any(0).sum())
         given = {"pixel_mask": seen[None].to(device)} if self._task is None else {"task_inputs": self._task.to(device)}
         outputs = self._model(pixel_values=inputs["pixel_values"].to(device), **given)
+        self._runtime.check(outputs.class_queries_logits)
         known = outputs.class_queries_logits[0].float().softmax(-1)
         probabilities, labels = known[:, :-1].max(-1)
         nothing = (known.argmax(-1) == known.shape[-1] - 1).tolist()

@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from seg2d3d_ros.errors import DataError, UsageError
@@ -16,9 +16,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class NotANumber(Exception):
+    """A model's answer is no number: half precision was not enough for it."""
+
+
 class Runtime:
-    """Runs models in batches. When a GPU's memory is full, batches are halved; when one item alone does not fit, all
-    models move to the CPU for good. Both are said through ``report`` and kept in ``notes``.
+    """Runs models in batches.
+
+    When a GPU's memory is full, batches are halved; when one item alone does not fit, all models move to the CPU for good;
+    what half precision cannot compute is computed in full. All of it is said through ``report`` and kept in ``notes``.
 
     Attributes:
         device: name of the torch device, known after the first use.
@@ -63,10 +69,17 @@ class Runtime:
         """Half precision where it is wanted: automatic mixed precision, float16 on GPUs and bfloat16 on CPUs."""
         import torch
 
-        gpu = self.device.partition(":")[0] in ("cuda", "xpu")
-        half = self._precision == "half" or (self._precision == "auto" and gpu)
         kind = self.device.partition(":")[0] or "cpu"
-        return torch.autocast(kind, torch.float16 if gpu else torch.bfloat16, enabled=half)
+        gpu = kind in ("cuda", "xpu")
+        if self._precision == "full" or (self._precision == "auto" and not gpu):
+            return nullcontext()
+        return torch.autocast(kind, torch.bfloat16 if kind == "cpu" else torch.float16)
+
+    @staticmethod
+    def check(answer: Any) -> None:
+        """Refuse a tensor that holds NaN; ``map`` then tries again in full precision."""
+        if bool(answer.isnan().any()):
+            raise NotANumber
 
     def map(self, call: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item], batch: int = 0) -> list[Result]:
         """``call`` on the items in batches; the results one after the other.
@@ -88,6 +101,11 @@ class Runtime:
             try:
                 with torch.inference_mode(), self.arithmetic():
                     results += call(part)
+            except NotANumber:
+                if self._precision == "full":
+                    raise DataError("a model's answer is no number: its weights are damaged or of another kind") from None
+                self._precision = "full"
+                self._note("half precision gives no numbers with this model, going on in full precision")
             except Exception as error:
                 if not _out_of_memory(error):
                     raise

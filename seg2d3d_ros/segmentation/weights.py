@@ -17,6 +17,8 @@ from seg2d3d_ros.errors import UsageError
 
 WEIGHT_NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """The files of a Hub model that hold its weights, the preferred first."""
+SINGLE_FILES = (".pth", ".pt", ".safetensors")
+"""Suffixes of checkpoints that are one file."""
 COMPANIONS = ("*.json", "*.txt", "*.model")
 """Configuration and tokenizer of a Hub model."""
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
@@ -94,7 +96,7 @@ class Model:
     @property
     def is_file(self) -> bool:
         """A single checkpoint of the segment-anything package, not a folder of transformers."""
-        return bool(self.known.file) if self.known else self.path.suffix in (".pth", ".pt")
+        return bool(self.known.file) if self.known else self.path.suffix in SINGLE_FILES
 
     @property
     def fingerprint(self) -> str:
@@ -126,14 +128,16 @@ def find_model(name: str, folder: Path) -> Model:
     """
     local = Path(name).expanduser()
     if name and local.exists():
-        return Model(name, "", local, local.is_file() or _complete(local), None)
+        if local.is_dir() and not _complete(local):
+            raise UsageError(f"model {name}: this folder lacks config.json or the weights ({WEIGHT_NAMES[0]})")
+        return Model(name, "", local, True, None)
     plain, _, revision = name.partition("@")
     known = _BY_NAME.get(plain)
     if known and known.file:
         path = folder / known.file
         return Model(plain, "", path, path.is_file(), known)
     words = plain.split("/")
-    if len(words) != 2 or not all(words) or words[0] in (".", "..", "~") or local.suffix in (".pth", ".pt"):
+    if len(words) != 2 or not all(words) or words[0] in (".", "..", "~") or local.suffix in SINGLE_FILES:
         raise UsageError(
             f"model {name!r}: no such file or folder, and no known model; `seg2d3d models` lists them{nearest(name, _BY_NAME)}"
         )
