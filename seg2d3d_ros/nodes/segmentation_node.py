@@ -129,8 +129,8 @@ class SegmentationNode(ManagedNode):
         prompts = tuple(prompt for prompt in values["segmentation.prompts"] if prompt)
         changed = dataclasses.replace(section, prompts=prompts)
         present = self._asking
-        own = isinstance(present.segmenter, CachedSegmenter)
-        segmenter = present.segmenter.asking_for(prompts) if own else self._make(changed)
+        before = present.segmenter
+        segmenter = before.asking_for(prompts) if isinstance(before, CachedSegmenter) else self._make(changed)
         self._asking = Asking(segmenter, prompts, added(present.names, prompts))
         self.config = dataclasses.replace(self.config, segmentation=changed)
         if self.state == "active":
