@@ -40,6 +40,8 @@ def test_a_box_around_a_row_of_houses_goes_and_a_house_with_small_ones_behind_st
     houses = [[0, 0, 30, 20], [35, 0, 65, 20], [70, 0, 100, 20]]
     row = make_boxes([*houses, [0, 0, 100, 20]], [1] * 4, [0.5] * 4)
     assert without_rows(row).xyxy.tolist() == houses
+    loose = make_boxes([[-4, 0, 30, 20], *houses[1:], [0, 0, 100, 20]], [1] * 4, [0.5] * 4)
+    assert len(without_rows(loose)) == 3, "a house may stick out of its row's box a little"
     far = make_boxes([[0, 0, 100, 100], [5, 5, 20, 20], [30, 5, 45, 20]], [1] * 3, [0.9, 0.5, 0.5])
     assert len(without_rows(far)) == 3
     one = make_boxes([[0, 0, 100, 20], [0, 0, 65, 20]], [1] * 2, [0.9, 0.5])
@@ -82,6 +84,8 @@ def test_pieces_of_one_object_are_joined_across_the_seam_and_others_are_not():
     joined = joined_at_seams(boxes, views, extents, extents[0])
     found = {tuple(map(int, box)): round(float(score), 3) for box, score in zip(joined.xyxy, joined.scores, strict=True)}
     assert found == {(10, 10, 40, 40): 0.7, (60, 70, 190, 95): 0.4, (50, 20, 150, 60): 0.8, (80, 2, 130, 15): 0.6}
+    neighbours = make_boxes([[50, 20, 120, 60], [78, 21, 120, 62]], [1, 1], [0.5, 0.8])
+    assert len(joined_at_seams(neighbours, np.array([1, 1]), extents, extents[0])) == 2, "one tile's boxes are two objects"
     two_classes = make_boxes(boxes.xyxy[:2], [1, 2], [0.5, 0.8])
     assert len(joined_at_seams(two_classes, views[:2], extents, extents[0])) == 2
     assert len(joined_at_seams(make_boxes(), np.zeros(0, int), extents, extents[0])) == 0
@@ -123,6 +127,12 @@ def test_holes_and_specks_are_mended_and_large_ones_stay():
     assert cleaned(region_of(mask), 0).area == mask.sum()
     assert [part.box for part in parts(region)] == [(105, 205, 135, 235), (140, 200, 145, 220)]
     assert region_of(np.zeros((3, 3), bool)) is None
+
+
+def test_a_notch_in_the_outline_is_no_hole():
+    mask = np.ones((20, 20), bool)
+    mask[0, 5:8] = False
+    np.testing.assert_array_equal(cleaned(region_of(mask), 0.5).pixels, mask)
 
 
 def test_the_largest_part_stays_whatever_the_limit():

@@ -22,12 +22,17 @@ def test_prompts_match_names_synonyms_and_last_parts():
 
 
 def test_pixels_go_to_the_better_query_and_the_loser_of_most_of_its_mask_goes():
-    masks = np.zeros((3, 4, 10))
+    masks = np.zeros((4, 4, 10))
     masks[0, :, :6] = 0.9
-    masks[1, :, 5:] = 0.8
-    masks[2, :, :5] = 0.6
-    kept = dict(competition(np.array([0.9, 0.9, 0.5]), masks))
-    assert set(kept) == {0, 1}
-    assert kept[0].sum() == 24
-    assert kept[1].sum() == 16, "4 of its 20 pixels belong to query 0"
+    masks[1, :, 5:9] = 0.8  # loses a quarter of its 16 pixels to query 0
+    masks[2, :, :5] = 0.6  # loses all
+    masks[3, :, 9] = 0.6
+    masks[3, :2, 8:9] = 0.9  # wins one row of two beside its own column
+    masks[0, :, 9] = 0.3  # below a half: not its own
+    kept = dict(competition(np.array([0.9, 0.8, 0.5, 0.9]), masks))
+    assert set(kept) == {0, 3}
+    np.testing.assert_array_equal(kept[0], masks[0] >= 0.5)
+    assert kept[3].sum() == 6
+    alone = dict(competition(np.array([0.9]), masks[:1]))
+    np.testing.assert_array_equal(alone[0], masks[0] >= 0.5)
     assert competition(np.zeros(0), np.zeros((0, 4, 10))) == []

@@ -146,6 +146,14 @@ def test_duplicates_rows_and_sky_are_dropped():
     assert len(masks.calls[0][0][1]) == 3, "no mask is cut out for what is dropped"
 
 
+def test_masks_that_end_tiny_are_dropped():
+    keyframe = scene(80, 60, (50, (5, 10, 30, 40)), (90, (40, 20, 44, 22)))
+    detector = GreyDetector({50: ("building", 0.6)}, extra=[((38, 10, 60, 40), 1, 0.9)])
+    assert len(make(detector).segment(keyframe).ids) == 2
+    assert len(make(detector, min_mask_area=0.002).segment(keyframe).ids) == 1, "8 of 4800 pixels in a large box"
+    assert len(make(detector, min_area=0.002).segment(keyframe).ids) == 1
+
+
 def test_overlapping_masks_are_resolved_by_score_and_mended():
     image = np.zeros((60, 80, 3), np.uint8)
     image[10:50, 10:50] = 50

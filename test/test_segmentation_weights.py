@@ -146,11 +146,12 @@ class TestWhatIsMissing:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """A hub with one model, and one checkpoint file. ``broken`` cuts answers off, ``wrong`` changes a byte."""
+    """A hub with one model, and one checkpoint file. ``broken`` cuts answers off, ``wrong`` changes a byte,
+    ``whole`` knows no ranges."""
 
     files: dict[str, bytes] = {}  # noqa: RUF012
     requests: list[tuple[str, str]] = []  # noqa: RUF012
-    broken = wrong = False
+    broken = wrong = whole = False
 
     def do_GET(self):
         cls, path = type(self), self.path.partition("?")[0]
@@ -172,7 +173,7 @@ class Hub(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
             return
-        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        start = 0 if cls.whole else int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
@@ -250,6 +251,14 @@ class TestDownload:
         assert hub.requests[-1] == ("/sam.pth", "bytes=2560-")
         assert find_model("sam_vit_b", tmp_path).path.read_bytes() == hub.files["model.safetensors"]
         assert [path.name for path in tmp_path.glob(".*.part")] == []
+
+    def test_a_server_that_knows_no_ranges_sends_all_again(self, hub, tmp_path):
+        hub.broken = True
+        with pytest.raises(DataError):
+            download(checkpoint(hub, tmp_path), lambda *what: None)
+        hub.broken, hub.whole = False, True
+        download(checkpoint(hub, tmp_path), lambda *what: None)
+        assert find_model("sam_vit_b", tmp_path).path.read_bytes() == hub.files["model.safetensors"]
 
     def test_a_wrong_checksum_leaves_nothing_behind(self, hub, tmp_path):
         hub.wrong = True
