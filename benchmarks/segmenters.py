@@ -121,6 +121,36 @@ def write_mask2former(folder: Path, size: str) -> None:
     Mask2FormerImageProcessor(num_labels=19).save_pretrained(folder)
 
 
+def write_oneformer(folder: Path, size: str) -> None:
+    """OneFormer with a vocabulary of letters; its text encoder works in training only."""
+    from transformers import (
+        CLIPTokenizer,
+        OneFormerConfig,
+        OneFormerForUniversalSegmentation,
+        OneFormerImageProcessor,
+        SwinConfig,
+    )
+
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    files = {"vocab": str(folder / "vocab.json"), "merges": str(folder / "merges.txt")}
+    CLIPTokenizer(**files, vocab_file=files["vocab"], merges_file=files["merges"]).save_pretrained(folder)
+    names = {k: f"class {k}" for k in range(149)} | {149: "building"}
+    config = OneFormerConfig(
+        backbone_config=SwinConfig(**SWIN[size], out_features=["stage1", "stage2", "stage3", "stage4"]),
+        num_queries=250 if size == "large" else 150,
+        is_training=False,
+        id2label=names,
+        label2id={v: k for k, v in names.items()},
+    )
+    OneFormerForUniversalSegmentation(config).save_pretrained(folder)
+    (folder / "table.json").write_text(json.dumps({str(k): {"name": v, "isthing": 0} for k, v in names.items()}))
+    processor = OneFormerImageProcessor(repo_path=str(folder), class_info_file="table.json", num_text=134, num_labels=150)
+    processor.save_pretrained(folder)
+
+
 def run_dino(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[None]:
     """One image."""
     from seg2d3d_ros.segmentation.detector import GroundingDino
@@ -182,6 +212,8 @@ MODELS: dict[str, tuple[Callable, str, Callable]] = {
     **{f"sam2.1-hiera-{size}": (write_sam2, size, run_masks) for size in HIERA},
     "mask2former-swin-tiny": (write_mask2former, "tiny", run_panoptic),
     "mask2former-swin-large": (write_mask2former, "large", run_panoptic),
+    "oneformer-swin-tiny": (write_oneformer, "tiny", run_panoptic),
+    "oneformer-swin-large": (write_oneformer, "large", run_panoptic),
 }
 
 
