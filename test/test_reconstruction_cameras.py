@@ -8,7 +8,14 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.reconstruction.cameras import camera_from_info, default_camera, focal_known, read_camera_file, scale_camera
+from seg2d3d_ros.reconstruction.cameras import (
+    camera_from_info,
+    default_camera,
+    focal_known,
+    info_from_camera,
+    read_camera_file,
+    scale_camera,
+)
 from seg2d3d_ros.reconstruction.exif import camera_from_exif, geo_from_exif
 from seg2d3d_ros.reconstruction.gps import choose_datum, read_gps_csv, sigma, to_enu
 from seg2d3d_ros.types import Camera, GeoPosition
@@ -177,3 +184,26 @@ def test_metres_agree_with_the_ellipsoid():
     np.testing.assert_allclose(enu[2], [30.9 * np.cos(np.deg2rad(51.0)), 0, 5], atol=0.16)
     outlier = GeoPosition(10.0, 10.0, 0.0)
     assert choose_datum([GeoPosition(51.0, 13.0, 1.0)] * 3 + [outlier])[:2] == (51.0, 13.0)
+
+
+@pytest.mark.parametrize(
+    ("camera", "again"),
+    [
+        (Camera("SIMPLE_PINHOLE", 100, 80, (90, 50, 40)), Camera("PINHOLE", 100, 80, (90, 90, 50, 40))),
+        (Camera("PINHOLE", 100, 80, (90, 95, 51, 42)), Camera("PINHOLE", 100, 80, (90, 95, 51, 42))),
+        (Camera("SIMPLE_RADIAL", 100, 80, (90, 50, 40, 0.1)), Camera("OPENCV", 100, 80, (90, 90, 50, 40, 0.1, 0, 0, 0))),
+        (Camera("RADIAL", 100, 80, (90, 50, 40, 0.1, 0.2)), Camera("OPENCV", 100, 80, (90, 90, 50, 40, 0.1, 0.2, 0, 0))),
+        (Camera("OPENCV", 100, 80, (90, 95, 51, 42, 0.1, 0.2, 0.3, 0.4)),) * 2,
+        (Camera("FULL_OPENCV", 100, 80, (90, 95, 51, 42, *(0.1 * i for i in range(1, 9)))),) * 2,
+        (Camera("OPENCV_FISHEYE", 100, 80, (90, 95, 51, 42, 0.1, 0.2, 0.3, 0.4)),) * 2,
+    ],
+)
+def test_intrinsics_as_ros_says_them_and_back(camera, again):
+    model, k, d = info_from_camera(camera)
+    found = camera_from_info(model, camera.width, camera.height, k, d)
+    assert found.model == again.model
+    assert found.params == pytest.approx(again.params)
+
+
+def test_a_lens_that_ros_cannot_describe():
+    assert info_from_camera(Camera("FOV", 100, 80, (90, 95, 51, 42, 0.9))) is None

@@ -22,7 +22,7 @@ from seg2d3d_ros.association.incidence import build_incidence  # noqa: E402
 from seg2d3d_ros.errors import DataError  # noqa: E402
 from seg2d3d_ros.palette import instance_colors  # noqa: E402
 from seg2d3d_ros.ros import instance_messages, map_messages  # noqa: E402
-from seg2d3d_ros.ros.conversion import cloud_to_array, make_header, unpack_rgb  # noqa: E402
+from seg2d3d_ros.ros.conversion import camera_to_info, cloud_to_array, make_header, unpack_rgb  # noqa: E402
 from seg2d3d_ros.ros.map_receiver import MapReceiver  # noqa: E402
 from seg2d3d_ros.types import Camera, Instances, Segments, SparseModel, WorldFrame  # noqa: E402
 
@@ -101,19 +101,21 @@ def test_observations_of_the_same_map_have_the_same_bytes():
 
 def test_poses_are_world_from_camera():
     one = model(["front_20", "front_10", "left_10"], 0)
-    poses = map_messages.cameras_to_poses([one], MAP)
+    headers = {name: make_header(int(name.split("_")[1]), name.split("_")[0]) for name in one.names}
+    poses = map_messages.cameras_to_poses([one], headers, MAP)
     assert len(poses.poses) == 3
-    for k, pose in enumerate(poses.poses):
+    # In the order of stamp and frame_id: front_10, left_10, front_20.
+    for k, pose in zip((1, 2, 0), poses.poses, strict=True):
+        np.testing.assert_allclose(map_messages.camera_from_pose(pose), one.camera_from_world[k], atol=1e-9)
         q, t = pose.orientation, pose.position
         rotation = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
         # world_from_camera undoes camera_from_world.
         np.testing.assert_allclose(one.camera_from_world[k, :, :3] @ rotation, np.eye(3), atol=1e-9)
         np.testing.assert_allclose(one.camera_from_world[k] @ [t.x, t.y, t.z, 1], 0, atol=1e-9)
-    headers = {name: make_header(int(name.split("_")[1]), name.split("_")[0]) for name in one.names}
     paths = map_messages.cameras_to_paths([one], headers, MAP)
     assert sorted(paths) == ["front", "left"]
     assert [p.header.stamp.nanosec for p in paths["front"].poses] == [10, 20]
-    assert paths["front"].poses[1].pose == poses.poses[0]
+    assert paths["front"].poses[1].pose == poses.poses[2]
     assert paths["front"].poses[0].header.frame_id == "map"
 
 
@@ -163,6 +165,38 @@ def test_the_way_back_gives_the_same_incidence():
     assert (have.matrix != want.matrix[:, order]).nnz == 0
     assert (have.visibility != want.visibility[:, order]).nnz == 0
     np.testing.assert_allclose(got[1].xyz, sent[1].xyz[np.argsort(sent[1].point_ids)], rtol=1e-6, atol=1e-6)
+
+
+def test_poses_and_intrinsics_come_back():
+    """Two components; one keyframe's lens cannot be told, so its component has poses but no intrinsics."""
+    fisheye = Camera("OPENCV_FISHEYE", 64, 48, (50.0, 51.0, 32, 24, *[0.01] * 4))
+    lenses = [Camera("SIMPLE_RADIAL", 64, 48, (50.0, 32.0, 24.0, 0.1)), fisheye]
+    sent = [
+        dataclasses.replace(model(["front_1", "left_1", "front_2"], 10), cameras=(lenses[0], lenses[1], lenses[0])),
+        dataclasses.replace(model(["right_1", "right_2"], 500, seed=4), cameras=(lenses[0], Camera("FOV", 64, 48, (9.0,) * 5))),
+    ]
+    points, observations, mark = messages_of(sent)
+    headers = {name: make_header(int(name.split("_")[1]), name.split("_")[0]) for m in sent for name in m.names}
+    receiver = MapReceiver("map")
+    receiver.on_cameras(map_messages.cameras_to_poses(sent, headers, make_header(STAMP - 1, "map")))
+    for message in (*observations, mark):
+        receiver.on_observations(message)
+    receiver.on_points(points)
+    assert receiver.revision is None, "poses of another revision"
+    assert np.isnan(receiver.models()[0].camera_from_world).all()
+    receiver.on_cameras(map_messages.cameras_to_poses(sent, headers, points.header))
+    assert receiver.revision == ("map", STAMP)
+    for m in sent:
+        for name, camera in zip(m.names, m.cameras, strict=True):
+            receiver.on_camera_info(camera_to_info(camera, headers[name]))
+    got = receiver.models()
+    for want, have in zip(sent, got, strict=True):
+        assert have.names == want.names
+        np.testing.assert_allclose(have.camera_from_world, want.camera_from_world, atol=1e-9)
+    assert got[1].cameras == ()
+    assert [c.model for c in got[0].cameras] == ["OPENCV", "OPENCV_FISHEYE", "OPENCV"]
+    assert got[0].cameras[0].params == pytest.approx((50, 50, 32, 24, 0.1, 0, 0, 0))
+    assert got[0].cameras[1].params == pytest.approx(lenses[1].params)
 
 
 def test_a_revision_is_complete_only_with_points_and_end_mark():

@@ -1,8 +1,8 @@
 """association_node: segments and the sparse map in, instances out; writes ``labels/``, ``tracks.json``, ``points.ply``.
 
-It works from messages alone (``keyframes/segments``, ``map/points``, ``map/observations``, ``map/datum``), so it may run
-on another machine; ``ros.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread
-of its own, ids are inherited from the revision before, and only label images that changed are sent.
+It works from messages alone (``keyframes/segments`` and the ``map/`` topics), so it may run on another machine;
+``ros.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its own, ids are
+inherited from the revision before, and only label images that changed are sent.
 
 ``association_node/flush`` answers when the newest announced revision, with the segments of all its keyframes, is
 associated, published and written. Segments that keyframes of the map still lack are waited for until none of them came
@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sensor_msgs.msg import Image, NavSatFix, PointCloud2
+from geometry_msgs.msg import PoseArray
+from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -99,6 +100,8 @@ class AssociationNode(ManagedNode):
         self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
         self.subscribe(PointCloud2, "map/points", self._map_points, LATCHED)
         self.subscribe(PointCloud2, "map/observations", self._map_observations, OBSERVATIONS)
+        self.subscribe(PoseArray, "map/cameras", self._receiver.on_cameras, LATCHED)
+        self.subscribe(CameraInfo, "map/camera_info", self._receiver.on_camera_info, OBSERVATIONS)
         self.subscribe(NavSatFix, "map/datum", self._receiver.on_datum, LATCHED)
         self.every(0.2, self._look)
         self.serve(Trigger, "~/flush", self._flush, slow=True)

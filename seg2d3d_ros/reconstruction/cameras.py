@@ -21,6 +21,7 @@ __all__ = [
     "default_camera",
     "focal_known",
     "geo_from_exif",
+    "info_from_camera",
     "make_camera",
     "read_camera_file",
     "scale_camera",
@@ -204,3 +205,19 @@ def camera_from_info(
         f"{source}: distortion model {model!r} is not supported (plumb_bob, rational_polynomial, equidistant are); "
         "undistort the images first, or give a calibration file"
     )
+
+
+def info_from_camera(camera: Camera) -> tuple[str, list[float], list[float]] | None:
+    """The inverse of ``camera_from_info``: ``distortion_model``, K (9,) and D; None for a lens that ROS cannot describe."""
+    focal = 1 if camera.model in ONE_FOCAL else 2
+    fx, fy = camera.params[0], camera.params[focal - 1]
+    cx, cy = camera.params[focal : focal + 2]
+    lens = list(camera.params[focal + 2 :])
+    k = [fx, 0.0, cx - 0.5, 0.0, fy, cy - 0.5, 0.0, 0.0, 1.0]
+    if camera.model in ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"):
+        return "plumb_bob", k, (lens + [0.0] * 5)[:5]
+    if camera.model == "FULL_OPENCV":
+        return "rational_polynomial", k, lens
+    if camera.model == "OPENCV_FISHEYE":
+        return "equidistant", k, lens
+    return None

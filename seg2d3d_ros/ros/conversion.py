@@ -20,6 +20,7 @@ from seg2d3d_ros.keyframes import calibration, naming
 from seg2d3d_ros.keyframes.gps import geo_from_fix
 from seg2d3d_ros.keyframes.naming import camera_name
 from seg2d3d_ros.keyframes.raw_images import ENCODINGS, raw_picture, raw_pixels
+from seg2d3d_ros.reconstruction.cameras import info_from_camera
 from seg2d3d_ros.types import Camera, GeoPosition
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "bytes_to_compressed",
     "camera_from_info",
     "camera_name",
+    "camera_to_info",
     "cloud_to_array",
     "compressed_to_bytes",
     "fill",
@@ -199,6 +201,16 @@ def camera_from_info(message: CameraInfo, size: tuple[int, int], source: str) ->
         DataError: a distortion model without counterpart, or a calibration of an image of another aspect.
     """
     return calibration.camera_from_message(message, size, rectified=False, source=source)
+
+
+def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
+    """Intrinsics as a ``CameraInfo``; K is zero for a lens that ROS's distortion models cannot describe."""
+    message = CameraInfo(header=header, width=camera.width, height=camera.height)
+    if (described := info_from_camera(camera)) is not None:
+        message.distortion_model, message.k, message.d = described
+        message.r = np.eye(3).ravel()
+        message.p = np.column_stack([np.reshape(message.k, (3, 3)), np.zeros(3)]).ravel()
+    return message
 
 
 def fix_from_geo(geo: GeoPosition | None, header: Header) -> NavSatFix:

@@ -13,15 +13,20 @@ What travels, and how a receiver puts it together again:
     holds within a topic, so whoever has the mark has all observations of the revision (see ``ros.map_receiver``).
 ``map/cameras``, ``map/path/<camera>``
     PoseArray and Path of ``world_from_camera`` (z forward, optical frames), ``header`` as ``map/points``; each pose of
-    a path has its keyframe's stamp.
+    a path has its keyframe's stamp. The poses of the array are those of the keyframes with observations, in the order
+    of their headers' stamp and frame_id.
+``map/camera_info``
+    CameraInfo per keyframe, ``header`` = the keyframe's own: the intrinsics that the map was made with (refined ones
+    where there was no calibration), sent when they change; K is zero for a lens that the message cannot describe.
 ``map/datum``
     NavSatFix: the map frame's origin on the Earth, status "no fix" where the map is not georeferenced.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
@@ -43,7 +48,7 @@ from seg2d3d_ros.ros.conversion import (
     stamp_to_ns,
     unpack_rgb,
 )
-from seg2d3d_ros.types import GeoPosition, SparseModel, WorldFrame
+from seg2d3d_ros.types import Camera, GeoPosition, SparseModel, WorldFrame
 
 MAP_POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("point_id", "u4")])
 OBSERVATION = np.dtype([("u", "f4"), ("v", "f4"), ("point_id", "u4")])
@@ -113,9 +118,27 @@ def _poses(model: SparseModel) -> list[Pose]:
     ]
 
 
-def cameras_to_poses(models: Sequence[SparseModel], header: Header) -> PoseArray:
-    """``map/cameras``, in the models' order of keyframes."""
-    return PoseArray(header=header, poses=[pose for model in models for pose in _poses(model)])
+def poses_of(models: Sequence[SparseModel]) -> dict[str, Pose]:
+    """``world_from_camera`` by keyframe."""
+    return {name: pose for model in models for name, pose in zip(model.names, _poses(model), strict=True)}
+
+
+def by_header(names: Iterable[str], headers: Mapping[str, Header]) -> list[str]:
+    """Keyframes in the order of ``map/cameras``."""
+    return sorted(names, key=lambda name: (stamp_to_ns(headers[name].stamp), headers[name].frame_id))
+
+
+def cameras_to_poses(models: Sequence[SparseModel], headers: Mapping[str, Header], header: Header) -> PoseArray:
+    """``map/cameras``; ``headers`` are those of the keyframes with observations, by name."""
+    poses = poses_of(models)
+    return PoseArray(header=header, poses=[poses[name] for name in by_header(headers, headers)])
+
+
+def camera_from_pose(pose: Pose) -> np.ndarray:
+    """(3, 4) ``camera_from_world`` of a ``world_from_camera`` pose."""
+    q, t = pose.orientation, pose.position
+    rotation = Rotation.from_quat([q.x, q.y, q.z, q.w]).inv().as_matrix()
+    return np.column_stack([rotation, -rotation @ [t.x, t.y, t.z]])
 
 
 def cameras_to_paths(models: Sequence[SparseModel], headers: Mapping[str, Header], header: Header) -> dict[str, Path]:
@@ -177,16 +200,25 @@ def cloud_to_observations(message: PointCloud2) -> np.ndarray:
     return _fields(message, OBSERVATION, "map/observations")
 
 
-def assemble(points: np.ndarray, observations: Mapping[str, np.ndarray], frame: WorldFrame) -> list[SparseModel]:
+def assemble(
+    points: np.ndarray,
+    observations: Mapping[str, np.ndarray],
+    frame: WorldFrame,
+    poses: Mapping[str, np.ndarray] | None = None,
+    cameras: Mapping[str, Camera | None] | None = None,
+) -> list[SparseModel]:
     """The components of a map from its messages, most keyframes first, as association needs them.
 
-    Keyframes and points that observations tie together make a component. Poses, intrinsics and reprojection errors do
-    not travel with observations: ``camera_from_world`` and ``error`` are NaN and ``cameras`` is empty.
+    Keyframes and points that observations tie together make a component. Reprojection errors do not travel: ``error`` is
+    NaN. Where a pose is not known it is NaN, where one of a component's cameras is not known its ``cameras`` are empty.
 
     Args:
         points: (P,) ``MAP_POINT``.
         observations: per keyframe name (N,) ``OBSERVATION``; rows of unknown points are left out.
+        poses: (3, 4) ``camera_from_world`` by keyframe name.
+        cameras: intrinsics by keyframe name.
     """
+    poses, cameras = poses or {}, cameras or {}
     names = [name for name, rows in observations.items() if len(rows)]
     order = np.argsort(points["point_id"], kind="stable")
     points = points[order]
@@ -203,10 +235,22 @@ def assemble(points: np.ndarray, observations: Mapping[str, np.ndarray], frame: 
     of_keyframe, of_point = group[: len(names)], group[len(names) :]
     sizes = np.bincount(of_keyframe, minlength=count)
     wanted = [int(g) for g in np.argsort(-sizes, kind="stable") if sizes[g]]
-    return [
+    models = [
         _component(number, names, points, rows, keyframe, place, of_keyframe == g, of_point == g, frame)
         for number, g in enumerate(wanted)
     ]
+    return [_with_cameras(model, poses, cameras) for model in models]
+
+
+def _with_cameras(model: SparseModel, poses: Mapping[str, np.ndarray], cameras: Mapping[str, Camera | None]) -> SparseModel:
+    """The model with what is known of its poses and intrinsics."""
+    known = [camera for name in model.names if (camera := cameras.get(name)) is not None]
+    unknown = np.full((3, 4), np.nan)
+    return dataclasses.replace(
+        model,
+        camera_from_world=np.array([poses.get(name, unknown) for name in model.names]).reshape(-1, 3, 4),
+        cameras=tuple(known) if len(known) == len(model.names) else (),
+    )
 
 
 def _component(

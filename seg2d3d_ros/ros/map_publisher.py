@@ -10,15 +10,15 @@ import numpy as np
 from geometry_msgs.msg import PoseArray, TransformStamped, Vector3
 from nav_msgs.msg import Path
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import NavSatFix, PointCloud2
+from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.ros import map_messages
-from seg2d3d_ros.ros.conversion import make_header, stamp_to_ns
+from seg2d3d_ros.ros.conversion import camera_to_info, make_header, stamp_to_ns
 from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.publishing import publish_paced, settle
 from seg2d3d_ros.ros.qos import LATCHED, OBSERVATIONS, TF
-from seg2d3d_ros.types import SparseModel, WorldFrame
+from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ class MapPublisher:
         self._points = node.advertise(PointCloud2, "map/points", LATCHED)
         self._observations = node.advertise(PointCloud2, "map/observations", OBSERVATIONS)
         self._cameras = node.advertise(PoseArray, "map/cameras", LATCHED)
+        self._infos = node.advertise(CameraInfo, "map/camera_info", OBSERVATIONS)
+        self._sent_cameras: dict[str, Camera] = {}
         self._datum = node.advertise(NavSatFix, "map/datum", LATCHED)
         self._paths: dict[str, Publisher] = {}
         self._tf = _tf_publisher(node) if tf else None
@@ -51,12 +53,16 @@ class MapPublisher:
     def send_again(self) -> None:
         """Publish the last revision whole, for receivers that came late."""
         self._sent.clear()
+        self._sent_cameras.clear()
         if self._stamp:
             self._send()
 
     def _send(self) -> int:
         header = make_header(self._stamp, self._map_frame)
         current = map_messages.observations_of(self._models)
+        headers = {name: self._header_of(name) for name in current}
+        # Poses and intrinsics first: whoever has a revision's end mark then has them, as a rule.
+        self._send_cameras({name: headers[name] for name in current if len(current[name])}, header)
         digests = {name: hashlib.blake2b(rows.tobytes(), digest_size=16).digest() for name, rows in current.items()}
         gone = np.empty(0, map_messages.OBSERVATION)
         changed = [name for name in digests if self._sent.get(name) != digests[name]]
@@ -68,8 +74,6 @@ class MapPublisher:
         self._sent = digests
         self._observations.publish(map_messages.end_mark(header))
 
-        headers = {name: self._header_of(name) for name in current}
-        self._cameras.publish(map_messages.cameras_to_poses(self._models, header))
         paths = map_messages.cameras_to_paths(self._models, headers, header)
         for camera in {*paths, *self._paths}:
             if camera not in self._paths:
@@ -84,11 +88,18 @@ class MapPublisher:
             self._send_tf(*self._tf, headers)
         return len(changed)
 
+    def _send_cameras(self, headers: Mapping[str, Header], header: Header) -> None:
+        """``map/camera_info`` of the keyframes whose intrinsics changed, and ``map/cameras``."""
+        cameras = {name: camera for model in self._models for name, camera in zip(model.names, model.cameras, strict=False)}
+        changed = [name for name in headers if name in cameras and self._sent_cameras.get(name) != cameras[name]]
+        publish_paced(self._infos, (camera_to_info(cameras[name], headers[name]) for name in changed))
+        self._sent_cameras = cameras
+        self._cameras.publish(map_messages.cameras_to_poses(self._models, headers, header))
+
     def _send_tf(self, publisher: Publisher, message_type: type, headers: Mapping[str, Header]) -> None:
         """``map`` -> ``<camera frame>_keyframe`` of the latest registered keyframe."""
         name = max(headers, key=lambda n: stamp_to_ns(headers[n].stamp))
-        poses = map_messages.cameras_to_poses(self._models, headers[name]).poses
-        pose = poses[[n for model in self._models for n in model.names].index(name)]
+        pose = map_messages.poses_of(self._models)[name]
         transform = TransformStamped(
             header=Header(stamp=headers[name].stamp, frame_id=self._map_frame),
             child_frame_id=f"{headers[name].frame_id}_keyframe",

@@ -1,7 +1,8 @@
 """Puts the map's messages together: a revision is complete when all of its messages are here, in whatever order.
 
-``map/points``, ``map/observations`` and ``map/datum`` are different topics, and order holds only within one. A revision
-is therefore taken when its points are here **and** the end mark with the same header has come behind its observations.
+``map/points``, ``map/observations``, ``map/cameras`` and ``map/datum`` are different topics, and order holds only within
+one. A revision is therefore taken when its points are here **and** the end mark with the same header has come behind its
+observations, and, from a sender that sends poses, its poses are here too.
 A receiver that came late, or lost messages, sees it: marks without points, or points that fewer than two keyframes
 observe. It then asks the sender to send everything again.
 """
@@ -11,19 +12,22 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-from sensor_msgs.msg import NavSatFix, PointCloud2
+from geometry_msgs.msg import PoseArray
+from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
-from seg2d3d_ros.ros.conversion import keyframe_name, stamp_to_ns
+from seg2d3d_ros.ros.conversion import camera_from_info, keyframe_name, stamp_to_ns
 from seg2d3d_ros.ros.map_messages import (
     MAP_POINT,
     OBSERVATION,
     assemble,
+    by_header,
+    camera_from_pose,
     cloud_to_observations,
     cloud_to_points,
     frame_from_fix,
 )
-from seg2d3d_ros.types import SparseModel, WorldFrame
+from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
 
 Revision = tuple[str, int]
 """Map frame and stamp in ns: what points and end mark of one revision share."""
@@ -46,6 +50,9 @@ class MapReceiver:
         self._observations: dict[str, np.ndarray] = {}
         self._headers: dict[str, Header] = {}
         self._frame = WorldFrame()
+        self._poses: list[np.ndarray] = []
+        self._poses_revision: Revision | None = None
+        self._cameras: dict[str, Camera | None] = {}
 
     def on_points(self, message: PointCloud2) -> None:
         """``map/points``."""
@@ -71,11 +78,25 @@ class MapReceiver:
         with self._lock:
             self._frame = frame_from_fix(message)
 
+    def on_cameras(self, message: PoseArray) -> None:
+        """``map/cameras``."""
+        poses = [camera_from_pose(pose) for pose in message.poses]
+        with self._lock:
+            self._poses, self._poses_revision = poses, revision_of(message.header)
+
+    def on_camera_info(self, message: CameraInfo) -> None:
+        """``map/camera_info`` of one keyframe."""
+        name = keyframe_name(message.header)
+        camera = camera_from_info(message, (message.width, message.height), f"map/camera_info of {name}")
+        with self._lock:
+            self._cameras[name] = camera
+
     @property
     def revision(self) -> Revision | None:
         """The revision whose points and observations are all here, or None while they are on their way."""
         with self._lock:
-            return self._points_revision if self._points_revision == self._marked else None
+            posed = self._poses_revision in (None, self._points_revision)
+            return self._points_revision if self._points_revision == self._marked and posed else None
 
     @property
     def announced(self) -> Revision | None:
@@ -109,10 +130,15 @@ class MapReceiver:
         with self._lock:
             if self._points_revision is None:
                 return []
-            return assemble(self._points, self._observations, self._frame)
+            names = by_header(self._observations, self._headers)
+            # Another number of poses than keyframes belongs to another revision.
+            matching = len(self._poses) == len(names) and self._poses_revision == self._points_revision
+            poses = dict(zip(names, self._poses, strict=True)) if matching else {}
+            return assemble(self._points, self._observations, self._frame, poses, self._cameras)
 
     def clear(self) -> None:
         """Forget the map."""
         with self._lock:
             self._points, self._points_revision, self._marked = np.empty(0, MAP_POINT), None, None
             self._observations, self._headers, self._frame = {}, {}, WorldFrame()
+            self._poses, self._poses_revision, self._cameras = [], None, {}
