@@ -11,6 +11,7 @@ import pytest
 from helpers_report import street, write_label_file
 
 from seg2d3d_ros.cli.main import main
+from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.atomic import write_json
 from seg2d3d_ros.mapstore.store import MapStore
@@ -135,7 +136,7 @@ def test_reasons_warnings_times_inputs_and_truth_are_told(page):
         "901 8 7 5 0.625 6 2",
         "a note from the evaluation",
         "positions for 24 of 24 images",
-        "method “published”",
+        f"method “{Config().association.method}”",
         "480 × 320 PINHOLE",
         "association.min_points 10",
         "points.ply",

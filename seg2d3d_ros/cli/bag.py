@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
+from seg2d3d_ros.config import make_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +26,9 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.segmentation.factory import create_segmenter
     from seg2d3d_ros.segmentation.recorded import RecordedSegments
 
-    overrides = overrides_from_args(args)
-    if args.segments is None:
-        overrides.setdefault("segmentation.segmenter", "topic")
-    config = config_from_args(args, overrides)
+    config = config_from_args(args, overrides_from_args(args))
+    if config.segmentation.segmenter == "label_images" and args.segments is None:
+        config = make_config({"segmentation.segmenter": "topic"}, config)
     segmentation = config.segmentation
     with read_bag(args.bag, cameras=args.cameras, fix_topic=args.fix, config=config.keyframes) as bag:
         recorded = RecordedSegments(bag, len(segmentation.prompts), segmentation.min_area)
