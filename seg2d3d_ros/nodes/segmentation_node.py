@@ -45,6 +45,8 @@ from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.types import Keyframe, Segments
 
 SEGMENTS_TOPIC = "keyframes/segments"
+LATE_KEPT = 100
+"""Keyframes that went on without segments and still wait for them; encoded they take some ten megabytes."""
 RESEGMENT_AHEAD = 4
 """Old keyframes that wait in the queue at once, so that new ones are not dropped for them."""
 
@@ -70,6 +72,7 @@ class SegmentationNode(ManagedNode):
 
     def configure(self) -> None:
         self._matcher: Matcher | None = None
+        self._given_up: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
         self._kept: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
         kind = self.config.segmentation.segmenter
         prompts = self.config.segmentation.prompts
@@ -171,9 +174,12 @@ class SegmentationNode(ManagedNode):
 
     def _match(self, part: str, header: Header, value: object) -> None:
         assert self._matcher is not None
-        if parts := self._matcher.add(part, keyframe_name(header), value, time.monotonic()):
+        if part == "segments" and (given_up := self._given_up.pop(keyframe_name(header), None)):
+            # Late is better than never: what is published now takes the place of the empty answer.
+            self.diagnostics.count("segments that came late")
+            self._worker.put((*given_up, value))
+        elif parts := self._matcher.add(part, keyframe_name(header), value, time.monotonic()):
             self._worker.put((*parts["image"], parts["segments"]))
-        self.diagnostics.set("segments too late", self._matcher.late)
 
     def _expire(self) -> None:
         assert self._matcher is not None
@@ -183,10 +189,13 @@ class SegmentationNode(ManagedNode):
             if missed == 1:
                 topics = ", ".join(sorted(self._topics)) or "no topic (set segments_topics)"
                 self.get_logger().warning(
-                    f"{keyframe.name}: no segments within {self.ros.segments_timeout:g} s from {topics}; it goes on without "
+                    f"{keyframe.name}: no segments within {self.ros.segments_timeout:g} s from {topics}; it waits no longer "
                     "(further ones are counted in /diagnostics)"
                 )
             self._worker.put((keyframe, header, no_segments(keyframe.name, _shape(keyframe))))
+            self._given_up[keyframe.name] = (keyframe, header)
+            while len(self._given_up) > LATE_KEPT:
+                self._given_up.popitem(last=False)
 
     def _find_topics(self) -> None:
         """Subscribe to the named topics, or to those that the graph shows, as they appear."""
