@@ -31,6 +31,7 @@ class Thresholds:
         init_points: points that a first pair must leave after its adjustment.
         init_forward: largest share of a first pair's motion along the viewing direction.
         two_view_tracks: whether points that only two images match are triangulated.
+        angle: degrees between the rays of a point.
     """
 
     pair: int
@@ -40,6 +41,7 @@ class Thresholds:
     init_points: int
     init_forward: float = 0.95
     two_view_tracks: bool = False
+    angle: float = 1.5
 
 
 def strict(min_matches: int) -> Thresholds:
@@ -49,7 +51,7 @@ def strict(min_matches: int) -> Thresholds:
 
 def lenient(min_matches: int) -> Thresholds:
     """For scarce evidence."""
-    return Thresholds(min_matches, 15, 50, 4.0, 40, two_view_tracks=True)
+    return Thresholds(min_matches, 15, 50, 4.0, 40, two_view_tracks=True, angle=0.75)
 
 
 def beginnings(min_matches: int, *, rich: bool) -> tuple[Thresholds, ...]:
@@ -88,6 +90,7 @@ def mapper_options(
     mapper.max_reg_trials = 10**6  # whether a try is worth it again is decided by what became visible
     mapper.ba_global_ignore_redundant_points3D = images >= REDUNDANT_FROM
     triangulation = options.get_triangulation()
+    triangulation.min_angle = mapper.filter_min_tri_angle = thresholds.angle
     triangulation.ignore_two_view_tracks = not thresholds.two_view_tracks
     initial = options.get_triangulation()
     initial.min_angle = thresholds.init_angle
