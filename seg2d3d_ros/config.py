@@ -151,6 +151,12 @@ class SegmentationConfig:
 class ReconstructionConfig:
     """Structure from motion."""
 
+    mode: str = param(
+        "batch",
+        "online = the map grows with every keyframe, in any order, and is checked against global solutions; "
+        "batch = all keyframes at once, again and again",
+        choices=("online", "batch"),
+    )
     mapper: str = param(
         "auto", "global = GLOMAP, incremental = COLMAP, auto = the better of both", choices=("auto", "global", "incremental")
     )

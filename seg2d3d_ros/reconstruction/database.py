@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,33 @@ class FeatureDatabase:
         """(N, 3) uint8 RGB at the keypoints."""
         (data,) = self._sqlite.execute("SELECT colors FROM seg2d3d_images WHERE image_id = ?", (image_id,)).fetchone()
         return np.frombuffer(data, np.uint8).reshape(-1, 3)
+
+    def colmap_camera(self, camera_id: int) -> tuple[Any, Any]:
+        """The ``pycolmap.Camera`` and its ``Rig``."""
+        camera = self._colmap.read_camera(camera_id)
+        return camera, self._colmap.read_rig_with_sensor(camera.sensor_id)
+
+    def colmap_image(self, row: ImageRow) -> tuple[Any, Any]:
+        """A ``pycolmap.Image`` named by its file, with its keypoints, and its ``Frame``."""
+        frame = self._colmap.read_frame(self._colmap.read_image(row.image_id).frame_id)
+        keypoints = self.keypoints(row.image_id)[:, :2].astype(np.float64)
+        image = self._pycolmap.Image(name=row.file_name, keypoints=keypoints, camera_id=row.camera_id, image_id=row.image_id)
+        image.frame_id = frame.frame_id
+        return image, frame
+
+    def geometry(self, first: int, second: int) -> Any:
+        """The ``pycolmap.TwoViewGeometry`` of a pair, ``first`` < ``second``."""
+        return self._colmap.read_two_view_geometry(first, second)
+
+    def verified(self, image_id: int, others: Sequence[int]) -> dict[int, int]:
+        """Other image -> number of verified matches, of those ``others`` that were tried with this image."""
+        pair_ids = {min(image_id, o) * PAIR_BASE + max(image_id, o): o for o in others}
+        found = {}
+        for pair_id, other in pair_ids.items():
+            row = self._sqlite.execute("SELECT rows FROM two_view_geometries WHERE pair_id = ?", (pair_id,)).fetchone()
+            if row is not None:
+                found[other] = int(row[0])
+        return found
 
     def matched_pairs(self) -> np.ndarray:
         """(M, 3) int64 smaller image id, larger image id, number of verified matches; every pair that was tried."""

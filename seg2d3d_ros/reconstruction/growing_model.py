@@ -9,6 +9,7 @@ from typing import Any
 from seg2d3d_ros.reconstruction.growing_graph import GrowingGraph
 from seg2d3d_ros.reconstruction.policy import MapperOptions
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
+from seg2d3d_ros.types import WorldFrame
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ class GrowingModel:
         reconstruction: with the unregistered images of the graph in it too.
         adjusted: registered images at the last global adjustment.
         born: images in the graph when the model began.
+        frame: what the coordinates mean.
+        located: registered images when ``frame`` was determined.
+        numbered: whether the ids of the points are those that subscribers know.
     """
 
     def __init__(self, graph: GrowingGraph, reconstruction: Any = None) -> None:
@@ -33,6 +37,9 @@ class GrowingModel:
         self.reconstruction: Any = reconstruction if reconstruction is not None else pycolmap.Reconstruction()
         self.adjusted = self.reconstruction.num_reg_images()
         self.born = len(graph)
+        self.frame = WorldFrame()
+        self.located = 0
+        self.numbered = False
         self._failed: dict[int, int] = {}
         self._begin()
 

@@ -21,7 +21,6 @@ class Starter:
         self._failed: set[tuple[int, int, Thresholds]] = set()
         self._used: set[tuple[int, int]] = set()
 
-
     def candidates(self, free: Collection[int], thresholds: Thresholds) -> list[tuple[int, int]]:
         """Pairs of ``free`` images to try, those with most matches first."""
         free = set(free)
@@ -29,7 +28,11 @@ class Starter:
             (-count, a, b)
             for a in sorted(free)
             for b, count in self._graph.matches(a).items()
-            if a < b and b in free and (a, b) not in self._used and count >= thresholds.init_inliers and self._graph.entered(a, b)
+            if a < b
+            and b in free
+            and (a, b) not in self._used
+            and count >= thresholds.init_inliers
+            and self._graph.entered(a, b)
         ]
         return [(a, b) for _, a, b in sorted(found) if (a, b, thresholds) not in self._failed]
 

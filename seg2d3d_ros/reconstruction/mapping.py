@@ -178,10 +178,10 @@ def _firm(models: Sequence[Any]) -> list[Any]:
         whole = len(parts) == 1 and len(parts[0]) == model.num_reg_images()
         firm.extend([model] if whole else [keep_images(model, part) for part in parts])
     firm = [model for model in firm if model.num_points3D() >= COMMON_POINTS]
-    return _disjoint(sorted(firm, key=lambda m: (-m.num_reg_images(), -m.num_points3D())))
+    return disjoint(sorted(firm, key=lambda m: (-m.num_reg_images(), -m.num_points3D())))
 
 
-def _disjoint(models: Sequence[Any]) -> list[Any]:
+def disjoint(models: Sequence[Any]) -> list[Any]:
     """Drop images from a smaller model that a larger one holds (the incremental mapper lets models overlap)."""
     taken: set[int] = set()
     kept = []

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ def write_frame(folder: Path, frame: WorldFrame, revision: int, names: Mapping[s
     write_json(folder / FRAME_FILE, {"kind": frame.kind, "datum": datum, "revision": revision, "keyframes": dict(names)})
 
 
-def _read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
+def read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
+    """What ``write_frame`` said: the frame, the revision, COLMAP image name -> keyframe name."""
     path = folder / FRAME_FILE
     if not path.exists():
         return WorldFrame(), 0, {}
@@ -115,6 +116,11 @@ def _read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
         raise DataError(f"{path}: cannot be read ({error}); run the reconstruction again") from error
 
 
+def model_folders(root: Path) -> list[Path]:
+    """The folders of the models below ``root/sparse``, the largest model first."""
+    return sorted((Path(root) / "sparse").glob("[0-9]*"), key=lambda f: int(re.sub(r"\D", "", f.name) or 0))
+
+
 def read_models(root: Path) -> list[SparseModel]:
     """The models below ``root/sparse``, the largest first; none gives an empty list.
 
@@ -123,8 +129,8 @@ def read_models(root: Path) -> list[SparseModel]:
     """
     pycolmap = load_pycolmap()
     models: list[SparseModel] = []
-    for folder in sorted((Path(root) / "sparse").glob("[0-9]*"), key=lambda f: int(re.sub(r"\D", "", f.name) or 0)):
-        frame, revision, names = _read_frame(folder)
+    for folder in model_folders(root):
+        frame, revision, names = read_frame(folder)
         try:
             reconstruction = pycolmap.Reconstruction(folder)
             models.append(
@@ -141,7 +147,14 @@ def _images_folder(folder: Path) -> Path | None:
     return folder if (folder / "images.bin").exists() else None
 
 
-def renumber(models: Sequence[Any], colors: Callable[[int], np.ndarray], former: Mapping[int, np.ndarray]) -> None:
+def renumber(
+    models: Sequence[Any],
+    colors: Callable[[int], np.ndarray],
+    former: Mapping[int, np.ndarray],
+    *,
+    first: int | None = None,
+    reserved: Collection[int] = (),
+) -> None:
     """Give the points of all ``models`` ids that are unique among them, and the mean colour of their keypoints.
 
     A point inherits the id that most of its keypoints had in the former revision; the point with most votes wins an id
@@ -151,6 +164,8 @@ def renumber(models: Sequence[Any], colors: Callable[[int], np.ndarray], former:
         models: ``pycolmap.Reconstruction`` each, changed in place.
         colors: image id -> (N, 3) uint8 at the image's keypoints.
         former: image id -> (N,) int64 former point id of each keypoint, -1 = none.
+        first: the new ids begin here instead.
+        reserved: former ids that are not to be inherited, because other models hold them.
     """
     pycolmap = load_pycolmap()
     tracks: list[tuple[Any, np.ndarray, list[tuple[int, int]], float]] = []
@@ -163,9 +178,9 @@ def renumber(models: Sequence[Any], colors: Callable[[int], np.ndarray], former:
             tracks.append((model, np.array(point.xyz), elements, float(point.error)))
         for point_id in list(model.point3D_ids()):
             model.delete_point3D(point_id)
-    fresh = 1 + max((int(ids.max()) for ids in former.values() if len(ids)), default=0)
+    fresh = first or 1 + max((int(ids.max()) for ids in former.values() if len(ids)), default=0)
     chosen: dict[int, int] = {}
-    taken: set[int] = set()
+    taken: set[int] = set(reserved)
     for _, number, old in sorted(claims):
         if number not in chosen and old not in taken:
             chosen[number] = old

@@ -57,14 +57,24 @@ class PlaceRecognition:
 
     def similarity(self, image_ids: Sequence[int]) -> np.ndarray:
         """(n, n) float32 cosines between the images' VLAD vectors, in the order given."""
+        self._learn(image_ids)
+        matrix = np.stack([self._vectors[i] for i in image_ids])
+        return matrix @ matrix.T
+
+    def ranked(self, image_id: int, others: Sequence[int]) -> list[int]:
+        """``others`` by their likeness to one image, the most alike first; costs no more than one look at each."""
+        self._learn([*others, image_id])
+        likeness = np.array([float(self._vectors[i] @ self._vectors[image_id]) for i in others])
+        return [others[k] for k in np.argsort(-likeness, kind="stable")]
+
+    def _learn(self, image_ids: Sequence[int]) -> None:
+        """Words where there are none or too old ones, and vectors of all these images."""
         if self._words is None or len(image_ids) >= 2 * self._learnt_from:
             self._words = learn_words([self._descriptors(i, VLAD_FEATURES) for i in image_ids], self._seed)
             self._learnt_from, self._vectors = len(image_ids), {}
         for i in image_ids:
             if i not in self._vectors:
                 self._vectors[i] = vlad(self._descriptors(i, VLAD_FEATURES), self._words)
-        matrix = np.stack([self._vectors[i] for i in image_ids])
-        return matrix @ matrix.T
 
 
 def _time_partners(rows: Sequence[ImageRow]) -> dict[int, list[int]]:
@@ -132,6 +142,42 @@ def candidate_pairs(
                 chosen.append(int(j))
         pairs.update((min(ids[i], ids[j]), max(ids[i], ids[j])) for j in chosen)
     return pairs
+
+
+def partners_of(
+    row: ImageRow,
+    rows: Sequence[ImageRow],
+    positions: Mapping[int, np.ndarray],
+    recognition: PlaceRecognition,
+    count: int,
+) -> list[int]:
+    """Ids of the images to match a new one with, the likeliest first: neighbours in time and position, then by appearance.
+
+    Args:
+        row: the new image.
+        rows: the images that are there already, without features or not.
+        positions: image id -> (3,) metres, for the images with a GPS position.
+        recognition: asked only when not all are taken.
+        count: how many; all are taken where there are not many more.
+    """
+    rows = [r for r in rows if r.features > 0 and r.image_id != row.image_id]
+    ids = [r.image_id for r in rows]
+    if len(ids) <= count:
+        return ids
+    chosen: list[int] = []
+    if row.stamp_ns > 0:
+        own = [r for r in rows if r.camera_name == row.camera_name and r.stamp_ns > 0]
+        before = sorted((r for r in own if r.stamp_ns <= row.stamp_ns), key=lambda r: (-r.stamp_ns, r.image_id))
+        after = sorted((r for r in own if r.stamp_ns > row.stamp_ns), key=lambda r: (r.stamp_ns, r.image_id))
+        chosen += [r.image_id for r in before[:TIME_NEIGHBOURS] + after[:TIME_NEIGHBOURS]]
+        chosen += [r.image_id for r in rows if r.stamp_ns == row.stamp_ns and r.camera_name != row.camera_name]
+    if row.image_id in positions:
+        located = [i for i in ids if i in positions]
+        if located:
+            away = np.linalg.norm(np.stack([positions[i] for i in located]) - positions[row.image_id], axis=1)
+            chosen += [located[k] for k in np.argsort(away, kind="stable")[: count // 4 + 1]]
+    chosen += recognition.ranked(row.image_id, ids)
+    return list(dict.fromkeys(chosen))[:count]
 
 
 def poor_images(rows: Sequence[ImageRow], pairs: np.ndarray) -> set[int]:

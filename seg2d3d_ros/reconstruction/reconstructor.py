@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from seg2d3d_ros.reconstruction import gps, model_io
 from seg2d3d_ros.reconstruction.cameras import default_camera, focal_known, scale_camera
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.features import extract
-from seg2d3d_ros.reconstruction.georeference import fit_similarity
+from seg2d3d_ros.reconstruction.georeference import Fit, fit_similarity
 from seg2d3d_ros.reconstruction.mapping import MapperTask, solve_component
 from seg2d3d_ros.reconstruction.matching import match_pairs
 from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs, poor_images
@@ -118,16 +118,16 @@ class Reconstructor:
         report = progress or (lambda stage, done, total: None)
         rows = self._database.images()
         for final in (False, True):  # first the likeliest pairs, then more of them for images that found too few
-            with _timed(timings, "pairs"):
+            with timed(timings, "pairs"):
                 new = self._new_pairs(rows, more=final)
-            with _timed(timings, "matching"):
+            with timed(timings, "matching"):
                 self._match(new, rows, report)
         warnings: list[str] = []
-        with _timed(timings, "mapping"):
+        with timed(timings, "mapping"):
             solved = self._map(rows, report)
-        with _timed(timings, "georeference"):
+        with timed(timings, "georeference"):
             frames = [self._georeference(model, rows, warnings) for model in solved]
-        with _timed(timings, "writing"):
+        with timed(timings, "writing"):
             models = self._publish(solved, frames, rows)
         reasons = unregistered_reasons(rows, self._database.matched_pairs(), models, self.config.min_pair_inliers)
         return Reconstruction(models, reasons, timings, warnings)
@@ -165,35 +165,43 @@ class Reconstructor:
 
     def _map(self, rows: Sequence[ImageRow], report: Progress) -> list[Any]:
         pairs = self._database.matched_pairs()
-        fixed = self._database.calibrated_cameras()
         parts = components(pairs, [r.image_id for r in rows if r.features], self.config.min_pair_inliers)
         parts = [part for part in parts if len(part) >= 2]
         models: list[Any] = []
         for done, part in enumerate(parts):
             report("mapping", done, len(parts))
-            used = {r.camera_id for r in rows if r.image_id in set(part)}
-            task = MapperTask(
-                database=self._database.path,
-                names={r.image_id: database_name(r.file_name) for r in rows},
-                fixed_cameras={i: fixed[i] for i in used & fixed.keys()},
-                free_cameras=frozenset(used - fixed.keys()),
-                min_matches=self.config.min_pair_inliers,
-                seed=self.config.seed,
-                threads=self.config.threads,
-            )
-            models.extend(solve_component(task, part, pairs, self.config.mapper))
+            models.extend(solve_component(self._task(rows, part), part, pairs, self.config.mapper))
         report("mapping", len(parts), len(parts))
         return sorted(models, key=lambda m: (-m.num_reg_images(), -m.num_points3D()))
 
-    def _georeference(self, model: Any, rows: Sequence[ImageRow], warnings: list[str]) -> WorldFrame:
-        positions, datum = self._positions(rows)
-        if datum is None:
-            return WorldFrame()
+    def _task(self, rows: Sequence[ImageRow], members: Sequence[int]) -> MapperTask:
+        fixed = self._database.calibrated_cameras()
+        inside = set(members)
+        used = {r.camera_id for r in rows if r.image_id in inside}
+        return MapperTask(
+            database=self._database.path,
+            names={r.image_id: database_name(r.file_name) for r in rows},
+            fixed_cameras={i: fixed[i] for i in used & fixed.keys()},
+            free_cameras=frozenset(used - fixed.keys()),
+            min_matches=self.config.min_pair_inliers,
+            seed=self.config.seed,
+            threads=self.config.threads,
+        )
+
+    def _fit(self, model: Any, rows: Sequence[ImageRow]) -> Fit:
+        """The similarity that takes a model to its images' GPS positions, or why there is none."""
+        positions, _ = self._positions(rows)
         sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
         ids = [i for i in sorted(model.reg_image_ids()) if i in positions]
         poses = np.array([model.image(i).cam_from_world().matrix() for i in ids]).reshape(-1, 3, 4)
         metres = np.array([positions[i] for i in ids]).reshape(-1, 3)
-        fit = fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed)
+        return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed)
+
+    def _georeference(self, model: Any, rows: Sequence[ImageRow], warnings: list[str]) -> WorldFrame:
+        _, datum = self._positions(rows)
+        if datum is None:
+            return WorldFrame()
+        fit = self._fit(model, rows)
         if fit.similarity is None:
             warnings.append(
                 f"the model of {len(model.reg_image_ids())} images keeps an arbitrary scale and orientation: {fit.problem}"
@@ -203,13 +211,21 @@ class Reconstructor:
         model.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
         return WorldFrame("enu", datum)
 
+    def _former_ids(self) -> dict[int, np.ndarray]:
+        """Image id -> (N,) int64 point id of each keypoint in the last revision, -1 = none."""
+        former: dict[int, np.ndarray] = {}
+        for folder in sorted((self.root / "sparse").glob("[0-9]*")):
+            former.update(model_io.keypoint_ids(folder))
+        return former
+
     def _publish(self, solved: Sequence[Any], frames: Sequence[WorldFrame], rows: Sequence[ImageRow]) -> list[SparseModel]:
+        """Name the points by the last revision and write all models."""
+        model_io.renumber(solved, self._database.colors, self._former_ids())
+        return self._write(solved, frames, rows)
+
+    def _write(self, solved: Sequence[Any], frames: Sequence[WorldFrame], rows: Sequence[ImageRow]) -> list[SparseModel]:
         """Write all models to a new folder and put it in the place of ``sparse``."""
         sparse = self.root / "sparse"
-        former: dict[int, np.ndarray] = {}
-        for folder in sorted(sparse.glob("[0-9]*")):
-            former.update(model_io.keypoint_ids(folder))
-        model_io.renumber(solved, self._database.colors, former)
         names = {r.file_name: r.name for r in rows}
         files = {r.image_id: r.file_name for r in rows}
         revision = self._database.next_revision()
@@ -236,7 +252,8 @@ class Reconstructor:
 
 
 @contextmanager
-def _timed(timings: dict[str, float], stage: str):
+def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the seconds spent inside to ``timings[stage]``."""
     begin = time.perf_counter()
     yield
     timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - begin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from seg2d3d_ros.reconstruction.growing_graph import GrowingGraph
@@ -140,13 +140,11 @@ class OnlineMapper:
                 checkpoint()
         self._tidy()
 
-    def replace(self, old: Sequence[GrowingModel], new: Sequence[Any]) -> None:
-        """Put other solutions (``pycolmap.Reconstruction``) in the place of models."""
-        for reconstruction in new:
-            for image_id in list(reconstruction.images):
-                reconstruction.image(image_id).name = self.graph.cache.image(image_id).name
-        self.models = [m for m in self.models if m not in old] + [GrowingModel(self.graph, r) for r in new]
-        self._tidy()
+    def adopt(self, reconstruction: Any) -> GrowingModel:
+        """Go on with a ``pycolmap.Reconstruction`` of images of the graph; ``models`` is left to the caller."""
+        for image_id in list(reconstruction.images):
+            reconstruction.image(image_id).name = self.graph.cache.image(image_id).name
+        return GrowingModel(self.graph, reconstruction)
 
     # Inside
 
