@@ -83,11 +83,11 @@ def build_map(
     Raises:
         DataError: nothing could be reconstructed; all that there is was written before.
     """
-    from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
+    from seg2d3d_ros.reconstruction.online import open_reconstructor
 
     watch = Stopwatch()
     store.write_config(config)
-    reconstructor = Reconstructor(store.root, config.reconstruction)
+    reconstructor = open_reconstructor(store.root, config.reconstruction)
     unregistered: dict[str, str] = {}
     warnings: list[str] = []
     records: list[KeyframeRecord] = []

@@ -92,7 +92,10 @@ class ReconstructionNode(ManagedNode):
         self._reset_association.close()
 
     def _new_session(self) -> MappingSession:
-        schedule = Schedule(self.ros.update_every, self.ros.update_growth, self.ros.update_idle)
+        if self.config.reconstruction.mode == "online":
+            schedule = Schedule.online(self.ros.update_growth, self.ros.update_idle)
+        else:
+            schedule = Schedule(self.ros.update_every, self.ros.update_growth, self.ros.update_idle)
         return MappingSession(
             self._store,
             worker_factory(self._store, self.config.reconstruction),

@@ -119,7 +119,7 @@ class OnlineReconstructor(Reconstructor):
                 model.frame, _, _ = model_io.read_frame(folder)
                 model.located, model.numbered = len(model), True
                 self._mapper.models.append(model)
-        used = [ids for ids in self._former_ids().values()]
+        used = list(self._former_ids().values())
         for model in self._mapper.models:
             first = point_ids.free_block(used)
             point_ids.reserve(model.reconstruction, first)

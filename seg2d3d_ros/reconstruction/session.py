@@ -27,6 +27,7 @@ MAX_AHEAD = 4
 """Keyframes that may be with the worker at once; the others wait on disk instead of in memory."""
 BACKLOG_SECONDS = 30.0
 """While keyframes wait, there is at least this much time between two solutions."""
+NEVER = 10**9
 MIN_KEYFRAMES = 2
 """A solution needs two views."""
 
@@ -51,17 +52,25 @@ class Schedule:
         growth: … and at least this share of those that were in the last solution; the sum of all solutions then costs
             no more than ``1 + 1 / growth`` times the last one (where the cost is linear).
         idle: or when there is anything new and no keyframe came for this long, in seconds.
+        idle_growth: and then only for at least this share of those that were in the last solution.
     """
 
     every: int = 10
     growth: float = 0.3
     idle: float = 3.0
+    idle_growth: float = 0.0
+
+    @classmethod
+    def online(cls, growth: float, idle: float) -> Schedule:
+        """For a map that grows by itself: the costly whole solution only in a pause, and only after growth."""
+        return cls(every=NEVER, growth=growth, idle=idle, idle_growth=growth)
 
     def due(self, new: int, solved: int, quiet: float) -> bool:
         """Whether to solve now: ``new`` keyframes since a solution of ``solved``, the last one ``quiet`` seconds ago."""
         if new == 0 or new + solved < MIN_KEYFRAMES:
             return False
-        return quiet >= self.idle or new >= max(self.every, self.growth * solved)
+        pause = quiet >= self.idle and new >= self.idle_growth * solved
+        return pause or new >= max(self.every, self.growth * solved)
 
 
 @dataclass
@@ -229,6 +238,9 @@ class MappingSession:
             self._reject(event.name, event.reason)
         elif isinstance(event, Progress):
             self.figures.stage = f"{event.stage} {event.done}/{event.total}"
+        elif isinstance(event, Revision) and not event.final:
+            self.reconstruction = event.reconstruction
+            self._on_revision(event.reconstruction)
         elif isinstance(event, Revision):
             self._solved, self._solving = self._solving or set(self._added), None
             self._solution_end = self._clock()

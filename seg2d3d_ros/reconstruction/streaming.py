@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.reconstruction.growing_graph import GrowingGraph
 from seg2d3d_ros.reconstruction.growing_model import GrowingModel
 from seg2d3d_ros.reconstruction.initialisation import Starter
@@ -18,6 +19,10 @@ SMALL = 5
 """A model with fewer images may have begun badly: another beginning is tried now and then."""
 PATIENCE = 5
 """Images that arrive before a waiting image begins a sub-map of its own, or a small model is begun anew."""
+
+
+class Cancelled(Seg2d3dError):
+    """Somebody asked to stop; raised by checkpoints."""
 
 
 def nothing() -> None:

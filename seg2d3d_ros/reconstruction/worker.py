@@ -21,7 +21,9 @@ import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import Seg2d3dError, UsageError
+from seg2d3d_ros.reconstruction.online import OnlineReconstructor, open_reconstructor
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
+from seg2d3d_ros.reconstruction.streaming import Cancelled
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -58,9 +60,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Revision:
-    """A solve is finished."""
+    """A new state of the map: ``final`` when it answers a solve, else the map has grown while keyframes came."""
 
     reconstruction: Reconstruction
+    final: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,17 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def _serve(root: Path, config: ReconstructionConfig, connection: Connection) -> None:
+def _serve(root: Path, config: ReconstructionConfig, connection: Connection, cancel: Any) -> None:
     """The worker process: commands in, events out, until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to end
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+    def checkpoint() -> None:
+        if cancel.is_set():
+            raise Cancelled("the reconstruction was cancelled; the map stays as it was in its last revision")
+
     try:
-        reconstructor = Reconstructor(root, config)
+        reconstructor = open_reconstructor(root, config, checkpoint)
     except Seg2d3dError as error:
         connection.send(Failed(str(error)))
         return
@@ -113,7 +121,11 @@ def _serve(root: Path, config: ReconstructionConfig, connection: Connection) -> 
     try:
         connection.send(_READY)
         while (command := connection.recv()) is not None:
+            cancel.clear()
             connection.send(_execute(reconstructor, command, connection))
+            if isinstance(command, _Add) and isinstance(reconstructor, OnlineReconstructor):
+                for event in _grow(reconstructor, command):
+                    connection.send(event)
             connection.send(_DONE)
     except (EOFError, OSError):
         pass
@@ -133,6 +145,17 @@ def _execute(reconstructor: Reconstructor, command: _Add | _Solve, connection: C
         return Failed(f"while {command}: {type(error).__name__}: {error}")
 
 
+def _grow(reconstructor: OnlineReconstructor, command: _Add) -> list[Event]:
+    try:
+        revision = reconstructor.grow()
+        return [] if revision is None else [Revision(revision, final=False)]
+    except Seg2d3dError as error:
+        return [Failed(str(error))]
+    except Exception as error:  # whatever it is, the user reads it and the worker lives on
+        log.exception("while growing by %s", command.keyframe.name)
+        return [Failed(f"while growing by {command.keyframe.name}: {type(error).__name__}: {error}")]
+
+
 class ReconstructionWorker:
     """A process that owns the ``Reconstructor`` of ``root``. All methods return at once.
 
@@ -146,6 +169,7 @@ class ReconstructionWorker:
         self._lock = threading.Lock()
         self._unfinished = 0
         self._solve_waits = False
+        self._cancel: Any = None
         self._stopping = threading.Event()
         self._process: Any = None
         self._connection: Connection | None = None
@@ -162,6 +186,14 @@ class ReconstructionWorker:
             if self._solve_waits:
                 return
         self._submit(_Solve())
+
+    def cancel(self) -> None:
+        """Stop the command that runs, at the mapper's next step; it answers ``Failed``. The others go on.
+
+        Only ``reconstruction.mode: online`` can be stopped in the middle.
+        """
+        if self._cancel is not None:
+            self._cancel.set()
 
     def _submit(self, command: _Add | _Solve) -> None:
         if self._stopping.is_set():
@@ -224,8 +256,9 @@ class ReconstructionWorker:
         """Start a process and wait until it has opened the database."""
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
+        self._cancel = context.Event()
         self._process = context.Process(
-            target=_serve, args=(self._root, self._config, theirs), name="seg2d3d-reconstruction", daemon=True
+            target=_serve, args=(self._root, self._config, theirs, self._cancel), name="seg2d3d-reconstruction", daemon=True
         )
         self._process.start()
         theirs.close()
