@@ -18,7 +18,11 @@ class Scene:
     def __init__(self, path, frames=10, points=300, noise=0.0, seed=0):
         pycolmap.set_random_seed(seed)
         options = pycolmap.SyntheticDatasetOptions(
-            num_rigs=1, num_cameras_per_rig=1, num_frames_per_rig=frames, num_points3D=points, camera_has_prior_focal_length=True
+            num_rigs=1,
+            num_cameras_per_rig=1,
+            num_frames_per_rig=frames,
+            num_points3D=points,
+            camera_has_prior_focal_length=True,
         )
         self.database = pycolmap.Database.open(path)
         self.truth = pycolmap.synthesize_dataset(options, self.database)
@@ -112,7 +116,7 @@ def test_components_stay_apart_until_late_pairs_tie_them(tmp_path):
         scene.feed(mapper, i, inside[i])
         mapper.grow()
     mapper.grow(patient=False)
-    assert sorted((sorted(m.registered) for m in mapper.models)) == [sorted(g) for g in groups]
+    assert sorted(sorted(m.registered) for m in mapper.models) == [sorted(g) for g in groups]
     for i in groups[1]:
         mapper.add_pairs(i, scene.matches(i, groups[0]))
         mapper.add_pairs(i, scene.matches(i, groups[0]))  # said twice

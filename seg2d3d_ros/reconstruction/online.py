@@ -28,6 +28,7 @@ from seg2d3d_ros.reconstruction.reconstructor import Progress, Reconstruction, R
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
 from seg2d3d_ros.reconstruction.streaming import OnlineMapper, nothing
 from seg2d3d_ros.reconstruction.viewgraph import COMMON_POINTS, keep_images
+from seg2d3d_ros.types import WorldFrame
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,9 @@ class OnlineReconstructor(Reconstructor):
         with timed(self._timings, "mapping"):
             self._mapper.grow(self._checkpoint, patient=False)
             self._mapper.relax(self._checkpoint)
+        self._checkpoint()
         self._cross_check(rows, final=True)
+        self._checkpoint()
         with timed(self._timings, "mapping"):
             self._mapper.adjust(self._checkpoint)
         report("mapping", 1, 1)
@@ -229,7 +232,10 @@ class OnlineReconstructor(Reconstructor):
         with timed(self._timings, "writing"):
             former = self._former_ids()
             known = np.unique(np.concatenate([np.zeros(0, np.int64), *former.values()]))
-            solved, frames, taken, inside = [], [], set(), set()
+            solved: list[Any] = []
+            frames: list[WorldFrame] = []
+            taken: set[int] = set()
+            inside: set[int] = set()
             for model in self._mapper.models:
                 self._name_points(model, former, known, taken)
                 own = model.registered - inside

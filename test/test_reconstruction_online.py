@@ -1,0 +1,252 @@
+"""Keyframes one by one into a living map: revisions, ids, restarts after a kill, duplicates, cancelling, sub-maps."""
+
+import os
+import random
+import signal
+import time
+
+import cv2
+import numpy as np
+import pytest
+from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
+
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.reconstruction.online import OnlineReconstructor, open_reconstructor
+from seg2d3d_ros.reconstruction.streaming import Cancelled
+from seg2d3d_ros.reconstruction.worker import Added, Failed, ReconstructionWorker, Rejected, Revision
+from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+
+CONFIG = ReconstructionConfig(mode="online", max_features=1200, threads=1)
+CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))
+COUNT = 9
+
+
+def walk(seed, prefix, count=COUNT):
+    """Keyframes of a walk past two houses, and their centres."""
+    paint = textures(seed)
+    places = np.linspace(-3, 3, count)
+    frames = []
+    for k, x in enumerate(places):
+        photo, _ = render(paint, float(x), yaw=-0.04 * float(x))
+        encoded = cv2.imencode(".png", photo[..., ::-1])[1].tobytes()
+        frames.append(Keyframe(f"{prefix}{k}", "cam", 0, encoded, CAMERA, file_name=f"{prefix}{k}.png"))
+    return frames, {f.name: np.array([x, 0.0, 0.0]) for f, x in zip(frames, places, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def street():
+    return walk(1, "a")
+
+
+def spread(model, truth):
+    """Largest error of the centres' positions along the walk after a straight-line fit, in metres."""
+    target = np.array([truth[name][0] for name in model.names])
+    centers = model.centers - model.centers.mean(0)
+    along = centers @ np.linalg.svd(centers)[2][0]
+    return np.abs(np.polyval(np.polyfit(along, target, 1), along) - target).max()
+
+
+def shuffled(frames, seed):
+    order = list(frames)
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def test_the_map_grows_keyframe_by_keyframe_and_keeps_its_ids(tmp_path, street):
+    frames, truth = street
+    reconstructor = open_reconstructor(tmp_path, CONFIG)
+    assert isinstance(reconstructor, OnlineReconstructor)
+    revisions = []
+    for frame in shuffled(frames, 3):
+        reconstructor.add(frame)
+        if (revision := reconstructor.grow()) is not None:
+            revisions.append(revision)
+            assert [m.names for m in read_models(tmp_path)] == [m.names for m in revision.models]
+    assert len(revisions) >= 3
+    last = reconstructor.solve()
+    (model,) = last.models
+    assert len(model.names) == COUNT
+    assert spread(model, truth) < 0.03
+    assert last.unregistered == {}
+    assert model.rgb.mean() > 60
+    numbers = [r.models[0].revision for r in [*revisions, last]]
+    assert numbers == sorted(set(numbers))
+    before, after = revisions[-1].models[0], model
+    kept = np.intersect1d(before.point_ids, after.point_ids)
+    assert len(kept) > 0.9 * len(before.point_ids)
+    here, there = np.searchsorted(before.point_ids, kept), np.searchsorted(after.point_ids, kept)
+    scale = np.ptp(after.xyz, axis=0).max()
+    moved = np.linalg.norm(before.xyz[here] - after.xyz[there], axis=1)
+    assert np.median(moved) < 0.02 * scale  # the frame and the ids' meaning survived the global solution
+    reconstructor.close()
+
+
+def test_the_same_order_gives_the_same_bits(tmp_path, street):
+    models = []
+    for name in ("first", "second"):
+        reconstructor = OnlineReconstructor(tmp_path / name, CONFIG)
+        for frame in shuffled(street[0], 5):
+            reconstructor.add(frame)
+            reconstructor.grow()
+        models.append(reconstructor.solve().models[0])
+        reconstructor.close()
+    for field in ("camera_from_world", "xyz", "point_ids", "obs_xy", "obs_point"):
+        np.testing.assert_array_equal(getattr(models[0], field), getattr(models[1], field))
+
+
+def test_another_process_goes_on_from_the_last_revision(tmp_path, street):
+    frames, truth = street
+    order = shuffled(frames, 1)
+    first = OnlineReconstructor(tmp_path, CONFIG)
+    for frame in order[:6]:
+        first.add(frame)
+        first.grow()
+    first.add(order[6])  # in the database, but not in the map yet
+    first.close()
+    (before,) = read_models(tmp_path)
+    second = OnlineReconstructor(tmp_path, CONFIG)
+    assert len(second.mapper.models[0]) == len(before.names)
+    revision = second.grow()
+    assert order[6].name in revision.models[0].names
+    kept = np.intersect1d(before.point_ids, revision.models[0].point_ids)
+    assert len(kept) > 0.9 * len(before.point_ids)
+    assert second.add(order[0]) == second.add(order[0])  # a duplicate changes nothing
+    assert second.grow() is None
+    for frame in order[7:]:
+        second.add(frame)
+    (model,) = second.solve().models
+    assert len(model.names) == COUNT
+    assert spread(model, truth) < 0.03
+    second.close()
+
+
+def test_two_places_stay_two_models_with_distinct_ids(tmp_path, street):
+    other, _ = walk(7, "b", 6)
+    reconstructor = OnlineReconstructor(tmp_path, CONFIG)
+    for frame in shuffled([*street[0], *other], 2):
+        reconstructor.add(frame)
+        reconstructor.grow()
+    result = reconstructor.solve()
+    assert [sorted({n[0] for n in m.names}) for m in result.models] == [["a"], ["b"]]
+    assert [len(m.names) for m in result.models] == [COUNT, 6]
+    assert not set(result.models[0].point_ids) & set(result.models[1].point_ids)
+    reconstructor.close()
+
+
+def test_gps_puts_the_map_into_metres_and_leaves_it_there(tmp_path, street):
+    """Positions with 5 cm of noise: centres within 15 cm in the ENU frame, and the datum stays over revisions."""
+    frames, truth = street
+    rng = np.random.default_rng(0)
+    metre = 1 / 111320.0
+    located = []
+    for k, frame in enumerate(frames):
+        east, up = truth[frame.name][0], 0.0
+        noise = 0.05 * rng.normal(size=3)
+        geo = GeoPosition(0.0 + metre * noise[1], metre * (east + noise[0]), up + noise[2], 0.01 * np.eye(3))
+        located.append(Keyframe(**{**frame.__dict__, "geo": geo, "stamp_ns": 0 * k}))
+    reconstructor = OnlineReconstructor(tmp_path, CONFIG)
+    frames_seen = []
+    for frame in shuffled(located, 4):
+        reconstructor.add(frame)
+        if (revision := reconstructor.grow()) is not None:
+            frames_seen.append(revision.models[0].frame)
+    (model,) = reconstructor.solve().models
+    assert model.frame.kind == "enu"
+    assert len({f.datum for f in frames_seen if f.kind == "enu"} | {model.frame.datum}) == 1
+    east = np.array([truth[n][0] for n in model.names])
+    shift = model.centers[:, 0] - east
+    assert np.abs(shift - np.median(shift)).max() < 0.15
+    assert np.abs(model.centers[:, 1:] - np.median(model.centers[:, 1:], axis=0)).max() < 0.3
+    reconstructor.close()
+
+
+def test_cancelling_a_solve_leaves_the_map_usable(tmp_path, street):
+    frames, _ = street
+    armed = []
+
+    def stop():
+        if armed:
+            raise Cancelled("stop")
+
+    reconstructor = OnlineReconstructor(tmp_path, CONFIG, stop)
+    for frame in frames[:6]:
+        reconstructor.add(frame)
+        reconstructor.grow()
+    armed.append(True)
+    reconstructor.add(frames[6])
+    with pytest.raises(Cancelled):
+        reconstructor.solve()
+    assert len(read_models(tmp_path)[0].names) == 6
+    armed.clear()
+    reconstructor.add(frames[7])
+    assert len(reconstructor.solve().models[0].names) == 8
+    reconstructor.close()
+
+
+def test_unusable_images_do_not_disturb(tmp_path, street):
+    frames, _ = street
+    reconstructor = OnlineReconstructor(tmp_path, CONFIG)
+    assert reconstructor.grow() is None
+    assert reconstructor.solve().models == []
+    blank = cv2.imencode(".png", np.full((HEIGHT, WIDTH, 3), 128, np.uint8))[1].tobytes()
+    reconstructor.add(Keyframe("blank", "cam", 0, blank, CAMERA, file_name="blank.png"))
+    reconstructor.add(frames[0])
+    with pytest.raises(DataError, match="cannot be decoded"):
+        reconstructor.add(Keyframe("bad", "cam", 0, b"no image", CAMERA, file_name="bad.png"))
+    small = cv2.imencode(".png", cv2.resize(render(textures(1), 0.3, 0.0)[0], None, fx=0.5, fy=0.5)[..., ::-1])[1].tobytes()
+    reconstructor.add(Keyframe("small", "cam", 0, small, CAMERA, file_name="small.png"))  # half the calibrated size
+    for frame in frames[1:6]:
+        reconstructor.add(frame)
+    result = reconstructor.solve()
+    assert len(result.models[0].names) >= 6
+    assert "no features" in result.unregistered["blank"]
+    reconstructor.close()
+
+
+def drain(worker, until, limit=90.0):
+    events, end = [], time.monotonic() + limit
+    while time.monotonic() < end:
+        events += worker.events()
+        if until(events):
+            return events
+        time.sleep(0.02)
+    raise AssertionError(f"no answer in {limit} s: {events}")
+
+
+def test_worker_delivers_revisions_and_survives_kills(tmp_path, street):
+    frames, truth = street
+    with ReconstructionWorker(tmp_path, CONFIG) as worker:
+        order = shuffled(frames, 6)
+        for k, frame in enumerate(order):
+            worker.add(frame)
+            drain(worker, lambda events: any(isinstance(e, Added | Rejected) for e in events))
+            if k in (3, 6):
+                os.kill(worker.pid, signal.SIGKILL)
+        worker.solve()
+        events = drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
+        (model,) = events[-1].reconstruction.models if isinstance(events[-1], Revision) else read_models(tmp_path)
+        assert len(model.names) == COUNT
+        assert spread(model, truth) < 0.03
+        worker.add(frames[0])  # known: nothing to say
+        events = drain(worker, lambda _: not worker.busy)
+        assert not any(isinstance(e, Failed) for e in events)
+
+
+def test_worker_cancels(tmp_path, street):
+    with ReconstructionWorker(tmp_path, CONFIG) as worker:
+        for frame in street[0][:6]:
+            worker.add(frame)
+        drain(worker, lambda _: not worker.busy)
+        worker.solve()
+        events, end = [], time.monotonic() + 60
+        while worker.busy and time.monotonic() < end:
+            worker.cancel()
+            events += worker.events()
+            time.sleep(0.005)
+        events += worker.events()
+        assert any(isinstance(e, Failed) and "cancelled" in e.message for e in events), events
+        worker.solve()
+        events = drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
+        assert len(read_models(tmp_path)[0].names) == 6
