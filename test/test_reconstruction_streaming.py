@@ -9,6 +9,7 @@ import pytest
 from seg2d3d_ros.reconstruction.agreement import agreement, sampson_error
 from seg2d3d_ros.reconstruction.alignment import common_points, fit_points
 from seg2d3d_ros.reconstruction.crosscheck import Standing, prefer_global
+from seg2d3d_ros.reconstruction.priors import adjust_with_positions
 from seg2d3d_ros.reconstruction.streaming import Cancelled, OnlineMapper
 
 
@@ -216,3 +217,29 @@ def test_another_solution_is_carried_into_the_former_frame(tmp_path):
     size = np.ptp(centers[1], axis=0).max()
     assert np.linalg.norm(similarity.apply(centers[0]) - centers[1], axis=1).max() < 0.01 * size
     assert fit_points(source[:5], target[:5]) is None
+
+
+def test_positions_pull_a_model_to_where_its_images_were_taken(tmp_path):
+    """Two cameras off by 5 % of the scene come back to 1 %; a wild position does not matter; the input is left alone."""
+    scene = Scene(tmp_path / "d.db", noise=0.3)
+    mapper = grown(scene, list(scene.truth.images))
+    model = mapper.models[0].reconstruction
+    source = np.array([model.image(i).projection_center() for i in range(1, 11)])
+    target = np.array([scene.truth.image(i).projection_center() for i in range(1, 11)])
+    similarity = fit_points(source, target)
+    model.transform(pycolmap.Sim3d(similarity.scale, pycolmap.Rotation3d(similarity.rotation), similarity.translation))
+    size = np.linalg.norm(target - target.mean(0), axis=1).max()
+    for i in (3, 7):
+        frame = model.frame(model.image(i).frame_id)
+        frame.rig_from_world = frame.rig_from_world * pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.05 * size, 0, 0]))
+    sigma = 0.002 * size
+    rng = np.random.default_rng(0)
+    positions = {i: target[i - 1] + sigma * rng.normal(size=3) for i in range(1, 11)}
+    positions[5] = positions[5] + size
+    options = mapper.options(mapper.thresholds, 10).global_adjustment
+    before = model.image(3).projection_center()
+    adjusted = adjust_with_positions(model, positions, dict.fromkeys(positions, sigma), options, {1})
+    np.testing.assert_array_equal(model.image(3).projection_center(), before)
+    centers = np.array([adjusted.image(i).projection_center() for i in range(1, 11)])
+    assert np.linalg.norm(centers - target, axis=1).max() < 0.01 * size
+    assert adjust_with_positions(model, {1: target[0]}, {1: sigma}, options, {1}) is None

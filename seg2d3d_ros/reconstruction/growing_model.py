@@ -58,6 +58,12 @@ class GrowingModel:
         self.mapper.end_reconstruction(False)
         self._begin()
 
+    def take_solution(self, reconstruction: Any) -> None:
+        """Go on with a changed copy of the model: the same images and points elsewhere."""
+        self.mapper.end_reconstruction(False)
+        self.reconstruction = reconstruction
+        self._begin()
+
     @property
     def registered(self) -> set[int]:
         """Ids of the images with a pose."""

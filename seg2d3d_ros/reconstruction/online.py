@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.reconstruction import model_io, point_ids
+from seg2d3d_ros.reconstruction import gps, model_io, point_ids
 from seg2d3d_ros.reconstruction.agreement import agreement
 from seg2d3d_ros.reconstruction.alignment import common_points, fit_points
 from seg2d3d_ros.reconstruction.crosscheck import CrossCheck, Standing, prefer_global
@@ -23,6 +23,7 @@ from seg2d3d_ros.reconstruction.georeference import Similarity
 from seg2d3d_ros.reconstruction.growing_model import GrowingModel
 from seg2d3d_ros.reconstruction.mapping import MIN_IMAGES
 from seg2d3d_ros.reconstruction.pairs import RICH_MATCHES, RICH_PARTNERS, partners_of
+from seg2d3d_ros.reconstruction.priors import adjust_with_positions
 from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
 from seg2d3d_ros.reconstruction.reconstructor import Progress, Reconstruction, Reconstructor, timed
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
@@ -266,12 +267,20 @@ class OnlineReconstructor(Reconstructor):
         model.rebuild()
 
     def _locate(self, model: GrowingModel, rows: Sequence[ImageRow], warnings: list[str]) -> None:
-        """Fit a model to GPS where that is possible and due."""
+        """Fit a model to GPS where that is possible and due, and let the positions pull at it."""
         if model.frame.kind == "enu" and len(model) < RELOCATE_GROWTH * model.located:
             return
         frame = self._georeference(model.reconstruction, rows, warnings)
-        if frame.kind == "enu":
-            model.frame, model.located = frame, len(model)
+        if frame.kind != "enu":
+            return
+        model.frame, model.located = frame, len(model)
+        positions, _ = self._positions(rows)
+        options = self._mapper.options(self._mapper.thresholds, len(model)).global_adjustment
+        sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
+        adjusted = adjust_with_positions(model.reconstruction, positions, sigmas, options, self._mapper.fixed_cameras)
+        if adjusted is not None:
+            model.take_solution(adjusted)
+            self._georeference(model.reconstruction, rows, [])  # positions alone leave the tilt about a street open
 
 
 def transform(model: GrowingModel, similarity: Similarity) -> None:

@@ -40,6 +40,7 @@ class OnlineMapper:
 
     Attributes:
         models: the largest first; an image may be in several while one takes over from another, the first counts.
+        fixed_cameras: ids of the calibrated cameras.
     """
 
     def __init__(self, geometry: Callable[[int, int], Any], *, min_matches: int, seed: int, threads: int) -> None:
@@ -47,7 +48,7 @@ class OnlineMapper:
         self.models: list[GrowingModel] = []
         self._min_matches, self._seed, self._threads = min_matches, seed, threads
         self._starter = Starter(self.graph)
-        self._fixed_cameras: set[int] = set()
+        self.fixed_cameras: set[int] = set()
         self._free_cameras: set[int] = set()
         self._arrival: dict[int, int] = {}
         self._was_rich = True
@@ -58,7 +59,7 @@ class OnlineMapper:
         """Make a camera known; one that is not ``calibrated`` is refined. Harmless when called again."""
         if not self.graph.cache.exists_camera(camera.camera_id):
             self.graph.add_camera(camera, rig)
-            (self._fixed_cameras if calibrated else self._free_cameras).add(int(camera.camera_id))
+            (self.fixed_cameras if calibrated else self._free_cameras).add(int(camera.camera_id))
 
     def add_image(self, image: Any, frame: Any, matches: Mapping[int, int]) -> None:
         """Add a ``pycolmap.Image`` with keypoints, its frame, and its verified matches with images added before."""
@@ -97,7 +98,7 @@ class OnlineMapper:
         """Options of the mapper's steps for a model of this many images."""
         return mapper_options(
             thresholds,
-            self._fixed_cameras,
+            self.fixed_cameras,
             refine=bool(self._free_cameras),
             images=images,
             seed=self._seed,
