@@ -161,21 +161,28 @@ def growth(images: int) -> list[dict[str, Any]]:
     """Mapping time and memory while a synthetic street of ``images`` keyframes arrives in a random order."""
     from benchmarks_street import Street
 
-    with tempfile.TemporaryDirectory() as scratch:
-        street = Street(images, seed=0)
-        mapper = street.mapper(Path(scratch))
-        order = list(range(1, images + 1))
-        random.Random(0).shuffle(order)
-        rows, begin = [], time.process_time()
-        for done, image_id in enumerate(order, 1):
-            street.feed(mapper, image_id)
-            mapper.grow()
-            if done % 25 == 0:
-                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                row = {"images": done, "registered": len(mapper.registered), "cpu": round(time.process_time() - begin, 1),
-                       "peak MB": round(memory)}  # fmt: skip
-                rows.append(row)
-                print(row, flush=True)
+    street = Street(images, seed=0)
+    mapper = street.mapper()
+    order = list(range(1, images + 1))
+    random.Random(0).shuffle(order)
+    rows, begin = [], time.process_time()
+    for done, image_id in enumerate(order, 1):
+        street.feed(mapper, image_id)
+        mapper.grow()
+        if done % 25 == 0:
+            rows.append(
+                {
+                    "images": done,
+                    "registered": len(mapper.registered),
+                    "models": len(mapper.models),
+                    "cpu": round(time.process_time() - begin, 1),
+                    "peak MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+                }
+            )
+            print(rows[-1], flush=True)
+    mapper.grow(patient=False)
+    mapper.adjust()
+    print(f"in the end {len(mapper.models[0])} images in one model, rms {street.error(mapper.models[0].reconstruction):.3f} m")
     return rows
 
 

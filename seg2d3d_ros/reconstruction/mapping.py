@@ -20,6 +20,7 @@ from seg2d3d_ros.reconstruction.viewgraph import COMMON_POINTS, evidence, keep_i
 MIN_IMAGES = 2
 INCREMENTAL_SECONDS = 2
 """Time per image that the incremental mapper may take when it is only the second opinion."""
+ALL_TRACKS = 2**31 - 1
 PLENTY = 100
 """Verified matches that the median image shares with its best partner where evidence counts as plentiful."""
 
@@ -36,6 +37,8 @@ class MapperTask:
         min_matches: verified matches that make a pair.
         seed: of every random choice.
         threads: 0 = all cores.
+        tracks_per_view: the global mapper finds poses from the longest tracks until each image has this many; it
+            triangulates all the others afterwards.
     """
 
     database: Path
@@ -45,6 +48,7 @@ class MapperTask:
     min_matches: int
     seed: int
     threads: int
+    tracks_per_view: int = ALL_TRACKS
 
 
 def solve_global(task: MapperTask, members: Sequence[int]) -> list[Any]:
@@ -56,6 +60,7 @@ def solve_global(task: MapperTask, members: Sequence[int]) -> list[Any]:
     options.min_num_matches = task.min_matches
     options.min_model_size = MIN_IMAGES
     options.image_names = [task.names[i] for i in members]
+    options.mapper.track_required_tracks_per_view = task.tracks_per_view
     refine = bool(task.free_cameras)
     options.mapper.bundle_adjustment.refine_focal_length = refine
     options.mapper.bundle_adjustment.refine_extra_params = refine
