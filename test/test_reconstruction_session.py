@@ -253,3 +253,31 @@ def test_an_image_that_vanished_from_disk_is_rejected(tmp_path):
     second.run()
     assert second.revisions == [names(0, 2)]
     assert "front_1" in second.session.figures.rejected
+
+
+@pytest.mark.parametrize(
+    ("new", "solved", "quiet", "due"),
+    [(500, 10, 0, False), (29, 100, 99, False), (30, 100, 3, True), (30, 100, 2, False), (5, 0, 3, True)],
+)
+def test_a_map_that_grows_by_itself_is_solved_in_pauses_after_growth(new, solved, quiet, due):
+    assert Schedule.online(growth=0.3, idle=3).due(new, solved, quiet) is due
+
+
+def test_a_revision_on_the_way_is_published_but_settles_nothing(tmp_path):
+    scene = Scene(tmp_path, Schedule.online(growth=0.3, idle=1e9))
+    scene.receive(1, 2, 3)
+    scene.run()
+    scene.worker.news.append(Revision(Reconstruction([]), final=False))
+    scene.session.tick()
+    assert len(scene.revisions) == 1
+    assert scene.session.new == 3
+    scene.session.request_solution()
+    scene.session.tick()
+    assert scene.session.solving
+    scene.worker.news.append(Revision(Reconstruction([]), final=False))
+    scene.session.tick()
+    assert len(scene.revisions) == 2
+    assert scene.session.solving
+    scene.run()
+    assert scene.session.settled
+    assert scene.session.new == 0
