@@ -159,7 +159,7 @@ def orders(name: str, folder: Path, first: int, count: int, truth: dict[str, np.
 
 def growth(images: int) -> list[dict[str, Any]]:
     """Mapping time and memory while a synthetic street of ``images`` keyframes arrives in a random order."""
-    from benchmarks_street import Street
+    from street import Street
 
     street = Street(images, seed=0)
     mapper = street.mapper()

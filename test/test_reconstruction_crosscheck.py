@@ -1,5 +1,6 @@
 """The second opinion: its own copy of the geometry, when it is due, and that a bent model gives way to it."""
 
+import copy
 import time
 
 import numpy as np
@@ -68,3 +69,46 @@ def test_checks_are_rare_enough_to_cost_little():
             check.checked = images
     assert sizes == [12, 36, 108, 324]
     assert sum(sizes) < 2 * sizes[-1]
+
+
+def test_a_bent_model_gives_way_and_the_world_stays(tmp_path):
+    """Three of twelve poses are pushed aside: the global solution takes over in the frame and scale of the old model."""
+    from seg2d3d_ros.config import ReconstructionConfig
+    from seg2d3d_ros.reconstruction.online import OnlineReconstructor
+
+    scene = Scene(tmp_path / "d.db", frames=12, noise=0.3)
+    reconstructor = OnlineReconstructor(tmp_path / "map", ReconstructionConfig(mode="online", threads=1))
+    mapper = scene.mapper()
+    for i in scene.truth.images:
+        scene.feed(mapper, i)
+    mapper.grow()
+    reconstructor._mapper = mapper
+    reconstructor._tried = {a: {b: len(g.inlier_matches)} for (a, b), g in scene.geometries.items()}
+    for (a, b), g in scene.geometries.items():
+        reconstructor._note(a, {b: len(g.inlier_matches)})
+    reconstructor._database.inlier_matches = lambda a, b: scene.geometries[(a, b)].inlier_matches
+    reconstructor._database.keypoints = lambda i: scene.keypoints[i]
+    check = CrossCheck(1)
+    check.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene), 12)
+    answer = check.take()
+
+    model = mapper.models[0].reconstruction
+    straight = {i: model.image(i).projection_center() for i in model.reg_image_ids()}
+    size = np.ptp(list(straight.values()), axis=0).max()
+    for i in (10, 11, 12):
+        frame = model.frame(model.image(i).frame_id)
+        frame.rig_from_world = frame.rig_from_world * pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.2 * size, 0, 0]))
+    reconstructor._consider(answer, [])
+    taken = mapper.models[0].reconstruction
+    assert taken is not model
+    moved = [np.linalg.norm(taken.image(i).projection_center() - c) for i, c in straight.items()]
+    assert max(moved) < 0.02 * size
+
+    bent = copy.deepcopy(taken)
+    for i in (10, 11, 12):  # and the other way round: what is bent is not taken
+        frame = bent.frame(bent.image(i).frame_id)
+        frame.rig_from_world = frame.rig_from_world * pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.2 * size, 0, 0]))
+    kept = mapper.models
+    reconstructor._consider([bent], [])
+    assert mapper.models is kept
+    reconstructor.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def adjust_with_positions(
         None where there are too few positions, or where the keypoints would fit clearly worse.
     """
     pycolmap = load_pycolmap()
-    adjusted = reconstruction.__deepcopy__({})
+    adjusted = copy.deepcopy(reconstruction)
     config, priors = pycolmap.BundleAdjustmentConfig(), []
     for image_id in sorted(adjusted.reg_image_ids()):
         config.add_image(image_id)
