@@ -19,6 +19,8 @@ SMALL = 5
 """A model with fewer images may have begun badly: another beginning is tried now and then."""
 PATIENCE = 5
 """Images that arrive before a waiting image begins a sub-map of its own, or a small model is begun anew."""
+PATIENT_SHARE = 0.3
+"""The same as a share of all images: what begins apart in a large map is soon placed twice, when the gap is filled."""
 
 
 class Cancelled(Seg2d3dError):
@@ -176,7 +178,8 @@ class OnlineMapper:
         """Begin one more model from images that wait; whether there is one."""
         waiting = self.waiting
         if patient and self.models:
-            waiting = {i for i in waiting if len(self.graph) - self._arrival[i] >= PATIENCE}
+            patience = max(PATIENCE, PATIENT_SHARE * len(self.graph))
+            waiting = {i for i in waiting if len(self.graph) - self._arrival[i] >= patience}
         if len(waiting) < 2 or (begun := self._start(waiting)) is None:
             return False
         checkpoint()
