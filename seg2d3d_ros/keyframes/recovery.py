@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,15 +19,29 @@ _LITTLE_ENDIAN = b"\x00\x01"
 _DISORDER_NS = 1_000_000_000
 
 
-class _Cut:
-    """Common to all formats: deserialising with the types of ROS 2 Jazzy, and saying once what is missing."""
+class _Cut(ABC):
+    """Common to all formats: topics, deserialising with the types of ROS 2 Jazzy, and saying once what is missing."""
 
     def __init__(self, file: Path):
+        """Read it once to find the topics. Raises ``DataError`` where not one message is whole."""
         from rosbags.typesys import Stores, get_typestore
 
         self.file, self.damage = file, ""
         self._types = get_typestore(Stores.ROS2_JAZZY)
-        self.topics: list[Topic] = []
+        counts: Counter[tuple[str, str]] = Counter((topic, msgtype) for topic, msgtype, _, _ in self.records())
+        self.topics = [Topic(topic, msgtype, count) for (topic, msgtype), count in counts.items()]
+        if not self.topics:
+            raise DataError(f"{self.file}: cut off before the first message, or no recording: nothing can be read")
+
+    @abstractmethod
+    def records(self) -> Iterator[tuple[str, str, int, bytes]]:
+        """``(topic, type, log time in ns, serialized message)`` of everything that can be read."""
+
+    def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
+        """As ``Part.messages``."""
+        for topic, msgtype, log_ns, raw in self.records():
+            if topic in names:
+                yield topic, log_ns, self._message(raw, msgtype)
 
     def _ended(self, error: Exception | None, count: int) -> None:
         if error is not None and not self.damage:
@@ -34,32 +49,15 @@ class _Cut:
             self.damage = f"{self.file}: the recording was cut off or is damaged ({reason}); {count} messages could be read"
             log.warning("%s", self.damage)
 
-    def _open_or_refuse(self) -> None:
-        if not self.topics:
-            raise DataError(f"{self.file}: cut off before the first message, or no recording: nothing can be read")
-
     def _message(self, raw: bytes, msgtype: str) -> Any:
         return self._types.deserialize_cdr(raw, msgtype)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Nothing stays open."""
 
 
 class CutMcap(_Cut):
     """An mcap without its index at the end."""
-
-    def __init__(self, file: Path):
-        """Read it once to find the topics. Raises ``DataError`` where not one message is whole."""
-        super().__init__(file)
-        counts: Counter[tuple[str, str]] = Counter((topic, msgtype) for topic, msgtype, _, _ in self.records())
-        self.topics = [Topic(topic, msgtype, count) for (topic, msgtype), count in counts.items()]
-        self._open_or_refuse()
-
-    def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-        """As ``Part.messages``."""
-        for topic, msgtype, log_ns, raw in self.records():
-            if topic in names:
-                yield topic, log_ns, self._message(raw, msgtype)
 
     def records(self) -> Iterator[tuple[str, str, int, bytes]]:
         """``(topic, type, log time in ns, serialized message)`` of everything that can be read."""
@@ -92,19 +90,6 @@ class CutMcap(_Cut):
 
 class CutSqlite(_Cut):
     """A ``.db3`` whose last pages are missing."""
-
-    def __init__(self, file: Path):
-        """Read it once to find the topics. Raises ``DataError`` where not one message is whole."""
-        super().__init__(file)
-        counts: Counter[tuple[str, str]] = Counter((topic, msgtype) for topic, msgtype, _, _ in self.records())
-        self.topics = [Topic(topic, msgtype, count) for (topic, msgtype), count in counts.items()]
-        self._open_or_refuse()
-
-    def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-        """As ``Part.messages``."""
-        for topic, msgtype, log_ns, raw in self.records():
-            if topic in names:
-                yield topic, log_ns, self._message(raw, msgtype)
 
     def records(self) -> Iterator[tuple[str, str, int, bytes]]:
         """``(topic, type, log time in ns, serialized message)`` of everything that can be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class MaskModel(Protocol):
         ...
 
 
-class SamBase:
+class SamBase(ABC):
     """What the two libraries share: encode images once, decode prompts in parts, crop masks at once."""
 
     def __init__(self, path: Path, runtime: Runtime):
@@ -107,20 +108,21 @@ class SamBase:
 
         return self._runtime.map(call, list(prompts), batch=min(PROMPTS_AT_ONCE, at_once))
 
+    @abstractmethod
     def _read(self) -> Any:
-        raise NotImplementedError
+        """The model, from its files."""
 
+    @abstractmethod
     def _encode(self, images: Sequence[np.ndarray]) -> list[Any]:
         """Per image a tuple whose first entry is its ``(H, W)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
         """Mask logits (n, m, h, w) as the model makes them, and qualities (n, m)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _enlarge(self, code: Any, logits: Any) -> Any:
         """Mask logits (k, h, w) in the image's size (k, H, W)."""
-        raise NotImplementedError
 
 
 class MetaSam(SamBase):
