@@ -71,11 +71,6 @@ def decode_rgb(encoded: bytes, source: str = "image") -> np.ndarray:
     return cv2.cvtColor(_decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, source), cv2.COLOR_BGR2RGB)
 
 
-def decode_gray(encoded: bytes, source: str = "image") -> np.ndarray:
-    """Decode to (H, W) uint8 grey. Raises ``DataError`` like ``decode_rgb``."""
-    return _decode(encoded, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION, source)
-
-
 def decode_small_gray(encoded: bytes, reduction: int = 8, source: str = "image") -> np.ndarray:
     """Decode to uint8 grey at 1/``reduction`` (1, 2, 4 or 8) of the size; JPEG skips most of the inverse DCT then.
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import decode_gray, decode_rgb, encode_jpeg, encode_png, image_size, require_complete
+from seg2d3d_ros.images import decode_rgb, encode_jpeg, encode_png, image_size, require_complete
 from seg2d3d_ros.keyframes.exif import read_header, stamp_nanoseconds
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.reconstruction.cameras import read_camera_file
@@ -192,7 +192,7 @@ def test_the_bytes_are_cut_at_any_place(tmp_path):
     Image.fromarray(noisy).save(path, exif=exif, progressive=True)
     for encoded in (encode_jpeg(noisy), encode_png(noisy), path.read_bytes()):
         assert decode_rgb(encoded).shape == (48, 64, 3)
-        assert decode_gray(encoded + b"trailing bytes").shape == (48, 64)
+        assert decode_rgb(encoded + b"trailing bytes").shape == (48, 64, 3)
         assert image_size(encoded) == (64, 48)
         # The last 12 bytes of a PNG are its end chunk: length, name, checksum.
         for cut in [*range(0, len(encoded) - 12, 97), len(encoded) - 13]:

@@ -52,10 +52,6 @@ class MapStore:
         """COLMAP's database."""
         return self.root / "database.db"
 
-    def sparse_dir(self, component: int) -> Path:
-        """COLMAP model of a component, 0 = largest."""
-        return self.root / "sparse" / str(component)
-
     def label_path(self, name: str) -> Path:
         """Label image of a keyframe."""
         return self._inside("labels", f"{name}.png")
