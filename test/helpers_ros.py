@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import gc
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -17,6 +21,17 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+@functools.cache
+def own_domain() -> int:
+    """A ROS domain that no other test process on this machine uses: held by a file lock until the process ends."""
+    for domain in range(40, 102):
+        with contextlib.suppress(OSError):
+            lock = os.open(Path(tempfile.gettempdir()) / f"seg2d3d_ros_test_domain_{domain}.lock", os.O_RDWR | os.O_CREAT)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return domain
+    raise RuntimeError("all ROS domains from 40 to 101 are in use by other test runs")
 
 
 class Ros:

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from helpers_ros import ros, wait_for
+from helpers_ros import own_domain, ros, wait_for
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Log
@@ -31,7 +31,7 @@ from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.parameters import KeyframeParameters
 
 pytestmark = pytest.mark.ros
-DOMAIN = 41
+DOMAIN = own_domain()
 
 
 class Echo(ManagedNode):

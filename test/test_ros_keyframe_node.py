@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from helpers_ros import ros, wait_for
+from helpers_ros import own_domain, ros, wait_for
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 from std_srvs.srv import Trigger
 
@@ -27,7 +27,7 @@ from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.types import GeoPosition
 
 pytestmark = pytest.mark.ros
-DOMAIN = 43
+DOMAIN = own_domain()
 T0 = 1_700_000_000_000_000_000
 STEP = 100_000_000
 WORLD = cv2.normalize(

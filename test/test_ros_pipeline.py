@@ -18,7 +18,7 @@ pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseArray
-from helpers_ros import Ros, ros, wait_for
+from helpers_ros import Ros, own_domain, ros, wait_for
 from nav_msgs.msg import Path as PosePath
 from sensor_msgs.msg import CompressedImage, Image, NavSatFix, PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
@@ -260,7 +260,7 @@ def check_directory(store: MapStore, street: Path, *, rejected: int = 0) -> None
 def test_separate_processes_a_bag_and_faults(street, tmp_path):
     """keyframe, segmentation, reconstruction and association nodes as processes; the worker is killed on the way, and a
     damaged image comes among the keyframes."""
-    domain, map_dir = 57, tmp_path / "map"
+    domain, map_dir = own_domain(), tmp_path / "map"
     with ros(domain) as world, fleet(tmp_path, domain) as nodes:
         ear = Ear(world)
         damaged = world.probe.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
@@ -295,7 +295,7 @@ def test_separate_processes_a_bag_and_faults(street, tmp_path):
 
 def test_killed_and_started_again(street, tmp_path):
     """The composed pipeline is killed without mercy in the middle; started again on the same directory it goes on."""
-    domain, map_dir = 58, tmp_path / "map"
+    domain, map_dir = own_domain(), tmp_path / "map"
     store = MapStore(map_dir)
     facts = {"map_dir": map_dir, "prompts": "[building]", "segmenter": "topic", "segments_timeout": 30.0, "update_every": 6}
     with fleet(tmp_path, domain) as nodes:

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseArray
 from helpers_maps import two_houses
-from helpers_ros import ros, wait_for
+from helpers_ros import own_domain, ros, wait_for
 from nav_msgs.msg import Path
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, PointCloud2
@@ -40,7 +40,7 @@ from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import SparseModel
 
 pytestmark = pytest.mark.ros
-DOMAIN = 56
+DOMAIN = own_domain()
 STAMP = 1_700_000_000_000_000_000
 
 

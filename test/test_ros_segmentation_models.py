@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from helpers_ros import ros, wait_for
+from helpers_ros import own_domain, ros, wait_for
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
@@ -26,7 +26,7 @@ from seg2d3d_ros.segmentation.runtime import Runtime
 from seg2d3d_ros.types import Segments
 
 pytestmark = pytest.mark.ros
-DOMAIN = 43
+DOMAIN = own_domain()
 JPEG = encode_jpeg(np.full((40, 60, 3), 90, np.uint8))
 PLACES = {"building": 5, "car": 20, "tree": 35}
 """A model's double sees these three in every picture, each in a column of its own."""

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from helpers_ros import ros, wait_for
+from helpers_ros import own_domain, ros, wait_for
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
@@ -18,7 +18,7 @@ from seg2d3d_ros.ros import qos
 from seg2d3d_ros.ros.conversion import bytes_to_compressed, image_to_labels, keyframe_name, labels_to_image, make_header
 
 pytestmark = pytest.mark.ros
-DOMAIN = 42
+DOMAIN = own_domain()
 JPEG = encode_jpeg(np.full((40, 60, 3), 90, np.uint8))
 LABELS = np.zeros((40, 60), np.uint16)
 LABELS[5:20, 10:30] = 1007
