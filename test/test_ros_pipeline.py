@@ -322,7 +322,7 @@ def test_killed_and_started_again(street, tmp_path):
 
 def test_interrupted(street, tmp_path):
     """Ctrl-C in the middle: exit code 0, what came in is kept, no process is left behind."""
-    with fleet(tmp_path, 59) as nodes:
+    with fleet(tmp_path, own_domain()) as nodes:
         parameters = {"map_dir": tmp_path / "map", "segmenter": "topic", "bag": street / "street.mcap"}
         process = nodes.start("pipeline", "only", **parameters)
         store = MapStore(tmp_path / "map")
