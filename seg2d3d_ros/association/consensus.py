@@ -41,11 +41,13 @@ class Tracks:
         segment: (S,) int64 track of each segment (the largest part's where it is cut), 0 = none, else 1, 2, …
         entry: (N,) int64 track that each segment's point belongs to; None where it is the segment's.
         cuts: segments that show several tracks; ``cuts.instance`` is a track.
+        point: (P,) int64 track of each point, 0 = none; None where the method does not say.
     """
 
     segment: np.ndarray
     entry: np.ndarray | None = None
     cuts: Cuts = field(default_factory=Cuts.none)
+    point: np.ndarray | None = None
 
 
 def consensus_tracks(incidence: Incidence, config: AssociationConfig) -> Tracks:
@@ -54,8 +56,18 @@ def consensus_tracks(incidence: Incidence, config: AssociationConfig) -> Tracks:
     Masks that hold no point, observed or projected, have no track. A mask whose points no other mask holds is a track of
     its own. Tracks are numbered in the order of their first segment.
     """
-    held, visible = _weights(incidence)
+    held, visible = point_weights(incidence)
     object_of, held_by = _solve(held, visible, incidence.segment_keyframe.astype(np.int64))
+    return tracks_of(incidence, config, object_of, held_by)
+
+
+def tracks_of(incidence: Incidence, config: AssociationConfig, object_of: np.ndarray, held_by: sparse.csr_matrix) -> Tracks:
+    """Tracks and cuts where the objects are known.
+
+    Args:
+        object_of: (P,) object of each point, -1 = none.
+        held_by: (S, objects) CSR weight of each object in each mask.
+    """
     main = _first_largest(held_by.tocsr())
     parts = _parts(held_by, main, incidence.matrix, object_of) if config.repair else _only(main, held_by.shape)
     number = _number(main, incidence.segment_keyframe, config.consensus_min_images, held_by.shape[1])
@@ -65,10 +77,11 @@ def consensus_tracks(incidence: Incidence, config: AssociationConfig) -> Tracks:
     mine = object_of[entries.col]
     accepted = (mine >= 0) & np.asarray(parts[entries.row, mine]).ravel().astype(bool) if len(mine) else np.empty(0, bool)
     entry = np.where(accepted, number[mine], segment[entries.row])
-    return Tracks(segment, entry, _seeds((incidence.observed, incidence.projected), object_of, parts, number))
+    seeds = _seeds((incidence.observed, incidence.projected), object_of, parts, number)
+    return Tracks(segment, entry, seeds, number[object_of])
 
 
-def _weights(incidence: Incidence) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+def point_weights(incidence: Incidence) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """(S, P) and (K, P) CSR float64: points in masks and in views, observed ones with weight 1. Views without masks have
     nothing to say."""
     held = incidence.matrix.astype(bool).astype(np.float64)
@@ -102,8 +115,36 @@ def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.nd
     united = _largest_first(agglomerate(masks.take(some), trust_matrix(whole, pairs, apart)), size[some])
     objects = int(united.max(initial=-1)) + 1
     say = sparse.csr_matrix((np.maximum(whole[some], LEAST_SAY), (united, some)), (objects, count))
+    return refine(held, visible, mask_view, say, np.full(points, -1), 0)
+
+
+def refine(
+    held: sparse.csr_matrix,
+    visible: sparse.csr_matrix,
+    mask_view: np.ndarray,
+    say: sparse.csr_matrix,
+    pinned: np.ndarray,
+    fixed: int,
+) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """Divide the points between objects by the masks' say, unite objects, judge the masks again, and repeat.
+
+    Args:
+        held: (S, P) weight of each point in each mask.
+        visible: (K, P) weight of each point in each view.
+        mask_view: (S,) the view of each mask.
+        say: (objects, S) how much each mask speaks for each object.
+        pinned: (P,) the object of points that must not change hands, -1 = free.
+        fixed: the first ``fixed`` objects are not united with any other.
+
+    Returns:
+        (P,) object of each point, -1 = none, and (S, objects) its weight in each mask. The first ``fixed`` objects keep
+        their numbers.
+    """
+    points, objects = held.shape[1], say.shape[0]
+    pairs = same_view_pairs(mask_view)
     for refinement in range(REFINEMENTS):
         object_of = _first_largest((say @ held).T.tocsr())
+        object_of = np.where(pinned >= 0, pinned, object_of)
         labelled = np.flatnonzero(object_of >= 0)
         membership = sparse.csr_matrix((np.ones(len(labelled)), (labelled, object_of[labelled])), (points, objects))
         held_by = (held @ membership).tocsr()
@@ -111,14 +152,19 @@ def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.nd
             break
         groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view)
         whole, apart = judge_by_objects(held_by, pairs)
-        united = agglomerate(groups, trust_matrix(whole, pairs, apart))
-        united = _largest_first(united, np.asarray(held_by.sum(axis=0)).ravel())
+        united = agglomerate(groups.take(np.arange(fixed, objects)), trust_matrix(whole, pairs, apart))
+        united = _largest_first(united, np.asarray(held_by.sum(axis=0)).ravel()[fixed:])
+        united = np.concatenate([np.arange(fixed), fixed + united])
         merge = sparse.csr_matrix((np.ones(objects), (np.arange(objects), united)), (objects, int(united.max(initial=-1)) + 1))
         objects = merge.shape[1]
-        share = (held_by @ merge).tocsr()
-        share = (sparse.diags(1.0 / np.maximum(np.asarray(share.sum(axis=1)).ravel(), 1e-9)) @ share).tocsr()
-        say = share.multiply(share).T.tocsr()
+        say = reliable_say((held_by @ merge).tocsr())
     return object_of, held_by
+
+
+def reliable_say(held_by: sparse.csr_matrix) -> sparse.csr_matrix:
+    """(objects, S) from (S, objects): a mask speaks for an object as the object's share in it, squared."""
+    share = (sparse.diags(1.0 / np.maximum(np.asarray(held_by.sum(axis=1)).ravel(), 1e-9)) @ held_by).tocsr()
+    return share.multiply(share).T.tocsr()
 
 
 def _largest_first(united: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,30 +41,60 @@ def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig) 
         xyz: (P, 3) point positions in the world frame, for the boxes.
     """
     method = METHODS[config.method]
+    found = assign(incidence, lambda part, _: method(part, config))
+    return describe(incidence, xyz, found.segment, found.entry, found.cuts)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Tracks of all classes under common ids: S segments, N non-zeros of the matrix, P points.
+
+    Attributes:
+        segment: (S,) int32, 0 = none.
+        entry: (N,) int32, for which each non-zero votes.
+        cuts: segments that are divided.
+        point: per class (P,) int32 the track that a point belongs to, 0 = none; no entry where the method does not say.
+    """
+
+    segment: np.ndarray
+    entry: np.ndarray
+    cuts: Cuts
+    point: dict[int, np.ndarray]
+
+
+def assign(incidence: Incidence, method: Callable[[Incidence, np.ndarray], Tracks]) -> Assignment:
+    """Find the tracks class by class.
+
+    Args:
+        method: finds the tracks of the segments of one class, given their incidence and their rows (n,).
+    """
     segment_instance = np.zeros(incidence.matrix.shape[0], np.int32)
     entry_instance = np.zeros(incidence.matrix.nnz, np.int32)
+    point: dict[int, np.ndarray] = {}
     cuts = [Cuts.none()]
     entry_row = np.repeat(np.arange(incidence.matrix.shape[0]), np.diff(incidence.matrix.indptr))
     last = 0
     for class_id in np.unique(incidence.classes):
         rows = np.flatnonzero(incidence.classes == class_id)
-        tracks = method(_take_segments(incidence, rows), config)
+        tracks = method(take_segments(incidence, rows), rows)
         segment_instance[rows] = _shifted(tracks.segment, last)
         entries = np.isin(entry_row, rows)
         entry = segment_instance[entry_row[entries]] if tracks.entry is None else _shifted(tracks.entry, last)
         entry_instance[entries] = entry
         instance = tracks.cuts.instance + np.int32(last)
         cuts.append(Cuts(rows[tracks.cuts.segment].astype(np.int32), instance, tracks.cuts.xy))
+        if tracks.point is not None:
+            point[int(class_id)] = _shifted(tracks.point, last)
         last = max(last, int(segment_instance.max(initial=0)), int(instance.max(initial=0)))
     united = Cuts(*(np.concatenate([getattr(part, name) for part in cuts]) for name in ("segment", "instance", "xy")))
-    return describe(incidence, xyz, segment_instance, entry_instance, united)
+    return Assignment(segment_instance, entry_instance, united, point)
 
 
 def _shifted(track: np.ndarray, last: int) -> np.ndarray:
     return np.where(track > 0, track + last, 0).astype(np.int32)
 
 
-def _take_segments(incidence: Incidence, rows: np.ndarray) -> Incidence:
+def take_segments(incidence: Incidence, rows: np.ndarray) -> Incidence:
     """The incidence of some of its segments, (n,) ascending."""
     if len(rows) == incidence.matrix.shape[0]:
         return incidence
