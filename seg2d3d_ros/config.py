@@ -74,6 +74,10 @@ class SegmentationConfig:
         choices=("label_images", "coco", "topic", "grounded_sam", "panoptic", "everything", "none"),
     )
     prompts: tuple[str, ...] = param(("building",), "text labels of the objects; each is a class")
+    movable: tuple[str, ...] = param(
+        (),
+        "classes of things that move (car, person, …): looked for beside the prompts; their keypoints stay out of the model",
+    )
     min_area: float = param(0.0, "smaller segments are dropped", unit="share of the image", low=0.0, high=1.0)
     detector_model: str = param(
         "IDEA-Research/grounding-dino-tiny", "grounded_sam: who finds boxes; a folder, or an id that `seg2d3d models` lists"
@@ -146,6 +150,17 @@ class SegmentationConfig:
     )
     cache_size: int = param(2000, "the oldest results are deleted beyond this size", unit="MB", low=1, high=1000000)
 
+    @property
+    def movable_only(self) -> tuple[str, ...]:
+        """The movable classes that are no prompts, hence no objects of the map."""
+        prompts = {prompt.casefold() for prompt in self.prompts}
+        return tuple(name for name in dict.fromkeys(self.movable) if name.casefold() not in prompts)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All classes that the segmenter looks for; class id k is the k-th of them."""
+        return (*self.prompts, *self.movable_only)
+
 
 @dataclass(frozen=True)
 class ReconstructionConfig:
@@ -164,6 +179,10 @@ class ReconstructionConfig:
     max_features: int = param(4096, "SIFT features of an image", low=100, high=100000)
     max_pairs: int = param(20, "candidate partners of an image, by appearance, position and time", low=1, high=1000)
     min_pair_inliers: int = param(15, "verified matches that make a pair of images", low=6, high=1000)
+    masks: str = param(
+        "",
+        "what cameras see of their own vehicle: one mask image for all cameras, or a folder of <camera>.png; black = ignored",
+    )
     max_gps_sigma: float = param(
         50.0, "positions with a larger standard deviation are ignored", unit="m", low=0.01, high=10000.0
     )

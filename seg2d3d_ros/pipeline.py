@@ -15,7 +15,7 @@ from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate, projects
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.intake import Intake
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.progress import Progress, Stopwatch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OWN_FILES = ("database.db", "keyframes.json", "tracks.json", "points.ply", "config.yaml", "metrics.json", "report.html")
-OWN_FOLDERS = ("sparse", "keyframes", "segments", "labels")
+OWN_FOLDERS = ("sparse", "keyframes", "masks", "segments", "labels")
 
 
 @dataclass
@@ -87,35 +87,16 @@ def build_map(
 
     watch = Stopwatch()
     store.write_config(config)
-    reconstructor = open_reconstructor(store.root, config.reconstruction)
-    unregistered: dict[str, str] = {}
-    warnings: list[str] = []
-    records: list[KeyframeRecord] = []
-    pending: list[Keyframe] = []
+    intake = Intake(store, config, open_reconstructor(store.root, config.reconstruction), segmenter, watch, images_in)
     for done, keyframe in enumerate(keyframes):
         progress("images", done, total)
-        try:
-            with watch("features"):
-                reconstructor.add(keyframe)
-        except DataError as error:
-            log.warning("left out: %s", error)
-            unregistered[keyframe.name] = str(error)
-            continue
-        image = images_in / keyframe.file_name if images_in else store.write_image(keyframe).relative_to(store.root)
-        records.append(KeyframeRecord.of(keyframe, image))
-        if segmenter is not None:
-            pending.append(keyframe)
-            if len(pending) >= getattr(segmenter, "batch", 1):
-                with watch("segmentation"):
-                    warnings += _segment(segmenter, pending, store, config)
-                pending = []
-    if segmenter is not None and pending:
-        with watch("segmentation"):
-            warnings += _segment(segmenter, pending, store, config)
+        intake.take(keyframe)
+    intake.finish()
+    records, unregistered, warnings = intake.records, intake.left_out, intake.warnings
     progress("images", len(records), len(records))
     store.write_keyframes(records)
 
-    reconstruction = reconstructor.solve(progress)
+    reconstruction = intake.reconstructor.solve(progress)
     unregistered.update(reconstruction.unregistered)
     progress("association", 0, 1)
     with watch("association"):
@@ -129,21 +110,6 @@ def build_map(
     if not reconstruction.models:
         raise DataError(nothing_registered(outcome.unregistered))
     return outcome
-
-
-def _segment(segmenter: Segmenter, keyframes: Sequence[Keyframe], store: MapStore, config: Config) -> list[str]:
-    """Segment and keep the masks; a keyframe whose masks are unusable still helps the reconstruction."""
-    together = getattr(segmenter, "segment_all", None)
-    try:
-        results = together(keyframes) if together else [segmenter.segment(keyframe) for keyframe in keyframes]
-    except DataError as error:
-        if len(keyframes) > 1:
-            return [text for keyframe in keyframes for text in _segment(segmenter, [keyframe], store, config)]
-        log.warning("used without segments: %s", error)
-        return [f"{keyframes[0].name} is used without segments: {error}"]
-    for segments in results:
-        store.write_segments(segments, config.segmentation.prompts)
-    return []
 
 
 def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruction: Reconstruction) -> Outcome:

@@ -25,7 +25,7 @@ class FakeWorker:
     database: set[str] = field(default_factory=set)
     closed: bool = False
 
-    def add(self, keyframe: Keyframe) -> None:
+    def add(self, keyframe: Keyframe, ignore=None) -> None:
         self.jobs.append(keyframe)
 
     def solve(self) -> None:

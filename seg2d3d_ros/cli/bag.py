@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         config = make_config({"segmentation.segmenter": "topic"}, config)
     segmentation = config.segmentation
     with read_bag(args.bag, cameras=args.cameras, fix_topic=args.fix, config=config.keyframes) as bag:
-        recorded = RecordedSegments(bag, len(segmentation.prompts), segmentation.min_area)
+        recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area)
         segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, directory=args.segments)
 
         def source_warnings() -> list[str]:

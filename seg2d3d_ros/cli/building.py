@@ -35,6 +35,16 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "none = reconstruction only; docs/segmenters.md says which to choose",
     )
     parser.add_argument("--download", action="store_true", help="download the models' weights if they are missing")
+    parser.add_argument(
+        "--movable",
+        metavar="LIST",
+        help="classes of things that move, e.g. car,person: looked for too, kept out of the model",
+    )
+    parser.add_argument(
+        "--masks",
+        metavar="FILE|DIR",
+        help="what cameras see of their own vehicle: a mask for all, or a folder of <camera>.png; black = ignored",
+    )
     parser.add_argument("--method", metavar="NAME", help="association method")
     parser.add_argument("--resume", action="store_true", help="continue the map in --out instead of replacing it")
     add_config_arguments(parser)
@@ -51,6 +61,10 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         values["segmentation.segmenter"] = "coco" if args.segments.suffix.lower() == ".json" else "label_images"
     if args.segmenter == "everything" and not args.label:
         values["segmentation.prompts"] = ("object",)
+    if args.movable:
+        values["segmentation.movable"] = tuple(word.strip() for word in args.movable.split(",") if word.strip())
+    if args.masks:
+        values["reconstruction.masks"] = args.masks
     if args.download:
         values["segmentation.allow_download"] = True
     if args.method:

@@ -7,6 +7,7 @@
       database.db          COLMAP database                     (reconstruction)
       keyframes.json       what went in: name, camera, stamp, image file, intrinsics, position
       keyframes/           image files of streams (a folder of images stays where it is)
+      masks/<name>.png     where keypoints of a stream's keyframe are not wanted (black), if anywhere
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       labels/<name>.png    uint16 instance id per pixel
       tracks.json  points.ply  config.yaml  metrics.json  report.html
@@ -25,7 +26,7 @@ import numpy as np
 from seg2d3d_ros.association.repair import Repair
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.images import read_labels, write_labels
+from seg2d3d_ros.images import encode_png, read_labels, write_labels
 from seg2d3d_ros.mapstore import ply
 from seg2d3d_ros.mapstore.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.mapstore.records import KeyframeRecord
@@ -102,6 +103,15 @@ class MapStore:
     def image_path(self, record: KeyframeRecord) -> Path:
         """Where a keyframe's image file is."""
         return self.root / record.image
+
+    def write_mask(self, name: str, ignore: np.ndarray) -> None:
+        """Keep where a keyframe's keypoints are not wanted, (H, W) bool, as COLMAP does: black = ignored."""
+        write_bytes(self._inside("masks", f"{name}.png"), encode_png(np.where(ignore, 0, 255).astype(np.uint8)))
+
+    def read_mask(self, name: str) -> np.ndarray | None:
+        """The inverse of ``write_mask``; None where there is none."""
+        path = self._inside("masks", f"{name}.png")
+        return read_labels(path) == 0 if path.exists() else None
 
     def write_segments(self, segments: Segments, class_names: Sequence[str]) -> None:
         """Keep the segmenter's masks of one keyframe, with their classes and scores."""

@@ -46,6 +46,7 @@ from seg2d3d_ros.ros.qos import LABELS, LATCHED, OBSERVATIONS, SEGMENTS
 from seg2d3d_ros.ros.results import write_association_figures, write_config_sections
 from seg2d3d_ros.ros.run import spin_node
 from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
+from seg2d3d_ros.segmentation.movable import class_ids, without_classes
 
 RESEND = "reconstruction_node/resend"
 RESEND_SECONDS = 5.0
@@ -96,6 +97,7 @@ class AssociationNode(ManagedNode):
         self._segmenting = self.worker("segments", self._keep, depth=SEGMENTS.depth, on_drop=self._dropped)
         self._associating = self.worker("association", self._associate, depth=1, on_drop=lambda _: None)
         self._names = self._session.class_names
+        self._movable = self.config.segmentation.movable_only  # neither objects nor points of the map
         self.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
         self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
         self.subscribe(PointCloud2, "map/points", self._map_points, LATCHED)
@@ -174,6 +176,7 @@ class AssociationNode(ManagedNode):
             if self.stopping.wait(0.05):
                 return
         segments = from_mono16(name, labels, len(self._names), source="keyframes/segments")
+        segments = without_classes(segments, class_ids(self._names, self._movable))
         with self._lock:
             self._know_classes()
             self._headers[name] = message.header

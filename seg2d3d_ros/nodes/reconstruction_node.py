@@ -8,6 +8,8 @@ revision is published (``ros.map_messages`` says how a receiver puts it together
 delivered → ``association_node/flush`` (associates exactly this revision, publishes and writes the labels) → figures and
 report. ``association_node`` may be absent: then there are no labels. What lies upstream is the caller's: whoever feeds
 images calls ``keyframe_node/flush`` and ``segmentation_node/flush`` first, as bag_player does.
+Where ``segmentation.movable`` names classes, a keyframe waits for its segments (``movable_wait``), whose areas of these
+classes give no keypoints.
 ``<node>/resend`` publishes the last revision whole, for receivers that came late or lost messages.
 """
 
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -32,6 +35,7 @@ from seg2d3d_ros.ros.calls import TriggerCaller
 from seg2d3d_ros.ros.conversion import make_header
 from seg2d3d_ros.ros.keyframe_messages import KeyframeSubscription
 from seg2d3d_ros.ros.map_publisher import MapPublisher
+from seg2d3d_ros.ros.movable_masks import MovableMasks
 from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.parameters import ReconstructionParameters
 from seg2d3d_ros.ros.results import write_config_sections, write_reconstruction_figures, write_report_if_possible
@@ -52,7 +56,8 @@ class ReconstructionNode(ManagedNode):
     """See the module. All of the session's work happens under one lock, in the thread ``mapping``."""
 
     PARAMETERS = ReconstructionParameters
-    SECTIONS = ("keyframes", "reconstruction")
+    SECTIONS = ("keyframes", "segmentation", "reconstruction")
+    OWN_SECTIONS = ("keyframes", "reconstruction")
     ros: ReconstructionParameters
 
     def __init__(self, **options: Any) -> None:
@@ -60,7 +65,7 @@ class ReconstructionNode(ManagedNode):
 
     def configure(self) -> None:
         self._store = MapStore(Path(self.ros.map_dir))
-        write_config_sections(self._store, self.config, self.SECTIONS)
+        write_config_sections(self._store, self.config, self.OWN_SECTIONS)
         self._lock = threading.RLock()
         self._headers: dict[str, Header] = {}
         self._seconds: dict[str, float] = {}
@@ -75,6 +80,7 @@ class ReconstructionNode(ManagedNode):
         self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
         self._session = self._new_session()
         self._mapping = self.worker("mapping", self._map, depth=self.config.keyframes.max_pending, on_drop=self._dropped)
+        self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
         self._keyframes = KeyframeSubscription(self, self._received)
         self.every(0.1, self._tick)
         self.every(REPORT_SECONDS, self._tell)
@@ -115,11 +121,14 @@ class ReconstructionNode(ManagedNode):
 
     def _received(self, keyframe: Keyframe, header: Header) -> None:
         self._headers[keyframe.name] = header
-        self._mapping.put(keyframe)
+        self._masking.take(keyframe)
 
-    def _dropped(self, keyframe: Keyframe | None) -> None:
-        if keyframe is not None:
-            self.get_logger().error(f"{keyframe.name}: dropped, the disk does not keep up (keyframes.max_pending)")
+    def _masked(self, keyframe: Keyframe, ignore: np.ndarray | None) -> None:
+        self._mapping.put((keyframe, ignore))
+
+    def _dropped(self, item: tuple[Keyframe, np.ndarray | None] | None) -> None:
+        if item is not None:
+            self.get_logger().error(f"{item[0].name}: dropped, the disk does not keep up (keyframes.max_pending)")
 
     def _tick(self) -> None:
         if self._mapping.pending == 0:
@@ -127,10 +136,10 @@ class ReconstructionNode(ManagedNode):
 
     # The map grows (thread "mapping").
 
-    def _map(self, keyframe: Keyframe | None) -> None:
+    def _map(self, item: tuple[Keyframe, np.ndarray | None] | None) -> None:
         with self._lock:
-            if keyframe is not None:
-                self._session.receive(keyframe)
+            if item is not None:
+                self._session.receive(*item)
             self._session.tick()
             self._report_figures()
 
@@ -200,7 +209,7 @@ class ReconstructionNode(ManagedNode):
 
     def _finalize(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         begin = time.monotonic()
-        self._wait_until(lambda: not self._keyframes.pending)
+        self._wait_until(lambda: not self._keyframes.pending and not self._masking.pending)
         self._mapping.drain()
         with self._lock:
             self._session.request_solution()
@@ -234,7 +243,7 @@ class ReconstructionNode(ManagedNode):
             self._session.save()
             images, reconstruction = len(self._session.records), self._session.reconstruction
             rejected = dict(self._session.figures.rejected)
-        write_config_sections(self._store, self.config, self.SECTIONS)
+        write_config_sections(self._store, self.config, self.OWN_SECTIONS)
         write_reconstruction_figures(self._store, images, reconstruction, rejected, self._seconds)
         registered = sum(len(model.names) for model in reconstruction.models) if reconstruction else 0
         words = [f"{registered} of {images} keyframes registered"]
@@ -254,7 +263,7 @@ class ReconstructionNode(ManagedNode):
             self._publisher.send([])
             self._session = self._new_session()
             self._headers, self._seconds = {}, {}
-        write_config_sections(self._store, self.config, self.SECTIONS)
+        write_config_sections(self._store, self.config, self.OWN_SECTIONS)
         if self._reset_association.available:
             self._reset_association.call(60.0)
         response.success, response.message = True, f"{self._store.root} is empty"

@@ -6,6 +6,7 @@ keyframes by their header in either order; ``label_images``, ``coco`` = files; `
 
 The parameter ``segmentation.prompts`` may be changed at any time: new keyframes are asked for the new ones, and the service
 ``~/resegment`` redoes the old ones. Class ids keep their meaning; ``keyframes/classes`` (latched) has their names.
+Classes of ``segmentation.movable`` are looked for too; their ids follow those of the prompts.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class SegmentationNode(ManagedNode):
         self._given_up: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
         self._kept: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
         kind = self.config.segmentation.segmenter
-        prompts = self.config.segmentation.prompts
+        prompts = self.config.segmentation.asked
         self._asking = Asking(None, prompts, prompts)
         if kind == "none":
             self.get_logger().info("segmenter is none: keyframes get no segments")
@@ -129,8 +130,8 @@ class SegmentationNode(ManagedNode):
         section = self.config.segmentation
         if section.segmenter in ("topic", "none"):
             raise UsageError(f"segmenter {section.segmenter} does not look for prompts")
-        prompts = tuple(prompt for prompt in values["segmentation.prompts"] if prompt)
-        changed = dataclasses.replace(section, prompts=prompts)
+        changed = dataclasses.replace(section, prompts=tuple(prompt for prompt in values["segmentation.prompts"] if prompt))
+        prompts = changed.asked
         present = self._asking
         before = present.segmenter
         segmenter = before.asking_for(prompts) if isinstance(before, CachedSegmenter) else self._make(changed)
@@ -244,7 +245,7 @@ class SegmentationNode(ManagedNode):
                 raise DataError(f"{topic}: segments of {labels.shape[1]}×{labels.shape[0]} for an image of {width}×{height}")
             labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         options = self.config.segmentation
-        return from_mono16(keyframe.name, labels, len(options.prompts), options.min_area, topic)
+        return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic)
 
     def _made(self, keyframe: Keyframe) -> Segments:
         """By our own segmenter, with class ids that count all names that were ever asked for."""

@@ -15,7 +15,9 @@ import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.images import image_size
 from seg2d3d_ros.reconstruction import gps, model_io
+from seg2d3d_ros.reconstruction.camera_masks import CameraMasks
 from seg2d3d_ros.reconstruction.cameras import default_camera, focal_known, scale_camera
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.features import extract
@@ -53,12 +55,13 @@ class Reconstructor:
 
     Raises:
         DataError: the database cannot be opened.
-        UsageError: pycolmap is not installed.
+        UsageError: pycolmap is not installed, or there are no masks where ``config.masks`` says.
     """
 
     def __init__(self, root: Path, config: ReconstructionConfig) -> None:
         self.root = Path(root)
         self.config = config
+        self._masks = CameraMasks(Path(config.masks)) if config.masks else None
         model_io.recover_folder(self.root / "sparse")
         self._database = FeatureDatabase(self.root / "database.db")
         self._recognition = PlaceRecognition(self._database.descriptors, config.seed)
@@ -80,18 +83,22 @@ class Reconstructor:
         Args:
             keyframe: with ``file_name``, the image's name in the COLMAP model; without a camera a guess is made, which
                 all images of the camera's name and size share and refine together.
-            ignore: (H, W) bool, True where keypoints are not wanted.
+            ignore: (H, W) bool, True where keypoints are not wanted, beside what the camera's mask (``config.masks``) says.
 
         Returns:
             The number of features.
 
         Raises:
             DataError: the image cannot be decoded, or the calibration is for another aspect ratio.
+            UsageError: the camera's mask has another size than the image.
         """
         if keyframe.name in self._added:
             return self._added[keyframe.name]
         begin = time.perf_counter()
         source = keyframe.source or keyframe.name
+        if self._masks is not None:
+            own = self._masks.ignored(keyframe.camera_name, *image_size(keyframe.encoded, source))
+            ignore = own if ignore is None else ignore if own is None else ignore | own
         features = extract(
             keyframe.encoded,
             source=source,

@@ -14,7 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
@@ -37,7 +40,7 @@ class WorkerLike(Protocol):
 
     @property
     def busy(self) -> bool: ...
-    def add(self, keyframe: Keyframe) -> None: ...
+    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> None: ...
     def solve(self) -> None: ...
     def events(self) -> list[Event]: ...
     def close(self) -> None: ...
@@ -122,8 +125,11 @@ class MappingSession:
         if self.records:
             log.info("%s: going on with the %d keyframes of an earlier map", store.root, len(self.records))
 
-    def receive(self, keyframe: Keyframe) -> bool:
+    def receive(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> bool:
         """Keep a keyframe on disk and queue it; False for one that is in the map already (a bag in a loop).
+
+        Args:
+            ignore: (H, W) bool, True where keypoints are not wanted.
 
         Raises:
             DataError: the disk is full.
@@ -133,6 +139,8 @@ class MappingSession:
         if keyframe.name in self.records:
             return False
         image = self.store.write_image(keyframe).relative_to(self.store.root)
+        if ignore is not None and ignore.any():
+            self.store.write_mask(keyframe.name, ignore)
         self.records[keyframe.name] = KeyframeRecord.of(keyframe, image)
         self._unsaved = True
         self._waiting.append(keyframe.name)
@@ -209,13 +217,16 @@ class MappingSession:
         record = self.records[name]
         try:
             encoded = self.store.image_path(record).read_bytes()
+            ignore = self.store.read_mask(name)
         except OSError as error:
             self._reject(name, f"{record.image}: cannot be read ({error.strerror})")
             return
+        except DataError as error:
+            self._reject(name, str(error))
+            return
         self._with_worker.append(name)
-        self._worker.add(
-            Keyframe(name, record.camera_name, record.stamp_ns, encoded, record.camera, record.geo, record.file_name)
-        )
+        keyframe = Keyframe(name, record.camera_name, record.stamp_ns, encoded, record.camera, record.geo, record.file_name)
+        self._worker.add(keyframe, ignore)
 
     def _solution_due_in_backlog(self) -> bool:
         """Whether to let the worker run dry for a solution although keyframes wait: where they come faster than it can

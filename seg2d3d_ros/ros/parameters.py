@@ -89,6 +89,13 @@ class ReconstructionParameters(MapParameters):
     """reconstruction_node."""
 
     publish_tf: bool = param(False, "publish map -> <camera frame>_keyframe of the latest registered keyframe on /tf")
+    movable_wait: float = param(
+        30.0,
+        "how long a keyframe waits for its segments where segmentation.movable names classes; then it is used as it is",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
     update_every: int = param(10, "solve again after at least this many new keyframes", low=1, high=100000)
     update_growth: float = param(
         0.3, "solve again after the map has grown by at least this share", unit="share of its keyframes", low=0.0, high=100.0

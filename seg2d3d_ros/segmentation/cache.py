@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 """Grows when the same models, parameters and image give another result."""
-_NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size"}
+_NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size", "movable"}
 """Parameters that do not change the result."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from seg2d3d_ros.config import SegmentationConfig
@@ -29,7 +30,12 @@ def create_segmenter(config: SegmentationConfig, directory: Path | None = None) 
         DataError: a damaged file, or a download that did not succeed.
     """
     if config.segmenter == "none":
+        if config.movable:
+            raise UsageError("movable classes need somebody who finds them: choose another segmenter than none")
         return None
+    if config.segmenter == "everything" and config.movable:
+        raise UsageError("segmenter everything knows no classes: segmentation.movable does not go with it")
+    config = replace(config, prompts=config.asked)
     if config.segmenter == "label_images":
         if directory is None:
             raise UsageError("label_images needs a directory of masks: --segments DIR; or --segmenter none for no objects")
