@@ -61,16 +61,25 @@ def consensus_tracks(incidence: Incidence, config: AssociationConfig) -> Tracks:
     return tracks_of(incidence, config, object_of, held_by)
 
 
-def tracks_of(incidence: Incidence, config: AssociationConfig, object_of: np.ndarray, held_by: sparse.csr_matrix) -> Tracks:
+def tracks_of(
+    incidence: Incidence,
+    config: AssociationConfig,
+    object_of: np.ndarray,
+    held_by: sparse.csr_matrix,
+    number: np.ndarray | None = None,
+) -> Tracks:
     """Tracks and cuts where the objects are known.
 
     Args:
         object_of: (P,) object of each point, -1 = none.
         held_by: (S, objects) CSR weight of each object in each mask.
+        number: (objects + 1,) the track of each object and, at the end, 0; None = in the order of their first segments,
+            without those in too few images.
     """
     main = _first_largest(held_by.tocsr())
     parts = _parts(held_by, main, incidence.matrix, object_of) if config.repair else _only(main, held_by.shape)
-    number = _number(main, incidence.segment_keyframe, config.consensus_min_images, held_by.shape[1])
+    if number is None:
+        number = _number(main, incidence.segment_keyframe, config.consensus_min_images, held_by.shape[1])
     segment = number[main]
 
     entries = incidence.matrix.tocoo()
@@ -106,7 +115,12 @@ def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> spar
 
 def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
     """The object of each point (P,), -1 = none, and the weight of each object in each mask (S, objects)."""
-    count, points = held.shape
+    return refine(held, visible, mask_view, unite_masks(held, visible, mask_view), np.full(held.shape[1], -1), 0)
+
+
+def unite_masks(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray) -> sparse.csr_matrix:
+    """First objects, from nothing but masks: (objects, S) how much each mask speaks for each object."""
+    count = held.shape[0]
     pairs = same_view_pairs(mask_view)
     masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view)
     whole, apart = judge_by_views(masks, pairs)
@@ -114,8 +128,7 @@ def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.nd
     size = np.asarray(held.sum(axis=1)).ravel()
     united = _largest_first(agglomerate(masks.take(some), trust_matrix(whole, pairs, apart)), size[some])
     objects = int(united.max(initial=-1)) + 1
-    say = sparse.csr_matrix((np.maximum(whole[some], LEAST_SAY), (united, some)), (objects, count))
-    return refine(held, visible, mask_view, say, np.full(points, -1), 0)
+    return sparse.csr_matrix((np.maximum(whole[some], LEAST_SAY), (united, some)), (objects, count))
 
 
 def refine(
