@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse.csgraph import connected_components
 
 from seg2d3d_ros.types import Incidence, Instances
 
@@ -50,49 +52,98 @@ class Merge:
     absorbed: tuple[int, ...]
 
 
-def inherit_ids(incidence: Incidence, instances: Instances, identity: Identity) -> tuple[Instances, Identity, list[Merge]]:
+@dataclass(frozen=True)
+class Heirs:
+    """Ids of C clusters (C,), the merges, and the lowest id never given."""
+
+    names: np.ndarray
+    merges: list[Merge]
+    next_id: int
+
+
+def inherit_ids(
+    incidence: Incidence, instances: Instances, identity: Identity, point_instance: np.ndarray | None = None
+) -> tuple[Instances, Identity, list[Merge]]:
     """Rename the instances so that objects keep the ids they had.
 
     Args:
         incidence: the segments (their keyframes and ids) that ``instances`` speaks of.
         instances: with any ids.
+        point_instance: (P,) the ids that the points had, where that is known.
 
     Returns:
         The same instances under persistent ids, what to remember now, and the merges.
     """
     keys = [(incidence.names[k], int(i)) for k, i in zip(incidence.segment_keyframe, incidence.segment_ids, strict=True)]
     old = np.array([identity.of_segment.get(key, 0) for key in keys], np.int64)
-    old_ids, shared = _overlap(instances, old)
-    kept, absorbed = _assign(old_ids, shared)
-
-    next_id = identity.next_id
-    names = np.zeros(len(instances.ids), np.int32)
-    for row in range(len(names)):
-        names[row] = kept.get(row, next_id)
-        next_id += row not in kept
-    renamed = _rename(instances, names)
+    segments = _pairs(np.searchsorted(instances.ids, instances.segment_instance), old, instances.segment_instance > 0)
+    points = None
+    if point_instance is not None:
+        place = np.searchsorted(instances.ids, instances.point_instance)
+        points = _pairs(place, point_instance, instances.point_instance > 0)
+    heirs = inherit(len(instances.ids), segments, identity.next_id, points)
+    renamed = _rename(instances, heirs.names)
     rows = np.flatnonzero(renamed.segment_instance)
     remembered = {**identity.of_segment, **{keys[row]: int(renamed.segment_instance[row]) for row in rows}}
-    merges = [Merge(int(names[row]), ids) for row, ids in absorbed.items()]
-    return renamed, Identity(remembered, next_id), merges
+    return renamed, Identity(remembered, heirs.next_id), heirs.merges
 
 
-def _overlap(instances: Instances, old: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Old ids (O,) ascending, and (I, O) numbers of segments shared with each new instance."""
-    both = (instances.segment_instance > 0) & (old > 0)
-    old_ids = np.unique(old[both])
-    shared = np.zeros((len(instances.ids), len(old_ids)), np.int64)
-    rows = np.searchsorted(instances.ids, instances.segment_instance[both])
-    np.add.at(shared, (rows, np.searchsorted(old_ids, old[both])), 1)
-    return old_ids, shared
+def _pairs(cluster: np.ndarray, old: np.ndarray, named: np.ndarray) -> np.ndarray:
+    chosen = named & (old > 0)
+    return np.stack([cluster[chosen], old[chosen]])
 
 
-def _assign(old_ids: np.ndarray, shared: np.ndarray) -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
-    """Per row of ``shared`` the id it inherits; and per row the ids it absorbs."""
+def inherit(count: int, segments: np.ndarray, next_id: int, points: np.ndarray | None = None) -> Heirs:
+    """Give clusters the ids of the old instances that they share most with.
+
+    Args:
+        count: C, clusters.
+        segments: (2, N) cluster and old id of each segment that has both.
+        points: (2, M) the same of points. All of them weigh less than one segment: they decide between equals, and for
+            instances that show in parts of segments only.
+    """
+    points = np.empty((2, 0), np.int64) if points is None else points
+    old_ids = np.unique(np.concatenate([segments[1], points[1]]))
+    shape = (count, len(old_ids))
+    shared, common = (
+        sparse.csr_matrix((np.ones(item.shape[1]), (item[0], np.searchsorted(old_ids, item[1]))), shape)
+        for item in (segments, points)
+    )
+    # A point goes astray easily: only where most of an instance's points went, they say something.
+    share = (common @ sparse.diags(1.0 / np.maximum(np.asarray(common.sum(axis=0)).ravel(), 1.0))).tocsr()
+    share.data = np.where(share.data > 0.5, 0.5 * share.data, 0.0)
+    share.eliminate_zeros()
+    weight = (shared + share).tocsr()
+    kept: dict[int, int] = {}
+    absorbed: dict[int, tuple[int, ...]] = {}
+    links = sparse.bmat([[None, weight], [weight.T, None]]) if weight.nnz else sparse.csr_matrix((sum(shape), sum(shape)))
+    _, block = connected_components(links, directed=False)
+    order = np.argsort(block, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(block[order])) + 1):
+        rows, columns = group[group < count], group[group >= count] - count
+        if len(rows) and len(columns):
+            found, gone = _assign(old_ids[columns], weight[rows][:, columns].toarray(), shared[rows][:, columns].toarray())
+            kept.update({int(rows[row]): instance_id for row, instance_id in found.items()})
+            absorbed.update({int(rows[row]): ids for row, ids in gone.items()})
+    names = np.zeros(count, np.int32)
+    for row in range(count):
+        names[row] = kept.get(row, next_id)
+        next_id += row not in kept
+    return Heirs(names, [Merge(int(names[row]), ids) for row, ids in sorted(absorbed.items())], next_id)
+
+
+def _assign(old_ids: np.ndarray, weight: np.ndarray, shared: np.ndarray) -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
+    """Per row of ``weight`` the id it inherits; and per row the ids it absorbs.
+
+    Args:
+        old_ids: (O,) ascending.
+        weight: (C, O) what clusters and ids have in common.
+        shared: (C, O) segments among it.
+    """
     # Of equal overlaps the older id wins: a bonus that cannot outweigh one segment.
-    age = np.arange(len(old_ids))[::-1] / (len(old_ids) + 1) / max(min(shared.shape), 1)
-    rows, columns = linear_sum_assignment(np.where(shared > 0, shared + age, 0.0), maximize=True)
-    winner = {int(row): int(column) for row, column in zip(rows, columns, strict=True) if shared[row, column] > 0}
+    age = np.arange(len(old_ids))[::-1] / (len(old_ids) + 1) / max(min(weight.shape), 1) / 2
+    rows, columns = linear_sum_assignment(np.where(weight > 0, weight + age, 0.0), maximize=True)
+    winner = {int(row): int(column) for row, column in zip(rows, columns, strict=True) if weight[row, column] > 0}
     taken = set(winner.values())
     absorbed: dict[int, list[int]] = {}
     for column in range(len(old_ids)):

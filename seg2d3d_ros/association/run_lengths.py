@@ -1,0 +1,39 @@
+"""A label image in memory at a hundredth of its size, for looking up single pixels again and again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.types import Segments
+
+
+class SegmentLookup:
+    """Which segment lies at a pixel. Keeps the runs of equal labels along the rows, not the image."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._name, self._shape, self._ids = segments.name, segments.labels.shape, segments.ids
+        flat = segments.labels.ravel()
+        self._starts = np.flatnonzero(np.diff(flat, prepend=~flat[:1])).astype(np.int32)
+        self._values = flat[self._starts]
+
+    def __call__(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) int32 position in ``segments.ids`` of the segment under each of (N, 2) pixel coordinates, -1 for none.
+
+        Raises:
+            DataError: a pixel lies outside the label image.
+        """
+        height, width = self._shape
+        pixel = np.floor(xy).astype(np.int64)
+        # A keypoint may lie on the very border; more than a pixel outside means that the label image is another size.
+        if len(pixel) and (pixel.min() < -1 or pixel[:, 0].max() > width or pixel[:, 1].max() > height):
+            raise DataError(
+                f"{self._name}: keypoints reach {tuple(pixel.max(axis=0))}, but its label image is {width}×{height}; "
+                "segments must have the image's size"
+            )
+        u, v = np.clip(pixel[:, 0], 0, width - 1), np.clip(pixel[:, 1], 0, height - 1)
+        label = self._values[np.searchsorted(self._starts, v * width + u, "right") - 1]
+        place = np.searchsorted(self._ids, label)
+        known = place < len(self._ids)
+        known[known] = self._ids[place[known]] == label[known]
+        return np.where(known & (label != 0), place, -1).astype(np.int32)
