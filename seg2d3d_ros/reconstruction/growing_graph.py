@@ -97,6 +97,10 @@ class GrowingGraph:
         """Whether the pair is in the graph."""
         return (min(first, second), max(first, second)) in self._entered
 
+    def keypoint_matches(self, first: int, second: int) -> np.ndarray:
+        """(M, 2) uint32 keypoint indices of a pair in the graph, in the order of the arguments."""
+        return np.asarray(self.cache.correspondence_graph.extract_matches_between_images(first, second)).reshape(-1, 2)
+
     def evidence(self) -> float:
         """Median over the images of the third-largest number of verified matches with another."""
         best = [sorted(found.values(), reverse=True) for found in self._matches.values() if found]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from seg2d3d_ros.reconstruction.growing_graph import GrowingGraph
@@ -29,7 +30,12 @@ class GrowingModel:
         frame: what the coordinates mean.
         located: registered images when ``frame`` was determined.
         numbered: whether the ids of the points are those that subscribers know.
+        number: of this model among all of the process.
+        touched: images that have been placed, or have got pairs, since somebody last looked at what they border on.
+        refused: number of another model -> links with it when a join was refused.
     """
+
+    _numbers = itertools.count()
 
     def __init__(self, graph: GrowingGraph, reconstruction: Any = None) -> None:
         pycolmap = load_pycolmap()
@@ -40,6 +46,9 @@ class GrowingModel:
         self.frame = WorldFrame()
         self.located = 0
         self.numbered = False
+        self.number = next(self._numbers)
+        self.touched: set[int] = self.registered
+        self.refused: dict[int, int] = {}
         self._failed: dict[int, int] = {}
         self._begin()
 
@@ -84,18 +93,21 @@ class GrowingModel:
         reconstruction.add_image(image)
         self.mapper.observation_manager.add_image(image_id)
 
-    def grow(self, options: MapperOptions, leave: Collection[int], checkpoint: Callable[[], None]) -> list[int]:
+    def grow(
+        self, options: MapperOptions, leave: Collection[int], checkpoint: Callable[[], None], *, most: int | None = None
+    ) -> list[int]:
         """Place all images that can be placed, best first; returns their ids.
 
         Args:
             options: thresholds.
             leave: images that are not to be placed.
             checkpoint: called between two steps; it may raise to stop the work, which leaves the model valid.
+            most: stop after this many.
         """
         if self._late != self.graph.late:
             self.rebuild()
         placed: list[int] = []
-        while (image_id := self._place_one(options, leave)) is not None:
+        while len(placed) != most and (image_id := self._place_one(options, leave)) is not None:
             placed.append(image_id)
             checkpoint()
             if len(self) >= GLOBAL_GROWTH * self.adjusted:
@@ -117,6 +129,7 @@ class GrowingModel:
                 self.mapper.iterative_local_refinement(
                     2, 1e-3, options.mapper, options.local_adjustment, options.triangulation, image_id
                 )
+                self.touched.add(int(image_id))
                 return int(image_id)
             self._failed[image_id] = visible
         return None
@@ -124,6 +137,24 @@ class GrowingModel:
     def forget_failures(self) -> None:
         """Try every waiting image again (the thresholds or the points have changed)."""
         self._failed.clear()
+
+    def adjust_locally(self, image_ids: Sequence[int], options: MapperOptions) -> None:
+        """Adjust these images and the points that they alone see, and complete and filter the tracks about them."""
+        pycolmap = load_pycolmap()
+        config = pycolmap.BundleAdjustmentConfig()
+        there = self.registered
+        frames = {self.reconstruction.image(i).frame_id for i in image_ids if i in there}
+        for frame_id in sorted(frames):
+            for data_id in self.reconstruction.frame(frame_id).image_ids:
+                if data_id.id in there:
+                    config.add_image(data_id.id)
+        for camera_id in self.reconstruction.cameras:
+            config.set_constant_cam_intrinsics(camera_id)
+        pycolmap.create_default_bundle_adjuster(options.local_adjustment, config, self.reconstruction).solve()
+        for image_id in [i for i in image_ids if i in there][:2]:
+            self.mapper.iterative_local_refinement(
+                1, 1e-3, options.mapper, options.local_adjustment, options.triangulation, image_id
+            )
 
     def adjust(self, options: MapperOptions) -> None:
         """Global adjustment in the present world frame, completing, merging and filtering tracks."""

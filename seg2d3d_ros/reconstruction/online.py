@@ -19,8 +19,8 @@ from seg2d3d_ros.reconstruction.agreement import agreement
 from seg2d3d_ros.reconstruction.alignment import common_points, fit_points
 from seg2d3d_ros.reconstruction.crosscheck import CrossCheck, Standing, prefer_global
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.georeference import Similarity
 from seg2d3d_ros.reconstruction.growing_model import GrowingModel
+from seg2d3d_ros.reconstruction.joining import transform
 from seg2d3d_ros.reconstruction.mapping import MIN_IMAGES
 from seg2d3d_ros.reconstruction.pairs import RICH_MATCHES, RICH_PARTNERS, partners_of
 from seg2d3d_ros.reconstruction.priors import adjust_with_positions
@@ -281,12 +281,6 @@ class OnlineReconstructor(Reconstructor):
         if adjusted is not None:
             model.take_solution(adjusted)
             self._georeference(model.reconstruction, rows, [])  # positions alone leave the tilt about a street open
-
-
-def transform(model: GrowingModel, similarity: Similarity) -> None:
-    """Move a model."""
-    pycolmap, s = load_pycolmap(), similarity
-    model.reconstruction.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
 
 
 def open_reconstructor(root: Path, config: ReconstructionConfig, cancelled: Callable[[], None] = nothing) -> Reconstructor:

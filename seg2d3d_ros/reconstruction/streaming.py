@@ -10,6 +10,7 @@ from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.reconstruction.growing_graph import GrowingGraph
 from seg2d3d_ros.reconstruction.growing_model import GrowingModel
 from seg2d3d_ros.reconstruction.initialisation import Starter
+from seg2d3d_ros.reconstruction.joining import join
 from seg2d3d_ros.reconstruction.mapping import PLENTY
 from seg2d3d_ros.reconstruction.policy import MapperOptions, Thresholds, beginnings, lenient, mapper_options, strict
 
@@ -21,6 +22,9 @@ PATIENCE = 5
 """Images that arrive before a waiting image begins a sub-map of its own, or a small model is begun anew."""
 PATIENT_SHARE = 0.3
 """The same as a share of all images: what begins apart in a large map is soon placed twice, when the gap is filled."""
+
+JOIN_POINTS = 30
+"""Common points by which two models are joined, at least."""
 
 
 class Cancelled(Seg2d3dError):
@@ -73,6 +77,8 @@ class OnlineMapper:
     def add_pairs(self, image_id: int, matches: Mapping[int, int]) -> None:
         """Add further verified pairs of an image that was added before."""
         self.graph.add_pairs(image_id, matches, self.thresholds.pair)
+        for model in self.models:
+            model.touched.add(image_id)
 
     # What is known
 
@@ -119,8 +125,7 @@ class OnlineMapper:
         thresholds = self.thresholds
         if self._was_rich and not self.rich:  # now the pairs count that were too weak before
             self.graph.admit(thresholds.pair, self.graph.image_ids)
-            for model in self.models:
-                model.forget_failures()
+            self._look_again()
         self._was_rich = self.rich
         self._grow_models(thresholds, checkpoint)
         self._begin_anew(thresholds, checkpoint, patient=patient)
@@ -133,8 +138,7 @@ class OnlineMapper:
         thresholds = lenient(self._min_matches)
         if waiting := self.waiting:
             self.graph.admit(thresholds.pair, sorted(waiting))
-            for model in self.models:
-                model.forget_failures()
+            self._look_again()
             self._grow_models(thresholds, checkpoint)
             while self._begin(thresholds, checkpoint, patient=False):
                 pass
@@ -156,13 +160,60 @@ class OnlineMapper:
 
     # Inside
 
+    def _look_again(self) -> None:
+        """Pairs have been added here and there."""
+        for model in self.models:
+            model.forget_failures()
+            model.touched |= model.registered
+
     def _grow_models(self, thresholds: Thresholds, checkpoint: Callable[[], None]) -> None:
+        """Place what waits; where models meet join them, or else let the larger take over image by image until they fit."""
+        while True:
+            for model in self.models:
+                others = set().union(*(m.registered for m in self.models if m is not model))
+                model.grow(self.options(thresholds, len(model)), others, checkpoint)
+            if len(self.models) < 2:
+                break
+            if not self._join_models(thresholds, checkpoint) and not self._take_over(thresholds, checkpoint):
+                break
+        self._tidy()
+
+    def _take_over(self, thresholds: Thresholds, checkpoint: Callable[[], None]) -> bool:
+        """Let one model place one image of a smaller one; whether there was any to place."""
         taken: set[int] = set()
         for model in self.models:
-            if model.registered - taken:
-                model.grow(self.options(thresholds, len(model)), taken, checkpoint)
+            if model.registered - taken and model.grow(self.options(thresholds, len(model)), taken, checkpoint, most=1):
+                return True
             taken |= model.registered
-        self._tidy()
+        return False
+
+    def _join_models(self, thresholds: Thresholds, checkpoint: Callable[[], None]) -> bool:
+        """Join models that border on each other where that has changed; whether any were."""
+        owner: dict[int, list[GrowingModel]] = {}
+        for model in self.models:
+            for image_id in model.registered:
+                owner.setdefault(image_id, []).append(model)
+        bordering: set[tuple[int, int]] = set()
+        for model in self.models:
+            for image_id in model.touched:
+                for other in (image_id, *self.graph.matches(image_id)):
+                    for neighbour in owner.get(other, ()):
+                        if neighbour is not model:
+                            bordering.add((min(model.number, neighbour.number), max(model.number, neighbour.number)))
+        joined: list[GrowingModel] = []
+        by_number = {model.number: model for model in self.models}
+        for pair in sorted(bordering):
+            if all(number in by_number for number in pair):
+                target, source = sorted((by_number[n] for n in pair), key=lambda m: (-len(m), m.number))
+                options = self.options(thresholds, len(target))
+                if join(source, target, options, max(JOIN_POINTS, thresholds.pose), self._seed):
+                    self.models.remove(by_number.pop(source.number))
+                    joined.append(target)
+                checkpoint()
+        for model in self.models:
+            if model not in joined:  # those border on more now
+                model.touched.clear()
+        return bool(joined)
 
     def _tidy(self) -> None:
         """Sort by size and drop models whose images are all in larger ones."""
