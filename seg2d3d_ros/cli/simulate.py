@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="QUALITY",
         help="quality of the segments and the GPS: clean, typical (default), hard",
     )
+    parser.add_argument(
+        "--miss", type=float, metavar="SHARE", help="of the houses that the detector misses in an image; default: its quality's"
+    )
     parser.add_argument("--width", type=int, default=960, metavar="PX", help="of the images (default 960)")
     parser.add_argument("--height", type=int, default=640, metavar="PX", help="of the images (default 640)")
     parser.add_argument("--no-bag", action="store_true", help="leave street.mcap out")
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             width=args.width,
             height=args.height,
             bag=not args.no_bag,
+            miss=args.miss,
             progress=lambda done, total: bar.update(done - bar.n),
         )
     print(f"{args.out}: {args.keyframes} images of {args.buildings} houses{'' if args.no_bag else ', street.mcap'}")

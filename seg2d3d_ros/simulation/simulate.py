@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,9 @@ class Picture:
         return f"{self.camera}_{self.stop.stamp_ns}"
 
 
-def check_arguments(buildings: int, keyframes: int, cameras: int, detector: str, width: int, height: int) -> None:
+def check_arguments(
+    buildings: int, keyframes: int, cameras: int, detector: str, width: int, height: int, miss: float | None = None
+) -> None:
     """Raise ``UsageError`` for anything that makes no street."""
     if not 2 <= buildings <= MAX_BUILDINGS:
         raise UsageError(f"--buildings {buildings}: choose 2 to {MAX_BUILDINGS}")
@@ -58,6 +60,8 @@ def check_arguments(buildings: int, keyframes: int, cameras: int, detector: str,
         raise UsageError(f"--keyframes {keyframes}: choose at least {2 * cameras}, so that each camera sees both directions")
     if detector not in detectors.QUALITIES:
         raise UsageError(f"--detector {detector}: choose {', '.join(detectors.QUALITIES)}")
+    if miss is not None and not 0 <= miss <= 1:
+        raise UsageError(f"--miss {miss}: choose a share between 0 and 1")
     if not (64 <= width <= 8192 and 48 <= height <= 8192):
         raise UsageError(f"--width {width} --height {height}: choose a size between 64×48 and 8192×8192")
 
@@ -73,6 +77,7 @@ def simulate(
     width: int = 960,
     height: int = 640,
     bag: bool = True,
+    miss: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make a street below ``out`` and return ``out``; the same arguments give the same bytes.
@@ -86,13 +91,15 @@ def simulate(
         detector: quality of ``segments/`` and of the GPS: clean, typical or hard.
         width, height: of the images in pixels.
         bag: also write ``street.mcap``.
+        miss: share of the houses that the detector misses in an image, in place of its quality's; small ones up to twice as
+            often.
         progress: called with (images done, images in all).
 
     Raises:
         UsageError: arguments that make no street, or ``out`` holds files.
     """
     out = Path(out)
-    check_arguments(buildings, keyframes, cameras, detector, width, height)
+    check_arguments(buildings, keyframes, cameras, detector, width, height, miss)
     if seed < 0:
         raise UsageError(f"--seed {seed}: choose 0 or more")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -106,7 +113,8 @@ def simulate(
     plan = [Picture(*facts, seeds) for facts, seeds in zip(pictures, picture_seeds.spawn(keyframes), strict=True)]
     camera = make_camera(width, height)
     log.info("rendering %d images of a street of %d houses, %.0f m long", len(plan), buildings, street.length)
-    facts = _render_all(out, street, plan, width, height, detector, progress)
+    quality = detectors.QUALITIES[detector]
+    facts = _render_all(out, street, plan, width, height, quality if miss is None else replace(quality, miss=miss), progress)
     write_json(out / "segments" / "segments.json", facts)
     write_json(out / "camera.json", {"model": camera.model, "width": width, "height": height, "params": list(camera.params)})
     enu_from_street = np.eye(4)
@@ -138,13 +146,12 @@ def _render_all(
     plan: list[Picture],
     width: int,
     height: int,
-    detector: str,
+    quality: detectors.Quality,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, dict[str, dict[str, object]]]:
     """Write images, truth and segments; returns the content of ``segments.json``."""
     atlas = TextureAtlas(street.textures)
     camera = make_camera(width, height)
-    quality = detectors.QUALITIES[detector]
 
     def make(picture: Picture) -> tuple[str, dict[str, dict[str, object]]]:
         stop = picture.stop
