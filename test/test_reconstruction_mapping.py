@@ -1,6 +1,7 @@
 """Mapping against COLMAP's own synthetic scenes, whose matches and poses are known."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,21 @@ def test_calibrated_camera_beside_a_free_one(tmp_path):
     np.testing.assert_array_equal(model.camera(1).params, truth.camera(1).params)
     np.testing.assert_allclose(model.camera(2).params[0], truth.camera(2).params[0], rtol=1e-3)
     assert misfit(model, truth) < 1e-3
+
+
+@pytest.mark.parametrize(("factor", "believed"), [(1.1, False), (1 / 1.1, False), (1.3, True), (1 / 1.3, True)])
+def test_a_focal_length_far_from_the_known_one_is_not_believed(tmp_path, factor, believed):
+    """Exact matches refine to the true focal length; where the image's own says something else, that counts."""
+    truth = synthetic(tmp_path / "d.db")
+    true = np.array(truth.camera(1).params)
+    known = true * [factor, 1, 1, 0]
+    free = replace(task(tmp_path / "d.db", truth, fixed=False), known_focals={1: tuple(known)})
+    (model,) = solve_component(free, list(truth.images), pair_table(tmp_path / "d.db"), "incremental")
+    if believed:
+        np.testing.assert_array_equal(model.camera(1).params, known)
+        assert model.compute_mean_reprojection_error() > 0.01
+    else:
+        np.testing.assert_allclose(model.camera(1).params[0], true[0], rtol=1e-3)
 
 
 def test_one_thread_is_deterministic(tmp_path):

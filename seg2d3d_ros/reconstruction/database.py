@@ -134,6 +134,12 @@ class FeatureDatabase:
         ids = [row[0] for row in self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE calibrated")]
         return {i: tuple(float(p) for p in self._colmap.read_camera(i).params) for i in ids}
 
+    def known_focals(self) -> dict[int, tuple[float, ...]]:
+        """Camera id -> parameters, of the cameras to refine whose focal length came with the images (EXIF)."""
+        ids = [row[0] for row in self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE NOT calibrated")]
+        cameras = [self._colmap.read_camera(i) for i in ids]
+        return {c.camera_id: tuple(float(p) for p in c.params) for c in cameras if c.has_prior_focal_length}
+
     def add_image(self, keyframe: Keyframe, camera_id: int, features: Features) -> int:
         """Write one image with its features; returns its id."""
         pycolmap = self._pycolmap

@@ -6,16 +6,20 @@ order, but puts everything that it is given into one model: what holds together 
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.reconstruction.focal import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.solver import load_pycolmap, thread_count
 from seg2d3d_ros.reconstruction.viewgraph import COMMON_POINTS, evidence, keep_images, rigid_parts
+
+log = logging.getLogger(__name__)
 
 MIN_IMAGES = 2
 INCREMENTAL_SECONDS = 2
@@ -34,6 +38,7 @@ class MapperTask:
         names: image id -> name in the database.
         fixed_cameras: camera id -> parameters of calibrated cameras, which stay as they are.
         free_cameras: ids of cameras to refine.
+        known_focals: camera id -> parameters, of cameras to refine whose focal length came with the images.
         min_matches: verified matches that make a pair.
         seed: of every random choice.
         threads: 0 = all cores.
@@ -49,6 +54,7 @@ class MapperTask:
     seed: int
     threads: int
     tracks_per_view: int = ALL_TRACKS
+    known_focals: Mapping[int, Sequence[float]] = field(default_factory=dict)
 
 
 def solve_global(task: MapperTask, members: Sequence[int]) -> list[Any]:
@@ -68,7 +74,7 @@ def solve_global(task: MapperTask, members: Sequence[int]) -> list[Any]:
         models = list(pycolmap.global_mapping(task.database, folder, folder, options).values())
     if task.fixed_cameras and refine:
         for model in models:
-            restore_fixed(task, model)
+            hold_cameras(model, task.fixed_cameras, task.threads)
     return models
 
 
@@ -105,24 +111,6 @@ def solve_incremental(task: MapperTask, members: Sequence[int], *, plenty: bool,
         return list(pycolmap.incremental_mapping(task.database, folder, folder, options).values())
 
 
-def restore_fixed(task: MapperTask, model: Any) -> None:
-    """Set the calibrated cameras of a model of mixed cameras back to their calibration and adjust the rest to it."""
-    pycolmap = load_pycolmap()
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
-    for camera_id in task.fixed_cameras.keys() & set(model.cameras):
-        model.camera(camera_id).params = np.array(task.fixed_cameras[camera_id], float)
-        config.set_constant_cam_intrinsics(camera_id)
-    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    options: Any = pycolmap.BundleAdjustmentOptions()
-    options.print_summary = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.HUBER
-    options.ceres.solver_options.num_threads = thread_count(task.threads)
-    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
-    model.update_point_3d_errors()
-
-
 def score(models: Sequence[Any]) -> tuple[int, int]:
     """Of the largest model: registered images, and observations of points that three or more images see."""
     best = (0, 0)
@@ -144,7 +132,7 @@ def clearly_better(challenger: Sequence[Any], incumbent: Sequence[Any]) -> bool:
 
 
 def solve_component(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: str) -> list[Any]:
-    """Models of one connected component of the view graph, the largest first.
+    """Models of one connected component of the view graph, the largest first; focal lengths that strayed are set back.
 
     Args:
         task: see ``MapperTask``.
@@ -153,6 +141,15 @@ def solve_component(task: MapperTask, members: Sequence[int], pairs: np.ndarray,
         mapper: ``global``, ``incremental`` or ``auto``: the global one, and where that leaves images out or falls apart,
             also the incremental one; the better is taken.
     """
+    models = _best(task, members, pairs, mapper)
+    for model in models:
+        if gone := strayed(model, task.known_focals):
+            log.info("the motion does not determine the focal length of %d cameras: the known one is kept", len(gone))
+            hold_cameras(model, {**task.fixed_cameras, **gone}, task.threads)
+    return models
+
+
+def _best(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: str) -> list[Any]:
     plenty = evidence(pairs, members) >= PLENTY
     if mapper == "incremental" or len(members) < 3:
         return _strict_then_lenient(task, members, plenty=plenty)

@@ -190,6 +190,7 @@ class Reconstructor:
             names={r.image_id: database_name(r.file_name) for r in rows},
             fixed_cameras={i: fixed[i] for i in used & fixed.keys()},
             free_cameras=frozenset(used - fixed.keys()),
+            known_focals=self._database.known_focals(),
             min_matches=self.config.min_pair_inliers,
             seed=self.config.seed,
             threads=self.config.threads,
