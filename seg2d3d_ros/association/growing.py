@@ -239,12 +239,14 @@ class GrowingIncidence:
         """All segments and all points."""
         return self._assemble(np.ones(len(self.row_id), bool), self.slot_of_column).incidence
 
-    def part(self, rows: np.ndarray) -> Part:
-        """Some segments, (S,) bool, and all points that they hold, wherever these are seen."""
+    def part(self, rows: np.ndarray, slots: np.ndarray | None = None) -> Part:
+        """Some segments, (S,) bool, and all points that they hold (only those of ``slots``, bool), wherever these are seen."""
         held = np.zeros(self.slots, bool)
         with_none = np.append(rows, False)
         for flat in (self._observed, self._projected):
             held[flat.slot[with_none[flat.row]]] = True
+        if slots is not None:
+            held &= slots
         return self._assemble(rows, self.slot_of_column[held[self.slot_of_column]])
 
     def _assemble(self, rows: np.ndarray, slots: np.ndarray) -> Part:
