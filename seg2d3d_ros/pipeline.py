@@ -13,6 +13,7 @@ import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate, projects
+from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.intake import Intake
@@ -121,7 +122,7 @@ def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruct
     prompts = config.segmentation.prompts
     segments = StoredSegments(store, names, prompts)
     incidence = build_incidence(reconstruction.models, segments, project=projects(config.association))
-    instances = associate(incidence, stacked_xyz(reconstruction.models), config.association)
+    instances = associate(incidence, stacked_xyz(reconstruction.models), config.association, stacked_up(reconstruction.models))
     store.write_result(reconstruction.models, segments, incidence, instances, prompts)
     counts = count(names, reconstruction.models, incidence, instances)
     return Outcome(counts, dict(reconstruction.unregistered), [*reconstruction.warnings, *doubts(incidence, segments)])

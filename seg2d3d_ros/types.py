@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from scipy import sparse
+from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import UsageError
 
@@ -270,6 +271,64 @@ class Cuts:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """B upright boxes in the world frame; NaN throughout for an instance without points.
+
+    Attributes:
+        center: (B, 3) float64.
+        size: (B, 3) float64, full lengths along the box's own axes: the longer horizontal side, the shorter one, the height.
+        rotation: (B, 3, 3) float64 ``world_from_box``; its last column is up.
+    """
+
+    center: np.ndarray
+    size: np.ndarray
+    rotation: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.center)
+        _check("center", self.center, (count, 3), "f")
+        _check("size", self.size, (count, 3), "f")
+        _check("rotation", self.rotation, (count, 3, 3), "f")
+
+    @classmethod
+    def none(cls, count: int = 0) -> Boxes:
+        """So many instances without points."""
+        return cls(np.full((count, 3), np.nan), np.full((count, 3), np.nan), np.full((count, 3, 3), np.nan))
+
+    def __len__(self) -> int:
+        return len(self.center)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Boxes:
+        """The boxes of these rows, in their order."""
+        return Boxes(self.center[rows], self.size[rows], self.rotation[rows])
+
+    @property
+    def known(self) -> np.ndarray:
+        """(B,) bool: instances that have points."""
+        return np.isfinite(self.center).all(axis=1)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(B, 8, 3) corners in the world frame."""
+        signs = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing="ij"), axis=-1).reshape(8, 3)
+        return self.center[:, None] + np.einsum("bij,bkj->bki", self.rotation, signs * self.size[:, None])
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """(B, 2, 3) lower and upper corner of the axis-aligned boxes around them."""
+        corners = self.corners
+        return np.stack([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+    @property
+    def quaternions(self) -> np.ndarray:
+        """(B, 4) ``world_from_box`` as x y z w with w ≥ 0."""
+        found = np.full((len(self), 4), np.nan)
+        if self.known.any():
+            found[self.known] = Rotation.from_matrix(self.rotation[self.known]).as_quat(canonical=True)
+        return found
+
+
+@dataclass(frozen=True)
 class Instances:
     """The answer: one id for each physical object. S segments and P points in the incidence's order, I instances.
 
@@ -280,7 +339,7 @@ class Instances:
         ids: (I,) int32 ascending.
         classes: (I,) int32.
         scores: (I,) float32.
-        boxes: (I, 2, 3) float64, lower and upper corner in the world frame; NaN for an instance without points.
+        boxes: of the I instances.
         cuts: segments to be divided between instances; ``segment_instance`` names the largest part's.
     """
 
@@ -290,7 +349,7 @@ class Instances:
     ids: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
-    boxes: np.ndarray
+    boxes: Boxes
     cuts: Cuts = field(default_factory=Cuts.none)
 
     def __post_init__(self) -> None:
@@ -300,4 +359,4 @@ class Instances:
         count = len(self.ids)
         _check("classes", self.classes, (count,), "i")
         _check("scores", self.scores, (count,), "f")
-        _check("boxes", self.boxes, (count, 2, 3), "f")
+        _check("boxes", self.boxes.center, (count, 3), "f")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
-from seg2d3d_ros.types import Incidence, Instances
+from seg2d3d_ros.types import Boxes, Incidence, Instances
 
 
 def scene(cluster_of_segment: list[int]) -> tuple[Incidence, Instances]:
@@ -34,7 +34,7 @@ def scene(cluster_of_segment: list[int]) -> tuple[Incidence, Instances]:
         ids,
         ids.copy(),
         ids.astype(np.float32),
-        np.tile(ids[:, None, None].astype(float), (1, 2, 3)),
+        Boxes(*(np.tile(ids[:, None].astype(float), (1, 3)) for _ in range(2)), np.tile(np.eye(3), (len(ids), 1, 1))),
     )
     return incidence, instances
 
@@ -71,7 +71,7 @@ def test_everything_of_an_instance_moves_with_it():
     assert renamed.ids.tolist() == [4, 9, 10]
     assert renamed.classes.tolist() == [2, 1, 3]
     assert renamed.scores.tolist() == [2, 1, 3]
-    assert renamed.boxes[:, 0, 0].tolist() == [2, 1, 3]
+    assert renamed.boxes.center[:, 0].tolist() == [2, 1, 3]
     assert renamed.point_instance.tolist() == [9, 9, 4, 10]
     assert identity.next_id == 11
     assert identity.of_segment[("k3", 1)] == 10

@@ -78,7 +78,7 @@ def test_two_houses_are_two_instances_in_every_image():
     assert len(set(instances.point_instance[20:].tolist())) == 1
     assert (instances.point_confidence == 1).all()
     left = instances.point_instance[0]
-    box = instances.boxes[left - 1]
+    box = instances.boxes.bounds[left - 1]
     assert -6.1 < box[0, 0] < box[1, 0] < -3.9
 
 

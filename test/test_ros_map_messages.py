@@ -24,7 +24,7 @@ from seg2d3d_ros.palette import instance_colors  # noqa: E402
 from seg2d3d_ros.ros import instance_messages, map_messages  # noqa: E402
 from seg2d3d_ros.ros.conversion import camera_to_info, cloud_to_array, make_header, unpack_rgb  # noqa: E402
 from seg2d3d_ros.ros.map_receiver import MapReceiver  # noqa: E402
-from seg2d3d_ros.types import Camera, Instances, Segments, SparseModel, WorldFrame  # noqa: E402
+from seg2d3d_ros.types import Boxes, Camera, Instances, Segments, SparseModel, WorldFrame  # noqa: E402
 
 STAMP = 1_700_000_000_123_456_789
 MAP = make_header(STAMP, "map")
@@ -242,6 +242,7 @@ def test_no_datum_is_no_fix():
 
 # Instances
 
+TURN = Rotation.from_euler("z", 30, degrees=True).as_matrix()
 INSTANCES = Instances(
     np.array([3, 7], np.int32),
     np.array([3, 0, 7, 3, 3, 7], np.int32),
@@ -249,7 +250,7 @@ INSTANCES = Instances(
     np.array([3, 7], np.int32),
     np.array([1, 2], np.int32),
     np.array([0.9, 0.8], np.float32),
-    np.array([[[0, 0, 0], [2, 4, 6]], [[np.nan] * 3] * 2], float),
+    Boxes(np.array([[1, 2, 3], [np.nan] * 3]), np.array([[2, 4, 6], [np.nan] * 3]), np.stack([TURN, np.full((3, 3), np.nan)])),
 )
 
 
@@ -279,12 +280,14 @@ def test_markers():
     assert (box.type, box.ns, box.id, box.header) == (Marker.CUBE, "box", 3, MAP)
     assert (box.scale.x, box.scale.y, box.scale.z) == (2, 4, 6)
     assert (box.pose.position.x, box.pose.position.y, box.pose.position.z) == (1, 2, 3)
+    turn = box.pose.orientation
+    np.testing.assert_allclose([turn.x, turn.y, turn.z, turn.w], [0, 0, np.sin(np.pi / 12), np.cos(np.pi / 12)], atol=1e-12)
     assert name.text == "house 3"
     assert name.pose.position.z > 6
 
 
 def test_empty_result():
-    nothing = Instances(*(np.empty(0, t) for t in ("i4", "i4", "f4", "i4", "i4", "f4")), np.empty((0, 2, 3)))
+    nothing = Instances(*(np.empty(0, t) for t in ("i4", "i4", "f4", "i4", "i4", "f4")), Boxes.none())
     assert instance_messages.labelled_cloud([], nothing, MAP).width == 0
     assert len(instance_messages.instance_markers(nothing, ("house",), MAP).markers) == 1
     assert map_messages.points_to_cloud([], MAP).width == 0
@@ -341,6 +344,7 @@ def test_vision_messages(monkeypatch):
     boxes = instance_messages.boxes_message(vision, INSTANCES, ("house", "tree"), MAP)
     (box,) = boxes.detections
     assert (box.id, box.bbox.size.z, box.bbox.center.position.z) == ("3", 6, 3)
+    np.testing.assert_allclose(box.bbox.center.orientation.z, np.sin(np.pi / 12))
 
 
 def test_without_vision_msgs_one_line_says_so(caplog):

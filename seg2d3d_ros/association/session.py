@@ -14,6 +14,7 @@ from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.repair import Repair
 from seg2d3d_ros.association.solve import associate, projects
+from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
@@ -95,7 +96,7 @@ class AssociationSession:
         start = time.perf_counter()
         segments = StoredSegments(self.store, tuple(self._known), self.class_names)
         incidence = build_incidence(models, segments, project=projects(self._config.association))
-        instances = associate(incidence, stacked_xyz(models), self._config.association)
+        instances = associate(incidence, stacked_xyz(models), self._config.association, stacked_up(models))
         instances, self._identity, merges = inherit_ids(incidence, instances, self._identity)
         repair = Repair(incidence, instances)
         signatures = {name: repair.signature(name) for name in segments}

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seg2d3d_ros.association.boxes import oriented_box
 from seg2d3d_ros.association.consensus import Tracks, consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
+from seg2d3d_ros.association.upright import UP
 from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.config import AssociationConfig
-from seg2d3d_ros.types import Cuts, Incidence, Instances, Placements
+from seg2d3d_ros.types import Boxes, Cuts, Incidence, Instances, Placements
 
 
 def _published(incidence: Incidence, config: AssociationConfig) -> Tracks:
@@ -30,7 +32,7 @@ def projects(config: AssociationConfig) -> bool:
     return config.method == "consensus" and config.project
 
 
-def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig) -> Instances:
+def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig, up: np.ndarray | None = None) -> Instances:
     """Give every segment and every point its instance.
 
     Segments of different classes are never the same object. Ids are 1, 2, … in the order in which the method finds
@@ -39,10 +41,11 @@ def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig) 
     Args:
         incidence: segments × points.
         xyz: (P, 3) point positions in the world frame, for the boxes.
+        up: (P, 3) up at each point (``upright.stacked_up``); None = the z axis.
     """
     method = METHODS[config.method]
     found = assign(incidence, lambda part, _: method(part, config))
-    return describe(incidence, xyz, found.segment, found.entry, found.cuts)
+    return describe(incidence, xyz, found.segment, found.entry, found.cuts, up)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def describe(
     segment_instance: np.ndarray,
     entry_instance: np.ndarray | None = None,
     cuts: Cuts | None = None,
+    up: np.ndarray | None = None,
 ) -> Instances:
     """Points, classes, scores and boxes of instances whose segments are known.
 
@@ -129,20 +133,23 @@ def describe(
         segment_instance: (S,) int32 instance id of each segment, 0 = none.
         entry_instance: (N,) int32 instance for which each non-zero of the matrix votes; None = its segment's.
         cuts: segments that are divided.
+        up: (P, 3) up at each point; None = the z axis.
     """
     cuts = cuts or Cuts.none()
     point_instance, confidence = vote_points(incidence.matrix, segment_instance, entry_instance)
     known = np.concatenate([segment_instance, cuts.instance])
     ids = np.unique(known[known > 0]).astype(np.int32)
     classes, scores = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.float32)
-    boxes = np.full((len(ids), 2, 3), np.nan)
+    boxes = Boxes.none(len(ids))
     segments_of, points_of = _members(segment_instance, ids), _members(point_instance, ids)
     for k in range(len(ids)):
         if len(segments_of[k]) == 0:  # it shows in parts of segments only
             segments_of[k] = np.unique(cuts.segment[cuts.instance == ids[k]])
         classes[k] = np.bincount(incidence.classes[segments_of[k]]).argmax()
         scores[k] = incidence.scores[segments_of[k]].mean()
-        boxes[k] = _box(xyz[points_of[k]])
+        if len(mine := points_of[k]):
+            upright = UP if up is None else up[mine[0]]  # an instance lies in one component, which has one up
+            boxes.center[k], boxes.size[k], boxes.rotation[k] = oriented_box(xyz[mine], upright)
     return Instances(segment_instance.astype(np.int32), point_instance, confidence, ids, classes, scores, boxes, cuts)
 
 
@@ -151,8 +158,3 @@ def _members(owner: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(owner, kind="stable")
     starts, ends = np.searchsorted(owner[order], ids, "left"), np.searchsorted(owner[order], ids, "right")
     return [order[start:end] for start, end in zip(starts, ends, strict=True)]
-
-
-def _box(xyz: np.ndarray) -> np.ndarray:
-    """(2, 3) corners of the axis-aligned box without the farthest 2 % on each side: stray points do not inflate it."""
-    return np.full((2, 3), np.nan) if len(xyz) == 0 else np.percentile(xyz, [2, 98], axis=0)

@@ -22,6 +22,8 @@ def tracks_document(
 
     ``frame`` is the largest component's; an instance of another component names it in ``component``. A segment that was
     cut appears in several instances, each time with the box of the part; ``share`` says how much of it the part is.
+    ``box3d`` is the upright box: ``center``, ``size`` along its own axes and ``quaternion_xyzw`` (world from box), and the
+    axis-aligned ``min`` and ``max`` of its corners.
     """
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
     component_of_name = {name: model.component for model in models for name in model.names}
@@ -30,6 +32,8 @@ def tracks_document(
         for instance_id, observation in _observations(name, segments, repair):
             seen[instance_id].append(observation)
 
+    boxes = instances.boxes
+    bounds, quaternions = boxes.bounds, boxes.quaternions
     documents: list[dict[str, Any]] = []
     for k, instance_id in enumerate(instances.ids.tolist()):
         observations = sorted(seen[instance_id], key=lambda item: (item["image"], item["segment"]))
@@ -40,8 +44,14 @@ def tracks_document(
             "points": int(points[instance_id]),
             "component": component_of_name.get(observations[0]["image"], 0) if observations else 0,
         }
-        if np.isfinite(instances.boxes[k]).all():
-            document["box3d"] = {"min": instances.boxes[k, 0].tolist(), "max": instances.boxes[k, 1].tolist()}
+        if boxes.known[k]:
+            document["box3d"] = {
+                "min": bounds[k, 0].tolist(),
+                "max": bounds[k, 1].tolist(),
+                "center": boxes.center[k].tolist(),
+                "size": boxes.size[k].tolist(),
+                "quaternion_xyzw": quaternions[k].tolist(),
+            }
         documents.append({**document, "observations": observations})
     return {"instances": documents, "frame": frame_document(models)}
 

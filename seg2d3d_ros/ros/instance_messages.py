@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Point, Vector3
+from geometry_msgs.msg import Point, Quaternion, Vector3
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -53,26 +53,28 @@ def _class_of(instances: Instances) -> np.ndarray:
 
 
 def instance_markers(instances: Instances, class_names: Sequence[str], header: Header) -> MarkerArray:
-    """``instances/markers``: per instance with points a translucent box and, above it, ``<class> <id>``.
+    """``instances/markers``: per instance with points a translucent upright box and, above it, ``<class> <id>``.
 
     The first marker deletes all earlier ones, so that instances that are gone vanish.
     """
     markers = [Marker(header=header, action=Marker.DELETEALL)]
-    rows = np.flatnonzero(np.isfinite(instances.boxes).all(axis=(1, 2)))
-    extents = instances.boxes[rows, 1] - instances.boxes[rows, 0]
+    rows = np.flatnonzero(instances.boxes.known)
+    extents = instances.boxes.size[rows]
+    quaternions = instances.boxes.quaternions[rows]
     # Scenes without GPS have any scale: the letters follow the boxes.
     letter = 0.15 * float(np.median(np.linalg.norm(extents, axis=1))) if len(rows) else 1.0
     colors = instance_colors(instances.ids) / 255.0
-    for row, extent in zip(rows, extents, strict=True):
-        instance_id, center = int(instances.ids[row]), instances.boxes[row].mean(axis=0)
+    for row, extent, quaternion in zip(rows, extents, quaternions, strict=True):
+        instance_id, center = int(instances.ids[row]), instances.boxes.center[row]
+        up = instances.boxes.rotation[row, :, 2]
         red, green, blue = map(float, colors[row])
         box = Marker(header=header, ns="box", id=instance_id, type=Marker.CUBE, action=Marker.ADD)
-        box.pose.position = _point(center)
+        box.pose.position, box.pose.orientation = _point(center), _quaternion(quaternion)
         box.scale = _vector(np.maximum(extent, 1e-6))
         box.color = ColorRGBA(r=red, g=green, b=blue, a=0.25)
         name = Marker(header=header, ns="name", id=instance_id, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
         name.text = f"{class_names[instances.classes[row] - 1]} {instance_id}"
-        name.pose.position = _point(center + [0, 0, extent[2] / 2 + letter])
+        name.pose.position = _point(center + up * (extent[2] / 2 + letter))
         name.scale.z = max(letter, 1e-6)
         name.color = ColorRGBA(r=red, g=green, b=blue, a=1.0)
         markers += [box, name]
@@ -85,6 +87,10 @@ def _point(xyz: np.ndarray) -> Point:
 
 def _vector(xyz: np.ndarray) -> Vector3:
     return Vector3(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+
+
+def _quaternion(xyzw: np.ndarray) -> Quaternion:
+    return Quaternion(**dict(zip("xyzw", map(float, xyzw), strict=True)))
 
 
 def load_vision_msgs() -> Any | None:
@@ -129,11 +135,13 @@ def tracks_message(
 def boxes_message(vision: Any, instances: Instances, class_names: Sequence[str], header: Header) -> Any:
     """``instances/boxes``: Detection3DArray of all instances with points, ``id`` = instance id."""
     message = vision.Detection3DArray(header=header)
-    for row in np.flatnonzero(np.isfinite(instances.boxes).all(axis=(1, 2))):
+    boxes, quaternions = instances.boxes, instances.boxes.quaternions
+    for row in np.flatnonzero(boxes.known):
         detection = vision.Detection3D(header=header, id=str(int(instances.ids[row])))
         class_name = class_names[instances.classes[row] - 1]
         detection.results.append(_hypothesis(vision, class_name, instances.scores[row]))
-        detection.bbox.center.position = _point(instances.boxes[row].mean(axis=0))
-        detection.bbox.size = _vector(instances.boxes[row, 1] - instances.boxes[row, 0])
+        detection.bbox.center.position = _point(boxes.center[row])
+        detection.bbox.center.orientation = _quaternion(quaternions[row])
+        detection.bbox.size = _vector(boxes.size[row])
         message.detections.append(detection)
     return message

@@ -1,0 +1,123 @@
+"""Boxes around instances: upright, turned about the vertical only, and unmoved by stray points.
+
+Facades are thin, and seen from the street they are I-, L- or U-shaped from above: the box is turned so that its sides lie
+on them. Points of a segment's border that belong to what lies behind or in front are few and apart from
+the rest; they are left out before, and of what remains the outermost share on every side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+NEIGHBOURS = 6
+"""Points are linked to so many nearest ones, and further only within ``REACH``."""
+REACH = 3.0
+"""Links are at most this many times as long as the median distance to the last of the ``NEIGHBOURS``."""
+MIN_REACH = 0.03
+"""… or this share of the spread of the points, whichever is more."""
+MIN_PART = 0.1
+"""Points that hang together belong to the object if they are this share of the largest such group."""
+TRIM = 2.0
+"""Per cent of the points that may lie outside each face."""
+MAX_POINTS = 4000
+"""So many points, evenly picked, are enough to find a box."""
+STRIP = 0.05
+"""Of the footprint's spread: a wall's points lie in a strip this wide."""
+COARSE, FINE = np.radians(3.0), np.radians(0.1)
+
+
+def oriented_box(xyz: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The upright box around the points of one object.
+
+    Args:
+        xyz: (N, 3), N ≥ 1.
+        up: (3,) unit vector.
+
+    Returns:
+        Centre (3,), size (3,) along the box's own axes (the longer horizontal side first, the vertical last), and
+        rotation (3, 3) ``world_from_box``, whose last column is ``up``. All of them NaN without points. Where the points
+        leave the direction open (one point, a vertical line) it is the frame's own.
+    """
+    if len(xyz) == 0:
+        return np.full(3, np.nan), np.full(3, np.nan), np.full((3, 3), np.nan)
+    world_from_level = level_frame(up)
+    local = np.asarray(xyz, float)[:: -(-len(xyz) // MAX_POINTS)] @ world_from_level
+    local = local[without_strays(local)]
+    yaw = facade_yaw(local[:, :2])
+    turn = Rotation.from_euler("z", yaw).as_matrix()
+    low, high = np.percentile(local @ turn, [TRIM, 100 - TRIM], axis=0)
+    if high[0] - low[0] < high[1] - low[1]:
+        quarter = Rotation.from_euler("z", np.pi / 2 if yaw <= 0 else -np.pi / 2).as_matrix()
+        turn = turn @ quarter
+        low, high = np.percentile(local @ turn, [TRIM, 100 - TRIM], axis=0)
+    rotation = world_from_level @ turn
+    return rotation @ ((low + high) / 2), high - low, rotation
+
+
+def level_frame(up: np.ndarray) -> np.ndarray:
+    """(3, 3) the smallest rotation that takes the z axis to ``up`` (3,)."""
+    up = np.asarray(up, float) / np.linalg.norm(up)
+    axis = np.cross([0.0, 0.0, 1.0], up)
+    sine, cosine = np.linalg.norm(axis), up[2]
+    if sine < 1e-9:
+        return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
+    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)).as_matrix()
+
+
+def without_strays(xyz: np.ndarray) -> np.ndarray:
+    """(N,) bool: points of (N, 3) that hang together with many others; all of them where there are few.
+
+    Single linkage with links as long as the points' own density asks for.
+    """
+    count = len(xyz)
+    if count <= NEIGHBOURS + 1:
+        return np.ones(count, bool)
+    distance, neighbour = cKDTree(xyz).query(xyz, k=NEIGHBOURS + 1)
+    spread = np.linalg.norm(np.subtract(*np.percentile(xyz, [90, 10], axis=0)))
+    reach = max(REACH * float(np.median(distance[:, -1])), MIN_REACH * float(spread))
+    linked = distance <= reach
+    row = np.repeat(np.arange(count), NEIGHBOURS + 1)
+    graph = sparse.csr_matrix((np.ones(linked.sum()), (row[linked.ravel()], neighbour[linked])), (count, count))
+    _, part = connected_components(graph, directed=False)
+    size = np.bincount(part)
+    return size[part] >= max(MIN_PART * size.max(), 2.0 if size.max() > 1 else 1.0)
+
+
+def facade_yaw(xy: np.ndarray) -> float:
+    """Angle in [-45°, 45°] (radians) of the walls in a footprint (N, 2): where thin strips hold most of the points.
+
+    For each angle the fullest strip along it and the fullest one across are found, as a Hough transform does, and the sum
+    of the squares of their counts is the score: the main wall decides, a side wall helps. (Rectangles of least area cannot
+    tell: about an L, the one along its diagonal is as small as the right one; and what decides there are the outermost
+    points, which are the worst.) The direction of greatest spread is tried too: it is exact where all points lie on one line.
+    """
+    centred = xy - xy.mean(axis=0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
+    if values[-1] <= 1e-18:
+        return 0.0
+    width = STRIP * float(np.sqrt(values.sum()))
+    main = (np.arctan2(vectors[1, -1], vectors[0, -1]) + np.pi / 4) % (np.pi / 2) - np.pi / 4
+    coarse = np.arange(-np.pi / 4, np.pi / 4, COARSE)
+    best = coarse[np.argmax(_wall_scores(centred, coarse, 2 * width))]
+    fine = np.concatenate([[main], best + np.arange(-COARSE, COARSE + FINE / 2, FINE)])
+    scores = _wall_scores(centred, fine, width)
+    # Neighbouring angles often catch the same points: the middle of the best ones.
+    yaw = np.median(fine[scores == scores.max()]) if scores[0] < scores.max() else main
+    return float((yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+
+
+def _wall_scores(xy: np.ndarray, angles: np.ndarray, width: float) -> np.ndarray:
+    """(A,) score of each angle; strips are ``width`` wide and begin every half width."""
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    bins = 4 + int(2 * np.abs(xy).max() * np.sqrt(2) / (width / 2))
+    scores = np.zeros(len(angles))
+    for values in (cos * xy[:, 0] + sin * xy[:, 1], cos * xy[:, 1] - sin * xy[:, 0]):
+        place = np.floor(values / (width / 2)).astype(np.int64) + bins // 2
+        counts = np.bincount((place + np.arange(len(angles))[:, None] * bins).ravel(), minlength=len(angles) * bins)
+        halves = counts.reshape(len(angles), bins)
+        scores += (halves[:, 1:] + halves[:, :-1]).max(axis=1).astype(float) ** 2
+    return scores
