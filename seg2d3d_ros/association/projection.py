@@ -66,25 +66,30 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
     keyframes, points = len(model.names), len(model.point_ids)
     ones = np.ones(len(model.obs_point), np.float32)
     seen = sparse.csr_matrix((ones, (model.obs_keyframe, model.obs_point)), (keyframes, points)).astype(bool)
-    shared = (seen.astype(np.int32) @ seen.astype(np.int32).T).tocsr()
+    wanted = [k for k, name in enumerate(model.names) if name in names]
+    shared = (seen[wanted].astype(np.int32) @ seen.astype(np.int32).T).tocsr()
+    partners_of = []
+    tried_at_all = np.zeros(points, bool)
+    for row in range(len(wanted)):
+        span = slice(shared.indptr[row], shared.indptr[row + 1])
+        partners_of.append(shared.indices[span][np.argsort(-shared.data[span], kind="stable")[:PARTNERS]])
+        tried_at_all[seen[partners_of[-1]].indices] = True
     centers = model.centers
-    rays = model.xyz[model.obs_point] - centers[model.obs_keyframe]
+    used = np.flatnonzero(tried_at_all[model.obs_point])
+    view, point = model.obs_keyframe[used], model.obs_point[used]
+    rays = model.xyz[point] - centers[view]
     distance = np.linalg.norm(rays, axis=1)
-    direction = np.zeros((points, 3))
-    np.add.at(direction, model.obs_point, rays / np.maximum(distance, 1e-12)[:, None])
+    rays /= np.maximum(distance, 1e-12)[:, None]
+    direction = np.stack([np.bincount(point, rays[:, axis], points) for axis in range(3)], axis=1)
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
     nearest, farthest = np.full(points, np.inf), np.zeros(points)
-    np.minimum.at(nearest, model.obs_point, distance)
-    np.maximum.at(farthest, model.obs_point, distance)
+    np.minimum.at(nearest, point, distance)
+    np.maximum.at(farthest, point, distance)
     order = np.argsort(model.obs_keyframe, kind="stable")
     bounds = np.searchsorted(model.obs_keyframe[order], np.arange(keyframes + 1))
 
     found = []
-    for k, name in enumerate(model.names):
-        if name not in names:
-            continue
-        row = slice(shared.indptr[k], shared.indptr[k + 1])
-        partners = shared.indices[row][np.argsort(-shared.data[row], kind="stable")[:PARTNERS]]
+    for k, partners in zip(wanted, partners_of, strict=True):
         tried = np.unique(seen[partners].indices)
         tried = np.setdiff1d(tried, seen[k].indices, assume_unique=True)
         ray = model.xyz[tried] - centers[k]
