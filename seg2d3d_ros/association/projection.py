@@ -79,7 +79,7 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
     view, point = model.obs_keyframe[used], model.obs_point[used]
     rays = model.xyz[point] - centers[view]
     distance = np.linalg.norm(rays, axis=1)
-    rays /= np.maximum(distance, 1e-12)[:, None]
+    rays = rays / np.maximum(distance, 1e-12)[:, None]
     direction = np.stack([np.bincount(point, rays[:, axis], points) for axis in range(3)], axis=1)
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
     nearest, farthest = np.full(points, np.inf), np.zeros(points)
@@ -90,7 +90,9 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
 
     found = []
     for k, partners in zip(wanted, partners_of, strict=True):
-        tried = np.unique(seen[partners].indices)
+        by_partners = np.zeros(points, bool)
+        by_partners[seen[partners].indices] = True
+        tried = np.flatnonzero(by_partners)
         tried = np.setdiff1d(tried, seen[k].indices, assume_unique=True)
         ray = model.xyz[tried] - centers[k]
         reach = np.linalg.norm(ray, axis=1)
