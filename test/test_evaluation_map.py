@@ -47,6 +47,9 @@ def test_whole_result(tmp_path):
     assert len(result["hota_curve"]) == 19
     json.dumps(result, allow_nan=False)
     assert any("published" in note and "no sparse reconstruction" in note for note in result["notes"])
+    assert mine["ap"] is mine["pq"] is result["points_with_owner"] is None
+    assert any("nothing was measured in 3D" in note for note in result["notes"])
+    assert "AP50" not in format_result(result)
 
 
 def test_images_come_in_natural_order_with_boxes_scores_and_majority_labels(tmp_path):
@@ -111,6 +114,9 @@ def test_the_published_method_is_run_again(tmp_path, monkeypatch):
     monkeypatch.setattr("seg2d3d_ros.reconstruction.model_io.read_models", lambda root: [model])
     result = evaluate_map(tmp_path / "map", tmp_path / "truth")
     assert result["methods"]["published"]["coverage"] == result["methods"]["published"]["ari"] == 1.0
+    assert result["methods"]["published"]["ap"] == result["methods"]["oracle"]["pq"] == 1.0
+    assert result["points_with_owner"] == 40
+    assert "AP50" in format_result(result)
     assert result["methods"]["this_map"]["coverage"] == 0.0
     assert not any("published" in note for note in result["notes"])
 

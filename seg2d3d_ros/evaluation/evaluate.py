@@ -10,9 +10,11 @@ import numpy as np
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.evaluation import baselines
 from seg2d3d_ros.evaluation.bytetrack import bytetrack
+from seg2d3d_ros.evaluation.cloud import read_cloud
 from seg2d3d_ros.evaluation.clustering import mask_clustering, owners, track_metrics
 from seg2d3d_ros.evaluation.coverage import coverage_metrics, detected_images, object_table
 from seg2d3d_ros.evaluation.overlaps import THETA, Overlaps, relabel, without_excused
+from seg2d3d_ros.evaluation.points import METRICS
 from seg2d3d_ros.evaluation.published import published
 from seg2d3d_ros.evaluation.reading import read_map_masks
 from seg2d3d_ros.evaluation.tracking import ALPHAS, hota_curve, hota_metrics, idf1
@@ -55,7 +57,7 @@ def evaluate_map(map_root: Path, truth: Path) -> dict[str, Any]:
         JSON-ready: ``methods`` {name: {metric: value or None}} with ``this_map`` first, ``images``,
         ``images_without_labels``, ``objects``, ``objects_in_one_image`` (left out), ``objects_never_detected``
         (|D_g| = 0), ``theta``, ``notes`` [text], ``per_object`` [row of ``coverage.object_table``], ``hota_curve``
-        [{"iou", "hota", "deta", "assa"}].
+        [{"iou", "hota", "deta", "assa"}], ``points_with_owner`` (3D points whose true owner is known; None without a model).
 
     Raises:
         DataError: no name in common, sizes that differ, damaged files.
@@ -78,9 +80,18 @@ def evaluate_map(map_root: Path, truth: Path) -> dict[str, Any]:
     labellings["one_id_per_mask"] = baselines.one_id_per_mask(raw)
     labellings["oracle"] = baselines.oracle(raw)
 
+    cloud = None
     methods = {MAP_ROW: score(masks.labelled, raw, masks.raw_label, detected, owner)}
     for name, labels in labellings.items():
         methods[name] = score(relabel(raw, labels), raw, labels, detected, owner)
+
+    try:
+        cloud = read_cloud(map_root, truth, raw)
+    except (Seg2d3dError, ImportError) as error:
+        notes.append(f"nothing was measured in 3D: {error}")
+    for name, values in methods.items():
+        empty = dict.fromkeys(METRICS)
+        values.update(empty if cloud is None else cloud.of_map() if name == MAP_ROW else cloud.of_masks(labellings[name]))
 
     counted = without_excused(masks.labelled)
     curve = hota_curve(counted)
@@ -92,6 +103,7 @@ def evaluate_map(map_root: Path, truth: Path) -> dict[str, Any]:
         "objects": len(raw.object_ids),
         "objects_in_one_image": raw.single_image_objects,
         "objects_never_detected": int(np.sum(detected == 0)),
+        "points_with_owner": None if cloud is None else int(np.sum(cloud.owner >= 0)),
         "theta": THETA,
         "notes": notes,
         "per_object": object_table(counted, detected),

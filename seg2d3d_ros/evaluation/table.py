@@ -37,27 +37,44 @@ COLUMNS = {
 }
 """Column heading and meaning, by the metric's key in the result."""
 
+COLUMNS_3D = {
+    "ap": ("AP", "average precision of instances as sets of 3D points, mean over IoU .5 … .95 (ScanNet's)"),
+    "ap50": ("AP50", "the same at IoU 0.5"),
+    "ap25": ("AP25", "the same at IoU 0.25"),
+    "pq": ("PQ", "panoptic quality of instances as sets of 3D points"),
+}
+"""The same for what is measured in 3D."""
+
 _ORDER_NOTE = "IoU tracker and ByteTrack take the images in file-name order; no other row depends on an order."
 _ORACLE_NOTE = "Oracle: each raw mask gets the object it shows most of, the best that association alone can do."
 
 
 def format_result(result: Mapping[str, Any]) -> str:
-    """A table of methods × metrics, what the columns mean, and the notes."""
-    headings = ["", *(heading for heading, _ in COLUMNS.values())]
-    rows = [[METHODS.get(key, key), *(_cell(values.get(c)) for c in COLUMNS)] for key, values in result["methods"].items()]
-    widths = [max(len(row[k]) for row in [headings, *rows]) for k in range(len(headings))]
-    lines = [_line(row, widths) for row in [headings, *rows]]
-    lines.insert(1, "─" * len(lines[0]))
-    width = max(len(heading) for heading, _ in COLUMNS.values())
-    meanings = [f"  {heading:<{width}}  {meaning}" for heading, meaning in COLUMNS.values()]
+    """Tables of methods × metrics, in the images and in 3D; what the columns mean; the notes."""
     left_out = result["objects_in_one_image"]
     head = (
         f"{result['objects']} objects in {result['images']} images"
         + (f"; {left_out} seen in one image only are left out" if left_out else "")
         + (f"; {result['objects_never_detected']} never detected" if result["objects_never_detected"] else "")
     )
-    notes = [f"Note: {note}." for note in result["notes"]]
-    return "\n".join([head, "", *lines, "", *meanings, "", _ORDER_NOTE, _ORACLE_NOTE, *notes])
+    lines = [head, "", *_table(result["methods"], COLUMNS), "", *_meanings(COLUMNS)]
+    if result.get("points_with_owner"):
+        lines += ["", f"Over the {result['points_with_owner']} 3D points whose true owner is known:", ""]
+        lines += [*_table(result["methods"], COLUMNS_3D), "", *_meanings(COLUMNS_3D)]
+    return "\n".join([*lines, "", _ORDER_NOTE, _ORACLE_NOTE, *(f"Note: {note}." for note in result["notes"])])
+
+
+def _table(methods: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    headings = ["", *(heading for heading, _ in columns.values())]
+    rows = [[METHODS.get(key, key), *(_cell(values.get(c)) for c in columns)] for key, values in methods.items()]
+    widths = [max(len(row[k]) for row in [headings, *rows]) for k in range(len(headings))]
+    lines = [_line(row, widths) for row in [headings, *rows]]
+    return [lines[0], "─" * len(lines[0]), *lines[1:]]
+
+
+def _meanings(columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    width = max(len(heading) for heading, _ in columns.values())
+    return [f"  {heading:<{width}}  {meaning}" for heading, meaning in columns.values()]
 
 
 def _line(row: list[str], widths: list[int]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seg2d3d_ros.evaluation.evaluate import MAP_ROW
-from seg2d3d_ros.evaluation.table import COLUMNS, METHODS
+from seg2d3d_ros.evaluation.table import COLUMNS, COLUMNS_3D, METHODS
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.markup import badge, count, escape, number, table
 
@@ -21,7 +21,7 @@ def truth_section(content: Content) -> str:
     if not methods:
         return ""
     present = {key for values in methods.values() for key in values}
-    columns = {key: text for key, text in COLUMNS.items() if key in present}
+    columns = {key: text for key, text in {**COLUMNS, **COLUMNS_3D}.items() if key in present}
     head = ("", *(f'<span title="{escape(meaning)}">{escape(short)}</span>' for short, meaning in columns.values()))
     rows = [[_method(name), *(_cell(values.get(key)) for key in columns)] for name, values in methods.items()]
     meanings = "".join(f"<dt>{escape(short)}</dt><dd>{escape(meaning)}</dd>" for short, meaning in columns.values())
