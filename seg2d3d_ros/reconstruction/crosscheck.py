@@ -27,7 +27,7 @@ TABLES = ("cameras", "rigs", "rig_sensors", "frames", "frame_data", "images", "k
 FIRST_CHECK = 12
 CHECK_GROWTH = 3.0
 """A check is due at 12 images and whenever there are three times as many: all together cost half of the last one."""
-TRACKS_PER_VIEW = 600
+TRACKS_PER_VIEW = 300
 """Tracks of an image that the global solution uses for its poses: more cost twice the time and move nothing."""
 WORSE = 0.97
 """A global solution must explain at least this share of the matches that the model at hand explains. Epipolar agreement

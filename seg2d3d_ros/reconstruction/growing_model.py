@@ -19,6 +19,9 @@ RETRY_GROWTH = 1.1
 GLOBAL_GROWTH = 1.25
 """A global adjustment is due when the model has grown by this factor since the last one."""
 
+GLOBAL_ROUNDS = 1
+"""Times that a global adjustment is done and its outliers removed; the next one goes on from there."""
+
 
 class GrowingModel:
     """A ``pycolmap.Reconstruction`` and the mapper at work on it.
@@ -160,7 +163,12 @@ class GrowingModel:
         """Global adjustment in the present world frame, completing, merging and filtering tracks."""
         self.rebuild()
         self.mapper.iterative_global_refinement(
-            2, 5e-4, options.mapper, options.global_adjustment, options.triangulation, normalize_reconstruction=False
+            GLOBAL_ROUNDS,
+            5e-4,
+            options.mapper,
+            options.global_adjustment,
+            options.triangulation,
+            normalize_reconstruction=False,
         )
         lost = self.mapper.filter_frames(options.mapper)
         if lost:
