@@ -183,6 +183,14 @@ class ReconstructionConfig:
         "",
         "what cameras see of their own vehicle: one mask image for all cameras, or a folder of <camera>.png; black = ignored",
     )
+    rig: str = param(
+        "auto",
+        "where the cameras are on the vehicle: a YAML file, auto = from TF where it is recorded or published, none = unknown",
+    )
+    rig_tolerance: float = param(
+        0.005, "images of different cameras that are this close in time are of one moment", unit="s", low=0.0, high=1.0
+    )
+    refine_rig: bool = param(False, "correct the cameras' places on the vehicle by the images; else they stay as given")
     max_gps_sigma: float = param(
         50.0, "positions with a larger standard deviation are ignored", unit="m", low=0.01, high=10000.0
     )
@@ -200,6 +208,9 @@ class AssociationConfig:
         choices=("consensus", "published"),
     )
     project: bool = param(True, "consensus: count points also in views that should see them but did not match them")
+    enough_points: int = param(
+        60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
+    )
     repair: bool = param(True, "consensus: cut segments that show several objects")
     consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
     similarity: float = param(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+
+_POSES = ("mount", "odometry")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class KeyframeRecord:
     image: str
     camera: Camera | None = None
     geo: GeoPosition | None = None
+    mount: np.ndarray | None = field(default=None, compare=False)
+    odometry: np.ndarray | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, keyframe: Keyframe, image: Path | str) -> KeyframeRecord:
@@ -37,11 +41,32 @@ class KeyframeRecord:
             str(image),
             keyframe.camera,
             keyframe.geo,
+            keyframe.mount,
+            keyframe.odometry,
+        )
+
+    def keyframe(self, encoded: bytes) -> Keyframe:
+        """The keyframe again, with its image file's content."""
+        return Keyframe(
+            self.name,
+            self.camera_name,
+            self.stamp_ns,
+            encoded,
+            self.camera,
+            self.geo,
+            self.file_name,
+            mount=self.mount,
+            odometry=self.odometry,
         )
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able dictionary."""
         item = asdict(self)
+        for name in _POSES:
+            if item[name] is None:
+                del item[name]
+            else:
+                item[name] = np.asarray(item[name], float).tolist()
         if self.geo is not None and self.geo.covariance is not None:
             item["geo"]["covariance"] = np.asarray(self.geo.covariance).tolist()
         return item
@@ -55,4 +80,5 @@ class KeyframeRecord:
         if geo is not None:
             covariance = geo["covariance"]
             geo = GeoPosition(**{**geo, "covariance": None if covariance is None else np.array(covariance)})
-        return cls(**{**item, "camera": camera, "geo": geo})
+        poses = {name: np.array(item[name], float) for name in _POSES if item.get(name) is not None}
+        return cls(**{**item, "camera": camera, "geo": geo, **poses})

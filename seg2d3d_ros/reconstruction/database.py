@@ -1,4 +1,4 @@
-"""The COLMAP database of a map, and beside its tables the two of ours that make a restart possible.
+"""The COLMAP database of a map, and beside its tables those of ours that make a restart possible.
 
 ``seg2d3d_images`` holds, per image, the keyframe's identity, its GPS position and the colours at its keypoints; the
 row is written last, so an image without it was cut off in the middle and is written anew. ``seg2d3d_cameras`` tells
@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS seg2d3d_cameras (camera_id INTEGER PRIMARY KEY, key T
     calibrated INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_images (image_id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, file_name TEXT NOT NULL,
     camera_name TEXT NOT NULL, stamp_ns INTEGER NOT NULL, geo TEXT, features INTEGER NOT NULL, colors BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS seg2d3d_mounts (camera_name TEXT PRIMARY KEY, base_from_camera TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS seg2d3d_odometry (name TEXT PRIMARY KEY, odom_from_base TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -154,6 +156,7 @@ class FeatureDatabase:
             self._colmap.write_keypoints(image.image_id, features.keypoints)
             descriptors = pycolmap.FeatureDescriptors(type=pycolmap.FeatureExtractorType.SIFT, data=features.descriptors)
             self._colmap.write_descriptors(image.image_id, descriptors)
+        self._note_poses(keyframe)
         self._sqlite.execute(
             "INSERT INTO seg2d3d_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -168,6 +171,27 @@ class FeatureDatabase:
             ),
         )
         return int(image.image_id)
+
+    def _note_poses(self, keyframe: Keyframe) -> None:
+        for table, key, pose in (
+            ("seg2d3d_mounts", keyframe.camera_name, keyframe.mount),
+            ("seg2d3d_odometry", keyframe.name, keyframe.odometry),
+        ):
+            if pose is not None:
+                value = json.dumps(np.asarray(pose, float).tolist())
+                self._sqlite.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, value))
+
+    def mounts(self) -> dict[str, np.ndarray]:
+        """Camera name -> (4, 4) ``base_from_camera``, as the keyframes said it last."""
+        rows = self._sqlite.execute("SELECT camera_name, base_from_camera FROM seg2d3d_mounts ORDER BY camera_name")
+        return {name: np.array(json.loads(text), float) for name, text in rows}
+
+    def odometry(self) -> dict[int, np.ndarray]:
+        """Image id -> (4, 4) ``odom_from_base``, of the images that have it."""
+        rows = self._sqlite.execute(
+            "SELECT image_id, odom_from_base FROM seg2d3d_odometry JOIN seg2d3d_images USING (name) ORDER BY image_id"
+        )
+        return {image_id: np.array(json.loads(text), float) for image_id, text in rows}
 
     def images(self) -> list[ImageRow]:
         """All complete images, in the order of their ids."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import image_size
-from seg2d3d_ros.reconstruction import gps, model_io
+from seg2d3d_ros.reconstruction import gps, model_io, odometry
 from seg2d3d_ros.reconstruction.camera_masks import CameraMasks
 from seg2d3d_ros.reconstruction.cameras import default_camera, focal_known, scale_camera
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
@@ -26,6 +26,9 @@ from seg2d3d_ros.reconstruction.mapping import MapperTask, solve_component
 from seg2d3d_ros.reconstruction.matching import match_pairs
 from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs, poor_images
 from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
+from seg2d3d_ros.reconstruction.rig_file import read_rig_file
+from seg2d3d_ros.reconstruction.rig_mapping import apply_rig
+from seg2d3d_ros.reconstruction.rigs import Rig, make_rig
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
 from seg2d3d_ros.reconstruction.viewgraph import components
 from seg2d3d_ros.types import Keyframe, SparseModel, WorldFrame
@@ -55,12 +58,13 @@ class Reconstructor:
 
     Raises:
         DataError: the database cannot be opened.
-        UsageError: pycolmap is not installed, or there are no masks where ``config.masks`` says.
+        UsageError: pycolmap is not installed, or there is no file where ``config.masks`` or ``config.rig`` says.
     """
 
     def __init__(self, root: Path, config: ReconstructionConfig) -> None:
         self.root = Path(root)
         self.config = config
+        self._mounts = None if config.rig == "auto" else {} if config.rig == "none" else read_rig_file(Path(config.rig))
         self._masks = CameraMasks(Path(config.masks)) if config.masks else None
         model_io.recover_folder(self.root / "sparse")
         self._database = FeatureDatabase(self.root / "database.db")
@@ -132,8 +136,10 @@ class Reconstructor:
         warnings: list[str] = []
         with timed(timings, "mapping"):
             solved = self._map(rows, report)
+        with timed(timings, "rig"):
+            solved, lengths = self._tie(solved, rows, warnings)
         with timed(timings, "georeference"):
-            frames = [self._georeference(model, rows, warnings) for model in solved]
+            frames = [self._georeference(m, rows, warnings, length) for m, length in zip(solved, lengths, strict=True)]
         with timed(timings, "writing"):
             models = self._publish(solved, frames, rows)
         reasons = unregistered_reasons(rows, self._database.matched_pairs(), models, self.config.min_pair_inliers)
@@ -152,8 +158,54 @@ class Reconstructor:
         metres = gps.to_enu(positions, datum)
         return {r.image_id: xyz for r, xyz in zip(known, metres, strict=True)}, datum
 
+    def _places(self, rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
+        """Image id -> metres for the search of neighbours: by GPS, or by odometry where there is no GPS."""
+        return self._positions(rows)[0] or self._odometry(rows)
+
+    def _odometry(self, rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
+        return odometry.positions(self._database.odometry(), self._known_mounts(), rows)
+
+    def _known_mounts(self) -> Mapping[str, np.ndarray]:
+        """Camera name -> (4, 4) pose on the vehicle: by the rig file, or as the keyframes say."""
+        return self._database.mounts() if self._mounts is None else self._mounts
+
+    def _rig(self, rows: Sequence[ImageRow]) -> Rig | None:
+        """The rig of all images so far, or None where no two cameras with known mounts have an image of one moment."""
+        return make_rig(self._known_mounts(), rows, self.config.rig_tolerance, refine=self.config.refine_rig)
+
+    def _tie(self, models: list[Any], rows: Sequence[ImageRow], warnings: list[str]) -> tuple[list[Any], list[float | None]]:
+        """Join models by the rig and make its mounts hold; the models, and metres of their units by rig or odometry."""
+        known = self._odometry(rows)
+        rig = self._rig(rows)
+        if rig is None:
+            return models, [self._length(model, known, rows) for model in models]
+
+        def length(model: Any) -> float | None:
+            fit = self._fit(model, rows).similarity if self._positions(rows)[1] is not None else None
+            return fit.scale if fit is not None else self._length(model, known, rows)
+
+        ids = [row.image_id for row in rows]
+        models, report = apply_rig(models, rig, self._task(rows, ids), self._loader(rows), length)
+        warnings.extend(report.warnings)
+        by_rig = zip(models, report.metres, report.by_rig, strict=True)
+        return models, [m if sure else self._length(model, known, rows) for model, m, sure in by_rig]
+
+    @staticmethod
+    def _length(model: Any, known: Mapping[int, np.ndarray], rows: Sequence[ImageRow]) -> float | None:
+        centers = {i: model.image(i).projection_center() for i in model.reg_image_ids()} if known else {}
+        return odometry.unit_by_odometry(centers, known, rows)
+
+    def _loader(self, rows: Sequence[ImageRow]) -> Callable[[int], tuple[Any, Any, Any, Any]]:
+        by_id = {row.image_id: row for row in rows}
+
+        def load(image_id: int) -> tuple[Any, Any, Any, Any]:
+            row = by_id[image_id]
+            return *self._database.colmap_camera(row.camera_id), *self._database.colmap_image(row)
+
+        return load
+
     def _new_pairs(self, rows: Sequence[ImageRow], *, more: bool) -> list[tuple[int, int]]:
-        positions, _ = self._positions(rows)
+        positions = self._places(rows)
         tried = self._database.matched_pairs()
         poor = poor_images(rows, tried) if more else set()
         wanted = candidate_pairs(rows, positions, self._recognition, self.config.max_pairs, poor)
@@ -205,19 +257,25 @@ class Reconstructor:
         metres = np.array([positions[i] for i in ids]).reshape(-1, 3)
         return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed)
 
-    def _georeference(self, model: Any, rows: Sequence[ImageRow], warnings: list[str]) -> WorldFrame:
+    def _georeference(
+        self, model: Any, rows: Sequence[ImageRow], warnings: list[str], length: float | None = None
+    ) -> WorldFrame:
+        """Move a model to metres east, north, up by GPS; without GPS to metres where the length of its unit is known."""
         _, datum = self._positions(rows)
-        if datum is None:
-            return WorldFrame()
-        fit = self._fit(model, rows)
-        if fit.similarity is None:
+        fit = Fit(None, problem="there is no GPS") if datum is None else self._fit(model, rows)
+        pycolmap, s = load_pycolmap(), fit.similarity
+        if s is not None:
+            model.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
+            return WorldFrame("enu", datum)
+        if length is not None:
+            model.transform(pycolmap.Sim3d(length, pycolmap.Rotation3d(), np.zeros(3)))
+            return WorldFrame("metric")
+        if datum is not None or self._known_mounts():
             warnings.append(
                 f"the model of {len(model.reg_image_ids())} images keeps an arbitrary scale and orientation: {fit.problem}"
+                + (", and the mounted cameras share no points that tell the scale" if self._known_mounts() else "")
             )
-            return WorldFrame()
-        pycolmap, s = load_pycolmap(), fit.similarity
-        model.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
-        return WorldFrame("enu", datum)
+        return WorldFrame()
 
     def _former_ids(self) -> dict[int, np.ndarray]:
         """Image id -> (N,) int64 point id of each keypoint in the last revision, -1 = none."""

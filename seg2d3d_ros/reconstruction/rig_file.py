@@ -1,0 +1,78 @@
+"""Where cameras are on the vehicle, from a file.
+
+::
+
+    cameras:
+      left:                                  # the camera's name: frame_id, or <camera> in <camera>_<stamp>.jpg
+        sensor_from_rig:                     # or rig_from_sensor
+          translation: [0.1, 0.0, -0.5]      # metres
+          quaternion_wxyz: [1.0, 0.0, 0.0, 0.0]   # or quaternion_xyzw, as ROS writes it
+
+The simulator's ``rig.json`` is read too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.errors import DataError, UsageError
+
+
+def read_rig_file(path: Path) -> dict[str, np.ndarray]:
+    """Camera name -> (4, 4) ``rig_from_camera`` in metres.
+
+    Raises:
+        UsageError: no such file.
+        DataError: not of the form above, with the camera that is not.
+    """
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: the rig file cannot be read ({error.strerror or error})") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: no YAML ({error})") from error
+    entries = tree.get("cameras", tree.get("sensors")) if isinstance(tree, dict) else None
+    if not isinstance(entries, dict) or not entries:
+        raise DataError(f"{path}: expected 'cameras: {{name: {{sensor_from_rig: {{translation, quaternion_wxyz}}}}}}'")
+    return {str(name): _mount(entry, f"{path}: camera {name!r}") for name, entry in entries.items()}
+
+
+def _mount(entry: Any, where: str) -> np.ndarray:
+    if not isinstance(entry, dict):
+        raise DataError(f"{where}: expected sensor_from_rig or rig_from_sensor with translation and quaternion")
+    if "base_from_sensor_translation" in entry:
+        flat = {key.removeprefix("base_from_sensor_"): value for key, value in entry.items()}
+        return pose_matrix(flat, where)
+    if ("sensor_from_rig" in entry) == ("rig_from_sensor" in entry):
+        raise DataError(f"{where}: give sensor_from_rig or rig_from_sensor, one of them")
+    if "rig_from_sensor" in entry:
+        return pose_matrix(entry["rig_from_sensor"], where)
+    return np.linalg.inv(pose_matrix(entry["sensor_from_rig"], where))
+
+
+def pose_matrix(value: Any, where: str) -> np.ndarray:
+    """(4, 4) of a mapping with ``translation`` and ``quaternion_wxyz`` or ``quaternion_xyzw``.
+
+    Raises:
+        DataError: something else, or a quaternion whose length is not 1.
+    """
+    try:
+        shift = np.array(value["translation"], float)
+        if "quaternion_wxyz" in value:
+            quaternion = np.roll(np.array(value["quaternion_wxyz"], float), -1)
+        else:
+            quaternion = np.array(value["quaternion_xyzw"], float)
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(f"{where}: expected translation: [x, y, z] and quaternion_wxyz: [w, x, y, z] ({error})") from error
+    good = shift.shape == (3,) and quaternion.shape == (4,) and np.isfinite([*shift, *quaternion]).all()
+    if not good or abs(np.linalg.norm(quaternion) - 1.0) > 1e-2:
+        raise DataError(f"{where}: three finite metres and a quaternion of length 1 are needed")
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), shift
+    return pose
