@@ -23,6 +23,7 @@ from seg2d3d_ros.association.identity import Identity, Merge, inherit, inherit_i
 from seg2d3d_ros.association.labelling import Labelling, seeds_by_segment
 from seg2d3d_ros.association.neighbourhood import Known, Solved, solve_part
 from seg2d3d_ros.association.solve import METHODS, assign, describe, projects
+from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Instances, Segments, SparseModel
 
@@ -43,7 +44,8 @@ class Update:
     """The instances after a revision.
 
     Attributes:
-        changed: keyframes some of whose segments have another instance, or are divided otherwise, than before.
+        changed: keyframes that are new or gone, or some of whose segments have another instance, or are divided otherwise,
+            than before.
         merges: instances that turned out to be one.
         solved: how many segments were solved afresh, not just attached.
     """
@@ -89,38 +91,39 @@ class OnlineAssociation:
             DataError: masks that do not fit the images.
         """
         delta = self.growing.update(models, segments, fresh)
-        xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
+        xyz, up = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)]), stacked_up(models)
         lost = self._labels.fit(delta.gone)
         for instance_id in lost.tolist():
             self._add_dirt(instance_id, 1.0)
         rows = len(self.growing.row_id)
         mostly = int(self._affected(delta).sum()) > MOSTLY * rows
         if full or mostly or not self._begun or self._config.method != "consensus":
-            return self._solve_all(xyz)
+            return self._solve_all(xyz, up, delta)
         self.growing.project(set(delta.views))
-        changed: list[str] = list(delta.views)
+        changed: list[str] = [*delta.views, *delta.gone]
         merges: list[Merge] = []
-        stale = [lost, self._labels.moved(xyz)]
+        moved = self._labels.moved(xyz)
+        stale = [lost, moved]
         self._attach(delta, changed, merges, stale)
         neighbours, solved = self._due(), 0
         if neighbours is not None:
             solved = int(np.isin(self._labels.segment(), neighbours).sum())
             if solved > MOSTLY * rows:
-                update = self._solve_all(xyz)
+                update = self._solve_all(xyz, up, delta)
                 both = tuple(dict.fromkeys([*changed, *update.changed]))
                 return Update(update.instances, both, (*merges, *update.merges), rows)
             self._settle(neighbours, changed, merges, stale)
         ids = np.unique(np.concatenate(stale)).astype(np.int32)
         if len(ids):
-            self._labels.describe(ids, xyz)
+            self._labels.describe(ids, moved, xyz, up)
         return Update(self._labels.instances(), tuple(dict.fromkeys(changed)), tuple(merges), solved)
 
-    def _solve_all(self, xyz: np.ndarray) -> Update:
+    def _solve_all(self, xyz: np.ndarray, up: np.ndarray, delta: Delta) -> Update:
         self.growing.project()
         incidence = self.growing.whole()
         method = METHODS[self._config.method]
         found = assign(incidence, lambda part, _: method(part, self._config))
-        numbered = describe(incidence, xyz, found.segment, found.entry, found.cuts)
+        numbered = describe(incidence, xyz, found.segment, found.entry, found.cuts, up)
         instances, identity, merges = inherit_ids(incidence, numbered, self.identity, self._labels.point)
         self._remembered, self._next_id = dict(identity.of_segment), identity.next_id
         # The name that each of ``assign``'s numbers was given.
@@ -128,9 +131,9 @@ class OnlineAssociation:
         name_of[found.segment] = instances.segment_instance
         name_of[found.cuts.instance] = instances.cuts.instance
         owner = {class_id: name_of[np.where(point < len(name_of), point, 0)] for class_id, point in found.point.items()}
-        changed = self._labels.replace(instances, owner, xyz)
+        changed = [*delta.views, *delta.gone, *self._labels.replace(instances, owner, xyz)]
         self._dirt, self._begun = {}, True
-        return Update(instances, tuple(changed), tuple(merges), len(incidence.segment_ids))
+        return Update(instances, tuple(dict.fromkeys(changed)), tuple(merges), len(incidence.segment_ids))
 
     def _affected(self, delta: Delta) -> np.ndarray:
         """(S,) bool: segments that are new, or hold points that they did not hold, or the other way round."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from seg2d3d_ros.association.growing import GrowingIncidence
 from seg2d3d_ros.association.solve import describe
+from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.types import Cuts, Instances
 
 MOVED, MANY = 0.02, 0.1
@@ -41,6 +42,7 @@ class Labelling:
         self._confidence = np.empty(0, np.float32)
         self._described_at = np.empty((0, 3))
         self._table: dict[str, Any] = {}
+        self._points_then = np.empty(0, np.int64)
 
     def fit(self, gone: Iterable[str]) -> np.ndarray:
         """Forget keyframes, make room for new ones and for new points; returns the instances of what was forgotten."""
@@ -88,6 +90,7 @@ class Labelling:
         self._point[slots], self._confidence[slots] = instances.point_instance, instances.point_confidence
         self._described_at[slots] = xyz
         self._table = _per_instance(instances)
+        self._points_then = np.bincount(instances.point_instance, minlength=_top(instances.ids) + 1)[instances.ids]
         seeds: dict[str, dict[int, Seeds]] = {}
         for row, item in seeds_by_segment(instances.cuts).items():
             k = int(self._growing.row_keyframe[row])
@@ -151,10 +154,16 @@ class Labelling:
         ids = np.flatnonzero(np.bincount(point[far], minlength=len(counts)) > MANY * counts)
         return np.intersect1d(ids, self._table["ids"]).astype(np.int32)
 
-    def describe(self, ids: np.ndarray, xyz: np.ndarray) -> None:
-        """Vote for the points of these instances (ascending), and find their classes, scores and boxes."""
+    def describe(self, ids: np.ndarray, moved: np.ndarray, xyz: np.ndarray, up: np.ndarray | None = None) -> None:
+        """Vote for the points of these instances (ascending); find class, score and box of those that are new, have
+        other points than before, or ``moved``.
+
+        Args:
+            xyz, up: (P, 3) place of each point of this revision, and the vertical there.
+        """
         growing, segment = self._growing, self.segment()
-        wanted = np.zeros(max(_top(ids), _top(segment), _top(self._point), *map(_top, self._owner.values())) + 1, bool)
+        tops = [ids, segment, self._point, self._table["ids"], *self._owner.values()]
+        wanted = np.zeros(max(map(_top, tops)) + 1, bool)
         wanted[ids] = True
         theirs = wanted[self._point]
         for owner in self._owner.values():
@@ -175,14 +184,38 @@ class Labelling:
                 entries.row.astype(np.int64) * base + mine, parts
             )
             entry = np.where(accepted, mine, entry)
-        found = describe(part.incidence, xyz[growing.columns[part.slots]], segment[part.rows], entry.astype(np.int32), seeds)
+        point, confidence = vote_points(part.incidence.matrix, segment[part.rows], entry.astype(np.int32))
         self._point[theirs], self._confidence[theirs] = 0, 0.0
-        self._point[part.slots], self._confidence[part.slots] = found.point_instance, found.point_confidence
-        self._described_at[part.slots] = xyz[growing.columns[part.slots]]
-        new, kept = _per_instance(found), ~np.isin(self._table["ids"], ids)
-        chosen = np.isin(found.ids, ids)
-        order = np.argsort(np.concatenate([self._table["ids"][kept], found.ids[chosen]]), kind="stable")
-        self._table = {key: _join(old[kept], new[key][chosen])[order] for key, old in self._table.items()}
+        self._point[part.slots], self._confidence[part.slots] = point, confidence
+
+        alive = np.zeros(len(wanted), bool)
+        alive[segment[part.rows]] = alive[seeds.instance] = True
+        alive &= wanted
+        now = np.bincount(self.point, minlength=len(wanted))
+        changed = np.zeros(len(wanted), bool)
+        changed[moved] = True
+        then = {int(i): int(n) for i, n in zip(self._table["ids"], self._points_then, strict=True)}
+        for i in np.flatnonzero(alive).tolist():
+            changed[i] |= i not in then or abs(now[i] - then[i]) > MANY * then[i]
+        due = alive & changed
+        seeds_due = due[seeds.instance]
+        columns = growing.columns[part.slots]
+        # Each point's winner is known: its votes are made unanimous.
+        found = describe(
+            part.incidence,
+            xyz[columns],
+            np.where(due[segment[part.rows]], segment[part.rows], 0),
+            np.where(due[point], point, 0)[entries.col],
+            Cuts(seeds.segment[seeds_due], seeds.instance[seeds_due], seeds.xy[seeds_due]),
+            None if up is None else up[columns],
+        )
+        done = part.slots[due[point]]
+        self._described_at[done] = xyz[growing.columns[done]]
+        kept = ~(wanted & (due | ~alive))[self._table["ids"]]
+        order = np.argsort(np.concatenate([self._table["ids"][kept], found.ids]), kind="stable")
+        new = _per_instance(found)
+        self._table = {key: _join(old[kept], new[key])[order] for key, old in self._table.items()}
+        self._points_then = np.concatenate([self._points_then[kept], now[found.ids]])[order]
 
     def _seeds_of(self, rows: np.ndarray) -> Cuts:
         """The cuts of some rows; ``segment`` counts them from 0."""

@@ -67,6 +67,8 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
     ones = np.ones(len(model.obs_point), np.float32)
     seen = sparse.csr_matrix((ones, (model.obs_keyframe, model.obs_point)), (keyframes, points)).astype(bool)
     wanted = [k for k, name in enumerate(model.names) if name in names]
+    if not wanted:
+        return []
     shared = (seen[wanted].astype(np.int32) @ seen.astype(np.int32).T).tocsr()
     partners_of = []
     tried_at_all = np.zeros(points, bool)
@@ -81,7 +83,7 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
     distance = np.linalg.norm(rays, axis=1)
     rays = rays / np.maximum(distance, 1e-12)[:, None]
     direction = np.stack([np.bincount(point, rays[:, axis], points) for axis in range(3)], axis=1)
-    direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
+    direction = direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
     nearest, farthest = np.full(points, np.inf), np.zeros(points)
     np.minimum.at(nearest, point, distance)
     np.maximum.at(farthest, point, distance)

@@ -10,18 +10,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
-from seg2d3d_ros.association.incidence import build_incidence
+from seg2d3d_ros.association.identity import Identity, Merge
+from seg2d3d_ros.association.incremental import OnlineAssociation
 from seg2d3d_ros.association.repair import Repair
-from seg2d3d_ros.association.solve import associate, projects
-from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
-from seg2d3d_ros.pipeline import count, doubts, stacked_xyz
+from seg2d3d_ros.mapstore.tracks import Observation
+from seg2d3d_ros.pipeline import count, doubts
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 log = logging.getLogger(__name__)
+
+UNWRITTEN = 0.1
+"""tracks.json and points.ply are written when the label images changed since are more than this share of all."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Labelled:
 
 
 class AssociationSession:
-    """Associates each revision and writes ``labels/``, ``tracks.json`` and ``points.ply``.
+    """Associates each revision, and writes ``labels/`` at once, ``tracks.json`` and ``points.ply`` when much has changed.
 
     A session on an earlier map's directory knows its segments and ids.
     """
@@ -55,8 +58,15 @@ class AssociationSession:
     def __init__(self, store: MapStore, config: Config) -> None:
         self.store, self._config = store, config
         self._known = dict.fromkeys(sorted(path.stem for path in (store.root / "segments").glob("[!.]*.png")))
-        self._identity = Identity.from_tracks(store.read_tracks())
-        self._shown: dict[str, tuple[object, ...]] = {}
+        self._journal = IdentityJournal(store.root)
+        next_id, since = self._journal.read()
+        written = Identity.from_tracks(store.read_tracks())
+        latest = {key: i for key, i in written.of_segment.items() if key[0] not in since}
+        latest.update({(name, segment): i for name, table in since.items() for segment, i in table.items() if i})
+        self._online = OnlineAssociation(config.association, Identity(latest, max(next_id, written.next_id)))
+        self._fresh: set[str] = set()
+        self._observed: dict[str, list[Observation]] = {}
+        self._unwritten = 0
         self.latest: Labelled | None = None
 
     @property
@@ -66,6 +76,9 @@ class AssociationSession:
 
     def know(self, names: tuple[str, ...]) -> None:
         """Class ids mean these names from now on; segments on disk carry their names, so nothing is lost."""
+        if names[: len(self.class_names)] != self.class_names:
+            # What is remembered speaks of classes by number.
+            self._online = OnlineAssociation(self._config.association, self._online.identity)
         self._config = replace(self._config, segmentation=replace(self._config.segmentation, prompts=names))
 
     @property
@@ -85,25 +98,45 @@ class AssociationSession:
         """
         self.store.write_segments(segments, self.class_names)
         self._known[segments.name] = None
-        self._shown.pop(segments.name, None)
+        self._fresh.add(segments.name)
+        self._observed.pop(segments.name, None)
 
-    def update(self, models: Sequence[SparseModel]) -> Labelled:
+    def update(self, models: Sequence[SparseModel], *, full: bool = False) -> Labelled:
         """Associate this revision and write the result.
+
+        Args:
+            full: solve everything as offline and write everything: what is in the map directory then is the map.
 
         Raises:
             DataError: masks that do not fit the images, or a full disk.
         """
         start = time.perf_counter()
-        segments = StoredSegments(self.store, tuple(self._known), self.class_names)
-        incidence = build_incidence(models, segments, project=projects(self._config.association))
-        instances = associate(incidence, stacked_xyz(models), self._config.association, stacked_up(models))
-        instances, self._identity, merges = inherit_ids(incidence, instances, self._identity)
+        segments = StoredSegments(self.store, self._known, self.class_names)
+        try:
+            found = self._online.update(models, segments, self._fresh, full=full)
+        except Exception:
+            # What was half done is done anew by the next update.
+            self._online = OnlineAssociation(self._config.association, self._online.identity)
+            raise
+        self._fresh.clear()
+        incidence, instances = self._online.growing.whole(), found.instances
         repair = Repair(incidence, instances)
-        signatures = {name: repair.signature(name) for name in segments}
-        changed = tuple(name for name in segments if self._shown.get(name) != signatures[name])
-        self.store.write_result(models, segments, incidence, instances, self.class_names, only=set(changed))
-        self._shown = signatures
-        for merge in merges:
+        touched = set(found.changed)
+        changed = tuple(name for name in self._known if name in touched or name not in self._observed)
+        for name in changed:
+            self._observed.pop(name, None)  # if writing fails, it is tried again
+        for name in changed:
+            self._observed[name] = self.store.write_labels(repair(segments[name]))
+        identity = self._online.identity
+        self._unwritten += len(changed)
+        if full or self.latest is None or self._unwritten > UNWRITTEN * len(self._known):
+            everything = (item for name in self._known for item in self._observed[name])
+            self.store.write_summary(models, everything, instances, self.class_names)
+            self._journal.restart(identity.next_id)
+            self._unwritten = 0
+        elif changed:
+            self._journal.append(identity.next_id, {name: dict(repair.instance_of(name)) for name in changed})
+        for merge in found.merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
         self.latest = Labelled(
             models,
@@ -111,7 +144,7 @@ class AssociationSession:
             instances,
             changed,
             repair,
-            tuple(merges),
+            found.merges,
             count(tuple(self._known), models, incidence, instances),
             tuple(doubts(incidence, segments)),
             time.perf_counter() - start,

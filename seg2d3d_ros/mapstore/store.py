@@ -17,20 +17,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.association.repair import Repair, Repaired
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_png, read_labels, write_labels
 from seg2d3d_ros.mapstore import ply
 from seg2d3d_ros.mapstore.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.mapstore.records import KeyframeRecord
-from seg2d3d_ros.mapstore.tracks import tracks_document
+from seg2d3d_ros.mapstore.tracks import Observation, observations_of, tracks_document
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments, SparseModel
 
 
@@ -141,7 +141,6 @@ class MapStore:
         incidence: Incidence,
         instances: Instances,
         class_names: Sequence[str],
-        only: set[str] | None = None,
     ) -> None:
         """Write label images, tracks.json and points.ply. Segments that show several instances are cut between them.
 
@@ -149,14 +148,26 @@ class MapStore:
             models: components; their points, one after the other, are the incidence's points.
             segments: of every keyframe, by name. Keyframes outside the models get an empty label image.
             class_names: the prompts; class id k is ``class_names[k - 1]``.
-            only: write just these label images (the others did not change).
         """
         repair = Repair(incidence, instances)
-        for name, item in segments.items():
-            if only is None or name in only:
-                repaired = repair(item)
-                write_labels(self.label_path(name), relabel(repaired.segments.labels, repaired.instance_of))
-        write_json(self.root / "tracks.json", tracks_document(models, segments, instances, repair, class_names))
+        observations = [item for name in segments for item in self.write_labels(repair(segments[name]))]
+        self.write_summary(models, observations, instances, class_names)
+
+    def write_labels(self, repaired: Repaired) -> list[Observation]:
+        """Write the label image of one keyframe; returns what it says of the instances."""
+        segments = repaired.segments
+        write_labels(self.label_path(segments.name), relabel(segments.labels, repaired.instance_of))
+        return list(observations_of(repaired))
+
+    def write_summary(
+        self,
+        models: Sequence[SparseModel],
+        observations: Iterable[Observation],
+        instances: Instances,
+        class_names: Sequence[str],
+    ) -> None:
+        """Write tracks.json and points.ply."""
+        write_json(self.root / "tracks.json", tracks_document(models, observations, instances, class_names))
         ply.write_points(self.root / "points.ply", ply.labelled_points(models, instances))
 
     def read_tracks(self) -> dict[str, Any]:

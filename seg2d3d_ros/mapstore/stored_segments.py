@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.types import Segments
@@ -14,9 +14,11 @@ class StoredSegments(Mapping[str, Segments]):
     A thousand label images would take gigabytes; decoding one again takes milliseconds.
     """
 
-    def __init__(self, store: MapStore, names: Sequence[str], class_names: Sequence[str]):
+    def __init__(self, store: MapStore, names: Iterable[str], class_names: Sequence[str]):
         self._store, self._class_names = store, class_names
-        self._names = tuple(name for name in names if store.segment_path(name).exists())
+        folder = store.root / "segments"
+        present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        self._names = dict.fromkeys(name for name in names if f"{name}.png" in present)
 
     def __getitem__(self, name: str) -> Segments:
         if name not in self._names:

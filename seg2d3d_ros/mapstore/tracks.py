@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.association.repair import Repair
-from seg2d3d_ros.types import Instances, Segments, SparseModel
+from seg2d3d_ros.association.repair import Repaired
+from seg2d3d_ros.types import Instances, SparseModel
+
+Observation = tuple[int, dict[str, Any]]
+"""Instance id, and the JSON of one segment, or part of one, that shows it."""
 
 
 def tracks_document(
     models: Sequence[SparseModel],
-    segments: Mapping[str, Segments],
+    observations: Iterable[Observation],
     instances: Instances,
-    repair: Repair,
     class_names: Sequence[str],
 ) -> dict[str, Any]:
     """The content of tracks.json (design, section 4).
@@ -28,21 +30,20 @@ def tracks_document(
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
     component_of_name = {name: model.component for model in models for name in model.names}
     seen: dict[int, list[dict[str, Any]]] = {instance_id: [] for instance_id in instances.ids.tolist()}
-    for name in segments:
-        for instance_id, observation in _observations(name, segments, repair):
-            seen[instance_id].append(observation)
+    for shown, item in observations:
+        seen[shown].append(item)
 
     boxes = instances.boxes
     bounds, quaternions = boxes.bounds, boxes.quaternions
     documents: list[dict[str, Any]] = []
     for k, instance_id in enumerate(instances.ids.tolist()):
-        observations = sorted(seen[instance_id], key=lambda item: (item["image"], item["segment"]))
+        mine = sorted(seen[instance_id], key=lambda item: (item["image"], item["segment"]))
         document: dict[str, Any] = {
             "id": instance_id,
             "class": class_names[instances.classes[k] - 1],
             "score": round(float(instances.scores[k]), 4),
             "points": int(points[instance_id]),
-            "component": component_of_name.get(observations[0]["image"], 0) if observations else 0,
+            "component": component_of_name.get(mine[0]["image"], 0) if mine else 0,
         }
         if boxes.known[k]:
             document["box3d"] = {
@@ -52,15 +53,12 @@ def tracks_document(
                 "size": boxes.size[k].tolist(),
                 "quaternion_xyzw": quaternions[k].tolist(),
             }
-        documents.append({**document, "observations": observations})
+        documents.append({**document, "observations": mine})
     return {"instances": documents, "frame": frame_document(models)}
 
 
-def _observations(name: str, segments: Mapping[str, Segments], repair: Repair) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(instance id, observation) of each segment, or part of one, in one image."""
-    if not repair.instance_of(name):
-        return
-    repaired = repair(segments[name])
+def observations_of(repaired: Repaired) -> Iterator[Observation]:
+    """Each segment, or part of one, of one image that shows an instance."""
     item = repaired.segments
     areas = np.bincount(item.labels.ravel(), minlength=int(item.ids.max(initial=0)) + 1)
     whole: dict[int, int] = {}
@@ -71,7 +69,7 @@ def _observations(name: str, segments: Mapping[str, Segments], repair: Repair) -
         if i not in repaired.instance_of:
             continue
         origin = repaired.parent.get(i, i)
-        observation = {"image": name, "segment": origin, "box": box, "score": round(score, 4)}
+        observation = {"image": item.name, "segment": origin, "box": box, "score": round(score, 4)}
         if areas[i] < whole[origin]:
             observation["share"] = round(int(areas[i]) / whole[origin], 4)
         yield repaired.instance_of[i], observation

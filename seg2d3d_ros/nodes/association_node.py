@@ -27,6 +27,7 @@ from visualization_msgs.msg import MarkerArray
 
 from seg2d3d_ros.association.session import AssociationSession, Labelled
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.journal import JOURNAL
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.ros.calls import TriggerCaller
 from seg2d3d_ros.ros.class_names import CLASSES_TOPIC, added, read_class_names
@@ -292,7 +293,7 @@ class AssociationNode(ManagedNode):
         self._segmenting.clear()
         self._associating.drain()
         with self._lock:
-            self._store.clear(("tracks.json", "points.ply"), ("segments", "labels"))
+            self._store.clear(("tracks.json", JOURNAL, "points.ply"), ("segments", "labels"))
             self._session = AssociationSession(self._store, self.config)
             self._headers, self._dirty, self._seconds, self._problem = {}, False, 0.0, ""
         response.success = True
