@@ -211,6 +211,9 @@ class AssociationConfig:
     enough_points: int = param(
         60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
     )
+    enough_points: int = param(
+        60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
+    )
     repair: bool = param(True, "consensus: cut segments that show several objects")
     consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
     similarity: float = param(

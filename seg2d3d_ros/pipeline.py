@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.solve import associate, projects
+from seg2d3d_ros.association.solve import associate, enriches, projects
 from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.intake import Intake
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored_images import StoredImages
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.segmentation.base import Segmenter
+from seg2d3d_ros.semidense.enrich import enrich
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, SparseModel
 
 if TYPE_CHECKING:
@@ -121,9 +123,12 @@ def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruct
     """
     prompts = config.segmentation.prompts
     segments = StoredSegments(store, names, prompts)
-    incidence = build_incidence(reconstruction.models, segments, project=projects(config.association))
-    instances = associate(incidence, stacked_xyz(reconstruction.models), config.association, stacked_up(reconstruction.models))
-    store.write_result(reconstruction.models, segments, incidence, instances, prompts)
+    models = reconstruction.models
+    if enriches(config.association):
+        models = enrich(models, segments, StoredImages(store), enough=config.association.enough_points)
+    incidence = build_incidence(models, segments, project=projects(config.association))
+    instances = associate(incidence, stacked_xyz(models), config.association, stacked_up(models))
+    store.write_result(models, segments, incidence, instances, prompts)
     counts = count(names, reconstruction.models, incidence, instances)
     return Outcome(counts, dict(reconstruction.unregistered), [*reconstruction.warnings, *doubts(incidence, segments)])
 

@@ -32,6 +32,11 @@ def projects(config: AssociationConfig) -> bool:
     return config.method == "consensus" and config.project
 
 
+def enriches(config: AssociationConfig) -> bool:
+    """Whether the method wants more points in segments that hold few (``semidense``)."""
+    return config.method == "consensus" and config.enough_points > 0
+
+
 def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig, up: np.ndarray | None = None) -> Instances:
     """Give every segment and every point its instance.
 

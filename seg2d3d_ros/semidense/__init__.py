@@ -1,0 +1,1 @@
+"""More 3D points where structure from motion left masks without: matches between posed views, guided by the poses."""
