@@ -1,5 +1,6 @@
 """The online mapper on COLMAP's synthetic scenes, whose matches and poses are known: any order, ties, cancelling, restarts."""
 
+import copy
 import random
 
 import numpy as np
@@ -49,9 +50,10 @@ class Scene:
     def mapper(self):
         return OnlineMapper(lambda a, b: self.geometries[(a, b)], min_matches=15, seed=0, threads=1)
 
-    def feed(self, mapper, i, matches=None):
-        camera = self.truth.camera(self.truth.image(i).camera_id)
-        mapper.add_camera(camera, self.truth.rig(1), calibrated=True)
+    def feed(self, mapper, i, matches=None, camera=None):
+        calibrated = camera is None
+        camera = camera or self.truth.camera(self.truth.image(i).camera_id)
+        mapper.add_camera(camera, self.truth.rig(1), calibrated=calibrated)
         image = pycolmap.Image(name=f"{i}", keypoints=self.keypoints[i], camera_id=camera.camera_id, image_id=i)
         frame = self.database.read_frame(self.truth.image(i).frame_id)
         image.frame_id = frame.frame_id
@@ -90,6 +92,29 @@ def test_any_order_gives_one_model_with_the_true_poses(tmp_path, seed):
     assert mapper.waiting == set()
     assert misfit(model.reconstruction, scene.truth) < 5e-3
     np.testing.assert_array_equal(model.reconstruction.camera(1).params, scene.truth.camera(1).params)
+
+
+@pytest.mark.parametrize(("factor", "believed"), [(1.1, False), (1 / 1.3, True)])
+def test_a_focal_length_far_from_the_known_one_is_not_believed(tmp_path, factor, believed):
+    """Exact matches refine to the true focal length; where the image's own says something else, that counts."""
+    scene = Scene(tmp_path / "d.db", frames=22)
+    true = np.array(scene.truth.camera(1).params)
+    camera = copy.deepcopy(scene.truth.camera(1))
+    camera.params = true * [factor, 1, 1, 0]
+    camera.has_prior_focal_length = True
+    known = np.array(camera.params)
+    mapper = scene.mapper()
+    for i in scene.truth.images:
+        scene.feed(mapper, i, camera=camera)
+        mapper.grow()
+    mapper.adjust()
+    (model,) = mapper.models
+    if believed:
+        np.testing.assert_array_equal(model.reconstruction.camera(1).params, known)
+        assert mapper.fixed_cameras == {1}
+    else:
+        np.testing.assert_allclose(model.reconstruction.camera(1).params[0], true[0], rtol=1e-3)
+        assert mapper.fixed_cameras == set()
 
 
 def test_one_thread_gives_the_same_bits(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.reconstruction.focal import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.growing_graph import GrowingGraph
 from seg2d3d_ros.reconstruction.growing_model import GrowingModel
 from seg2d3d_ros.reconstruction.initialisation import Starter
@@ -16,6 +17,8 @@ from seg2d3d_ros.reconstruction.policy import MapperOptions, Thresholds, beginni
 
 log = logging.getLogger(__name__)
 
+SETTLED = 20
+"""Images from which a model's focal lengths are judged while it grows; in a smaller one they may still come back."""
 SMALL = 5
 """A model with fewer images may have begun badly: another beginning is tried now and then."""
 PATIENCE = 5
@@ -56,6 +59,7 @@ class OnlineMapper:
         self._starter = Starter(self.graph)
         self.fixed_cameras: set[int] = set()
         self._free_cameras: set[int] = set()
+        self._known_focals: dict[int, tuple[float, ...]] = {}
         self._arrival: dict[int, int] = {}
         self._was_rich = True
 
@@ -66,6 +70,8 @@ class OnlineMapper:
         if not self.graph.cache.exists_camera(camera.camera_id):
             self.graph.add_camera(camera, rig)
             (self.fixed_cameras if calibrated else self._free_cameras).add(int(camera.camera_id))
+            if camera.has_prior_focal_length:
+                self._known_focals[int(camera.camera_id)] = tuple(camera.params)
 
     def add_image(self, image: Any, frame: Any, matches: Mapping[int, int]) -> None:
         """Add a ``pycolmap.Image`` with keypoints, its frame, and its verified matches with images added before."""
@@ -131,6 +137,7 @@ class OnlineMapper:
         self._begin_anew(thresholds, checkpoint, patient=patient)
         while self._begin(thresholds, checkpoint, patient=patient):
             pass
+        self._hold_strays(SETTLED)
         return len(self.registered)
 
     def relax(self, checkpoint: Callable[[], None] = nothing) -> int:
@@ -150,7 +157,25 @@ class OnlineMapper:
             if len(model) > model.adjusted:
                 model.adjust(self.options(self.thresholds, len(model)))
                 checkpoint()
+        self._hold_strays(0)
         self._tidy()
+
+    def _hold_strays(self, settled: int) -> None:
+        """Fix, for good, cameras whose focal length leaves what is plausible in a model of ``settled`` images or more."""
+        known = {i: self._known_focals[i] for i in self._free_cameras & self._known_focals.keys()}
+        gone = {k: v for m in self.models if len(m) >= settled for k, v in strayed(m.reconstruction, known).items()}
+        if not gone:
+            return
+        log.info("the motion does not determine the focal length of %d cameras: the known one is kept", len(gone))
+        for model in self.models:
+            constant = {
+                i: tuple(model.reconstruction.camera(i).params) for i in self.fixed_cameras & set(model.reconstruction.cameras)
+            }
+            hold_cameras(model.reconstruction, {**constant, **gone}, self._threads)
+            model.rebuild()
+            model.located = 0
+        self.fixed_cameras |= gone.keys()
+        self._free_cameras -= gone.keys()
 
     def adopt(self, reconstruction: Any) -> GrowingModel:
         """Go on with a ``pycolmap.Reconstruction`` of images of the graph; ``models`` is left to the caller."""
