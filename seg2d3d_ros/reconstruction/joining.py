@@ -77,6 +77,17 @@ def join(source: GrowingModel, target: GrowingModel, options: MapperOptions, min
     return True
 
 
+def absorb(source: GrowingModel, target: GrowingModel) -> None:
+    """Let ``target`` take in ``source``, which lies in its world frame already but has no points in common with it."""
+    none = np.zeros(0, np.int64)
+    _take_frames(source.reconstruction, target.reconstruction)
+    _take_points(source, target, Links(none, none, none, none, np.zeros((0, 2)), np.zeros((0, 2))))
+    target.adjusted += source.adjusted
+    target.touched |= source.registered
+    target.forget_failures()
+    target.rebuild()
+
+
 def _take_frames(source: Any, target: Any) -> None:
     """Register the frames of ``source`` in ``target``, with cameras as they are there where the target does not use them."""
     used = {target.image(i).camera_id for i in target.reg_image_ids()}

@@ -26,6 +26,9 @@ from seg2d3d_ros.reconstruction.pairs import RICH_MATCHES, RICH_PARTNERS, partne
 from seg2d3d_ros.reconstruction.priors import adjust_with_positions
 from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
 from seg2d3d_ros.reconstruction.reconstructor import Progress, Reconstruction, Reconstructor, timed
+from seg2d3d_ros.reconstruction.rig_fit import unit_length
+from seg2d3d_ros.reconstruction.rig_online import hold_in_metres, join_by_rig, place_companions
+from seg2d3d_ros.reconstruction.rigs import Rig
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
 from seg2d3d_ros.reconstruction.streaming import OnlineMapper, nothing
 from seg2d3d_ros.reconstruction.viewgraph import COMMON_POINTS, keep_images
@@ -143,7 +146,7 @@ class OnlineReconstructor(Reconstructor):
 
     def _connect(self, row: ImageRow, rows: Sequence[ImageRow]) -> None:
         """Match a new image with likely partners, with more of them where too few are good, and take it in."""
-        positions, _ = self._positions(rows)
+        positions = self._places(rows)
         there = [r for r in rows if r.image_id in self._mapper.graph]
         for count in (max(1, self.config.max_pairs // 2), self.config.max_pairs):
             self._checkpoint()
@@ -228,8 +231,11 @@ class OnlineReconstructor(Reconstructor):
         """Name the points, write ``sparse``, and describe the map."""
         warnings: list[str] = []
         with timed(self._timings, "georeference"):
+            rig = self._rig(rows)
+            if rig is not None:
+                self._mapper.models = join_by_rig(self._mapper.models, rig, lambda m: self._unit(m, rows, rig))
             for model in self._mapper.models:
-                self._locate(model, rows, warnings)
+                self._locate(model, rows, rig, warnings)
         with timed(self._timings, "writing"):
             former = self._former_ids()
             known = np.unique(np.concatenate([np.zeros(0, np.int64), *former.values()]))
@@ -266,23 +272,42 @@ class OnlineReconstructor(Reconstructor):
             model.numbered = True
         model.rebuild()
 
-    def _locate(self, model: GrowingModel, rows: Sequence[ImageRow], warnings: list[str]) -> None:
-        """Fit a model to GPS where that is possible and due, and let the positions pull at it."""
-        if model.frame.kind == "enu" and len(model) < RELOCATE_GROWTH * model.located:
+    def _unit(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> float | None:
+        """Metres of a model's unit by the rig, GPS or odometry."""
+        metres = unit_length(model, rig) if rig is not None else None
+        if metres is None and self._positions(rows)[1] is not None and (fit := self._fit(model, rows).similarity) is not None:
+            metres = fit.scale
+        return self._length(model, self._odometry(rows), rows) if metres is None else metres
+
+    def _locate(self, model: GrowingModel, rows: Sequence[ImageRow], rig: Rig | None, warnings: list[str]) -> None:
+        """Fit a model to the world where that is possible and due, and let positions and mounts pull at it."""
+        positions, datum = self._positions(rows)
+        best = "metric" if datum is None else "enu"
+        if model.frame.kind == best and len(model) < RELOCATE_GROWTH * model.located:
             return
-        frame = self._georeference(model.reconstruction, rows, warnings)
-        if frame.kind != "enu":
+        unit = None if model.frame.kind == "enu" else self._unit(model.reconstruction, rows, rig)
+        frame = self._georeference(model.reconstruction, rows, warnings, unit)
+        if frame.kind == "arbitrary":
             return
         model.frame, model.located = frame, len(model)
-        positions, _ = self._positions(rows)
-        options = self._mapper.options(self._mapper.thresholds, len(model)).global_adjustment
+        options = self._mapper.options(self._mapper.thresholds, len(model))
         sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
-        adjusted = adjust_with_positions(model.reconstruction, positions, sigmas, options, self._mapper.fixed_cameras)
-        if adjusted is not None:
-            model.take_solution(adjusted)
+        fixed = self._mapper.fixed_cameras
+        if frame.kind != "enu":
+            positions = {}
+        if rig is not None:
+            place_companions(model, rig, options)
+            hold_in_metres(model, rig, options, fixed, self.config.threads, positions, sigmas, warnings)
+        elif positions:
+            adjusted = adjust_with_positions(model.reconstruction, positions, sigmas, options.global_adjustment, fixed)
+            if adjusted is not None:
+                model.take_solution(adjusted)
+        if positions:
             self._georeference(model.reconstruction, rows, [])  # positions alone leave the tilt about a street open
 
 
-def open_reconstructor(root: Path, config: ReconstructionConfig, cancelled: Callable[[], None] = nothing) -> Reconstructor:
-    """The reconstructor that ``config.mode`` asks for."""
-    return OnlineReconstructor(root, config, cancelled) if config.mode == "online" else Reconstructor(root, config)
+def open_reconstructor(
+    root: Path, config: ReconstructionConfig, cancelled: Callable[[], None] = nothing, *, live: bool = False
+) -> Reconstructor:
+    """The reconstructor that ``config.mode`` asks for; ``live`` where keyframes arrive one after the other."""
+    return OnlineReconstructor(root, config, cancelled) if config.grows(live=live) else Reconstructor(root, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,13 @@ def unit_length(reconstruction: Any, rig: Rig) -> float | None:
     return 1.0 / middle if middle > 0 and error < MAX_SCALE_ERROR * middle else None
 
 
-def fit_by_rig(source: Any, target: Any, rig: Rig, metres: float | None) -> Similarity | None:
+def fit_by_rig(
+    source: Any,
+    target: Any,
+    rig: Rig,
+    metres: float | None,
+    between: tuple[Collection[int], Collection[int]] | None = None,
+) -> Similarity | None:
     """The similarity from ``source`` to ``target`` by frames that have an image in each; None where they do not agree.
 
     Args:
@@ -103,9 +109,11 @@ def fit_by_rig(source: Any, target: Any, rig: Rig, metres: float | None) -> Simi
         target: another.
         rig: the mounts.
         metres: length of the target's unit; where it is unknown the cameras of a frame count as one place.
+        between: ids of the images of the source and of the target to go by, where these are not all.
     """
     rotations, before, after = [], [], []
-    for a, b in rig.pairs(set(target.reg_image_ids()), set(source.reg_image_ids())):
+    sources, targets = between or (source.reg_image_ids(), target.reg_image_ids())
+    for a, b in rig.pairs(set(targets), set(sources)):
         b_from_a = rig.relative(a, b)
         b_from_a[:3, 3] *= 0.0 if metres is None else 1.0 / metres
         there, here = b_from_a @ pose(target, a.image_id), pose(source, b.image_id)

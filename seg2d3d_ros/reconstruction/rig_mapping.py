@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from seg2d3d_ros.reconstruction.mapping import MapperTask
 from seg2d3d_ros.reconstruction.rig_fit import MIN_PAIRS, fit_by_rig, mounting, unit_length
 from seg2d3d_ros.reconstruction.rigs import Rig, mounts_of, tie, untie
 from seg2d3d_ros.reconstruction.solver import load_pycolmap, thread_count
+from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +24,6 @@ WRONG_DEGREES = 3.0
 ITERATIONS = 30
 WORSE = 1.1
 """The reprojection error may grow by this factor at most when the mounts are made to hold."""
-MIN_PLACED_POINTS = 15
-"""Points that an image must see to be kept when only its mount gave it a pose."""
-
 Load = Callable[[int], tuple[Any, Any, Any, Any]]
 """Image id -> fresh ``pycolmap`` camera, rig, image with keypoints, frame."""
 
@@ -74,7 +73,7 @@ def apply_rig(
     for part in _join(found, rig, load):
         adjusted = part.model
         if part.metres is not None and mounting(part.model, rig).pairs:
-            adjusted = hold_mounts(part.model, rig, part.metres, task, report)
+            adjusted = hold_mounts(part.model, rig, part.metres, task.fixed_cameras.keys(), task.threads, report)
         joined.append(adjusted)
         report.metres.append(part.metres)
         report.by_rig.append(part.by_rig)
@@ -134,27 +133,50 @@ def combine(members: Sequence[tuple[Any, Similarity | None]], load: Load) -> Any
     return whole
 
 
-def hold_mounts(model: Any, rig: Rig, metres: float, task: MapperTask, report: RigReport) -> Any:
+def hold_mounts(model: Any, rig: Rig, metres: float, fixed_cameras: Collection[int], threads: int, report: RigReport) -> Any:
     """A copy of ``model`` adjusted with the images of one moment tied together, or ``model`` where that does not fit it."""
-    import copy
-
-    tied = copy.deepcopy(model)
+    tied, registered = copy.deepcopy(model), set(model.reg_image_ids())
     before = mean_error(tied)
+    place_parts(tied, rig, metres)
     free = tie(tied, rig, metres)
-    adjust_tied(tied, task.fixed_cameras.keys(), task.threads, refine=rig.refine)
-    if mean_error(tied) > WORSE * before + 0.1:
+    adjust_tied(tied, fixed_cameras, threads, refine=rig.refine)
+    after = mean_error(tied)
+    if after > WORSE * before + 0.1:
         report.warnings.append(
-            f"the cameras' mounts are not made to hold in a model of {model.num_reg_images()} images: the reprojection error "
-            f"would grow from {before:.2f} to {mean_error(tied):.2f} pixels; check the rig, or set reconstruction.refine_rig"
+            f"the cameras' mounts are not made to hold in a model of {len(registered)} images: the reprojection error would "
+            f"grow from {before:.2f} to {after:.2f} pixels; check the rig, or set reconstruction.refine_rig"
         )
         return model
     if rig.refine:
         report.mounts = mounts_of(tied, rig, metres)
-    untie(tied, free)
+    untie(tied, free, keep=registered)
     return tied
 
 
-def adjust_tied(tied: Any, fixed_cameras: Any, threads: int, *, refine: bool) -> None:
+def place_parts(model: Any, rig: Rig, metres: float) -> None:
+    """Put the parts of a model that share no points beside each other as the mounts want it, in place.
+
+    They may have been joined before the length of the unit was known.
+    """
+    parts = rigid_parts(model)
+    for part in parts[1:]:
+        similarity = fit_by_rig(model, model, rig, metres, between=(part, parts[0]))
+        if similarity is not None:
+            _move_part(model, set(part), similarity)
+
+
+def _move_part(model: Any, part: set[int], similarity: Similarity) -> None:
+    pycolmap = load_pycolmap()
+    moved = pycolmap.Sim3d(similarity.scale, pycolmap.Rotation3d(similarity.rotation), similarity.translation)
+    for image_id in part:
+        frame = model.frame(model.image(image_id).frame_id)
+        frame.rig_from_world = moved.transform_camera_world(frame.rig_from_world)
+    for point in model.points3D.values():
+        if point.track.elements[0].image_id in part:
+            point.xyz = moved * point.xyz
+
+
+def adjust_tied(tied: Any, fixed_cameras: Collection[int], threads: int, *, refine: bool) -> None:
     """Bundle adjustment of a tied model with a robust loss; the mounts stay unless ``refine``."""
     pycolmap = load_pycolmap()
     config = pycolmap.BundleAdjustmentConfig()

@@ -8,7 +8,7 @@ hold; ``untie`` turns it back.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,24 +129,24 @@ def tie(reconstruction: Any, rig: Rig, metres: float) -> Free:
         frames.append(whole)
     for number, (rig_id, data) in free.frames.items():
         if not any(d.id in tied for d in data):
-            frames.append(_single(reconstruction, number, rig_id, data))
+            frames.append(_single(reconstruction, number, rig_id, data, registered))
     rigs = [made, *(r for r in free.rigs if r.ref_sensor_id.id not in {camera_id for camera_id, _ in cameras})]
     reconstruction.set_rigs_and_frames(rigs, frames)
     return free
 
 
-def untie(reconstruction: Any, free: Free) -> None:
-    """Undo ``tie``, in place; all poses stay."""
-    frames = [_single(reconstruction, number, rig_id, data) for number, (rig_id, data) in free.frames.items()]
+def untie(reconstruction: Any, free: Free, *, keep: Collection[int]) -> None:
+    """Undo ``tie``, in place; the images ``keep`` keep their poses, others are no longer registered."""
+    frames = [_single(reconstruction, number, rig_id, data, keep) for number, (rig_id, data) in free.frames.items()]
     reconstruction.set_rigs_and_frames(free.rigs, frames)
 
 
-def _single(reconstruction: Any, number: int, rig_id: int, data: Sequence[Any]) -> Any:
-    """A frame of one image, with the pose that the image has at present."""
+def _single(reconstruction: Any, number: int, rig_id: int, data: Sequence[Any], keep: Collection[int]) -> Any:
+    """A frame of one image, with the pose that the image has at present if it is to be kept."""
     frame = load_pycolmap().Frame(frame_id=number, rig_id=rig_id)
     for item in data:
         frame.add_data_id(item)
-        if reconstruction.image(item.id).has_pose:
+        if item.id in keep and reconstruction.image(item.id).has_pose:
             frame.rig_from_world = reconstruction.image(item.id).cam_from_world()
     return frame
 
