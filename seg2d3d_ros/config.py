@@ -167,10 +167,10 @@ class ReconstructionConfig:
     """Structure from motion."""
 
     mode: str = param(
-        "batch",
+        "auto",
         "online = the map grows with every keyframe, in any order, and is checked against global solutions; "
-        "batch = all keyframes at once, again and again",
-        choices=("online", "batch"),
+        "batch = all keyframes at once, again and again; auto = online in the nodes, batch with all images at hand (run, bag)",
+        choices=("auto", "online", "batch"),
     )
     mapper: str = param(
         "auto", "global = GLOMAP, incremental = COLMAP, auto = the better of both", choices=("auto", "global", "incremental")
@@ -196,6 +196,10 @@ class ReconstructionConfig:
     )
     seed: int = param(0, "seed of every random choice", low=0, high=2**31 - 1)
     threads: int = param(0, "threads; 0 = all cores, 1 = bit-identical results", low=0, high=1024)
+
+    def grows(self, *, live: bool) -> bool:
+        """Whether the map grows with every keyframe; ``live`` where keyframes arrive one after the other."""
+        return live if self.mode == "auto" else self.mode == "online"
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
+from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.reconstruction.arrivals import (
+    AGAIN,
+    JUMP_AHEAD,
+    JUMP_BACK,
+    LATE,
+    RECALIBRATED,
+    RESIZED,
+    SAME_PICTURE,
+    SAME_STAMP,
+)
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.session import MAX_AHEAD, MappingSession, Schedule
-from seg2d3d_ros.reconstruction.worker import Added, Failed, Rejected, Revision
-from seg2d3d_ros.types import Keyframe
+from seg2d3d_ros.reconstruction.worker import Added, Failed, Opened, Rejected, Revision, Stopped
+from seg2d3d_ros.types import Camera, Keyframe, SparseModel
 
 
 @dataclass
@@ -34,6 +46,17 @@ class FakeWorker:
     def events(self) -> list:
         news, self.news = self.news, []
         return news
+
+    def cancel(self) -> bool:
+        """The job at work is stopped; a keyframe is in the database by then."""
+        if not self.jobs:
+            return False
+        job = self.jobs.pop(0)
+        if job is not None:
+            self.database.add(job.name)
+            self.news.append(Added(job.name, 100))
+        self.news.append(Stopped("cancelled"))
+        return True
 
     def close(self) -> None:
         self.closed = True
@@ -281,3 +304,150 @@ def test_a_revision_on_the_way_is_published_but_settles_nothing(tmp_path):
     scene.run()
     assert scene.session.settled
     assert scene.session.new == 0
+
+
+def opened(numbers, registered):
+    model = SparseModel(
+        names=tuple(sorted(names(*registered))),
+        cameras=(),
+        camera_from_world=np.zeros((len(registered), 3, 4)),
+        xyz=np.zeros((0, 3)),
+        rgb=np.zeros((0, 3), np.uint8),
+        error=np.zeros(0, np.float32),
+        point_ids=np.zeros(0, np.int64),
+        obs_keyframe=np.zeros(0, np.int32),
+        obs_point=np.zeros(0, np.int32),
+        obs_xy=np.zeros((0, 2)),
+    )
+    return Opened(tuple(names(*numbers)), Reconstruction([model]))
+
+
+def test_a_map_on_disk_is_published_at_once_and_not_made_again(tmp_path):
+    first = Scene(tmp_path)
+    first.receive(*range(6))
+    first.session.close()
+    second = Scene(tmp_path, Schedule.online(growth=0.3, idle=3))
+    second.worker.database |= names(*range(5))
+    second.worker.news.append(opened(range(5), range(4)))
+    second.session.tick()
+    assert len(second.revisions) == 1, "the map that was there"
+    assert [job.name for job in second.worker.jobs] == ["front_5"], "only what the database lacks"
+    second.run()
+    second.now = 100.0
+    second.run()
+    assert len(second.revisions) == 2, "two of six are new: solved in the pause"
+    assert second.revisions[-1] == names(*range(6))
+
+
+def test_what_was_only_grown_before_the_kill_is_still_finished_on_request(tmp_path):
+    first = Scene(tmp_path)
+    first.receive(*range(4))
+    first.session.close()
+    second = Scene(tmp_path, Schedule.online(growth=0.3, idle=3))
+    second.worker.database |= names(*range(4))
+    second.worker.news.append(opened(range(4), range(4)))
+    second.now = 100.0
+    second.run()
+    assert len(second.revisions) == 1, "no solution of its own accord: nothing has grown"
+    second.session.request_solution()
+    second.run()
+    assert len(second.revisions) == 2
+    assert second.session.settled
+
+
+def test_a_cancelled_solution_is_given_up_and_said(tmp_path):
+    scene = Scene(tmp_path, Schedule(every=2, growth=0, idle=1e9))
+    scene.receive(0, 1, 2)
+    scene.session.request_solution()
+    while not scene.session.solving:
+        scene.session.tick()
+        if scene.worker.jobs and scene.worker.jobs[0] is not None:
+            scene.worker.step()
+    assert scene.session.cancel()
+    scene.session.tick()
+    assert scene.session.settled
+    assert scene.session.gave_up == "cancelled"
+    scene.run()
+    assert scene.revisions == [], "not tried again by itself"
+    assert scene.failures == [], "no failure: somebody wanted it"
+    scene.receive(3, 4)
+    scene.run()
+    assert scene.revisions == [names(*range(5))]
+    assert not scene.session.cancel()
+
+
+def test_nothing_happens_after_the_end(tmp_path):
+    scene = Scene(tmp_path)
+    scene.receive(0, 1)
+    scene.session.close()
+    scene.session.tick()
+    assert scene.worker.jobs == []
+
+
+def picture(value: int, size: tuple[int, int] = (64, 48)) -> bytes:
+    return encode_jpeg(np.full((size[1], size[0], 3), value, np.uint8))
+
+
+SECOND = 1_000_000_000
+
+
+def test_odd_keyframes_are_used_and_counted(tmp_path):
+    """Out of order, jumps in time, another size, another calibration, two cameras at one time: all become keyframes."""
+    scene = Scene(tmp_path)
+    wide, narrow = (Camera("PINHOLE", 64, 48, (f, f, 32, 24)) for f in (50, 60))
+
+    def send(camera, second, value, size=(64, 48), calibration=wide):
+        name = f"{camera}_{int(second * SECOND)}"
+        frame = Keyframe(name, camera, int(second * SECOND), picture(value, size), calibration, file_name=f"{name}.jpg")
+        return scene.session.receive(frame)
+
+    odd = scene.session.figures.odd
+    assert send("front", 100, 1)
+    assert send("front", 102, 2)
+    assert send("left", 102, 3), "the same time, another camera"
+    assert odd == {}
+    assert send("front", 101.5, 4)
+    assert odd == {LATE: 1}
+    assert send("front", 50, 5)
+    assert odd == {LATE: 1, JUMP_BACK: 1}
+    assert send("front", 51, 6), "from there on the new time counts"
+    assert send("front", 51 + 7200, 7)
+    assert odd == {LATE: 1, JUMP_BACK: 1, JUMP_AHEAD: 1}
+    assert send("front", 51 + 7201, 8, size=(32, 24))
+    assert send("front", 51 + 7202, 9, size=(32, 24))
+    assert odd[RESIZED] == 1
+    assert send("left", 103, 10, calibration=narrow)
+    assert odd == {LATE: 1, JUMP_BACK: 1, JUMP_AHEAD: 1, RESIZED: 1, RECALIBRATED: 1}
+    scene.run()
+    assert len(scene.worker.database) == 10
+    assert scene.session.figures.rejected == {}
+
+
+def test_a_picture_that_comes_twice_is_left_out_and_known_after_a_restart(tmp_path):
+    def frame(camera, second, value):
+        name = f"{camera}_{second}"
+        return Keyframe(name, camera, second, picture(value), file_name=f"{name}.jpg")
+
+    first = Scene(tmp_path)
+    assert first.session.receive(frame("front", 1, 50))
+    assert not first.session.receive(frame("front", 2, 50))
+    assert not first.session.receive(frame("left", 1, 50)), "one camera under two names"
+    assert first.session.receive(frame("front", 3, 51))
+    assert first.session.figures.odd == {SAME_PICTURE: 2}
+    assert first.session.figures.rejected["front_2"] == "front_2: the same picture as front_1"
+    assert not first.session.receive(frame("front", 1, 50))
+    assert not first.session.receive(frame("front", 1, 99))
+    assert first.session.figures.odd == {SAME_PICTURE: 2, AGAIN: 1, SAME_STAMP: 1}
+    first.session.close()
+    second = Scene(tmp_path)
+    assert not second.session.receive(frame("front", 9, 51))
+    assert second.session.figures.odd == {SAME_PICTURE: 1}
+    assert not (tmp_path / "map/keyframes/front_9.jpg").exists()
+
+
+def test_what_is_no_image_is_left_to_the_decoder(tmp_path):
+    scene = Scene(tmp_path, bad={"front_1"})
+    scene.receive(0, 1, 2)  # bytes without a picture in them
+    scene.run()
+    assert scene.session.figures.odd == {}
+    assert set(scene.session.figures.rejected) == {"front_1"}

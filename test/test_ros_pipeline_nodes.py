@@ -245,6 +245,9 @@ class PreparedWorker:
         news, self.news = self.news, []
         return news
 
+    def cancel(self):
+        return False
+
     def close(self):
         self.closed = True
 
@@ -267,7 +270,8 @@ class ReconstructionBench:
         assert wait_for(lambda: all(p.get_subscription_count() for p in (self.images, self.infos, self.fixes)))
         assert wait_for(lambda: self.node._publisher._observations.get_subscription_count())
 
-    def keyframe(self, name, encoded=encode_jpeg(np.full((48, 64, 3), 90, np.uint8))):
+    def keyframe(self, name, encoded=None):
+        encoded = encoded or encode_jpeg(np.full((48, 64, 3), 90 + 10 * int(name[-1]), np.uint8))
         received = int(value(self.node, "keyframes received") or 0)
         self.infos.publish(CameraInfo(header=header_of(name)))
         self.fixes.publish(fix_from_geo(None, header_of(name)))
@@ -355,7 +359,7 @@ def test_reset_empties_map_and_topics(world, tmp_path, monkeypatch):
 
 def test_solves_while_it_grows(world, tmp_path, monkeypatch):
     model, _ = scene(4)
-    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, update_every=4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, update_every=4, reconstruction__mode="batch")
     for name in model.names:
         bench.keyframe(name)
     assert wait_for(lambda: bench.points and bench.points[-1].width == 40)

@@ -1,8 +1,9 @@
 """reconstruction_node: keyframes in, the sparse map out; owner of the services ``finalize``, ``save_map`` and ``reset``.
 
 Keyframes go to disk (``MAP/keyframes``) and from there to the worker process that owns the database; this process never
-runs a solver. The map is solved again as it grows (``update_every``, ``update_growth``, ``update_idle``), and every
-revision is published (``ros.map_messages`` says how a receiver puts it together).
+runs a solver. The map grows with every keyframe and is finished in pauses (``update_growth``, ``update_idle``), or, with
+``reconstruction.mode: batch``, is solved again as the keyframes become more (``update_every``, too). Every revision is
+published (``ros.map_messages`` says how a receiver puts it together).
 
 ``finalize`` spans the nodes, in one direction: everything that was received is added → last solution → its messages are
 delivered → ``association_node/flush`` (associates exactly this revision, publishes and writes the labels) → figures and
@@ -10,7 +11,8 @@ report. ``association_node`` may be absent: then there are no labels. What lies 
 images calls ``keyframe_node/flush`` and ``segmentation_node/flush`` first, as bag_player does.
 Where ``segmentation.movable`` names classes, a keyframe waits for its segments (``movable_wait``), whose areas of these
 classes give no keypoints.
-``<node>/resend`` publishes the last revision whole, for receivers that came late or lost messages.
+``<node>/resend`` publishes the last revision whole, for receivers that came late or lost messages; ``<node>/cancel`` stops
+what the worker does at present. ``reset``, deactivating the node and ending it stop the worker at once.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 ASSOCIATION = "association_node"
 CALL_SECONDS = 3600.0
 """How long the association of a large map may take."""
+DRAIN_SECONDS = 2.0
+"""How long the end of the node waits for keyframes to be written to disk."""
 REPORT_SECONDS = 5.0
 """How often progress is logged."""
 
@@ -88,8 +92,10 @@ class ReconstructionNode(ManagedNode):
         self.serve(Trigger, "save_map", self._save_map, slow=True)
         self.serve(Trigger, "reset", self._reset, slow=True)
         self.serve(Trigger, "~/resend", self._resend)
+        self.serve(Trigger, "~/cancel", self._cancel)
 
     def deactivate(self) -> None:
+        self._mapping.drain(DRAIN_SECONDS)  # what was received goes to disk
         with self._lock:
             self._session.close()
 
@@ -98,17 +104,19 @@ class ReconstructionNode(ManagedNode):
         self._reset_association.close()
 
     def _new_session(self) -> MappingSession:
-        if self.config.reconstruction.mode == "online":
+        if self.config.reconstruction.grows(live=True):
             schedule = Schedule.online(self.ros.update_growth, self.ros.update_idle)
         else:
             schedule = Schedule(self.ros.update_every, self.ros.update_growth, self.ros.update_idle)
-        return MappingSession(
+        session = MappingSession(
             self._store,
             worker_factory(self._store, self.config.reconstruction),
             schedule,
             on_revision=self._publishing.put,
             on_failure=self._worker_failed,
         )
+        self._publisher.doubt(session.records)
+        return session
 
     def _header_of(self, name: str) -> Header:
         """The header that a keyframe came with; of an earlier run's keyframes, one with the camera's cleaned name."""
@@ -151,6 +159,7 @@ class ReconstructionNode(ManagedNode):
             "keyframes in database": figures.added,
             "keyframes waiting": self._session.pending,
             "keyframes rejected": len(figures.rejected),
+            "last rejection": list(figures.rejected.values())[-1] if figures.rejected else "none",
             "keyframes registered": registered,
             "registration ratio": f"{registered / figures.added:.3f}" if figures.added else "-",
             "points": sum(len(model.point_ids) for model in models),
@@ -158,6 +167,7 @@ class ReconstructionNode(ManagedNode):
             "last worker failure": figures.last_failure or "none",
             "stage": figures.stage or ("solving" if self._session.solving else "idle"),
         }
+        values.update(figures.odd)
         values.update({f"{stage} [s]": f"{seconds:.2f}" for stage, seconds in self._seconds.items()})
         for key, value in values.items():
             self.diagnostics.set(key, value)
@@ -205,6 +215,12 @@ class ReconstructionNode(ManagedNode):
         response.success = True
         return response
 
+    def _cancel(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._lock:
+            response.success = self._session.cancel()
+        response.message = "cancelled" if response.success else "nothing is running"
+        return response
+
     # Services (threads of their own).
 
     def _finalize(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -212,8 +228,11 @@ class ReconstructionNode(ManagedNode):
         self._wait_until(lambda: not self._keyframes.pending and not self._masking.pending)
         self._mapping.drain()
         with self._lock:
-            self._session.request_solution()
-        self._wait_until(lambda: self._session.settled)
+            session = self._session
+            session.request_solution()
+        self._wait_until(lambda: session.settled or session is not self._session)
+        if session is not self._session:
+            raise DataError("the map was reset before it was finished")
         self._publishing.drain()
         with self._lock:
             problem = self._session.gave_up or ("" if self._models() else "no two keyframes could be brought together in 3D")
@@ -257,8 +276,9 @@ class ReconstructionNode(ManagedNode):
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             self._mapping.clear()
-            self._publishing.drain()
+            self._publishing.clear()
             self._session.close()
+            self._publishing.drain()
             self._store.clear((*OWN_FILES, "database.db-wal", "database.db-shm"), OWN_FOLDERS)
             self._publisher.send([])
             self._session = self._new_session()

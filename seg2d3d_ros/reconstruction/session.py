@@ -20,8 +20,10 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.reconstruction.arrivals import Arrivals
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker import Added, Event, Failed, Progress, ReconstructionWorker, Rejected, Revision
+from seg2d3d_ros.reconstruction.worker import ReconstructionWorker
+from seg2d3d_ros.reconstruction.worker_events import Added, Event, Failed, Opened, Progress, Rejected, Revision, Stopped
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class WorkerLike(Protocol):
     def busy(self) -> bool: ...
     def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> None: ...
     def solve(self) -> None: ...
+    def cancel(self) -> bool: ...
     def events(self) -> list[Event]: ...
     def close(self) -> None: ...
 
@@ -86,6 +89,8 @@ class Figures:
     failures: int = 0
     last_failure: str = ""
     stage: str = ""
+    odd: dict[str, int] = field(default_factory=dict)
+    """What was odd about keyframes (see ``arrivals``), counted."""
 
 
 class MappingSession:
@@ -110,15 +115,19 @@ class MappingSession:
         self.store, self.schedule, self.figures = store, schedule, Figures()
         self.records = {record.name: record for record in store.read_keyframes()}
         self.reconstruction: Reconstruction | None = None
+        self._arrivals = Arrivals(lambda name: store.image_path(self.records[name]).read_bytes())
+        self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
+        self.figures.odd = self._arrivals.counts
         self._on_revision, self._on_failure, self._clock = on_revision, on_failure, clock
         self._waiting: deque[str] = deque(self.records)
         self._with_worker: list[str] = []
         self._added: set[str] = set()
         self._solving: set[str] | None = None
         self._solved: set[str] = set()
+        self._finished: set[str] | None = None
         self._wanted = False
         self._gave_up = ""
-        self._unsaved = False
+        self._unsaved = self._closed = False
         self._last_arrival = self._solution_start = self._solution_end = clock()
         self._solution_seconds = 0.0
         self._worker = make_worker()
@@ -126,7 +135,8 @@ class MappingSession:
             log.info("%s: going on with the %d keyframes of an earlier map", store.root, len(self.records))
 
     def receive(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> bool:
-        """Keep a keyframe on disk and queue it; False for one that is in the map already (a bag in a loop).
+        """Keep a keyframe on disk and queue it; False for one that is in the map already (a bag in a loop), and for a
+        picture that is there already under another name.
 
         Args:
             ignore: (H, W) bool, True where keypoints are not wanted.
@@ -137,11 +147,16 @@ class MappingSession:
         self.figures.received += 1
         self._last_arrival = self._clock()
         if keyframe.name in self.records:
+            self._arrivals.again(keyframe)
+            return False
+        if (twin := self._arrivals.twin(keyframe)) is not None:
+            self.figures.rejected[keyframe.name] = f"{keyframe.name}: the same picture as {twin}"
             return False
         image = self.store.write_image(keyframe).relative_to(self.store.root)
         if ignore is not None and ignore.any():
             self.store.write_mask(keyframe.name, ignore)
         self.records[keyframe.name] = KeyframeRecord.of(keyframe, image)
+        self._arrivals.take(keyframe)
         self._unsaved = True
         self._waiting.append(keyframe.name)
         return True
@@ -164,7 +179,7 @@ class MappingSession:
 
     @property
     def new(self) -> int:
-        """Keyframes in the database that no solution has seen yet."""
+        """Keyframes in the database that no solution, and no revision of an earlier run, has seen yet."""
         return len(self._added - self._solved)
 
     def request_solution(self) -> None:
@@ -181,8 +196,15 @@ class MappingSession:
         """Why the requested solution was given up; empty if it was not."""
         return self._gave_up
 
+    def cancel(self) -> bool:
+        """Stop what the worker does now; a solution that was asked for is given up. Whether there was anything to stop."""
+        self._wanted = False
+        return self._worker.cancel()
+
     def tick(self) -> None:
         """Take the worker's news, hand over keyframes, start a solution where one is due."""
+        if self._closed:
+            return
         idle = not self._worker.busy  # asked first: what happens meanwhile is the next tick's
         for event in self._worker.events():
             self._take(event)
@@ -197,7 +219,7 @@ class MappingSession:
         quiet = self._clock() - self._last_arrival
         if self._wanted and not self._waiting:
             self._wanted = False
-            if self.new == 0 and self.reconstruction is not None:
+            if self._finished == self._added and self.reconstruction is not None:
                 return
             if len(self._added) < MIN_KEYFRAMES:
                 self._gave_up = f"{len(self._added)} usable keyframes: a map needs at least {MIN_KEYFRAMES}"
@@ -207,7 +229,8 @@ class MappingSession:
             self._start_solution()
 
     def close(self) -> None:
-        """Save, and end the worker."""
+        """Save, and end the worker, whatever it does; further ticks do nothing."""
+        self._closed = True
         self.save()
         self._worker.close()
 
@@ -225,8 +248,7 @@ class MappingSession:
             self._reject(name, str(error))
             return
         self._with_worker.append(name)
-        keyframe = Keyframe(name, record.camera_name, record.stamp_ns, encoded, record.camera, record.geo, record.file_name)
-        self._worker.add(keyframe, ignore)
+        self._worker.add(record.keyframe(encoded), ignore)
 
     def _solution_due_in_backlog(self) -> bool:
         """Whether to let the worker run dry for a solution although keyframes wait: where they come faster than it can
@@ -240,7 +262,9 @@ class MappingSession:
         self._worker.solve()
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, Added):
+        if isinstance(event, Opened):
+            self._opened(event)
+        elif isinstance(event, Added):
             self._answered(event.name)
             self._added.add(event.name)
             self.figures.added = len(self._added)
@@ -253,7 +277,8 @@ class MappingSession:
             self.reconstruction = event.reconstruction
             self._on_revision(event.reconstruction)
         elif isinstance(event, Revision):
-            self._solved, self._solving = self._solving or set(self._added), None
+            self._finished, self._solving = self._solving or set(self._added), None
+            self._solved = self._finished
             self._solution_end = self._clock()
             self._solution_seconds = self._solution_end - self._solution_start
             self.figures.stage = ""
@@ -263,6 +288,28 @@ class MappingSession:
             self.figures.failures += 1
             self.figures.last_failure = event.message
             self._on_failure(event.message)
+
+        elif isinstance(event, Stopped):
+            self._stopped(event.message)
+
+    def _opened(self, event: Opened) -> None:
+        """Take over what an earlier process left: nothing of it is done again, and whoever listens gets the map at once."""
+        there = set(event.names) & self.records.keys()
+        self._added |= there
+        self.figures.added = len(self._added)
+        self._waiting = deque(name for name in self._waiting if name not in there)
+        if event.reconstruction is not None and event.reconstruction.models:
+            if not self._solved:
+                self._solved = there & {name for model in event.reconstruction.models for name in model.names}
+            self.reconstruction = event.reconstruction
+            self._on_revision(event.reconstruction)
+
+    def _stopped(self, message: str) -> None:
+        self.figures.stage = ""
+        log.info("the reconstruction was stopped: %s", message)
+        if self._solving is not None:  # not again before something new arrives
+            self._solved, self._solving = self._solving, None
+            self._gave_up = message
 
     def _answered(self, name: str) -> None:
         if name in self._with_worker:

@@ -6,154 +6,43 @@ started again on the same map folder, and the command in flight is repeated once
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
-import os
 import queue
-import signal
 import threading
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.errors import Seg2d3dError, UsageError
-from seg2d3d_ros.reconstruction.online import OnlineReconstructor, open_reconstructor
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
-from seg2d3d_ros.reconstruction.streaming import Cancelled
+from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.reconstruction.worker_events import (
+    DONE,
+    Add,
+    Added,
+    Command,
+    Event,
+    Failed,
+    Opened,
+    Progress,
+    Rejected,
+    Revision,
+    Solve,
+    Stopped,
+)
+from seg2d3d_ros.reconstruction.worker_process import serve
 from seg2d3d_ros.types import Keyframe
 
-log = logging.getLogger(__name__)
+__all__ = ("Added", "Event", "Failed", "Opened", "Progress", "ReconstructionWorker", "Rejected", "Revision", "Stopped")
 
 ATTEMPTS = 2
-POLL_S = 0.2
+POLL_S = 0.1
 STOP_S = 3.0
-
-
-@dataclass(frozen=True)
-class Added:
-    """A keyframe is in the database."""
-
-    name: str
-    features: int
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A keyframe could not be used."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the running solve is."""
-
-    stage: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Revision:
-    """A new state of the map: ``final`` when it answers a solve, else the map has grown while keyframes came."""
-
-    reconstruction: Reconstruction
-    final: bool = True
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Something went wrong; the worker goes on with the next command."""
-
-    message: str
-
-
-Event = Added | Rejected | Progress | Revision | Failed
-
-
-@dataclass(frozen=True)
-class _Add:
-    keyframe: Keyframe
-    ignore: np.ndarray | None
-
-    def __str__(self) -> str:
-        return f"adding {self.keyframe.name}"
-
-
-@dataclass(frozen=True)
-class _Solve:
-    def __str__(self) -> str:
-        return "solving"
-
-
-_DONE = "done"
-_READY = "ready"
-
-
-def _exit_with_parent() -> None:
-    """End this process at once when its parent is gone, however the parent ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-def _serve(root: Path, config: ReconstructionConfig, connection: Connection, cancel: Any) -> None:
-    """The worker process: commands in, events out, until the connection closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to end
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-    def checkpoint() -> None:
-        if cancel.is_set():
-            raise Cancelled("the reconstruction was cancelled; the map stays as it was in its last revision")
-
-    try:
-        reconstructor = open_reconstructor(root, config, checkpoint)
-    except Seg2d3dError as error:
-        connection.send(Failed(str(error)))
-        return
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap prints a stack trace on it; leaving is no crash
-    try:
-        connection.send(_READY)
-        while (command := connection.recv()) is not None:
-            cancel.clear()
-            connection.send(_execute(reconstructor, command, connection))
-            if isinstance(command, _Add) and isinstance(reconstructor, OnlineReconstructor):
-                for event in _grow(reconstructor, command):
-                    connection.send(event)
-            connection.send(_DONE)
-    except (EOFError, OSError):
-        pass
-    finally:
-        reconstructor.close()
-
-
-def _execute(reconstructor: Reconstructor, command: _Add | _Solve, connection: Connection) -> Event:
-    try:
-        if isinstance(command, _Add):
-            return Added(command.keyframe.name, reconstructor.add(command.keyframe, command.ignore))
-        return Revision(reconstructor.solve(lambda stage, done, total: connection.send(Progress(stage, done, total))))
-    except Seg2d3dError as error:
-        return Rejected(command.keyframe.name, str(error)) if isinstance(command, _Add) else Failed(str(error))
-    except Exception as error:  # whatever it is, the user reads it and the worker lives on
-        log.exception("while %s", command)
-        return Failed(f"while {command}: {type(error).__name__}: {error}")
-
-
-def _grow(reconstructor: OnlineReconstructor, command: _Add) -> list[Event]:
-    try:
-        revision = reconstructor.grow()
-        return [] if revision is None else [Revision(revision, final=False)]
-    except Seg2d3dError as error:
-        return [Failed(str(error))]
-    except Exception as error:  # whatever it is, the user reads it and the worker lives on
-        log.exception("while growing by %s", command.keyframe.name)
-        return [Failed(f"while growing by {command.keyframe.name}: {type(error).__name__}: {error}")]
+CANCEL_S = 1.0
+"""A cancelled command has this long to come to the mapper's next step; then its process is ended. A global solution, or a
+bundle adjustment of a large map, cannot be interrupted in any other way."""
 
 
 class ReconstructionWorker:
@@ -164,11 +53,14 @@ class ReconstructionWorker:
 
     def __init__(self, root: Path, config: ReconstructionConfig) -> None:
         self._root, self._config = Path(root), config
-        self._commands: queue.Queue[_Add | _Solve] = queue.Queue()
+        self._commands: queue.Queue[Command] = queue.Queue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._unfinished = 0
         self._solve_waits = False
+        self._running: Command | None = None
+        self._answered = False
+        self._cancelled_at: float | None = None
         self._cancel: Any = None
         self._stopping = threading.Event()
         self._process: Any = None
@@ -178,29 +70,38 @@ class ReconstructionWorker:
 
     def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> None:
         """Queue a keyframe; the answer is ``Added`` or ``Rejected``."""
-        self._submit(_Add(keyframe, ignore))
+        self._submit(Add(keyframe, ignore))
 
     def solve(self) -> None:
-        """Queue a solve; the answer is ``Revision`` or ``Failed``. One that waits as last in the queue serves both."""
+        """Queue a solve; the answer is ``Revision``, ``Failed`` or ``Stopped``. One that waits as last serves both."""
         with self._lock:
             if self._solve_waits:
                 return
-        self._submit(_Solve())
+        self._submit(Solve())
 
-    def cancel(self) -> None:
-        """Stop the command that runs, at the mapper's next step; it answers ``Failed``. The others go on.
+    def cancel(self) -> bool:
+        """Stop the command that runs; it answers ``Stopped`` within ``CANCEL_S`` and some time to start anew at most.
 
-        Only ``reconstruction.mode: online`` can be stopped in the middle.
+        A keyframe whose features are not in the database yet is added again, all other commands go on. What is on disk
+        stays valid, whether the mapper stopped by itself or its process had to be ended.
+
+        Returns:
+            whether anything ran.
         """
-        if self._cancel is not None:
+        with self._lock:
+            if self._running is None:
+                return False
+            if self._cancelled_at is None:
+                self._cancelled_at = time.monotonic()
             self._cancel.set()
+            return True
 
-    def _submit(self, command: _Add | _Solve) -> None:
+    def _submit(self, command: Command) -> None:
         if self._stopping.is_set():
             raise UsageError("the reconstruction worker is closed")
         with self._lock:
             self._unfinished += 1
-            self._solve_waits = isinstance(command, _Solve)
+            self._solve_waits = isinstance(command, Solve)
         self._commands.put(command)
 
     def events(self) -> list[Event]:
@@ -226,7 +127,7 @@ class ReconstructionWorker:
         return None if process is None else process.pid
 
     def close(self) -> None:
-        """End the process and drop what waits; returns within some seconds, harmless when called again."""
+        """End the process at once, whatever it does, and drop what waits; harmless when called again."""
         self._stopping.set()
         self._thread.join(2 * STOP_S + 10.0)
 
@@ -258,16 +159,16 @@ class ReconstructionWorker:
         self._connection, theirs = context.Pipe()
         self._cancel = context.Event()
         self._process = context.Process(
-            target=_serve, args=(self._root, self._config, theirs, self._cancel), name="seg2d3d-reconstruction", daemon=True
+            target=serve, args=(self._root, self._config, theirs, self._cancel), name="seg2d3d-reconstruction", daemon=True
         )
         self._process.start()
         theirs.close()
         answer = self._receive()
-        if isinstance(answer, Failed):
+        if answer is not None:
             self._events.put(answer)
-        elif answer is None and not self._stopping.is_set():
+        elif not self._stopping.is_set():
             self._events.put(Failed(f"{self._end()} while it started"))
-        return answer == _READY
+        return isinstance(answer, Opened)
 
     def _drop_one(self) -> None:
         """The process cannot start: give up one command, or wait for one."""
@@ -279,33 +180,54 @@ class ReconstructionWorker:
             self._give_up(command, "the reconstruction process cannot start")
             return
 
-    def _give_up(self, command: _Add | _Solve, reason: str) -> None:
-        self._events.put(Rejected(command.keyframe.name, reason) if isinstance(command, _Add) else Failed(reason))
-        self._finish(command)
+    def _give_up(self, command: Command, reason: str) -> None:
+        self._events.put(Rejected(command.keyframe.name, reason) if isinstance(command, Add) else Failed(reason))
+        self._finish()
 
-    def _finish(self, command: _Add | _Solve) -> None:
+    def _finish(self) -> None:
         with self._lock:
             self._unfinished -= 1
 
-    def _run(self, command: _Add | _Solve) -> None:
+    def _run(self, command: Command) -> None:
         """Hand one command over and pass its events on; repeat it once when the process dies."""
         with self._lock:
             if self._commands.empty():
                 self._solve_waits = False
-        for attempt in range(ATTEMPTS):
-            if self._send(command) and self._relay():
-                self._finish(command)
+        attempts = 0
+        while not self._stopping.is_set():
+            attempts += 1
+            done = self._hand_over(command)
+            if done:
+                self._finish()
                 return
             if self._stopping.is_set():
                 return
-            end = self._end()
-            if attempt + 1 < ATTEMPTS:
+            end, stopped = self._end(), self._cancelled_at is not None
+            self._cancelled_at = None
+            if stopped and (isinstance(command, Solve) or self._answered):
+                self._events.put(Stopped("cancelled; the map stays as it was in its last revision"))
+                self._finish()
+                return
+            if stopped:
+                attempts -= 1  # that was no accident
+            elif attempts < ATTEMPTS:
                 self._events.put(Failed(f"{end} while {command}; it starts again from {self._root} and repeats this"))
-            if attempt + 1 == ATTEMPTS or not self._start():
-                self._give_up(command, f"{end} while {command}; given up after {attempt + 1} attempts")
+            if attempts >= ATTEMPTS or not self._start():
+                self._give_up(command, f"{end} while {command}; given up after {attempts} attempts")
                 return
 
-    def _send(self, command: _Add | _Solve) -> bool:
+    def _hand_over(self, command: Command) -> bool:
+        """Have one command executed; False when the process died over it, or ``close`` was called."""
+        with self._lock:
+            self._cancel.clear()
+            self._running, self._answered, self._cancelled_at = command, False, None
+        try:
+            return self._send(command) and self._relay()
+        finally:
+            with self._lock:
+                self._running = None
+
+    def _send(self, command: Command) -> bool:
         try:
             if self._connection is not None:
                 self._connection.send(command)
@@ -316,8 +238,9 @@ class ReconstructionWorker:
     def _relay(self) -> bool:
         """Pass events on until the command is done; False when the process died or ``close`` was called."""
         while (answer := self._receive()) is not None:
-            if answer == _DONE:
+            if answer == DONE:
                 return True
+            self._answered |= isinstance(answer, Added)
             self._events.put(answer)
         return False
 
@@ -328,6 +251,8 @@ class ReconstructionWorker:
             while connection is not None and not self._stopping.is_set():
                 if connection.poll(POLL_S):
                     return connection.recv()
+                if self._cancelled_at is not None and time.monotonic() > self._cancelled_at + CANCEL_S:
+                    self._process.kill()
         except (EOFError, OSError):
             pass
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from geometry_msgs.msg import PoseArray, TransformStamped, Vector3
@@ -49,6 +49,10 @@ class MapPublisher:
         self._stamp = max(self._node.get_clock().now().nanoseconds, self._stamp + 1)
         self._models = models
         return self._send()
+
+    def doubt(self, names: Iterable[str]) -> None:
+        """Keyframes of an earlier run, whose observations receivers may have: those that are gone are withdrawn."""
+        self._sent.update(dict.fromkeys(names, b""))
 
     def send_again(self) -> None:
         """Publish the last revision whole, for receivers that came late."""

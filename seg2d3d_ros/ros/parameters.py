@@ -96,7 +96,9 @@ class ReconstructionParameters(MapParameters):
         low=0.0,
         high=3600.0,
     )
-    update_every: int = param(10, "solve again after at least this many new keyframes", low=1, high=100000)
+    update_every: int = param(
+        10, "reconstruction.mode = batch: solve again after at least this many new keyframes", low=1, high=100000
+    )
     update_growth: float = param(
         0.3, "solve again after the map has grown by at least this share", unit="share of its keyframes", low=0.0, high=100.0
     )
