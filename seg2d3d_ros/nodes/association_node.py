@@ -1,11 +1,11 @@
 """association_node: segments and the sparse map in, instances out; writes ``labels/``, ``tracks.json``, ``points.ply``.
 
 It works from messages alone (``keyframes/segments`` and the ``map/`` topics), so it may run on another machine;
-``ros.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its own, ids are
-inherited from the revision before, and only label images that changed are sent.
+``ros.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its own, at the
+cost of what it changed (``association.incremental``); ids stay, and only label images that changed are sent.
 
-``association_node/flush`` answers when the newest announced revision, with the segments of all its keyframes, is
-associated, published and written. Segments that keyframes of the map still lack are waited for until none of them came
+``association_node/flush`` answers when the newest announced revision, with the segments of all its keyframes, is solved as
+a whole, published and written. Segments that keyframes of the map still lack are waited for until none of them came
 for ``segments_patience`` seconds.
 """
 
@@ -15,7 +15,7 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ from seg2d3d_ros.ros.results import write_association_figures, write_config_sect
 from seg2d3d_ros.ros.run import spin_node
 from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
 from seg2d3d_ros.segmentation.movable import class_ids, without_classes
+from seg2d3d_ros.types import Instances
 
 RESEND = "reconstruction_node/resend"
 RESEND_SECONDS = 5.0
@@ -90,6 +91,8 @@ class AssociationNode(ManagedNode):
         self._last_segments = self._last_map = self._last_resend = time.monotonic()
         self._dirty = False
         self._done: Revision | None = None
+        self._whole_done = False
+        self._described: tuple[object, ...] = ()
         self._checked: Revision | None = None
         self._incomplete_since: float | None = None
         self._seconds = 0.0
@@ -143,7 +146,7 @@ class AssociationNode(ManagedNode):
         self._incomplete_since = None
         settled = self._dirty and now - self._last_segments > SETTLED_SECONDS
         if (revision != self._done or settled) and self._associating.pending == 0:
-            self._associating.put(revision)
+            self._associating.put((revision, False))
 
     def _whole(self, revision: Revision) -> bool:
         """Whether no observation of this revision is missing (each revision is checked once)."""
@@ -192,13 +195,15 @@ class AssociationNode(ManagedNode):
             segmentation = dataclasses.replace(self.config.segmentation, prompts=self._names)
             self.config = dataclasses.replace(self.config, segmentation=segmentation)
 
-    def _associate(self, revision: Revision) -> None:
+    def _associate(self, task: tuple[Revision, bool]) -> None:
+        """Associate a revision, as a whole or what changed."""
+        revision, full = task
         with self._lock:
             self._know_classes()
             # Even if it fails: the same revision would fail again.
-            self._dirty, self._done, self._problem = False, revision, "the association failed"
+            self._dirty, self._done, self._whole_done, self._problem = False, revision, full, "the association failed"
             try:
-                labelled = self._session.update(self._receiver.models())
+                labelled = self._session.update(self._receiver.models(), full=full)
             except DataError as error:
                 self._problem = str(error)
                 raise
@@ -206,9 +211,13 @@ class AssociationNode(ManagedNode):
         self._seconds += labelled.seconds
         header = make_header(revision[1], revision[0])
         self._points.publish(labelled_cloud(labelled.models, labelled.instances, header))
-        self._markers.publish(instance_markers(labelled.instances, self._session.class_names, header))
+        described = _description(labelled.instances, self._session.class_names)
+        if described != self._described:
+            self._described = described
+            self._markers.publish(instance_markers(labelled.instances, self._session.class_names, header))
+            if self._vision:
+                self._boxes.publish(boxes_message(self._vision, labelled.instances, self._session.class_names, header))
         if self._vision:
-            self._boxes.publish(boxes_message(self._vision, labelled.instances, self._session.class_names, header))
             publish_paced(self._tracks, self._track_messages(labelled))
         publish_paced(self._labels, self._label_messages(labelled))
         settle(self._points)
@@ -274,9 +283,9 @@ class AssociationNode(ManagedNode):
         revision = self._receiver.revision
         if revision is None or revision != self._checked:
             return False
-        if self._associating.pending == 0 and (self._dirty or revision != self._done):
-            self._associating.put(revision)
-        return self._associating.drain(1.0) and not self._dirty and revision == self._done
+        if self._associating.pending == 0 and (self._dirty or revision != self._done or not self._whole_done):
+            self._associating.put((revision, True))
+        return self._associating.drain(1.0) and not self._dirty and revision == self._done and self._whole_done
 
     def _segments_may_come(self) -> bool:
         """Whether keyframes of the map still lack segments, and it is worth waiting for them."""
@@ -296,8 +305,16 @@ class AssociationNode(ManagedNode):
             self._store.clear(("tracks.json", JOURNAL, "points.ply"), ("segments", "labels"))
             self._session = AssociationSession(self._store, self.config)
             self._headers, self._dirty, self._seconds, self._problem = {}, False, 0.0, ""
+            self._described = ()
         response.success = True
         return response
+
+
+def _description(instances: Instances, class_names: Sequence[str]) -> tuple[object, ...]:
+    """Equal when markers and boxes are equal."""
+    boxes = instances.boxes
+    arrays = (instances.ids, instances.classes, instances.scores, boxes.center, boxes.size, boxes.rotation)
+    return (*(array.tobytes() for array in arrays), tuple(class_names))
 
 
 def main() -> None:
