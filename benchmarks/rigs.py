@@ -1,0 +1,137 @@
+"""Cameras that look to the left and to the right of a street, brought into one metric model by their mounts.
+
+    python benchmarks/rigs.py STREET… --mode online --gps white        # folders of `seg2d3d simulate --cameras 3`
+    python benchmarks/rigs.py --seeds 1 2 3 --mode online              # simulates them first
+
+Only the images of ``left`` and ``right`` are used: at one moment the two cameras share no view, so that nothing but the
+mounts ties them. The vehicle drives down the street and back. GPS: 2 m of noise per axis and 10 % outliers of about 20 m,
+which claim the same 2 m; ``white`` = independent at each stop, ``walk`` = 90 % of it correlated over 6 s as a receiver's
+between houses is (then the mean error alone is of half a metre and more), ``none`` = no positions. Errors are distances of
+camera centres to the truth in metres: as placed in the world, and after the best rigid motion (no scale).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.reconstruction.gps import to_enu
+from seg2d3d_ros.reconstruction.online import OnlineReconstructor, open_reconstructor
+from seg2d3d_ros.simulation.gps import DATUM, geodetic_from_enu
+from seg2d3d_ros.simulation.simulate import read_truth_poses, simulate
+from seg2d3d_ros.simulation.vehicle import ANTENNA, base_from_camera
+from seg2d3d_ros.types import GeoPosition, Keyframe, SparseModel
+
+SIGMA, OUTLIERS, JUMP, CORRELATION_SECONDS = 2.0, 0.1, 20.0, 6.0
+
+
+def fixes(truth: dict[str, np.ndarray], kind: str, seed: int) -> dict[int, GeoPosition]:
+    """Stamp in ns -> position of the antenna with noise; empty for ``none``."""
+    if kind == "none":
+        return {}
+    rng = np.random.default_rng([seed, 7])
+    stops = {int(name.rpartition("_")[2]): name for name in sorted(truth)}
+    state, before, found = rng.normal(size=3), min(stops), {}
+    for stamp, name in sorted(stops.items()):
+        camera = name.rpartition("_")[0]
+        keep = np.exp(-(stamp - before) / 1e9 / CORRELATION_SECONDS)
+        state, before = keep * state + np.sqrt(1 - keep**2) * rng.normal(size=3), stamp
+        share = 0.9 if kind == "walk" else 0.0
+        error = SIGMA * (share * state + np.sqrt(1 - share**2) * rng.normal(size=3))
+        jump = rng.normal(size=3)
+        if rng.random() < OUTLIERS:
+            error = JUMP * jump / np.linalg.norm(jump)
+        antenna = (truth[name] @ np.linalg.inv(base_from_camera(camera)) @ [*ANTENNA, 1.0])[:3]
+        found[stamp] = GeoPosition(*geodetic_from_enu(antenna + error), np.eye(3) * SIGMA**2)
+    return found
+
+
+def keyframes(street: Path, cameras: tuple[str, ...], positions: dict[int, GeoPosition], order: str) -> Iterator[Keyframe]:
+    """The images of these cameras, with the positions of their moments."""
+    for keyframe in read_folder(
+        street / "images", camera=street / "camera.json", gps=None, order="name" if order == "time" else order
+    ):
+        if keyframe.camera_name in cameras:
+            yield replace(keyframe, geo=positions.get(keyframe.stamp_ns))
+
+
+def errors(model: SparseModel, truth: dict[str, np.ndarray]) -> dict[str, float]:
+    """Median and largest distance to the truth, in the world and after the best rigid motion."""
+    target = np.array([truth[name][:3, 3] for name in model.names])
+    found = {}
+    if model.frame.kind == "enu":
+        latitude, longitude, altitude = model.frame.datum or DATUM
+        origin = to_enu([GeoPosition(latitude, longitude, altitude)], DATUM)[0]
+        away = np.linalg.norm(model.centers + origin - target, axis=1)
+        found = {"median": float(np.median(away)), "max": float(away.max())}
+    a, b = model.centers - model.centers.mean(0), target - target.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
+    away = np.linalg.norm(a @ (u @ d @ vt).T - b, axis=1)
+    scale = float(np.trace(np.diag(s) @ d) / (a**2).sum())
+    return {**found, "rigid median": float(np.median(away)), "rigid max": float(away.max()), "scale": scale}
+
+
+def measure(street: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """One reconstruction of one street."""
+    truth = read_truth_poses(street / "truth_poses.txt")
+    rig = "none" if args.no_rig else str(street / "rig.json")
+    config = ReconstructionConfig(mode=args.mode, rig=rig, max_features=3000, max_image_size=1000, threads=1)
+    wanted = keyframes(street, tuple(args.cameras.split(",")), fixes(truth, args.gps, seed), args.order)
+    with tempfile.TemporaryDirectory() as folder:
+        reconstructor = open_reconstructor(Path(folder) / "map", config)
+        begin = time.process_time()
+        for keyframe in wanted:
+            reconstructor.add(keyframe)
+            if isinstance(reconstructor, OnlineReconstructor):
+                reconstructor.grow()
+        result = reconstructor.solve()
+        seconds = time.process_time() - begin
+        count = len(reconstructor.names)
+        reconstructor.close()
+    models = [len(model.names) for model in result.models]
+    row: dict[str, Any] = {"images": count, "models": models, "frame": result.models[0].frame.kind if models else ""}
+    row.update({key: round(value, 3) for key, value in (errors(result.models[0], truth) if models else {}).items()})
+    return {**row, "cpu": round(seconds), "warnings": result.warnings}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("streets", nargs="*", type=Path, help="folders of simulated streets")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[], help="simulate streets with these seeds")
+    parser.add_argument("--images", type=int, default=96, help="of a simulated street, of three cameras together")
+    parser.add_argument("--mode", choices=("online", "batch"), default="online")
+    parser.add_argument("--gps", choices=("white", "walk", "none"), default="white")
+    parser.add_argument("--cameras", default="left,right")
+    parser.add_argument("--order", default="name", help="name = all of left, then all of right; shuffle:SEED")
+    parser.add_argument("--no-rig", action="store_true", help="without the mounts, to compare")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    rows = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        streets = list(args.streets)
+        for seed in args.seeds:
+            streets.append(Path(scratch) / f"street{seed}")
+            simulate(streets[-1], seed=seed, keyframes=args.images, bag=False)
+        for place, street in enumerate(streets):
+            seed = args.seeds[place - len(args.streets)] if place >= len(args.streets) else place
+            rows[street.name] = measure(street, args, seed)
+            print(street.name, json.dumps(rows[street.name]), flush=True)
+    if args.json:
+        what = {key: str(value) for key, value in vars(args).items()}
+        args.json.write_text(json.dumps({"machine": platform.platform(), "arguments": what, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
