@@ -19,6 +19,9 @@ RETRY_GROWTH = 1.1
 GLOBAL_GROWTH = 1.25
 """A global adjustment is due when the model has grown by this factor since the last one."""
 
+NEW_POINTS = 0.05
+"""Share of an image's points that are new from which it is adjusted with its neighbours: one that sees what is known
+already moves nothing, and the next global adjustment takes it in."""
 GLOBAL_ROUNDS = 1
 """Times that a global adjustment is done and its outliers removed; the next one goes on from there."""
 
@@ -128,14 +131,23 @@ class GrowingModel:
                 continue
             if self.mapper.register_next_image(options.mapper, image_id):
                 self._failed.pop(image_id, None)
-                self.mapper.triangulate_image(options.triangulation, image_id)
-                self.mapper.iterative_local_refinement(
-                    2, 1e-3, options.mapper, options.local_adjustment, options.triangulation, image_id
-                )
+                self._fit_in(int(image_id), options)
                 self.touched.add(int(image_id))
                 return int(image_id)
             self._failed[image_id] = visible
         return None
+
+    def _fit_in(self, image_id: int, options: MapperOptions) -> None:
+        """Triangulate what a placed image adds, and adjust it with its neighbours where that is much."""
+        before = self.reconstruction.num_points3D()
+        self.mapper.triangulate_image(options.triangulation, image_id)
+        new = self.reconstruction.num_points3D() - before
+        if new > NEW_POINTS * self.reconstruction.image(image_id).num_points3D:
+            self.mapper.iterative_local_refinement(
+                2, 1e-3, options.mapper, options.local_adjustment, options.triangulation, image_id
+            )
+        else:
+            self.mapper.clear_modified_points3D()
 
     def forget_failures(self) -> None:
         """Try every waiting image again (the thresholds or the points have changed)."""

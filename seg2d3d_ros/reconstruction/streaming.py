@@ -108,6 +108,10 @@ class OnlineMapper:
         """Ids of the images in no model."""
         return set(self.graph.image_ids) - self.registered
 
+    @property
+    def _patience(self) -> float:
+        return max(PATIENCE, PATIENT_SHARE * len(self.graph))
+
     def options(self, thresholds: Thresholds, images: int) -> MapperOptions:
         """Options of the mapper's steps for a model of this many images."""
         return mapper_options(
@@ -254,8 +258,7 @@ class OnlineMapper:
         """Begin one more model from images that wait; whether there is one."""
         waiting = self.waiting
         if patient and self.models:
-            patience = max(PATIENCE, PATIENT_SHARE * len(self.graph))
-            waiting = {i for i in waiting if len(self.graph) - self._arrival[i] >= patience}
+            waiting = {i for i in waiting if len(self.graph) - self._arrival[i] >= self._patience}
         if len(waiting) < 2 or (begun := self._start(waiting)) is None:
             return False
         checkpoint()
@@ -277,7 +280,7 @@ class OnlineMapper:
     def _begin_anew(self, thresholds: Thresholds, checkpoint: Callable[[], None], *, patient: bool) -> None:
         """Where a small model does not grow although images wait, try another beginning and keep the larger."""
         for model in list(self.models):
-            stalled = len(self.graph) >= model.born + PATIENCE or not patient
+            stalled = len(self.graph) >= model.born + self._patience or not patient
             if len(model) >= SMALL or not stalled or len(self.waiting) < 2:
                 continue
             model.born = len(self.graph)
