@@ -35,6 +35,8 @@ LEAST_CHANGE = 0.05
 """Changes of an instance below this share of its segments wait for more."""
 LEAST_WEIGHT = 2.0
 """Weight of changed points that an instance must own for its points to be up for discussion."""
+FIRM = 2
+"""Segments from which on an instance is not just united with another."""
 LEAST_HELD = 1.0
 """Weight of points of the touched instances in a segment for it to take part."""
 
@@ -241,6 +243,9 @@ class OnlineAssociation:
         part = growing.part(rows)
         known = Known(segment[part.rows], owner[part.slots], fresh[part.rows], touched)
         solved = solve_part(part.incidence, self._config, known, afresh=afresh)
+        if not afresh and _unites(known, solved):
+            # Instances keep together better than masks do: only what single masks say as well is believed.
+            solved = solve_part(part.incidence, self._config, known, afresh=True)
         free = np.flatnonzero(known.free)
         tracks = solved.tracks
         seeds = {row: item for row, item in seeds_by_segment(tracks.cuts).items() if known.free[row]}
@@ -316,3 +321,13 @@ class OnlineAssociation:
         names[1 : first + 1] = solved.fixed
         names[shown] = heirs.names
         return names
+
+
+def _unites(known: Known, solved: Solved) -> bool:
+    """Whether two instances of at least ``FIRM`` segments would become one."""
+    track, place = solved.tracks.segment, np.searchsorted(known.touched, known.segment)
+    old = np.isin(known.segment, known.touched) & (track > 0)
+    pairs, counts = np.unique(np.stack([place[old], track[old]]), axis=1, return_counts=True)
+    sizes = np.bincount(place[old], minlength=len(known.touched))
+    most = (2 * counts > sizes[pairs[0]]) & (sizes[pairs[0]] >= FIRM)
+    return len(np.unique(pairs[1, most])) < int(most.sum())
