@@ -3,7 +3,10 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +18,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online import OnlineReconstructor, open_reconstructor
 from seg2d3d_ros.reconstruction.streaming import Cancelled
-from seg2d3d_ros.reconstruction.worker import Added, Failed, ReconstructionWorker, Rejected, Revision, Stopped
+from seg2d3d_ros.reconstruction.worker import Added, Failed, Opened, Progress, ReconstructionWorker, Rejected, Revision, Stopped
 from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
 
 CONFIG = ReconstructionConfig(mode="online", max_features=1200, threads=1)
@@ -250,6 +253,92 @@ def test_worker_cancels(tmp_path, street):
         worker.solve()
         events = drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
         assert len(read_models(tmp_path)[0].names) == 6
+
+
+def solving(worker, frames):
+    """Bring a worker into a solve that cannot be interrupted from inside: the process is halted."""
+    for frame in frames:
+        worker.add(frame)
+    drain(worker, lambda _: not worker.busy)
+    worker.solve()
+    events = drain(worker, lambda events: any(isinstance(e, Progress) for e in events))
+    os.kill(worker.pid, signal.SIGSTOP)
+    return events
+
+
+def test_a_solver_that_does_not_listen_is_ended(tmp_path, street):
+    with ReconstructionWorker(tmp_path, CONFIG) as worker:
+        solving(worker, street[0][:6])
+        before, begin = worker.pid, time.monotonic()
+        assert worker.cancel()
+        events = drain(worker, lambda events: any(isinstance(e, Stopped) for e in events))
+        assert time.monotonic() - begin < 5.0
+        assert not any(isinstance(e, Failed) for e in events), "wanted, no failure"
+        assert not worker.busy
+        assert not worker.cancel(), "nothing runs"
+        worker.solve()
+        events = drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
+        opened = next(e for e in events if isinstance(e, Opened))
+        assert set(opened.names) == {f.name for f in street[0][:6]}
+        assert len(opened.reconstruction.models[0].names) == len(read_models(tmp_path)[0].names) == 6
+        assert worker.pid != before
+
+
+def test_closing_does_not_wait_for_the_solver(tmp_path, street):
+    worker = ReconstructionWorker(tmp_path, CONFIG)
+    solving(worker, street[0][:5])
+    begin = time.monotonic()
+    worker.close()
+    assert time.monotonic() - begin < 2.0
+    assert not worker.alive
+    assert len(read_models(tmp_path)[0].names) >= 4, "the last revision"
+
+
+def test_the_process_ends_with_its_owner_even_while_the_solver_holds_the_lock(tmp_path, street):
+    """The owner is killed without mercy; a worker that is halted (as one in the solver's C++ is) goes with it."""
+    script = (
+        "import sys, time, pathlib\n"
+        "from seg2d3d_ros.config import ReconstructionConfig\n"
+        "from seg2d3d_ros.reconstruction.worker import ReconstructionWorker\n"
+        "if __name__ == '__main__':\n"
+        "    worker = ReconstructionWorker(pathlib.Path(sys.argv[1]), ReconstructionConfig())\n"
+        "    while not any(type(e).__name__ == 'Opened' for e in worker.events()):\n"
+        "        time.sleep(0.05)\n"
+        "    print(worker.pid, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    path = tmp_path / "owner.py"
+    path.write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    owner = subprocess.Popen([sys.executable, path, tmp_path / "map"], stdout=subprocess.PIPE, env=environment)
+    worker = int(owner.stdout.readline())
+    os.kill(worker, signal.SIGSTOP)
+    owner.kill()
+    owner.wait()
+    end = time.monotonic() + 5
+    while Path(f"/proc/{worker}").exists() and "State:\tZ" not in Path(f"/proc/{worker}/status").read_text():
+        assert time.monotonic() < end, "it lives on"
+        time.sleep(0.05)
+
+
+def test_a_drive_with_a_broken_clock_and_foreign_images_is_mapped(tmp_path, street):
+    """Stamps out of order and with jumps, another calibration from the middle on, a smaller size in between."""
+    frames, truth = street
+    stamps = [5e9, 4.9e9, 6e9, 6e9 + 7200e9, 1e9, 2e9, 2.1e9, 2.05e9, 3e9]
+    other = Camera("PINHOLE", WIDTH, HEIGHT, (1.02 * FOCAL, 1.02 * FOCAL, WIDTH / 2, HEIGHT / 2))
+    reconstructor = OnlineReconstructor(tmp_path, CONFIG)
+    for k, (frame, stamp) in enumerate(zip(frames, stamps, strict=True)):
+        values = {**frame.__dict__, "stamp_ns": int(stamp), "camera": other if k >= 5 else frame.camera}
+        if k == 4:
+            photo = cv2.imdecode(np.frombuffer(frame.encoded, np.uint8), cv2.IMREAD_COLOR)
+            values["encoded"] = cv2.imencode(".png", cv2.resize(photo, (WIDTH // 2, HEIGHT // 2)))[1].tobytes()
+        reconstructor.add(Keyframe(**values))
+        reconstructor.grow()
+    (model,) = reconstructor.solve().models
+    assert len(model.names) == COUNT
+    assert spread(model, truth) < 0.15  # 2 % of focal length, of a 6 m walk
+    assert len(set(model.cameras)) == 3
+    reconstructor.close()
 
 
 @pytest.mark.slow

@@ -276,8 +276,5 @@ class ReconstructionWorker:
             pass
         process.join(STOP_S if self._unfinished == 0 else 0.0)  # an idle process leaves by itself
         if process.is_alive():
-            process.terminate()
-            process.join(STOP_S)
-        if process.is_alive():
-            process.kill()
+            process.kill()  # what is on disk outlives that at any moment
             process.join(STOP_S)

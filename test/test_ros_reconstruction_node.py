@@ -1,0 +1,314 @@
+"""reconstruction_node alone, without a solver: changes only, services, failures, odd keyframes, the transform."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from geometry_msgs.msg import PoseArray
+from helpers_map_nodes import header_of, scene, value
+from helpers_ros import own_domain, ros, wait_for
+from nav_msgs.msg import Path
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
+from std_srvs.srv import Trigger
+
+from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.nodes import reconstruction_node
+from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.worker import Added, Failed, Rejected, Revision, Stopped
+from seg2d3d_ros.ros import map_publisher, qos
+from seg2d3d_ros.ros.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header
+from seg2d3d_ros.types import SparseModel
+
+pytestmark = pytest.mark.ros
+DOMAIN = own_domain()
+
+
+@pytest.fixture
+def world():
+    with ros(DOMAIN) as made:
+        yield made
+
+
+class PreparedWorker:
+    """Answers at once: every decodable-looking keyframe is added, every solution is the prepared model of those."""
+
+    models: dict[int, SparseModel] = {}  # noqa: RUF012  (set by the test)
+    busy = False
+
+    def __init__(self, *_args):
+        self.news, self.names, self.closed = [], [], False
+
+    def add(self, keyframe, ignore=None):
+        if keyframe.encoded.startswith(b"\xff\xd8\xff"):
+            self.names.append(keyframe.name)
+            self.news.append(Added(keyframe.name, 100))
+        else:
+            self.news.append(Rejected(keyframe.name, f"{keyframe.name}: no image"))
+
+    def solve(self):
+        model = self.models.get(len(self.names))
+        self.news.append(Revision(Reconstruction([model], {}, {"mapping": 0.1})) if model else Failed("no overlap"))
+
+    def events(self):
+        news, self.news = self.news, []
+        return news
+
+    def cancel(self):
+        return False
+
+    def close(self):
+        self.closed = True
+
+
+class ReconstructionBench:
+    def __init__(self, world, map_dir, monkeypatch, models, **parameters):
+        monkeypatch.setattr(PreparedWorker, "models", models)
+        monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: PreparedWorker)
+        monkeypatch.setattr(reconstruction_node, "write_report_if_possible", lambda _store: "no report")
+        self.world = world
+        self.images = world.probe.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
+        self.infos = world.probe.create_publisher(CameraInfo, "keyframes/camera_info", qos.KEYFRAMES)
+        self.fixes = world.probe.create_publisher(NavSatFix, "keyframes/fix", qos.KEYFRAMES)
+        self.points = world.collect(PointCloud2, "map/points", qos.LATCHED)
+        self.cameras = world.collect(PoseArray, "map/cameras", qos.LATCHED)
+        self.observations = world.collect(PointCloud2, "map/observations", qos.OBSERVATIONS)
+        self.path = world.collect(Path, "map/path/front", qos.LATCHED)
+        defaults = {"update_every": 1000, "update_idle": 1000.0}
+        self.node = world.add(ReconstructionNode, map_dir=str(map_dir), **{**defaults, **parameters})
+        assert wait_for(lambda: all(p.get_subscription_count() for p in (self.images, self.infos, self.fixes)))
+        assert wait_for(lambda: self.node._publisher._observations.get_subscription_count())
+
+    def keyframe(self, name, encoded=None):
+        encoded = encoded or encode_jpeg(np.full((48, 64, 3), 90 + 10 * int(name[-1]), np.uint8))
+        received = int(value(self.node, "keyframes received") or 0)
+        self.infos.publish(CameraInfo(header=header_of(name)))
+        self.fixes.publish(fix_from_geo(None, header_of(name)))
+        self.images.publish(bytes_to_compressed(encoded, header_of(name)))
+        assert wait_for(lambda: int(value(self.node, "keyframes received") or 0) > received)
+
+    def finalize(self):
+        return self.world.call(Trigger, "finalize", timeout=30.0)
+
+    def sent(self):
+        """Names of the keyframes since the last look, and the end marks among them."""
+        names = [keyframe_name(m.header) if m.header.frame_id != "map" else "end" for m in self.observations]
+        self.observations.clear()
+        return names
+
+
+def test_reconstruction_sends_changes_only_and_everything_on_demand(world, tmp_path, monkeypatch):
+    model, _ = scene(4)
+    moved = dataclasses.replace(model, obs_xy=model.obs_xy.copy(), names=("front_1", "front_2", "front_3", "front_5"))
+    moved.obs_xy[moved.obs_keyframe == 1] += 1.0
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model, 5: moved})
+    for name in model.names:
+        bench.keyframe(name)
+    answer = bench.finalize()
+    assert answer.success, answer.message
+    assert "4 of 4 keyframes registered" in answer.message
+    assert "no labels" in answer.message
+    assert wait_for(lambda: bench.points)
+    assert wait_for(lambda: len(bench.observations) == 5)
+    assert bench.sent() == ["front_1", "front_2", "front_3", "front_4", "end"]
+    assert len(bench.cameras[-1].poses) == 4
+
+    bench.keyframe("front_5")
+    assert bench.finalize().success
+    assert wait_for(lambda: len(bench.observations) == 4)
+    empty = [keyframe_name(m.header) for m in bench.observations if m.width == 0 and m.header.frame_id == "front"]
+    assert empty == ["front_4"], "no longer in the map"
+    assert bench.sent() == ["front_2", "front_5", "front_4", "end"]
+
+    assert world.call(Trigger, "reconstruction_node/resend").success
+    assert wait_for(lambda: len(bench.observations) == 5)
+    assert bench.sent() == ["front_1", "front_2", "front_3", "front_5", "end"]
+    assert wait_for(lambda: len(bench.path[-1].poses) == 4)
+    assert MapStore(tmp_path).read_metrics()["counts"]["registered"] == 4
+
+
+def test_reconstruction_counts_what_is_damaged_and_says_why_there_is_no_map(world, tmp_path, monkeypatch):
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {})
+    bench.keyframe("front_1")
+    bench.keyframe("front_2", b"nonsense")
+    answer = bench.finalize()
+    assert not answer.success
+    assert "1 usable keyframes" in answer.message
+    bench.keyframe("front_3")
+    answer = bench.finalize()
+    assert not answer.success
+    assert "no overlap" in answer.message
+    assert value(bench.node, "keyframes rejected") == "1"
+    assert "no overlap" in value(bench.node, "last error")
+    metrics = MapStore(tmp_path).read_metrics()
+    assert metrics["counts"]["images"] == 3
+    assert {"image": "front_2", "reason": "front_2: no image"} in metrics["unregistered"]
+
+
+def test_reset_empties_map_and_topics(world, tmp_path, monkeypatch):
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})
+    for name in model.names:
+        bench.keyframe(name)
+    assert bench.finalize().success
+    assert wait_for(lambda: len(bench.observations) == 5)
+    bench.observations.clear()
+    assert world.call(Trigger, "save_map").success
+    assert world.call(Trigger, "reset", timeout=20.0).success
+    assert wait_for(lambda: bench.points[-1].width == 0)
+    assert wait_for(lambda: len(bench.observations) == 5)
+    assert all(m.width == 0 for m in bench.observations)
+    assert wait_for(lambda: not bench.cameras[-1].poses)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == ["config.yaml"]
+    assert wait_for(lambda: value(bench.node, "keyframes received") == "0")
+    for name in model.names:
+        bench.keyframe(name)
+    assert bench.finalize().success, "a new map grows"
+
+
+def test_solves_while_it_grows(world, tmp_path, monkeypatch):
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, update_every=4, reconstruction__mode="batch")
+    for name in model.names:
+        bench.keyframe(name)
+    assert wait_for(lambda: bench.points and bench.points[-1].width == 40)
+    assert wait_for(lambda: value(bench.node, "keyframes registered") == "4")
+    assert value(bench.node, "registration ratio") == "1.000"
+
+
+def test_transform_of_the_latest_keyframe(world, tmp_path, monkeypatch):
+    """tf2_msgs is not on PyPI: a recorder stands in for its publisher."""
+
+    class Recorder(list):
+        publish = list.append
+
+    sent = Recorder()
+    monkeypatch.setattr(map_publisher, "_tf_publisher", lambda _node: (sent, lambda transforms: transforms))
+    model, _ = scene(4)
+    pose = np.array([[0.0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3]])
+    model.camera_from_world[3] = pose
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, publish_tf=True)
+    for name in reversed(model.names):
+        bench.keyframe(name)
+    assert bench.finalize().success
+    ((transform,),) = sent
+    assert (transform.header.frame_id, transform.child_frame_id) == ("map", "front_keyframe")
+    assert transform.header.stamp == header_of("front_4").stamp
+    q, t = transform.transform.rotation, transform.transform.translation
+    np.testing.assert_allclose(Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix(), pose[:, :3].T, atol=1e-9)
+    np.testing.assert_allclose(pose @ [t.x, t.y, t.z, 1], 0, atol=1e-9)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tf2_msgs") is not None, reason="tf2_msgs is installed here")
+def test_transforms_that_cannot_be_sent_are_said_once(world, tmp_path, monkeypatch, caplog):
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, publish_tf=True)
+    for name in model.names:
+        bench.keyframe(name)
+    assert bench.finalize().success
+    assert sum("tf2_msgs is not installed" in record.message for record in caplog.records) == 1
+
+
+def test_odd_keyframes_are_in_the_diagnostics_in_clear_words(world, tmp_path, monkeypatch):
+    """Damaged, the same picture again, the same stamp, out of order, time jumps, another size, another calibration."""
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {})
+    second = 10**9
+
+    def send(stamp, shade, size=(48, 64), focal=50.0, camera="front", encoded=None):
+        picture = encoded or encode_jpeg(np.full((*size, 3), shade, np.uint8))
+        header = make_header(int(stamp * second), camera)
+        received = int(value(bench.node, "keyframes received") or 0)
+        info = CameraInfo(header=header, width=size[1], height=size[0])
+        info.k = [focal, 0.0, size[1] / 2, 0.0, focal, size[0] / 2, 0.0, 0.0, 1.0]
+        bench.infos.publish(info)
+        bench.fixes.publish(fix_from_geo(None, header))
+        bench.images.publish(bytes_to_compressed(picture, header))
+        assert wait_for(lambda: int(value(bench.node, "keyframes received") or 0) > received)
+
+    send(1000, 10)
+    send(1000, 15, camera="left")  # one time, two cameras: nothing odd
+    send(1001, 20, encoded=b"\xff no picture")
+    send(1002, 10)  # the picture of 1000
+    send(1003, 30)
+    send(1003, 35)
+    send(1003, 30)
+    send(1002.5, 40)
+    send(10, 50)
+    send(10000, 60)
+    send(10001, 70, size=(24, 32))
+    send(10002, 80, size=(24, 32), focal=60.0)
+    expected = {
+        "pictures that came twice": "1",
+        "other pictures under a known stamp": "1",
+        "keyframes that came again": "1",
+        "keyframes out of order": "1",
+        "jumps back in time": "1",
+        "jumps ahead in time": "1",
+        "changes of image size": "1",
+        "changes of calibration": "1",
+        "keyframes rejected": "2",
+        "keyframes received": "12",
+    }
+    assert wait_for(lambda: value(bench.node, "keyframes rejected") == "2")
+    assert wait_for(lambda: value(bench.node, "keyframes in database") == "8")
+    assert {key: value(bench.node, key) for key in expected} == expected
+    assert value(bench.node, "last rejection").startswith("front_10020000")
+
+
+def test_cancel_stops_the_worker_and_finalize_says_so(world, tmp_path, monkeypatch):
+    class Endless(PreparedWorker):
+        cancelled = False
+
+        def solve(self):
+            pass
+
+        @property
+        def busy(self):
+            return not self.cancelled
+
+        def cancel(self):
+            type(self).cancelled = True
+            self.news.append(Stopped("cancelled"))
+            return True
+
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})
+    monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: Endless)
+    assert world.call(Trigger, "reset", timeout=20.0).success
+    for name in model.names:
+        bench.keyframe(name)
+    asked = world.probe.create_client(Trigger, "finalize").call_async(Trigger.Request())
+    assert wait_for(lambda: bench.node._session.solving)
+    assert world.call(Trigger, "reconstruction_node/cancel").success
+    assert wait_for(asked.done)
+    assert not asked.result().success
+    assert "cancelled" in asked.result().message
+
+
+def test_reset_ends_a_finalize_that_waits(world, tmp_path, monkeypatch):
+    class Endless(PreparedWorker):
+        busy = True
+
+        def solve(self):
+            pass
+
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})
+    monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: Endless)
+    assert world.call(Trigger, "reset", timeout=20.0).success
+    for name in model.names:
+        bench.keyframe(name)
+    asked = world.probe.create_client(Trigger, "finalize").call_async(Trigger.Request())
+    assert wait_for(lambda: bench.node._session.solving)
+    assert world.call(Trigger, "reset", timeout=20.0).success
+    assert wait_for(asked.done)
+    assert not asked.result().success
+    assert "reset" in asked.result().message
