@@ -228,11 +228,32 @@ class AssociationConfig:
     min_images: int = param(4, "published: images a track needs", low=1, high=100000)
 
 
+@dataclass(frozen=True)
+class CloudConfig:
+    """Labels carried to a LiDAR's cloud, and dense depth."""
+
+    interval: float = param(
+        0.2, "scans closer in time to the last one are left out; 0 = all are used", unit="s", low=0.0, high=60.0
+    )
+    voxel: float = param(
+        0.05,
+        "of the points in a cube of this side one is kept, for each stretch of the drive; 0 = all",
+        unit="m",
+        low=0.0,
+        high=10.0,
+    )
+    max_range: float = param(40.0, "between a camera and the points that it labels", unit="m", low=1.0, high=1000.0)
+    max_gap: float = param(
+        3.0, "a scan is placed between keyframes at most this far apart; others are left out", unit="s", low=0.01, high=3600.0
+    )
+
+
 SECTIONS: dict[str, type] = {
     "keyframes": KeyframeConfig,
     "segmentation": SegmentationConfig,
     "reconstruction": ReconstructionConfig,
     "association": AssociationConfig,
+    "cloud": CloudConfig,
 }
 
 PRESETS: dict[str, dict[str, Value]] = {
@@ -253,6 +274,7 @@ class Config:
     segmentation: SegmentationConfig = SegmentationConfig()
     reconstruction: ReconstructionConfig = ReconstructionConfig()
     association: AssociationConfig = AssociationConfig()
+    cloud: CloudConfig = CloudConfig()
 
     def flat(self) -> dict[str, Value]:
         """All parameters as ``section.name: value``."""

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
-from seg2d3d_ros.config import make_config
+from seg2d3d_ros.config import Config, make_config
+from seg2d3d_ros.keyframes.bag import BagKeyframes, read_bag
+from seg2d3d_ros.labelling.recorded import FILE as CLOUD_FILE
+from seg2d3d_ros.labelling.recorded import find_cloud_topic, label_recording
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.progress import ProgressBars
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,12 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cameras", nargs="+", default=[], metavar="TOPIC", help="image topics; default: every camera in the bag"
     )
+    parser.add_argument(
+        "--cloud", default="", metavar="TOPIC", help="PointCloud2 topic of a LiDAR: its scans get the labels, in MAP/cloud.ply"
+    )
     parser.add_argument("--fix", default="", metavar="TOPIC", help="NavSatFix topic; default: the one with most messages")
 
 
 def run(args: argparse.Namespace) -> int:
     """Build the map and its report. Masks come from --segments, else from the bag's own segment topics."""
-    from seg2d3d_ros.keyframes.bag import read_bag
     from seg2d3d_ros.segmentation.factory import create_segmenter
     from seg2d3d_ros.segmentation.recorded import RecordedSegments
 
@@ -38,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
             missing = [f"{len(recorded.missing)} keyframes have no recorded masks"] if recorded.missing else []
             return [*bag.warnings, *missing]
 
-        return build(
+        cloud = find_cloud_topic(bag.recording, args.cloud) if args.cloud else ""
+        code = build(
             args.out,
             config,
             recorded.keyframes(),
@@ -47,3 +55,22 @@ def run(args: argparse.Namespace) -> int:
             images_in=None,
             source_warnings=source_warnings,
         )
+        if cloud:
+            _label_cloud(args.out, bag, cloud, config)
+        return code
+
+
+def _label_cloud(out: Path, bag: BagKeyframes, topic: str, config: Config) -> None:
+    """Carry the labels to the LiDAR's scans and say what came of it."""
+    progress = ProgressBars()
+    try:
+        frames = {camera.name: camera.frame_id for camera in bag.cameras}
+        counts = label_recording(MapStore(out), bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress)
+    finally:
+        progress.close()
+    left_out = counts["scans_without_pose"]
+    print(
+        f"{out / CLOUD_FILE}: {counts['points']} points of {counts['scans_used']} scans, {counts['points_seen']} seen by "
+        f"keyframes, {counts['points_labelled']} labelled"
+        + (f"; {left_out} scans lie between no keyframes" if left_out else "")
+    )

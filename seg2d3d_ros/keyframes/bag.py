@@ -54,6 +54,7 @@ class BagKeyframes:
     """The keyframes of a recording, read one by one while iterating; nothing but a few seconds is held in memory.
 
     Attributes:
+        recording: open until ``close``.
         cameras: the camera topics that are read.
         left_out: the image topics that are not, with the reasons.
         counts: what became of the messages (``seen``, ``kept``, ``redundant``, …, ``fixes``, ``segments``).
@@ -68,7 +69,7 @@ class BagKeyframes:
         config: KeyframeConfig,
         progress: ProgressCallback | None,
     ):
-        self._recording, self._config, self._progress = recording, config, progress
+        self.recording, self._config, self._progress = recording, config, progress
         self.cameras, self.left_out = find_cameras(recording.topics, cameras, recording.first)
         for topic, reason in self.left_out.items():
             log.info("%s is not read: %s", topic, reason)
@@ -91,7 +92,7 @@ class BagKeyframes:
 
     def close(self) -> None:
         """Close the files."""
-        self._recording.close()
+        self.recording.close()
 
     def __iter__(self) -> Iterator[BagItem]:
         """Yield the keyframes in about the order of time.
@@ -101,11 +102,11 @@ class BagKeyframes:
         """
         run = _Reading(self)
         yield from run.items()
-        for words in self._recording.damage:
+        for words in self.recording.damage:
             self._warn(words)
         if not self.counts.get("kept"):
             reasons = "; ".join(self.warnings) or "no image could be decoded"
-            raise DataError(f"{self._recording.path}: no keyframe among {self.counts.get('seen', 0)} images: {reasons}")
+            raise DataError(f"{self.recording.path}: no keyframe among {self.counts.get('seen', 0)} images: {reasons}")
 
     def _warn(self, words: str) -> None:
         if words not in self.warnings:
@@ -134,8 +135,8 @@ class _Reading:
     def items(self) -> Iterator[BagItem]:
         """All keyframes."""
         names = [*self.images, *self.segments_of, *([self.bag._fix] if self.bag._fix else [])]
-        total = sum(self.bag._recording.topics[name].count for name in names)
-        for done, (topic, _, message) in enumerate(self.bag._recording.messages(names), start=1):
+        total = sum(self.bag.recording.topics[name].count for name in names)
+        for done, (topic, _, message) in enumerate(self.bag.recording.messages(names), start=1):
             if topic in self.images:
                 yield from self._image(self.images[topic], message)
             elif topic == self.bag._fix:

@@ -8,7 +8,7 @@ one type that is fast both with and without rclpy's field checks.
 from __future__ import annotations
 
 import array
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -20,6 +20,7 @@ from seg2d3d_ros.keyframes import calibration, naming
 from seg2d3d_ros.keyframes.gps import geo_from_fix
 from seg2d3d_ros.keyframes.naming import camera_name
 from seg2d3d_ros.keyframes.raw_images import ENCODINGS, raw_picture, raw_pixels
+from seg2d3d_ros.labelling.scans import POINT_TYPES, cloud_to_array
 from seg2d3d_ros.reconstruction.cameras import info_from_camera
 from seg2d3d_ros.types import Camera, GeoPosition
 
@@ -56,17 +57,7 @@ _WRITABLE: dict[str, tuple[type, int]] = {
     "bgr8": (np.uint8, 3),
 }
 
-_POINT_TYPES: dict[int, np.dtype[Any]] = {
-    PointField.INT8: np.dtype(np.int8),
-    PointField.UINT8: np.dtype(np.uint8),
-    PointField.INT16: np.dtype(np.int16),
-    PointField.UINT16: np.dtype(np.uint16),
-    PointField.INT32: np.dtype(np.int32),
-    PointField.UINT32: np.dtype(np.uint32),
-    PointField.FLOAT32: np.dtype(np.float32),
-    PointField.FLOAT64: np.dtype(np.float64),
-}
-_POINT_CODES = {kind: code for code, kind in _POINT_TYPES.items()}
+_POINT_CODES = {kind: code for code, kind in POINT_TYPES.items()}
 
 
 # Headers
@@ -247,35 +238,6 @@ def array_to_cloud(points: np.ndarray, header: Header) -> PointCloud2:
     message.row_step = message.point_step * len(points)
     message.data = fill(points.view(np.uint8) if len(points) else b"")
     return message
-
-
-def cloud_to_array(message: PointCloud2) -> np.ndarray:
-    """The structured array (height * width,) of a cloud, in native byte order, padding between points kept.
-
-    Raises:
-        DataError: the data do not fit the size.
-    """
-    order: Literal[">", "<"] = ">" if message.is_bigendian else "<"
-    kinds = [_POINT_TYPES[field.datatype].newbyteorder(order) for field in message.fields]
-    layout = np.dtype(
-        {
-            "names": [field.name for field in message.fields],
-            "formats": [
-                (kind, (field.count,)) if field.count > 1 else kind for kind, field in zip(kinds, message.fields, strict=True)
-            ],
-            "offsets": [field.offset for field in message.fields],
-            "itemsize": message.point_step,
-        }
-    )
-    row, size = message.point_step * message.width, len(message.data)
-    if message.row_step < row or size < message.row_step * (message.height - 1) + row:
-        raise DataError(f"a cloud of {size} bytes does not hold {message.width}×{message.height} points of {layout.itemsize}")
-    if row == 0 or message.height == 0:
-        return np.zeros(0, layout)
-    data = np.frombuffer(message.data, np.uint8)
-    rows = np.ascontiguousarray(np.lib.stride_tricks.as_strided(data, (message.height, row), (message.row_step, 1)))
-    points = rows.reshape(-1).view(layout)
-    return points.astype(layout.newbyteorder("=")) if message.is_bigendian else points
 
 
 def pack_rgb(rgb: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.simulation.gps import Fix, geodetic_from_enu
+from seg2d3d_ros.simulation.lidar import FRAME, POINT, TOPIC, Sweep
 from seg2d3d_ros.types import Camera
 
 NO_FIX, FIX = -1, 0
@@ -37,7 +38,7 @@ class BagMessages:
 
         self.store = get_typestore(Stores.ROS2_JAZZY)
 
-    def _new(self, name: str, **fields: Any) -> Any:
+    def _new(self, name: str, /, **fields: Any) -> Any:
         return self.store.types[name](**fields)
 
     def header(self, stamp_ns: int, frame: str) -> Any:
@@ -104,6 +105,26 @@ class BagMessages:
             position_covariance_type=DIAGONAL_KNOWN if fix.valid else TYPE_UNKNOWN,
         )
 
+    def scan(self, sweep: Sweep) -> Any:
+        """sensor_msgs/PointCloud2 with the fields of ``lidar.POINT``."""
+        kinds = {"<f4": 7, "<u2": 4}
+        fields = [
+            self._new("sensor_msgs/msg/PointField", name=name, offset=int(place), datatype=kinds[kind.str], count=1)
+            for name, (kind, place, *_) in (POINT.fields or {}).items()
+        ]
+        return self._new(
+            "sensor_msgs/msg/PointCloud2",
+            header=self.header(sweep.stamp_ns, FRAME),
+            height=1,
+            width=len(sweep.points),
+            fields=fields,
+            is_bigendian=False,
+            point_step=POINT.itemsize,
+            row_step=POINT.itemsize * len(sweep.points),
+            data=np.frombuffer(sweep.points.tobytes(), np.uint8),
+            is_dense=True,
+        )
+
     def static_transforms(self, stamp_ns: int, base_from_sensor: dict[str, np.ndarray]) -> Any:
         """tf2_msgs/TFMessage with base_link -> each sensor's frame."""
         transforms = []
@@ -132,6 +153,7 @@ def write_bag(
     fixes: Sequence[tuple[int, Fix]],
     base_from_sensor: dict[str, np.ndarray],
     start_ns: int,
+    scans: Iterable[Sweep] = (),
 ) -> int:
     """Write ``path`` (one mcap file), messages in order of time; returns how many.
 
@@ -140,6 +162,7 @@ def write_bag(
         fixes: (stamp in ns, fix) in order of time.
         base_from_sensor: (4, 4) pose of each sensor frame on the vehicle.
         start_ns: when the recording begins.
+        scans: of the LiDAR, in order of time, read one by one.
     """
     from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
     from rosbags.rosbag2 import StoragePlugin, Writer
@@ -152,6 +175,7 @@ def write_bag(
     folder = path.with_name(f".{path.stem}.writing")
     shutil.rmtree(folder, ignore_errors=True)
     pending = list(fixes)
+    turning = iter(scans)
     count = 0
     try:
         with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
@@ -169,6 +193,13 @@ def write_bag(
                     stamp_ns, fix = pending.pop(0)
                     write("/fix", "sensor_msgs/msg/NavSatFix", stamp_ns, messages.fix(fix, stamp_ns))
 
+            def write_scans(until_ns: int, held: Sweep | None) -> Sweep | None:
+                """Write the scans up to a moment; returns the first one after it."""
+                while (held := held or next(turning, None)) is not None and held.stamp_ns <= until_ns:
+                    write(TOPIC, "sensor_msgs/msg/PointCloud2", held.stamp_ns, messages.scan(held))
+                    held = None
+                return held
+
             write(
                 "/tf_static",
                 "tf2_msgs/msg/TFMessage",
@@ -176,13 +207,16 @@ def write_bag(
                 messages.static_transforms(start_ns, base_from_sensor),
                 [latched],
             )
+            scan = None
             for shot in shots:
                 write_fixes(shot.stamp_ns)
+                scan = write_scans(shot.stamp_ns, scan)
                 at, name = shot.stamp_ns, shot.camera
                 write(f"/{name}/camera_info", "sensor_msgs/msg/CameraInfo", at, messages.camera_info(shot, camera))
                 write(f"/{name}/image/compressed", "sensor_msgs/msg/CompressedImage", at, messages.compressed(shot))
                 write(f"/{name}/segments", "sensor_msgs/msg/Image", at, messages.segments(shot))
             write_fixes(2**63 - 1)
+            write_scans(2**63 - 1, scan)
         next(folder.glob("*.mcap")).replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

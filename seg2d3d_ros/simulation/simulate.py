@@ -18,6 +18,7 @@ from seg2d3d_ros.mapstore.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.simulation import detector as detectors
 from seg2d3d_ros.simulation import gps
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
+from seg2d3d_ros.simulation.lidar import FRAME, base_from_lidar, sweeps
 from seg2d3d_ros.simulation.render import Scene
 from seg2d3d_ros.simulation.sensor import expose, exposure_drift
 from seg2d3d_ros.simulation.street import FAR_HOUSE, Street, build_street
@@ -78,6 +79,7 @@ def simulate(
     height: int = 640,
     bag: bool = True,
     miss: float | None = None,
+    lidar: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make a street below ``out`` and return ``out``; the same arguments give the same bytes.
@@ -93,6 +95,7 @@ def simulate(
         bag: also write ``street.mcap``.
         miss: share of the houses that the detector misses in an image, in place of its quality's; small ones up to twice as
             often.
+        lidar: also write a LiDAR's scans, with the true owner of each point, into the bag.
         progress: called with (images done, images in all).
 
     Raises:
@@ -104,7 +107,9 @@ def simulate(
         raise UsageError(f"--seed {seed}: choose 0 or more")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: is not an empty folder; choose a new one")
-    street_seeds, drive_seeds, gps_seeds, picture_seeds, drift_seeds = np.random.SeedSequence(seed).spawn(5)
+    if lidar and not bag:
+        raise UsageError("the LiDAR's scans are written into the bag: leave --no-bag or --lidar out")
+    street_seeds, drive_seeds, gps_seeds, picture_seeds, drift_seeds, lidar_seeds = np.random.SeedSequence(seed).spawn(6)
     street = build_street(street_seeds, buildings)
     names = CAMERA_NAMES[:cameras]
     drive = Drive(np.random.default_rng(drive_seeds), street.length, -(-keyframes // cameras))
@@ -121,6 +126,8 @@ def simulate(
     enu_from_street[:3, :3] = Rotation.from_euler("Z", street.heading).as_matrix()
     write_text(out / "truth_poses.txt", _poses(plan, enu_from_street))
     base_from_sensor = {name: base_from_camera(name) for name in names}
+    if lidar:
+        base_from_sensor[FRAME] = base_from_lidar()
     base_from_sensor["gps"] = np.eye(4)
     base_from_sensor["gps"][:3, 3] = ANTENNA
     write_json(out / "rig.json", {"frame": "base_link", "sensors": {k: _pose_facts(v) for k, v in base_from_sensor.items()}})
@@ -136,7 +143,8 @@ def simulate(
     write_text(out / "gps.csv", gps.gps_csv([(f"{name}.jpg", enu, sigma) for name, enu in rows if enu is not None]))
     if bag:
         stamped = [(START_NS + round(fix.time * 1e9), fix) for fix in fixes]
-        write_bag(out / "street.mcap", _shots(out, plan), camera, stamped, base_from_sensor, START_NS)
+        scans = sweeps(street, drive, lidar_seeds) if lidar else ()
+        write_bag(out / "street.mcap", _shots(out, plan), camera, stamped, base_from_sensor, START_NS, scans)
     return out
 
 

@@ -1,0 +1,121 @@
+"""A spinning LiDAR on the vehicle's roof: scans by ray casting, with the true owner of each point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.simulation.mesh import Mesh
+from seg2d3d_ros.simulation.street import Street
+from seg2d3d_ros.simulation.vehicle import START_NS, Drive
+
+FRAME = "lidar"
+TOPIC = "/lidar/points"
+RATE = 5.0
+"""Turns per second."""
+TURN_SECONDS = 0.1
+RINGS = np.radians(np.linspace(-22.0, 18.0, 32))
+COLUMNS = 720
+RANGE = (1.0, 60.0)
+NOISE = 0.02
+"""Standard deviation of a range, metres."""
+BLOCK = 10
+"""Columns that are measured at one moment."""
+
+POINT = np.dtype(
+    [
+        ("x", "<f4"),
+        ("y", "<f4"),
+        ("z", "<f4"),
+        ("intensity", "<f4"),
+        ("ring", "<u2"),
+        ("truth", "<u2"),
+        ("time", "<f4"),
+    ]
+)
+"""As a common driver writes it (time: seconds after the stamp), and ``truth``: the house's id, 0 = none, 65535 = ignore."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One turn: (N,) ``POINT`` in the sensor's frame, and its stamp, the moment of its first point."""
+
+    stamp_ns: int
+    points: np.ndarray
+
+
+def base_from_lidar() -> np.ndarray:
+    """The sensor's pose (4, 4) on the vehicle: on the roof, tilted a little, as real ones are."""
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_euler("ZYX", [4.0, 1.5, -0.5], degrees=True).as_matrix()
+    pose[:3, 3] = 0.1, 0.05, 2.4
+    return pose
+
+
+def sweeps(street: Street, drive: Drive, seeds: np.random.SeedSequence) -> Iterator[Sweep]:
+    """All turns of a drive, made one by one. The vehicle moves while the sensor turns, and so do the points.
+
+    Needs Open3D (extra ``sim``).
+    """
+    standing = _Surfaces(street.mesh)
+    count = int((drive.end_time - TURN_SECONDS) * RATE)
+    for k, seed in enumerate(seeds.spawn(count)):
+        time = k / RATE
+        leg = 0 if time < drive.leg_times[1][0] else 1
+        moving = street.movers_at(time, leg, time - drive.leg_times[leg][0], float(drive.pose(time)[0, 3]))
+        surfaces = [standing, _Surfaces(moving)] if len(moving.triangles) else [standing]
+        yield Sweep(START_NS + round(time * 1e9), _sweep(surfaces, drive, time, np.random.default_rng(seed)))
+
+
+class _Surfaces:
+    """Triangles that rays hit."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        import open3d as o3d
+
+        self._tensor, self._mesh = cast(Any, o3d.core.Tensor), mesh
+        self._scene = o3d.t.geometry.RaycastingScene()
+        corners = np.ascontiguousarray(mesh.triangles.reshape(-1, 3))
+        self._scene.add_triangles(self._tensor(corners), self._tensor(np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)))
+
+    def hit(self, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of rays (N, 6): distances (N,), labels (N,) int32 and brightness (N,) of what they hit; inf where nothing."""
+        hits = self._scene.cast_rays(self._tensor(np.ascontiguousarray(rays, np.float32)))
+        distance, triangle = hits["t_hit"].numpy(), hits["primitive_ids"].numpy().astype(np.int64)
+        triangle[~np.isfinite(distance)] = 0
+        slant = np.abs(np.einsum("ni,ni->n", hits["primitive_normals"].numpy(), rays[:, 3:]))
+        return distance, self._mesh.label[triangle], slant * (40 + 37 * (self._mesh.texture[triangle] % 5))
+
+
+def _sweep(surfaces: Sequence[_Surfaces], drive: Drive, time: float, rng: np.random.Generator) -> np.ndarray:
+    """(N,) ``POINT``: the columns of a block share their moment."""
+    azimuth = -2 * np.pi * np.arange(COLUMNS) / COLUMNS
+    block = np.arange(COLUMNS) // BLOCK
+    offset = TURN_SECONDS * BLOCK * block / COLUMNS
+    poses = np.array([drive.pose(time + float(o)) @ base_from_lidar() for o in offset[::BLOCK]])[block]
+    level, height = np.cos(RINGS)[None], np.sin(RINGS)
+    local = np.stack(
+        [level * np.cos(azimuth)[:, None], level * np.sin(azimuth)[:, None], np.tile(height, (COLUMNS, 1))], axis=-1
+    )
+    direction = np.einsum("cij,crj->cri", poses[:, :3, :3], local)
+    origin = np.broadcast_to(poses[:, None, :3, 3], direction.shape)
+    rays = np.concatenate([origin, direction], axis=-1).reshape(-1, 6).astype(np.float32)
+    distance, label, brightness = surfaces[0].hit(rays)
+    for other in surfaces[1:]:
+        nearer = (found := other.hit(rays))[0] < distance
+        distance, label, brightness = (
+            np.where(nearer, new, old) for new, old in zip(found, (distance, label, brightness), strict=True)
+        )
+    good = np.flatnonzero((distance > RANGE[0]) & (distance < RANGE[1]))
+    points = np.empty(len(good), POINT)
+    measured = distance[good] + rng.normal(0, NOISE, len(good))
+    points["x"], points["y"], points["z"] = (local.reshape(-1, 3)[good] * measured[:, None]).T
+    points["truth"] = label[good]
+    points["ring"] = good % len(RINGS)
+    points["time"] = offset[good // len(RINGS)]
+    points["intensity"] = np.clip(brightness[good] + rng.normal(0, 3, len(good)), 0, 255)
+    return points

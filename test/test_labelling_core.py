@@ -1,0 +1,340 @@
+"""Labels carried to a LiDAR's cloud: frames, scans, poses between keyframes, occlusion, votes."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.association.view import View
+from seg2d3d_ros.config import CloudConfig
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.labelling.carry import LabelledView, carry_labels
+from seg2d3d_ros.labelling.frames import FrameTree
+from seg2d3d_ros.labelling.labeller import CloudLabeller, one_per_voxel
+from seg2d3d_ros.labelling.scans import cloud_to_array, read_scan
+from seg2d3d_ros.labelling.trajectory import Trajectory, check_metric
+from seg2d3d_ros.mapstore.ply import CLOUD_POINT, PointWriter, read_cloud
+from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
+
+SECOND = 1_000_000_000
+CAMERA = Camera("PINHOLE", 200, 100, (100.0, 100.0, 100.0, 50.0))
+
+
+def pose(x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = Rotation.from_euler("z", yaw, degrees=True).as_matrix(), (x, y, z)
+    return matrix
+
+
+# Frames
+
+
+def test_frames_are_found_along_static_ways_first():
+    tree = FrameTree()
+    tree.add("base", "/camera", pose(1, 0, 2, 90))
+    tree.add("base", "lidar", pose(0, 0, 3))
+    got = tree.get("camera", "lidar") @ [0.0, 0, 0, 1]
+    np.testing.assert_allclose(got, np.linalg.inv(pose(1, 0, 2, 90)) @ [0, 0, 3, 1], atol=1e-12)
+    tree.add("base", "lidar", pose(9, 9, 9), static=False)
+    np.testing.assert_allclose(tree.get("base", "lidar")[:3, 3], [0, 0, 3])
+    tree.add("odom", "base", pose(5), static=False)
+    assert tree.find("odom", "lidar") is not None
+    with pytest.raises(DataError, match=r"no transform between 'radar' and 'camera'.*base, camera, lidar, odom.*tf_static"):
+        tree.get("camera", "radar")
+
+
+# Scans
+
+
+def cloud(fields: dict[str, np.ndarray], stamp_ns: int = 0, big: bool = False) -> SimpleNamespace:
+    codes = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
+    layout = np.dtype([(name, values.dtype.newbyteorder(">" if big else "<")) for name, values in fields.items()])
+    points = np.empty(len(next(iter(fields.values()))), layout)
+    for name, values in fields.items():
+        points[name] = values
+    described = [
+        SimpleNamespace(name=n, offset=o[1], datatype=codes[o[0].str[1:]], count=1) for n, o in (layout.fields or {}).items()
+    ]
+    stamp = SimpleNamespace(sec=stamp_ns // SECOND, nanosec=stamp_ns % SECOND)
+    return SimpleNamespace(
+        header=SimpleNamespace(stamp=stamp, frame_id="lidar"), height=1, width=len(points), fields=described,
+        is_bigendian=big, point_step=layout.itemsize, row_step=points.nbytes, data=points.view(np.uint8), is_dense=False,
+    )  # fmt: skip
+
+
+def xyz_fields(xyz: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: xyz[:, k].astype("f4") for k, name in enumerate("xyz")}
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_points_without_a_return_are_left_out(big: bool):
+    xyz = np.array([[1, 2, 3], [np.nan, 0, 0], [0, 0, 0], [4, 5, 6]], "f4")
+    message = cloud({**xyz_fields(xyz), "intensity": np.array([7, 8, 9, 10], "u2")}, 5 * SECOND + 7, big)
+    scan = read_scan(message, "/lidar")
+    assert (scan.stamp_ns, scan.frame_id, scan.row.tolist()) == (5 * SECOND + 7, "lidar", [0, 3])
+    np.testing.assert_array_equal(scan.xyz, xyz[[0, 3]])
+    np.testing.assert_array_equal(scan.intensity, [7, 10])
+    assert scan.offset is None
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("time", np.array([0.0, 0.05], "f4")),
+        ("t", np.array([0, 50_000_000], "u4")),
+        ("timestamp", np.array([1000.0, 1000.05], "f8")),
+    ],
+)
+def test_times_of_points_as_drivers_write_them(name: str, values: np.ndarray):
+    scan = read_scan(cloud({**xyz_fields(np.ones((2, 3))), name: values}, 1000 * SECOND), "/lidar")
+    tolerance = 1e-6
+    if name == "timestamp":
+        assert scan.offset is None, "a thousand seconds is neither an offset nor a time of day"
+        scan = read_scan(cloud({**xyz_fields(np.ones((2, 3))), name: values + 2e9}, 2_000_001_000 * SECOND), "/lidar")
+        tolerance = 1e-6
+    np.testing.assert_allclose(scan.offset, [0.0, 0.05], atol=tolerance)
+
+
+def test_clouds_that_are_none():
+    with pytest.raises(DataError, match=r"/x: no field z among x, y"):
+        read_scan(cloud({"x": np.ones(2, "f4"), "y": np.ones(2, "f4")}), "/x")
+    message = cloud(xyz_fields(np.ones((4, 3))))
+    message.data = message.data[:20]
+    with pytest.raises(DataError, match="does not hold"):
+        cloud_to_array(message)
+    message.fields[0].datatype = 99
+    with pytest.raises(DataError, match="no sense"):
+        cloud_to_array(message)
+    assert len(read_scan(cloud(xyz_fields(np.empty((0, 3)))), "/x").xyz) == 0
+
+
+# Poses between keyframes
+
+
+def test_between_keyframes_positions_and_turns_are_interpolated_and_gaps_are_not():
+    stamps = np.array([0, 1, 2, 3, 10, 11]) * SECOND
+    poses = np.array([pose(2.0 * k, yaw=10.0 * k) for k in (0, 1, 2, 3, 10, 11)])
+    path = Trajectory(stamps[[3, 1, 0, 2, 5, 4]], poses[[3, 1, 0, 2, 5, 4]], max_gap=3.0)
+    got = path.at(SECOND, np.array([0.0, 0.25, 1.0]))
+    for k, at in enumerate([1.0, 1.25, 2.0]):
+        np.testing.assert_allclose(got[k], pose(2 * at, yaw=10 * at), atol=1e-6)
+    assert path.covers(2 * SECOND)
+    assert path.covers(10 * SECOND)
+    assert not path.covers(5 * SECOND)
+    assert not path.covers(12 * SECOND)
+    assert not path.covers(-1)
+    with pytest.raises(DataError, match="not known there"):
+        path.at(5 * SECOND, np.zeros(1))
+    # Offsets beyond the end take the end.
+    np.testing.assert_allclose(path.at(11 * SECOND, np.array([0.1]))[0], pose(22, yaw=110), atol=1e-6)
+    assert path.end_ns == 11 * SECOND
+
+
+def test_cameras_of_one_moment_are_averaged_and_nothing_is_a_path_of_nothing():
+    stamps = np.array([0, 5_000_000, SECOND, SECOND + 5_000_000])
+    path = Trajectory(stamps, np.array([pose(0.0), pose(0.2), pose(1.0), pose(1.2)]), max_gap=3.0)
+    np.testing.assert_allclose(path.positions[:, 0], [0.1, 1.1])
+    empty = Trajectory(np.empty(0, np.int64), np.empty((0, 4, 4)), 3.0)
+    assert not empty.covers(0)
+    assert not Trajectory(np.zeros(1, np.int64), pose()[None], 3.0).covers(0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_noisy_poses_are_not_overshot(seed: int):
+    rng = np.random.default_rng(seed)
+    stamps = np.sort(rng.choice(100, 8, replace=False)) * 30_000_000
+    x = rng.normal(0, 1, 8)
+    path = Trajectory(stamps, np.array([pose(v) for v in x]), max_gap=10.0)
+    got = path.at(int(stamps[0]), np.linspace(0, (stamps[-1] - stamps[0]) * 1e-9, 200))[:, 0, 3]
+    assert x.min() - 1e-9 <= got.min() <= got.max() <= x.max() + 1e-9
+
+
+# Votes
+
+
+def wall(depth: float, half: float, step: float, x: float = 0.0) -> np.ndarray:
+    """(N, 3) points of a square wall across the view, in the camera's frame (z forward)."""
+    grid = np.arange(-half, half + step / 2, step)
+    a, b = np.meshgrid(grid + x, grid)
+    return np.stack([a.ravel(), b.ravel(), np.full(a.size, depth)], axis=1)
+
+
+def at(x: float, labels: np.ndarray | None, stamp_ns: int = 0, **more) -> LabelledView:
+    matrix = np.hstack([np.eye(3), [[-x], [0.0], [0.0]]])
+    return LabelledView(View(CAMERA, matrix, 0), stamp_ns, lambda: labels, **more)
+
+
+def labels_of(value: int, columns: slice = slice(None)) -> np.ndarray:
+    image = np.zeros((100, 200), np.uint16)
+    image[:, columns] = value
+    return image
+
+
+@pytest.mark.parametrize("step", [0.05, 0.3])
+def test_what_stands_behind_gets_no_label_from_the_wall_in_front(step: float):
+    """The nearer wall covers the middle; its gaps are 1 to 6 pixels wide."""
+    front, back = wall(5.0, 1.0, step), wall(12.0, 5.0, 0.25)
+    xyz = np.concatenate([front, back])
+    got = carry_labels(xyz, [at(0.0, labels_of(7))], 50.0)
+    assert (got.instance[: len(front)] == 7).all()
+    behind = np.abs(back[:, :2]).max(axis=1) < 12 / 5 * (1.0 - step)
+    beside = np.abs(back[:, :2]).max(axis=1) > 12 / 5 * (1.0 + 2.5 * step) + 0.3
+    inside = np.abs(back[:, 1]) < 5.9
+    assert (got.confidence[len(front) :][behind] == 0).all()
+    assert (got.instance[len(front) :][beside & inside] == 7).all()
+
+
+def test_a_slanted_wall_does_not_hide_itself():
+    along = np.arange(0, 30, 0.15)
+    a, b = np.meshgrid(along, np.arange(-2, 2, 0.15))
+    xyz = np.stack([2.0 + 0 * a.ravel(), b.ravel(), 3.0 + a.ravel()], axis=1)  # a house front 2 m beside the view, seen along
+    got = carry_labels(xyz, [at(0.0, labels_of(3))], 25.0)
+    # At 8 m the view grazes the wall at 14°, at 20 m at 6°.
+    assert (got.instance[xyz[:, 2] < 8] == 3).mean() > 0.93
+    assert (got.instance[xyz[:, 2] < 20] == 3).mean() > 0.6
+
+
+def test_the_majority_of_views_wins_and_the_background_may_win():
+    xyz = wall(10.0, 1.0, 0.2)
+    views = [at(0.0, labels_of(4)), at(0.5, labels_of(4)), at(-0.5, labels_of(9))]
+    got = carry_labels(xyz, views, 50.0)
+    assert set(got.instance) == {4}
+    np.testing.assert_allclose(got.confidence, 2 / 3, atol=1e-6)
+    none = carry_labels(xyz, [at(0.0, labels_of(0)), at(0.5, labels_of(0)), at(-0.5, labels_of(9))], 50.0)
+    assert set(none.instance) == {0}
+    np.testing.assert_allclose(none.confidence, 2 / 3, atol=1e-6)
+    for nothing in (carry_labels(xyz, [], 50.0), carry_labels(xyz, [at(0.0, None)], 50.0), carry_labels(xyz, views, 5.0)):
+        assert not nothing.instance.any()
+        assert not nothing.confidence.any()
+    assert len(carry_labels(np.empty((0, 3)), views, 50.0).instance) == 0
+
+
+def test_near_views_and_views_of_the_moment_count_more():
+    xyz = wall(10.0, 0.5, 0.2)
+    far = LabelledView(View(CAMERA, np.hstack([np.eye(3), [[0.0], [0.0], [15.0]]]), 0), 0, lambda: labels_of(9))
+    assert set(carry_labels(xyz, [far, at(0.0, labels_of(4))], 50.0).instance) == {4}
+    later = [at(0.0, labels_of(9), 30 * SECOND), at(0.3, labels_of(9), 31 * SECOND), at(0.0, labels_of(0), 0)]
+    assert set(carry_labels(xyz, later, 50.0).instance) == {9}
+    assert set(carry_labels(xyz, later, 50.0, np.zeros(len(xyz), np.int64)).instance) == {0}
+
+
+def test_colours_come_from_the_nearest_view_at_the_size_it_has():
+    xyz = wall(10.0, 0.5, 0.2)
+    red, blue = (np.full((50, 100, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255)))
+    far = LabelledView(View(CAMERA, np.hstack([np.eye(3), [[0.0], [0.0], [15.0]]]), 0), 0, lambda: labels_of(1), lambda: blue)
+    got = carry_labels(xyz, [far, at(0.0, labels_of(1), image=lambda: red)], 50.0)
+    assert (got.rgb == [255, 0, 0]).all()
+
+
+def test_lens_distortion_that_turns_back_shows_nothing_beyond_the_image():
+    """Beyond 60° this polynomial bends rays back into the image."""
+    lens = dataclasses.replace(CAMERA, model="OPENCV", params=(100.0, 100.0, 100.0, 50.0, -0.25, 0.0, 0.0, 0.0))
+    angles = np.radians([0.0, 20.0, 62.0, 63.4, 75.0])
+    xyz = np.stack([10 * np.sin(angles), 0 * angles, 10 * np.cos(angles)], axis=1)
+    item = LabelledView(View(lens, np.eye(3, 4), 0), 0, lambda: labels_of(5))
+    assert (carry_labels(xyz, [item], 50.0).instance > 0).tolist() == [True, True, False, False, False]
+
+
+# The whole
+
+
+def drive(frame: WorldFrame = WorldFrame("enu", (52.0, 13.0, 40.0))) -> SparseModel:
+    """A camera that moves 1 m/s to the right, one keyframe a second, looking along world y; z is up."""
+    camera_from_axes = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    poses = [np.hstack([camera_from_axes, -camera_from_axes @ np.array([[k], [0.0], [0.0]])]) for k in range(6)]
+    none = np.empty(0, np.int32)
+    return SparseModel(
+        tuple(f"front_{k * SECOND}" for k in range(6)), (CAMERA,) * 6, np.array(poses), np.empty((0, 3)),
+        np.empty((0, 3), np.uint8), np.empty(0, np.float32), np.empty(0, np.int64), none, none,
+        np.empty((0, 2), np.float32), frame,
+    )  # fmt: skip
+
+
+def labeller(model: SparseModel, **config) -> CloudLabeller:
+    tree = FrameTree()
+    base_from_camera = np.eye(4)
+    base_from_camera[:3, :3] = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).T
+    tree.add("base", "front_optical", base_from_camera)
+    tree.add("base", "lidar", pose(0.0, 0.0, 1.0, 30.0))
+    moments = {name: ("front", int(name.split("_")[1])) for name in model.names}
+    values = {"interval": 0.0, "voxel": 0.0, **config}
+    return CloudLabeller(
+        [model], moments, tree, CloudConfig(**values), labels=lambda name: labels_of(6, slice(0, 100)),
+        frame_of_camera={"front": "front_optical"},
+    )  # fmt: skip
+
+
+def scan_of(world: np.ndarray, stamp_s: float, offset: np.ndarray | None = None):
+    """What the LiDAR of ``drive`` measures of world points (N, 3), each at its own moment."""
+    offset = np.zeros(len(world)) if offset is None else offset
+    at_time = [np.linalg.inv(pose(stamp_s + o) @ pose(0, 0, 1, 30)) for o in offset]
+    local = np.array([m[:3, :3] @ p + m[:3, 3] for m, p in zip(at_time, world, strict=True)])
+    return read_scan(cloud({**xyz_fields(local), "time": offset.astype("f4")}, round(stamp_s * SECOND)), "/lidar")
+
+
+def test_scans_are_placed_point_by_point_and_labelled():
+    front = wall(8.0, 1.5, 0.25)
+    world = np.stack([front[:, 0] + 2.5, front[:, 2], front[:, 1]], axis=1)
+    machine = labeller(drive())
+    assert machine.add(scan_of(world, 2.5, np.linspace(0, 0.1, len(world)))) is None
+    assert machine.add(scan_of(world, 9.0)) is None
+    got = machine.flush()
+    assert got is not None
+    np.testing.assert_allclose(got.xyz, world, atol=0.004)  # 1 m/s in steps of 5 ms, and float32
+    assert set(got.instance) <= {0, 6}
+    # The wall spans x = 1 … 4; six cameras at 0 … 5, of which the left half of each image shows the instance.
+    assert (got.instance[world[:, 0] < 1.5] == 6).all()
+    assert (got.instance[world[:, 0] > 3.5] == 0).all()
+    assert (got.confidence > 0).all()
+    assert machine.counts["scans_without_pose"] == 1
+    assert machine.counts["points"] == machine.counts["points_seen"] == len(world)
+    assert machine.flush() is None
+
+
+def test_scans_too_close_in_time_are_left_out_and_stretches_end_by_themselves(monkeypatch):
+    monkeypatch.setattr("seg2d3d_ros.labelling.labeller.CHUNK_POINTS", 150)
+    world = np.random.default_rng(0).uniform(-1, 1, (100, 3)) + [2.5, 8, 0]
+    machine = labeller(drive(), interval=0.2)
+    pieces = [machine.add(scan_of(world, t)) for t in (1.0, 1.1, 1.2, 1.4, 1.6)]
+    assert [p is not None for p in pieces] == [False, False, False, True, False]
+    assert machine.counts["scans_used"] == 4
+    assert set(pieces[3].scan) == {0, 2}
+    assert pieces[3].stamps == {0: SECOND, 2: 1_200_000_000}
+
+
+def test_a_map_without_metres_or_a_sensor_without_a_place_is_refused():
+    with pytest.raises(DataError, match=r"scale is arbitrary.*NavSatFix"):
+        labeller(drive(WorldFrame()))
+    with pytest.raises(DataError, match="no map"):
+        check_metric([])
+    scan = dataclasses.replace(scan_of(np.ones((3, 3)), 2.5), frame_id="radar")
+    with pytest.raises(DataError, match="no transform between 'radar' and 'front_optical'"):
+        labeller(drive()).add(scan)
+
+
+def test_one_point_per_cube():
+    xyz = np.array([[0, 0, 0], [0.04, 0, 0], [0.06, 0, 0], [0, 0.06, 0], [0, 0, 0.11]])
+    assert one_per_voxel(xyz, 0.05).tolist() == [0, 2, 3, 4]
+    assert one_per_voxel(xyz, 0.0).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_ply_written_piece_by_piece_is_read_back_whole_or_not_at_all(tmp_path):
+    points = np.zeros(5, CLOUD_POINT)
+    points["x"], points["instance"] = np.arange(5), 3
+    path = tmp_path / "cloud.ply"
+    with PointWriter(path, CLOUD_POINT) as writer:
+        writer.write(points[:2])
+        writer.write(points[2:])
+    np.testing.assert_array_equal(read_cloud(path), points)
+    writer = PointWriter(path, CLOUD_POINT)
+    with pytest.raises(ValueError, match="could not"), writer:
+        writer.write(np.array(["no point"]))
+    assert len(read_cloud(path)) == 5, "the earlier file stays"
+    assert list(tmp_path.iterdir()) == [path]
