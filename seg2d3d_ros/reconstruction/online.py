@@ -86,7 +86,9 @@ class OnlineReconstructor(Reconstructor):
     def solve(self, progress: Progress | None = None) -> Reconstruction:
         """Take what is new, place what waits by more matches and lenient thresholds, and compare with a global solution."""
         report = progress or (lambda stage, done, total: None)
-        self.grow(progress)
+        if (grown := self.grow(progress)) is not None:  # that revision goes to nobody; its time counts
+            self._timings = dict(grown.timings)
+            self._seconds_adding = self._timings.pop("features")
         rows = self._database.images()
         for more in (False, True):
             self._checkpoint()
