@@ -32,6 +32,14 @@ class Similarity:
 
 
 @dataclass(frozen=True)
+class Unit:
+    """How long a model's unit is: ``metres``, with a relative standard deviation ``sigma``."""
+
+    metres: float
+    sigma: float
+
+
+@dataclass(frozen=True)
 class Fit:
     """A similarity to the GPS positions, or the reason why there is none in ``problem``."""
 
@@ -82,7 +90,9 @@ def _upright_ransac(source: np.ndarray, target: np.ndarray, sigma: np.ndarray, s
     return complex(a[best]), complex(b[best])
 
 
-def fit_similarity(camera_from_world: np.ndarray, positions: np.ndarray, sigma: np.ndarray, seed: int = 0) -> Fit:
+def fit_similarity(
+    camera_from_world: np.ndarray, positions: np.ndarray, sigma: np.ndarray, seed: int = 0, unit: Unit | None = None
+) -> Fit:
     """The similarity from model to metres that explains most GPS positions and keeps the cameras upright.
 
     Positions alone leave the tilt about a straight street open; the cameras' own upright direction closes it. Outliers
@@ -93,6 +103,7 @@ def fit_similarity(camera_from_world: np.ndarray, positions: np.ndarray, sigma: 
         positions: (N, 3) metres east, north, up.
         sigma: (N,) standard deviations in metres.
         seed: of the RANSAC.
+        unit: of the model, where a rig or odometry tell it.
     """
     if len(positions) < MIN_POSITIONS:
         return Fit(None, problem=f"only {len(positions)} images of the model have a GPS position, {MIN_POSITIONS} are needed")
@@ -102,6 +113,8 @@ def fit_similarity(camera_from_world: np.ndarray, positions: np.ndarray, sigma: 
     scale = abs(a)
     if not np.isfinite(scale) or scale <= 0:
         return Fit(None, problem="all images stand in one place")
+    if unit is not None:
+        scale = unit.metres
     start = Rotation.from_euler("z", float(np.angle(a))).as_matrix() @ upright
     origin = centers.mean(0)
     shift = np.median(positions - scale * (centers - origin) @ start.T, axis=0)
@@ -113,7 +126,8 @@ def fit_similarity(camera_from_world: np.ndarray, positions: np.ndarray, sigma: 
         s, rotation, offset = unpack(x)
         apart = np.linalg.norm(s * (centers - origin) @ rotation.T + offset - positions, axis=1) / sigma
         tilt = (rotation @ upright.T @ np.array([0.0, 0.0, 1.0]))[:2] / TILT_SIGMA
-        return np.concatenate([CAUCHY * np.sqrt(np.log1p((apart / CAUCHY) ** 2)), tilt])
+        stretch = [] if unit is None else [np.log(s / unit.metres) / unit.sigma]
+        return np.concatenate([CAUCHY * np.sqrt(np.log1p((apart / CAUCHY) ** 2)), tilt, stretch])
 
     solution = least_squares(residuals, np.zeros(7), x_scale=[0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])])
     s, rotation, offset = unpack(solution.x)

@@ -19,6 +19,7 @@ from seg2d3d_ros.reconstruction.agreement import agreement
 from seg2d3d_ros.reconstruction.alignment import common_points, fit_points
 from seg2d3d_ros.reconstruction.crosscheck import CrossCheck, Standing, prefer_global
 from seg2d3d_ros.reconstruction.database import ImageRow
+from seg2d3d_ros.reconstruction.georeference import Unit
 from seg2d3d_ros.reconstruction.growing_model import GrowingModel
 from seg2d3d_ros.reconstruction.joining import transform
 from seg2d3d_ros.reconstruction.mapping import MIN_IMAGES
@@ -26,7 +27,6 @@ from seg2d3d_ros.reconstruction.pairs import RICH_MATCHES, RICH_PARTNERS, partne
 from seg2d3d_ros.reconstruction.priors import adjust_with_positions
 from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
 from seg2d3d_ros.reconstruction.reconstructor import Progress, Reconstruction, Reconstructor, timed
-from seg2d3d_ros.reconstruction.rig_fit import unit_length
 from seg2d3d_ros.reconstruction.rig_online import hold_in_metres, join_by_rig, place_companions
 from seg2d3d_ros.reconstruction.rigs import Rig
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
@@ -235,7 +235,7 @@ class OnlineReconstructor(Reconstructor):
         with timed(self._timings, "georeference"):
             rig = self._rig(rows)
             if rig is not None:
-                self._mapper.models = join_by_rig(self._mapper.models, rig, lambda m: self._unit(m, rows, rig))
+                self._mapper.models = join_by_rig(self._mapper.models, rig, lambda m: self._metres(m, rows, rig))
             for model in self._mapper.models:
                 self._locate(model, rows, rig, warnings)
         with timed(self._timings, "writing"):
@@ -274,20 +274,13 @@ class OnlineReconstructor(Reconstructor):
             model.numbered = True
         model.rebuild()
 
-    def _unit(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> float | None:
-        """Metres of a model's unit by the rig, GPS or odometry."""
-        metres = unit_length(model, rig) if rig is not None else None
-        if metres is None and self._positions(rows)[1] is not None and (fit := self._fit(model, rows).similarity) is not None:
-            metres = fit.scale
-        return self._length(model, self._odometry(rows), rows) if metres is None else metres
-
     def _locate(self, model: GrowingModel, rows: Sequence[ImageRow], rig: Rig | None, warnings: list[str]) -> None:
         """Fit a model to the world where that is possible and due, and let positions and mounts pull at it."""
         positions, datum = self._positions(rows)
         best = "metric" if datum is None else "enu"
         if model.frame.kind == best and len(model) < RELOCATE_GROWTH * model.located:
             return
-        unit = None if model.frame.kind == "enu" else self._unit(model.reconstruction, rows, rig)
+        unit = self._unit(model.reconstruction, rows, rig)
         frame = self._georeference(model.reconstruction, rows, warnings, unit)
         if frame.kind == "arbitrary":
             return
@@ -305,7 +298,8 @@ class OnlineReconstructor(Reconstructor):
             if adjusted is not None:
                 model.take_solution(adjusted)
         if positions:
-            self._georeference(model.reconstruction, rows, [])  # positions alone leave the tilt about a street open
+            unit = None if unit is None else Unit(1.0, unit.sigma)
+            self._georeference(model.reconstruction, rows, [], unit)  # positions alone leave the tilt about a street open
 
 
 def open_reconstructor(

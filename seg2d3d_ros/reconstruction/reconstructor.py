@@ -21,12 +21,13 @@ from seg2d3d_ros.reconstruction.camera_masks import CameraMasks
 from seg2d3d_ros.reconstruction.cameras import default_camera, focal_known, scale_camera
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.features import extract
-from seg2d3d_ros.reconstruction.georeference import Fit, fit_similarity
+from seg2d3d_ros.reconstruction.georeference import Fit, Unit, fit_similarity
 from seg2d3d_ros.reconstruction.mapping import MapperTask, solve_component
 from seg2d3d_ros.reconstruction.matching import match_pairs
 from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs, poor_images
 from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
 from seg2d3d_ros.reconstruction.rig_file import read_rig_file
+from seg2d3d_ros.reconstruction.rig_fit import unit_length
 from seg2d3d_ros.reconstruction.rig_mapping import apply_rig
 from seg2d3d_ros.reconstruction.rigs import Rig, make_rig
 from seg2d3d_ros.reconstruction.solver import load_pycolmap
@@ -34,6 +35,9 @@ from seg2d3d_ros.reconstruction.viewgraph import components
 from seg2d3d_ros.types import Keyframe, SparseModel, WorldFrame
 
 Progress = Callable[[str, int, int], None]
+
+RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
+"""Relative standard deviations of a model's unit by the distances between cameras, and by wheels."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,9 @@ class Reconstructor:
         with timed(timings, "mapping"):
             solved = self._map(rows, report)
         with timed(timings, "rig"):
-            solved, lengths = self._tie(solved, rows, warnings)
+            solved, units = self._tie(solved, rows, warnings)
         with timed(timings, "georeference"):
-            frames = [self._georeference(m, rows, warnings, length) for m, length in zip(solved, lengths, strict=True)]
+            frames = [self._georeference(m, rows, warnings, unit) for m, unit in zip(solved, units, strict=True)]
         with timed(timings, "writing"):
             models = self._publish(solved, frames, rows)
         reasons = unregistered_reasons(rows, self._database.matched_pairs(), models, self.config.min_pair_inliers)
@@ -173,27 +177,35 @@ class Reconstructor:
         """The rig of all images so far, or None where no two cameras with known mounts have an image of one moment."""
         return make_rig(self._known_mounts(), rows, self.config.rig_tolerance, refine=self.config.refine_rig)
 
-    def _tie(self, models: list[Any], rows: Sequence[ImageRow], warnings: list[str]) -> tuple[list[Any], list[float | None]]:
-        """Join models by the rig and make its mounts hold; the models, and metres of their units by rig or odometry."""
-        known = self._odometry(rows)
+    def _tie(self, models: list[Any], rows: Sequence[ImageRow], warnings: list[str]) -> tuple[list[Any], list[Unit | None]]:
+        """Join models by the rig and make its mounts hold; the models, and their units by rig or odometry."""
         rig = self._rig(rows)
         if rig is None:
-            return models, [self._length(model, known, rows) for model in models]
-
-        def length(model: Any) -> float | None:
-            fit = self._fit(model, rows).similarity if self._positions(rows)[1] is not None else None
-            return fit.scale if fit is not None else self._length(model, known, rows)
-
+            return models, [self._unit(model, rows, None) for model in models]
         ids = [row.image_id for row in rows]
-        models, report = apply_rig(models, rig, self._task(rows, ids), self._loader(rows), length)
+        tools = self._task(rows, ids), self._loader(rows)
+        models, report = apply_rig(models, rig, *tools, lambda model: self._metres(model, rows, None))
         warnings.extend(report.warnings)
-        by_rig = zip(models, report.metres, report.by_rig, strict=True)
-        return models, [m if sure else self._length(model, known, rows) for model, m, sure in by_rig]
+        known = zip(models, report.metres, report.by_rig, strict=True)
+        return models, [Unit(m, RIG_SIGMA) if m and sure else self._unit(model, rows, None) for model, m, sure in known]
 
-    @staticmethod
-    def _length(model: Any, known: Mapping[int, np.ndarray], rows: Sequence[ImageRow]) -> float | None:
+    def _unit(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> Unit | None:
+        """A model's unit by the rig or by odometry."""
+        metres = unit_length(model, rig) if rig is not None else None
+        if metres is not None:
+            return Unit(metres, RIG_SIGMA)
+        known = self._odometry(rows)
         centers = {i: model.image(i).projection_center() for i in model.reg_image_ids()} if known else {}
-        return odometry.unit_by_odometry(centers, known, rows)
+        metres = odometry.unit_by_odometry(centers, known, rows)
+        return None if metres is None else Unit(metres, ODOMETRY_SIGMA)
+
+    def _metres(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> float | None:
+        """Metres of a model's unit by the rig, GPS or odometry."""
+        unit = self._unit(model, rows, rig)
+        if self._positions(rows)[1] is not None and (unit is None or unit.sigma > RIG_SIGMA):
+            found = self._fit(model, rows, unit).similarity
+            return found.scale if found is not None else None if unit is None else unit.metres
+        return None if unit is None else unit.metres
 
     def _loader(self, rows: Sequence[ImageRow]) -> Callable[[int], tuple[Any, Any, Any, Any]]:
         by_id = {row.image_id: row for row in rows}
@@ -248,27 +260,25 @@ class Reconstructor:
             threads=self.config.threads,
         )
 
-    def _fit(self, model: Any, rows: Sequence[ImageRow]) -> Fit:
+    def _fit(self, model: Any, rows: Sequence[ImageRow], unit: Unit | None = None) -> Fit:
         """The similarity that takes a model to its images' GPS positions, or why there is none."""
         positions, _ = self._positions(rows)
         sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
         ids = [i for i in sorted(model.reg_image_ids()) if i in positions]
         poses = np.array([model.image(i).cam_from_world().matrix() for i in ids]).reshape(-1, 3, 4)
         metres = np.array([positions[i] for i in ids]).reshape(-1, 3)
-        return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed)
+        return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed, unit)
 
-    def _georeference(
-        self, model: Any, rows: Sequence[ImageRow], warnings: list[str], length: float | None = None
-    ) -> WorldFrame:
+    def _georeference(self, model: Any, rows: Sequence[ImageRow], warnings: list[str], unit: Unit | None = None) -> WorldFrame:
         """Move a model to metres east, north, up by GPS; without GPS to metres where the length of its unit is known."""
         _, datum = self._positions(rows)
-        fit = Fit(None, problem="there is no GPS") if datum is None else self._fit(model, rows)
+        fit = Fit(None, problem="there is no GPS") if datum is None else self._fit(model, rows, unit)
         pycolmap, s = load_pycolmap(), fit.similarity
         if s is not None:
             model.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
             return WorldFrame("enu", datum)
-        if length is not None:
-            model.transform(pycolmap.Sim3d(length, pycolmap.Rotation3d(), np.zeros(3)))
+        if unit is not None:
+            model.transform(pycolmap.Sim3d(unit.metres, pycolmap.Rotation3d(), np.zeros(3)))
             return WorldFrame("metric")
         if datum is not None or self._known_mounts():
             warnings.append(
