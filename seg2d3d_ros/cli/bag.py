@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cloud", default="", metavar="TOPIC", help="PointCloud2 topic of a LiDAR: its scans get the labels, in MAP/cloud.ply"
     )
+    parser.add_argument("--odom", default="", metavar="TOPIC", help="nav_msgs/Odometry topic: metres where there is no GPS")
     parser.add_argument("--fix", default="", metavar="TOPIC", help="NavSatFix topic; default: the one with most messages")
 
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if config.segmentation.segmenter == "label_images" and args.segments is None:
         config = make_config({"segmentation.segmenter": "topic"}, config)
     segmentation = config.segmentation
-    with read_bag(args.bag, cameras=args.cameras, fix_topic=args.fix, config=config.keyframes) as bag:
+    with read_bag(args.bag, cameras=args.cameras, fix_topic=args.fix, odom_topic=args.odom, config=config.keyframes) as bag:
         recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area)
         segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, directory=args.segments)
 

@@ -22,7 +22,9 @@ from seg2d3d_ros.keyframes.naming import keyframe_name
 from seg2d3d_ros.keyframes.raw_images import raw_gray, raw_picture, raw_pixels
 from seg2d3d_ros.keyframes.recording import Recording, Topic, open_recording
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
-from seg2d3d_ros.keyframes.topics import FIX, CameraTopic, find_cameras
+from seg2d3d_ros.keyframes.topics import FIX, TF, CameraTopic, find_cameras
+from seg2d3d_ros.keyframes.vehicle import MAX_GAP, ODOMETRY, OdometryTrack, find_mounts
+from seg2d3d_ros.labelling.frames import FrameTree
 from seg2d3d_ros.types import Camera, Keyframe
 
 log = logging.getLogger(__name__)
@@ -68,12 +70,15 @@ class BagKeyframes:
         fix_topic: str,
         config: KeyframeConfig,
         progress: ProgressCallback | None,
+        odom_topic: str = "",
     ):
         self.recording, self._config, self._progress = recording, config, progress
         self.cameras, self.left_out = find_cameras(recording.topics, cameras, recording.first)
         for topic, reason in self.left_out.items():
             log.info("%s is not read: %s", topic, reason)
         self._fix = _fix_topic(recording.topics, fix_topic)
+        self._odom = _odom_topic(recording.topics, odom_topic)
+        self._tree = _static_tree(recording)
         self.warnings: list[str] = []
         self._infos = {camera.topic: recording.first(camera.info) if camera.info else None for camera in self.cameras}
         for camera in self.cameras:
@@ -122,6 +127,8 @@ class _Reading:
         self.config = bag._config
         self.selector: ImageSelector[tuple[CameraTopic, Any]] = ImageSelector(self.config)
         self.track = GeoTrack(self.config.max_fix_gap)
+        self.odometry = OdometryTrack()
+        self.mounts: dict[str, np.ndarray] | None = None
         self.images = {camera.topic: camera for camera in bag.cameras}
         self.segments_of = {camera.segments: camera for camera in bag.cameras if camera.segments}
         # Label images as PNG: a hundredth of the memory while they wait for the decision about their image.
@@ -130,15 +137,18 @@ class _Reading:
         self.waiting: deque[_Waiting] = deque()
         self.extra: Counter[str] = Counter()
         self.newest_ns = 0
-        self.hold_ns = int(1e9 * max(self.config.max_fix_gap if bag._fix else 0.0, SEGMENTS_DELAY if self.segments_of else 0.0))
+        waits = (bag._fix, self.config.max_fix_gap), (bag._odom, MAX_GAP), (self.segments_of, SEGMENTS_DELAY)
+        self.hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
 
     def items(self) -> Iterator[BagItem]:
         """All keyframes."""
-        names = [*self.images, *self.segments_of, *([self.bag._fix] if self.bag._fix else [])]
+        names = [*self.images, *self.segments_of, *filter(None, [self.bag._fix, self.bag._odom])]
         total = sum(self.bag.recording.topics[name].count for name in names)
         for done, (topic, _, message) in enumerate(self.bag.recording.messages(names), start=1):
             if topic in self.images:
                 yield from self._image(self.images[topic], message)
+            elif topic == self.bag._odom:
+                self.extra["odometry"] += self.odometry.add_message(message, _stamp_ns(message))
             elif topic == self.bag._fix:
                 self.extra["fixes"] += self.track.add(_stamp_ns(message), geo_from_fix(message))
             else:
@@ -195,7 +205,10 @@ class _Reading:
             first = self.waiting[0]
             stamp = first.keyframe.stamp_ns
             labels = self.labels[first.camera.name]
-            whole = (not self.bag._fix or self.track.reaches(stamp)) and (not first.camera.segments or stamp in labels)
+            moved = not self.bag._odom or self.odometry.reaches(stamp)
+            whole = (
+                moved and (not self.bag._fix or self.track.reaches(stamp)) and (not first.camera.segments or stamp in labels)
+            )
             if not (everything or whole or first.until_ns <= self.newest_ns or len(self.waiting) > MAX_WAITING):
                 return
             self.waiting.popleft()
@@ -206,7 +219,15 @@ class _Reading:
                 self.extra["segments_missing"] += 1
             geo = self.track.at(stamp)
             self.extra["without_position"] += bool(self.bag._fix) and geo is None
-            yield BagItem(replace(first.keyframe, geo=geo), segments)
+            mount, odometry = self._mounts().get(first.camera.name), self.odometry.at(stamp)
+            yield BagItem(replace(first.keyframe, geo=geo, mount=mount, odometry=odometry), segments)
+
+    def _mounts(self) -> dict[str, np.ndarray]:
+        """Where the cameras are on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
+        if self.mounts is None:
+            frames = {camera.name: camera.frame_id for camera in self.bag.cameras}
+            self.mounts = find_mounts(self.bag._tree, frames, self.odometry.base)
+        return self.mounts
 
     def _keyframe(self, camera: CameraTopic, message: Any) -> Keyframe:
         stamp = _stamp_ns(message)
@@ -251,6 +272,7 @@ def read_bag(
     *,
     cameras: Sequence[str] = (),
     fix_topic: str = "",
+    odom_topic: str = "",
     config: KeyframeConfig | None = None,
     progress: ProgressCallback | None = None,
 ) -> BagKeyframes:
@@ -263,6 +285,7 @@ def read_bag(
         bag: rosbag2 directory, or a ``.mcap``, ``.db3`` or (ROS 1) ``.bag`` file.
         cameras: image topics; empty = every camera there is.
         fix_topic: ``NavSatFix`` topic; empty = the only one, or the one with most messages.
+        odom_topic: ``nav_msgs/Odometry`` topic; empty = none. The cameras' mounts come from ``/tf_static``.
         progress: called as ``progress("reading", messages so far, all)``.
 
     Raises:
@@ -271,7 +294,7 @@ def read_bag(
     """
     recording = open_recording(Path(bag))
     try:
-        return BagKeyframes(recording, cameras, fix_topic, config or KeyframeConfig(), progress)
+        return BagKeyframes(recording, cameras, fix_topic, config or KeyframeConfig(), progress, odom_topic)
     except (DataError, UsageError) as error:
         damage = recording.damage
         recording.close()
@@ -288,6 +311,25 @@ def _fix_topic(topics: dict[str, Topic], wanted: str) -> str | None:
     if len(fixes) > 1:
         log.info("several NavSatFix topics (%s): the one with most messages is used", ", ".join(fixes))
     return max(fixes, key=lambda name: fixes[name], default=None)
+
+
+def _odom_topic(topics: dict[str, Topic], wanted: str) -> str | None:
+    if not wanted:
+        return None
+    found = [name for name, topic in topics.items() if topic.msgtype == ODOMETRY and topic.count]
+    name = wanted if wanted.startswith("/") else f"/{wanted}"
+    if name not in found:
+        raise UsageError(f"no Odometry on {wanted}; there are {', '.join(found) or 'none'}")
+    return name
+
+
+def _static_tree(recording: Recording) -> FrameTree:
+    tree = FrameTree()
+    for name, topic in recording.topics.items():
+        if topic.msgtype == TF and name.endswith("tf_static"):
+            for _, _, message in recording.messages([name]):
+                tree.add_message(message, static=True)
+    return tree
 
 
 def _stamp_ns(message: Any) -> int:

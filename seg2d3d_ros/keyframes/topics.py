@@ -12,6 +12,7 @@ from seg2d3d_ros.keyframes.recording import Topic
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 INFO, FIX = "sensor_msgs/msg/CameraInfo", "sensor_msgs/msg/NavSatFix"
+TF = "tf2_msgs/msg/TFMessage"
 
 _NO_PICTURE = ("mono16", "16UC1", "32FC1", "64FC1", "16SC1", "32SC1")
 """Encodings of depth and label images; 16-bit cameras exist, but have to be named."""
