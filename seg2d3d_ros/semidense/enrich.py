@@ -24,9 +24,9 @@ PARTNERS, NEAREST = 6, 4
 """Views that a view is matched with: those that share most points, and those that stand nearest and look the same way."""
 FACING = 0.5
 """Least cosine between two views' axes."""
-NEIGHBOURS = 6
-DEPTH_FACTOR = 3.0
-"""Times nearer or deeper than all known points around it: a wrong match."""
+NEIGHBOURS = 8
+DEPTH_FACTOR = 1.4
+"""A point this many times nearer or deeper than what surrounds it is a wrong match."""
 
 
 def enrich(
@@ -69,9 +69,7 @@ def _component(
     matches = []
     for a, b in pairs:
         i, j = place[a], place[b]
-        mine, other = epipolar_matches(views[i], views[j])
-        useful = lacking[i][mine] | lacking[j][other]
-        matches.append((i, j, mine[useful], other[useful]))
+        matches.append((i, j, *epipolar_matches(views[i], views[j], (lacking[i], lacking[j]))))
     tracks = join(views, matches)
     return _plausible(tracks, views, model, wanted), views, wanted
 
@@ -132,21 +130,28 @@ def _pairs(model: SparseModel) -> list[tuple[int, int]]:
 
 
 def _plausible(tracks: Tracks, views: list[View], model: SparseModel, names: list[int]) -> Tracks:
-    """Without points much nearer or deeper, in a view that sees them, than the known points around them."""
+    """Without points whose depth, in a view that sees them, is unlike that of the points around them.
+
+    One façade's inverse depth changes slowly over the image. A point must lie between the nearest and the deepest of its
+    neighbours, without the extreme one on each side, up to ``DEPTH_FACTOR``.
+    """
     order = np.argsort(model.obs_keyframe, kind="stable")
     bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
     good = np.ones(len(tracks.xyz), bool)
     for n, k in enumerate(names):
         mine = order[bounds[k] : bounds[k + 1]]
         here = np.flatnonzero(tracks.view == n)
-        if len(mine) < NEIGHBOURS or len(here) == 0:
-            continue
         axis = model.camera_from_world[k, 2]
-        known = model.xyz[model.obs_point[mine]] @ axis[:3] + axis[3]
-        near = cKDTree(model.obs_xy[mine]).query(views[n].xy[tracks.feature[here]], k=NEIGHBOURS)[1]
-        depth = tracks.xyz[tracks.track[here]] @ axis[:3] + axis[3]
-        low, high = known[near].min(axis=1) / DEPTH_FACTOR, known[near].max(axis=1) * DEPTH_FACTOR
-        good[tracks.track[here][(depth < low) | (depth > high)]] = False
+        xyz = np.concatenate([tracks.xyz[tracks.track[here]], model.xyz[model.obs_point[mine]]])
+        xy = np.concatenate([views[n].xy[tracks.feature[here]], model.obs_xy[mine]])
+        if len(xy) <= NEIGHBOURS or len(here) == 0:
+            continue
+        depth = xyz @ axis[:3] + axis[3]
+        near = cKDTree(xy).query(xy[: len(here)], k=NEIGHBOURS + 1)[1][:, 1:]
+        around = np.sort(depth[near], axis=1)
+        own = depth[: len(here)]
+        odd = (own < around[:, 1] / DEPTH_FACTOR) | (own > around[:, -2] * DEPTH_FACTOR)
+        good[tracks.track[here][odd]] = False
     kept = good[tracks.track]
     number = np.cumsum(good) - 1
     return Tracks(tracks.xyz[good], tracks.error[good], tracks.view[kept], tracks.feature[kept], number[tracks.track[kept]])

@@ -31,25 +31,47 @@ def essential(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return cross @ rotation
 
 
-def epipolar_matches(first: View, second: View, band: float = BAND) -> tuple[np.ndarray, np.ndarray]:
+def epipolar_matches(
+    first: View, second: View, wanted: tuple[np.ndarray, np.ndarray] | None = None, band: float = BAND
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices (n,), (n,) of features that match.
 
     Args:
-        band: pixels, for a focal length of ``FOCAL``; 0.4 % of the focal length at least.
+        wanted: bool per feature of each view; a match needs one wanted feature. None = all are.
+        band: pixels, for a focal length of ``FOCAL``, and in proportion for a longer one.
     """
-    nothing = np.empty(0, np.int64)
     if len(first) == 0 or len(second) == 0:
-        return nothing, nothing
-    line = np.column_stack([first.ray, np.ones(len(first))]) @ essential(first.camera_from_world, second.camera_from_world).T
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    here, there = wanted or (np.ones(len(first), bool), np.zeros(len(second), bool))
+    forth = _mutual(first, second, np.flatnonzero(here), band)
+    back = _mutual(second, first, np.flatnonzero(there), band)
+    both = np.unique(np.concatenate([np.column_stack(forth), np.column_stack(back[::-1])]), axis=0)
+    return both[:, 0], both[:, 1]
+
+
+def _mutual(first: View, second: View, rows: np.ndarray, band: float) -> tuple[np.ndarray, np.ndarray]:
+    """Matches of these features of the first view."""
+    if len(rows) == 0:
+        return rows, rows
+    best, top, clear = _best(_likeness(first, second, rows, np.arange(len(second)), band), second.xy)
+    good = clear & (top >= SIMILAR)
+    rows, best = rows[good], best[good]
+    if len(rows) == 0:
+        return rows, rows
+    there, place = np.unique(best, return_inverse=True)
+    back, _, clear = _best(_likeness(first, second, np.arange(len(first)), there, band).T, first.xy)
+    good = (back[place] == rows) & clear[place]
+    return rows[good], best[good]
+
+
+def _likeness(first: View, second: View, rows: np.ndarray, columns: np.ndarray, band: float) -> np.ndarray:
+    """(n, m) cosine of descriptors, -1 away from the epipolar line."""
+    line = np.column_stack([first.ray[rows], np.ones(len(rows))])
+    line = line @ essential(first.camera_from_world, second.camera_from_world).T
     line /= np.maximum(np.hypot(line[:, 0], line[:, 1]), 1e-12)[:, None]
-    gap = np.abs(line @ np.column_stack([second.ray, np.ones(len(second))]).T)
-    possible = gap * second.focal < band * max(1.0, second.focal / FOCAL)
-    likeness = np.where(possible, _unit(first.descriptors) @ _unit(second.descriptors).T, -1.0)
-    forth, clear_forth = _best(likeness, second.xy)
-    back, clear_back = _best(likeness.T, first.xy)
-    mine = np.arange(len(first))
-    good = (back[forth] == mine) & (likeness[mine, forth] >= SIMILAR) & clear_forth & clear_back[forth]
-    return mine[good], forth[good]
+    gap = line.astype(np.float32) @ np.column_stack([second.ray[columns], np.ones(len(columns))]).astype(np.float32).T
+    possible = np.abs(gap) < band * max(1.0, second.focal / FOCAL) / second.focal
+    return np.where(possible, _unit(first.descriptors[rows]) @ _unit(second.descriptors[columns]).T, np.float32(-1))
 
 
 def _unit(descriptors: np.ndarray) -> np.ndarray:
@@ -57,15 +79,20 @@ def _unit(descriptors: np.ndarray) -> np.ndarray:
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
 
-def _best(likeness: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) column of the largest value of each row, and whether it is clearly larger than the next one elsewhere."""
-    best = likeness.argmax(axis=1)
+def _best(likeness: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N,) column of the largest value of each row, that value, and whether it is clearly larger than the next elsewhere.
+
+    The array is used up.
+    """
     rows = np.arange(len(likeness))
+    best = likeness.argmax(axis=1)
     top = likeness[rows, best]
-    few = min(4, likeness.shape[1])
-    next_ones = np.argpartition(-likeness, few - 1, axis=1)[:, :few]
-    values = likeness[rows[:, None], next_ones]
-    elsewhere = np.linalg.norm(xy[next_ones] - xy[best][:, None], axis=2) > SAME_PLACE
-    second = np.where(elsewhere, values, -1.0).max(axis=1)
+    second = np.full(len(rows), -1.0)
+    found = best
+    for _ in range(2):
+        likeness[rows, found] = -1
+        found = likeness.argmax(axis=1)
+        elsewhere = np.linalg.norm(xy[found] - xy[best], axis=1) > SAME_PLACE
+        second = np.where((second < 0) & elsewhere, likeness[rows, found], second)
     distance, other = np.sqrt(np.maximum(2 - 2 * top, 0)), np.sqrt(np.maximum(2 - 2 * second, 0))
-    return best, distance < RATIO * other
+    return best, top, distance < RATIO * other
