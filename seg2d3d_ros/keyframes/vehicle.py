@@ -12,7 +12,6 @@ from scipy.spatial.transform import Rotation, Slerp
 from seg2d3d_ros.labelling.frames import FrameTree
 
 ODOMETRY = "nav_msgs/msg/Odometry"
-BASE_NAMES = ("base_link", "base_footprint")
 MAX_GAP = 0.5
 """Seconds between two messages of odometry beyond which nothing is known in between."""
 
@@ -23,17 +22,15 @@ def find_mounts(tree: FrameTree, frame_of_camera: Mapping[str, str], base: str =
     Args:
         tree: of static transforms.
         frame_of_camera: camera name -> frame_id.
-        base: the vehicle's frame, as odometry names it; else ``base_link`` or, where there is none, the first camera's own:
-            cameras relative to each other are all that a rig needs.
+        base: the vehicle's frame, as odometry names it; without it the frame that all others hang from (``base_link`` on
+            most vehicles): cameras relative to each other are all that a rig needs.
     """
-    candidates = [base] if base else [*BASE_NAMES, *sorted(frame_of_camera.values())]
-    best: dict[str, np.ndarray] = {}
-    for candidate in candidates:
-        found = {name: tree.find(candidate, frame) for name, frame in frame_of_camera.items()}
+    for candidate in dict.fromkeys([base, *(tree.root(frame) for _, frame in sorted(frame_of_camera.items()))]):
+        found = {name: tree.find(candidate, frame) for name, frame in frame_of_camera.items()} if candidate else {}
         mounts = {name: pose for name, pose in found.items() if pose is not None}
-        if len(mounts) > len(best):
-            best = mounts
-    return best if best or not base else find_mounts(tree, frame_of_camera)
+        if len(mounts) > 1 or (mounts and len(frame_of_camera) == 1):
+            return mounts
+    return {}
 
 
 class OdometryTrack:

@@ -37,10 +37,26 @@ class FrameTree:
                 pose[:3, :3], pose[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), values
                 self.add(item.header.frame_id, item.child_frame_id, pose, static=static)
 
+    def copy(self) -> FrameTree:
+        """A tree that does not change when this one does."""
+        tree = FrameTree()
+        tree._links = dict(self._links)
+        return tree
+
     @property
     def names(self) -> list[str]:
         """All frames."""
         return sorted({name for link in self._links for name in link})
+
+    def root(self, name: str) -> str:
+        """The frame above all others that ``name`` hangs from by static transforms."""
+        name = name.lstrip("/")
+        parents = {child: parent for (parent, child), (static, _) in self._links.items() if static}
+        seen = {name}
+        while (parent := parents.get(name)) is not None and parent not in seen:
+            name = parent
+            seen.add(name)
+        return name
 
     def find(self, target: str, source: str) -> np.ndarray | None:
         """(4, 4) ``target_from_source``, or None where the two are not connected.

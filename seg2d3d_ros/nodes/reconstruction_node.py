@@ -42,6 +42,7 @@ from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.parameters import ReconstructionParameters
 from seg2d3d_ros.ros.results import write_config_sections, write_reconstruction_figures, write_report_if_possible
 from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.ros.vehicle_poses import VehiclePoses
 from seg2d3d_ros.types import Keyframe
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class ReconstructionNode(ManagedNode):
         self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
         self._session = self._new_session()
         self._mapping = self.worker("mapping", self._map, depth=self.config.keyframes.max_pending, on_drop=self._dropped)
+        self._vehicle = VehiclePoses(self, self.ros.odom_topic, self.config.reconstruction.rig)
         self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
         self._keyframes = KeyframeSubscription(self, self._received)
         self.every(0.1, self._tick)
@@ -129,7 +131,7 @@ class ReconstructionNode(ManagedNode):
 
     def _received(self, keyframe: Keyframe, header: Header) -> None:
         self._headers[keyframe.name] = header
-        self._masking.take(keyframe)
+        self._masking.take(self._vehicle.complete(keyframe, header))
 
     def _masked(self, keyframe: Keyframe, ignore: np.ndarray | None) -> None:
         self._mapping.put((keyframe, ignore))

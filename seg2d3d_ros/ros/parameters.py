@@ -89,6 +89,7 @@ class ReconstructionParameters(MapParameters):
     """reconstruction_node."""
 
     publish_tf: bool = param(False, "publish map -> <camera frame>_keyframe of the latest registered keyframe on /tf")
+    odom_topic: str = param("", "nav_msgs/Odometry topic: gives metres where there is no GPS; empty = none")
     movable_wait: float = param(
         30.0,
         "how long a keyframe waits for its segments where segmentation.movable names classes; then it is used as it is",
