@@ -260,7 +260,10 @@ def test_odd_keyframes_are_in_the_diagnostics_in_clear_words(world, tmp_path, mo
     assert wait_for(lambda: value(bench.node, "keyframes rejected") == "2")
     assert wait_for(lambda: value(bench.node, "keyframes in database") == "8")
     assert {key: value(bench.node, key) for key in expected} == expected
-    assert value(bench.node, "last rejection").startswith("front_10020000")
+    assert value(bench.node, "last rejection") in (
+        "front_1001000000000: no image",
+        "front_1002000000000: the same picture as front_1000000000000",
+    )
 
 
 def test_cancel_stops_the_worker_and_finalize_says_so(world, tmp_path, monkeypatch):

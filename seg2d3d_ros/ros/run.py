@@ -20,6 +20,8 @@ from seg2d3d_ros.ros.node import ManagedNode
 WAKE_SECONDS = 0.1
 """How often the executor looks whether to stop: Python handles a signal only between two waits."""
 
+SWITCH_SECONDS = 0.0005
+"""A callback takes Python's lock dozens of times; each time it may have to wait this long for a thread that computes."""
 THREADS = 6
 """Each node's callbacks run one at a time; the rest are for slow services (finalize, flush), which wait for work."""
 
@@ -66,6 +68,7 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
         the exit code: 0 after a signal, what ``finish`` said, 1 where the data or a bug and 2 where a parameter prevented
         the start.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     stop = _Stop()
     stop.install()
     nodes: list[ManagedNode] = []
