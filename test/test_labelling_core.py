@@ -166,9 +166,9 @@ def wall(depth: float, half: float, step: float, x: float = 0.0) -> np.ndarray:
     return np.stack([a.ravel(), b.ravel(), np.full(a.size, depth)], axis=1)
 
 
-def at(x: float, labels: np.ndarray | None, stamp_ns: int = 0, **more) -> LabelledView:
+def at(x: float, labels: np.ndarray | None, **more) -> LabelledView:
     matrix = np.hstack([np.eye(3), [[-x], [0.0], [0.0]]])
-    return LabelledView(View(CAMERA, matrix, 0), stamp_ns, lambda: labels, **more)
+    return LabelledView(View(CAMERA, matrix, 0), lambda: labels, **more)
 
 
 def labels_of(value: int, columns: slice = slice(None)) -> np.ndarray:
@@ -216,19 +216,16 @@ def test_the_majority_of_views_wins_and_the_background_may_win():
     assert len(carry_labels(np.empty((0, 3)), views, 50.0).instance) == 0
 
 
-def test_near_views_and_views_of_the_moment_count_more():
+def test_near_views_count_more():
     xyz = wall(10.0, 0.5, 0.2)
-    far = LabelledView(View(CAMERA, np.hstack([np.eye(3), [[0.0], [0.0], [15.0]]]), 0), 0, lambda: labels_of(9))
+    far = LabelledView(View(CAMERA, np.hstack([np.eye(3), [[0.0], [0.0], [15.0]]]), 0), lambda: labels_of(9))
     assert set(carry_labels(xyz, [far, at(0.0, labels_of(4))], 50.0).instance) == {4}
-    later = [at(0.0, labels_of(9), 30 * SECOND), at(0.3, labels_of(9), 31 * SECOND), at(0.0, labels_of(0), 0)]
-    assert set(carry_labels(xyz, later, 50.0).instance) == {9}
-    assert set(carry_labels(xyz, later, 50.0, np.zeros(len(xyz), np.int64)).instance) == {0}
 
 
 def test_colours_come_from_the_nearest_view_at_the_size_it_has():
     xyz = wall(10.0, 0.5, 0.2)
     red, blue = (np.full((50, 100, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255)))
-    far = LabelledView(View(CAMERA, np.hstack([np.eye(3), [[0.0], [0.0], [15.0]]]), 0), 0, lambda: labels_of(1), lambda: blue)
+    far = LabelledView(View(CAMERA, np.hstack([np.eye(3), [[0.0], [0.0], [15.0]]]), 0), lambda: labels_of(1), lambda: blue)
     got = carry_labels(xyz, [far, at(0.0, labels_of(1), image=lambda: red)], 50.0)
     assert (got.rgb == [255, 0, 0]).all()
 
@@ -238,7 +235,7 @@ def test_lens_distortion_that_turns_back_shows_nothing_beyond_the_image():
     lens = dataclasses.replace(CAMERA, model="OPENCV", params=(100.0, 100.0, 100.0, 50.0, -0.25, 0.0, 0.0, 0.0))
     angles = np.radians([0.0, 20.0, 62.0, 63.4, 75.0])
     xyz = np.stack([10 * np.sin(angles), 0 * angles, 10 * np.cos(angles)], axis=1)
-    item = LabelledView(View(lens, np.eye(3, 4), 0), 0, lambda: labels_of(5))
+    item = LabelledView(View(lens, np.eye(3, 4), 0), lambda: labels_of(5))
     assert (carry_labels(xyz, [item], 50.0).instance > 0).tolist() == [True, True, False, False, False]
 
 

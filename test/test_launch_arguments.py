@@ -45,6 +45,7 @@ def test_the_designs_arguments_are_there_and_described():
 def test_one_process_per_node_or_one_for_all():
     assert [p.executable for p in plan({}).processes] == list(NODES)
     assert [p.node for p in plan({}).processes] == list(NODES)
+    assert [p.node for p in plan({"cloud_topic": "/lidar"}).processes] == [*NODES, "cloud_node"]
     composed = plan({"composed": "true", "bag": "a.mcap"}).processes
     assert [(p.executable, p.node) for p in composed] == [("pipeline", "")]
     assert composed[0].parameters["bag"] == "a.mcap"

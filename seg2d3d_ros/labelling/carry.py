@@ -14,8 +14,6 @@ from seg2d3d_ros.labelling.visibility import spacings, visible
 
 MIN_DEPTH = 0.5
 """Metres: what is nearer belongs to the vehicle."""
-SAME_TIME = 2.0
-"""Seconds: a view this long before or after a point counts half."""
 GREY = 128
 
 
@@ -25,13 +23,11 @@ class LabelledView:
 
     Attributes:
         view: its camera and pose.
-        stamp_ns: when it was taken.
         labels: gives the (H, W) uint16 instance ids, or None where there are none.
         image: gives the (H, W, 3) uint8 RGB picture, or None.
     """
 
     view: View
-    stamp_ns: int
     labels: Callable[[], np.ndarray | None]
     image: Callable[[], np.ndarray | None] = lambda: None
 
@@ -52,19 +48,13 @@ class Carried:
     rgb: np.ndarray
 
 
-def carry_labels(
-    xyz: np.ndarray, views: Iterable[LabelledView], max_range: float, stamps_ns: np.ndarray | None = None
-) -> Carried:
-    """Vote for each point in all views that see it.
-
-    Near views count more, by the inverse of their distance, and views of about the same moment: where a car was a minute
-    ago other views see the house behind it.
+def carry_labels(xyz: np.ndarray, views: Iterable[LabelledView], max_range: float) -> Carried:
+    """Vote for each point in all views that see it; near views count more, by the inverse of their distance.
 
     Args:
         xyz: (N, 3) metres in the world frame; together they hide each other, so scans of one place belong into one call.
         views: read one by one.
         max_range: metres between camera and point.
-        stamps_ns: (N,) int64 when each point was measured; None = at no certain moment.
     """
     count = len(xyz)
     spacing = spacings(xyz)
@@ -75,10 +65,7 @@ def carry_labels(
         if len(candidates) == 0 or (labels := item.labels()) is None:
             continue
         candidates, pixels, depth = seen_by(item.view, xyz, candidates, spacing)
-        weight = 1.0 / depth
-        if stamps_ns is not None:
-            weight /= 1.0 + (np.abs(stamps_ns[candidates] - item.stamp_ns) * (1e-9 / SAME_TIME)).astype(np.float32) ** 2
-        parts.append((candidates.astype(np.int32), _sample(labels, item.view, pixels).astype(np.int32), weight))
+        parts.append((candidates.astype(np.int32), _sample(labels, item.view, pixels).astype(np.int32), 1.0 / depth))
         closer = depth < nearest[candidates]
         if closer.any() and (image := item.image()) is not None:
             rgb[candidates[closer]] = _sample(image, item.view, pixels[closer])

@@ -94,7 +94,7 @@ class CloudLabeller:
         self._moments, self._frames, self._config = moments, frames, config
         self._frame_of_camera, self._world_from_scan = dict(frame_of_camera or {}), world_from_scan
         self._views = [
-            LabelledView(view, moments.get(name, ("", 0))[1], lambda name=name: labels(name), lambda name=name: image(name))  # type: ignore[misc]
+            LabelledView(view, lambda name=name: labels(name), lambda name=name: image(name))  # type: ignore[misc]
             for name, view in posed_views(self._models)
             if view is not None
         ]
@@ -165,10 +165,8 @@ class CloudLabeller:
         kept = one_per_voxel(xyz, self._config.voxel)
         xyz = xyz[kept]
         intensity, scan, row = (np.concatenate(part)[kept] for part in (chunk.intensity, chunk.scan, chunk.row))
-        numbers = np.array(list(chunk.stamps))
-        measured = np.array(list(chunk.stamps.values()), np.int64)[np.searchsorted(numbers, scan)]
         views = [self._views[k] for k in np.flatnonzero(self._reachable(xyz))]
-        carried = carry_labels(xyz, views, self._config.max_range, measured)
+        carried = carry_labels(xyz, views, self._config.max_range)
         self.counts["points"] += len(xyz)
         self.counts["points_seen"] += int(np.count_nonzero(carried.confidence))
         self.counts["points_labelled"] += int(np.count_nonzero(carried.instance))

@@ -8,16 +8,20 @@ player's exit code.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from seg2d3d_ros.config import read_parameters
 from seg2d3d_ros.nodes.association_node import AssociationNode
+from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.keyframe_node import KeyframeNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
@@ -89,7 +93,22 @@ class PipelineNode(ManagedNode):
 
 def run(args: Sequence[str] | None = None) -> int:
     """Spin all nodes; returns the exit code."""
-    return spin_nodes([*NODES, PipelineNode], args)
+    return spin_nodes([*NODES, *([CloudNode] if wants_cloud(sys.argv if args is None else args) else []), PipelineNode], args)
+
+
+def wants_cloud(args: Sequence[str]) -> bool:
+    """Whether the command line, or a parameter file that it names, sets ``cloud_topic``; cloud_node runs only then.
+
+    Raises:
+        UsageError: a parameter file that cannot be read.
+    """
+    wanted = False
+    for option, value in itertools.pairwise(args):
+        if option == "--params-file":
+            wanted = bool(read_parameters(Path(value)).get("cloud_topic", wanted))
+        elif option in ("-p", "--param") and value.partition(":=")[0].rpartition(":")[2] == "cloud_topic":
+            wanted = value.partition(":=")[2].strip("'\" ") != ""
+    return wanted
 
 
 def main() -> None:

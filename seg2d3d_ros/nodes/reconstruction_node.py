@@ -75,6 +75,7 @@ class ReconstructionNode(ManagedNode):
         self._headers: dict[str, Header] = {}
         self._seconds: dict[str, float] = {}
         self._flush_association = TriggerCaller(self, f"{ASSOCIATION}/flush")
+        self._flush_cloud = TriggerCaller(self, "cloud_node/flush")
         self._reset_association = TriggerCaller(self, f"{ASSOCIATION}/reset")
 
     def activate(self) -> None:
@@ -103,6 +104,7 @@ class ReconstructionNode(ManagedNode):
 
     def cleanup(self) -> None:
         self._flush_association.close()
+        self._flush_cloud.close()
         self._reset_association.close()
 
     def _new_session(self) -> MappingSession:
@@ -272,6 +274,8 @@ class ReconstructionNode(ManagedNode):
             words.append(self._flush_association.call(CALL_SECONDS))
         else:
             words.append(f"no labels ({self._flush_association.name} is not there)")
+        if self._flush_cloud.available:
+            words.append(self._flush_cloud.call(CALL_SECONDS))
         words.append(write_report_if_possible(self._store))
         return ", ".join(words)
 

@@ -18,7 +18,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.ros.parameter_file import describe, ros_declarations, value_text
 
 NODES = ("association_node", "reconstruction_node", "segmentation_node", "keyframe_node")
-"""In the order of their start: who receives comes before who sends."""
+"""In the order of their start: who receives comes before who sends. With ``cloud_topic`` cloud_node comes after them."""
 READY = ("finalize", "association_node/flush")
 """These services say that reconstruction_node and association_node listen: then the bag may begin."""
 PARAMETERS = (
@@ -27,6 +27,7 @@ PARAMETERS = (
     "loop",
     "camera_topics",
     "fix_topic",
+    "cloud_topic",
     "input_qos",
     "segmenter",
     "prompts",
@@ -166,7 +167,8 @@ def plan(given: Mapping[str, str]) -> Plan:
     if only["composed"] == "true":
         processes = [Process("pipeline", "", {**own, **player, "use_sim_time": sim, "exit_when_done": done})]
     else:
-        processes = [Process(node, node, {**own, "use_sim_time": sim}) for node in NODES]
+        cloud = ["cloud_node"] if own.get("cloud_topic", in_file.get("cloud_topic", "")) else []
+        processes = [Process(node, node, {**own, "use_sim_time": sim}) for node in [*NODES, *cloud]]
         if bag:
             # The player makes the time that the others use.
             end: dict[str, Value] = {"use_sim_time": False, "when_done": "finalize", "wait_for": READY}

@@ -120,6 +120,16 @@ class AssociationParameters(MapParameters):
 
 
 @dataclass(frozen=True)
+class CloudParameters(MapParameters):
+    """cloud_node."""
+
+    cloud_topic: str = param("", "sensor_msgs/PointCloud2 topic of a LiDAR, whose scans get the labels; empty = none")
+    cloud_queue: int = param(
+        600, "scans that may wait for the map (about half a megabyte each); beyond it the oldest is dropped", low=1, high=100000
+    )
+
+
+@dataclass(frozen=True)
 class PlayerParameters(CommonParameters):
     """bag_player."""
 
@@ -157,6 +167,7 @@ NODE_PARAMETERS: tuple[type[CommonParameters], ...] = (
     SegmentationParameters,
     ReconstructionParameters,
     AssociationParameters,
+    CloudParameters,
     PlayerParameters,
     PipelineParameters,
 )

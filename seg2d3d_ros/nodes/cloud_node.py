@@ -1,0 +1,241 @@
+"""cloud_node: a LiDAR's scans in, the same points with the labels of instances out.
+
+A scan waits until keyframes before and after it are in the map and their labels are published; then it is placed by their
+poses (or by TF), its points are labelled by the keyframes that see them (``seg2d3d_ros.labelling``), and it is sent once, on
+``instances/cloud`` in the map frame. ``cloud_node/flush`` labels all that can be placed; ``finalize`` calls it at its end.
+
+Where the sensors are on the vehicle comes from /tf_static and /tf, or from the file that ``reconstruction.rig`` names.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseArray
+from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.images import decode_labels, encode_png
+from seg2d3d_ros.keyframes.naming import camera_name
+from seg2d3d_ros.labelling.frames import FrameTree
+from seg2d3d_ros.labelling.labeller import CloudLabeller, LabelledPoints
+from seg2d3d_ros.labelling.scans import Scan, read_scan
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.reconstruction.rig_file import read_rig_file
+from seg2d3d_ros.ros.cloud_messages import carried_cloud, classes_of
+from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, make_header, stamp_to_ns
+from seg2d3d_ros.ros.map_receiver import MapReceiver, revision_of
+from seg2d3d_ros.ros.node import QUIET_SECONDS, ManagedNode
+from seg2d3d_ros.ros.parameters import CloudParameters
+from seg2d3d_ros.ros.publishing import publish_paced
+from seg2d3d_ros.ros.qos import LABELS, LATCHED, OBSERVATIONS, TF, TF_STATIC, input_profile
+from seg2d3d_ros.ros.run import spin_node
+
+SETTLED_SECONDS = 1.0
+"""Labels of a revision are complete when none came for this long."""
+FLUSH_SECONDS = 20.0
+"""How long flush waits for the newest revision's labels."""
+
+
+class CloudNode(ManagedNode):
+    """See the module."""
+
+    PARAMETERS = CloudParameters
+    SECTIONS = ("reconstruction", "cloud")
+    ros: CloudParameters
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("cloud_node", **options)
+
+    def configure(self) -> None:
+        if not self.ros.cloud_topic:
+            raise UsageError("cloud_node needs a LiDAR's topic: -p cloud_topic:=/lidar/points")
+        self._store = MapStore(Path(self.ros.map_dir))
+        self._frames = FrameTree()
+        rig = self.config.reconstruction.rig
+        if rig not in ("auto", "none", ""):
+            for sensor, rig_from_sensor in read_rig_file(Path(rig)).items():
+                self._frames.add("rig", sensor, rig_from_sensor)
+        self._cloud = self.advertise(PointCloud2, "instances/cloud", LABELS)
+
+    def activate(self) -> None:
+        self._lock = threading.Lock()
+        self._receiver = MapReceiver(self.ros.map_frame)
+        self._labels: dict[str, bytes] = {}
+        self._classes = np.zeros(1, np.uint16)
+        self._labelled_revision: tuple[str, int] | None = None
+        self._last_labels = time.monotonic()
+        self._waiting: deque[Scan] = deque()
+        self._newest = -(2**62)
+        self._done: tuple[Any, ...] = ()
+        self._problem = ""
+        self._counts = dict.fromkeys(("scans received", "scans left out", "scans dropped", "scans sent", "points labelled"), 0)
+        self._carrying = self.worker("cloud", self._carry, depth=1, on_drop=lambda _: None)
+        self._subscribe_tf()
+        self.subscribe(PointCloud2, "map/points", self._receiver.on_points, LATCHED)
+        self.subscribe(PointCloud2, "map/observations", self._receiver.on_observations, OBSERVATIONS)
+        self.subscribe(PoseArray, "map/cameras", self._receiver.on_cameras, LATCHED)
+        self.subscribe(CameraInfo, "map/camera_info", self._receiver.on_camera_info, OBSERVATIONS)
+        self.subscribe(NavSatFix, "map/datum", self._receiver.on_datum, LATCHED)
+        self.subscribe(Image, "instances/labels", self._label_image, LABELS)
+        self.subscribe(PointCloud2, "instances/points", self._points, LATCHED)
+        self._topic = ""
+        self.every(0.2, self._look)
+        self.serve(Trigger, "~/flush", self._flush, slow=True)
+
+    def _subscribe_tf(self) -> None:
+        try:
+            from tf2_msgs.msg import TFMessage
+        except ImportError:
+            self.get_logger().info(
+                "tf2_msgs is not installed (apt install ros-$ROS_DISTRO-tf2-msgs): the sensors' places come from "
+                "reconstruction.rig alone"
+            )
+            return
+        self.subscribe(TFMessage, "/tf_static", lambda m: self._transforms(m, static=True), TF_STATIC)
+        self.subscribe(TFMessage, "/tf", lambda m: self._transforms(m, static=False), TF)
+
+    # Messages come in (executor).
+
+    def _transforms(self, message: Any, *, static: bool) -> None:
+        with self._lock:
+            self._frames.add_message(message, static=static)
+
+    def _label_image(self, message: Image) -> None:
+        encoded = encode_png(image_to_labels(message))
+        with self._lock:
+            self._labels[keyframe_name(message.header)] = encoded
+            self._last_labels = time.monotonic()
+
+    def _points(self, message: PointCloud2) -> None:
+        classes = classes_of(message)
+        with self._lock:
+            self._classes, self._labelled_revision = classes, revision_of(message.header)
+            self._last_labels = time.monotonic()
+
+    def _scan(self, message: PointCloud2) -> None:
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        self._count("scans received")
+        if 0 <= stamp_ns - self._newest < (self.config.cloud.interval - 1e-4) * 1e9:
+            self._count("scans left out")
+            return
+        self._newest = stamp_ns
+        scan = read_scan(message, self._topic)
+        with self._lock:
+            self._waiting.append(scan)
+            while len(self._waiting) > self.ros.cloud_queue:
+                self._waiting.popleft()
+                self._count("scans dropped")
+
+    def _look(self) -> None:
+        """Subscribe to the LiDAR as it appears; label where there is something new."""
+        name = self.resolve_topic_name(self.ros.cloud_topic)
+        publishers = self.get_publishers_info_by_topic(name)
+        if not self._topic and publishers:
+            self._topic = name
+            self.subscribe(PointCloud2, name, self._scan, input_profile("auto", publishers), required=True)
+        self.diagnostics.problem("cloud", self._problem or ("" if self._topic else f"waiting for {name}"))
+        with self._lock:
+            state = (self._labelled_revision, self._last_labels)
+            settled = time.monotonic() - self._last_labels > SETTLED_SECONDS
+            self.diagnostics.set("scans waiting", len(self._waiting))
+            ready = self._waiting and settled and self._labelled_revision is not None and state != self._done
+        if ready and self._carrying.pending == 0:
+            self._done = state
+            self._carrying.put(None)
+
+    def _count(self, key: str, more: int = 1) -> None:
+        self._counts[key] += more
+        self.diagnostics.set(key, self._counts[key])
+
+    # Work (thread).
+
+    def _carry(self, _item: None) -> None:
+        """Label the scans that can be placed; the others go on waiting."""
+        models, headers = self._receiver.models(), self._receiver.headers
+        moments = {name: (camera_name(header.frame_id), stamp_to_ns(header.stamp)) for name, header in headers.items()}
+        with self._lock:
+            images, classes, scans = dict(self._labels), self._classes, list(self._waiting)
+            frames = self._frames.copy()
+
+        def labels(name: str) -> np.ndarray | None:
+            return decode_labels(images[name], name) if name in images else self._stored(name)
+
+        try:
+            machine = CloudLabeller(
+                models,
+                moments,
+                frames,
+                self.config.cloud,
+                labels=labels,
+                frame_of_camera={camera_name(header.frame_id): header.frame_id for header in headers.values()},
+            )
+            placed = [scan for scan in scans if machine.covers(scan.frame_id, scan.stamp_ns)]
+            self._problem = ""
+        except DataError as error:
+            self._problem = str(error)
+            return
+        with self._lock:
+            gone = {id(scan) for scan in placed}
+            self._waiting = deque(scan for scan in self._waiting if id(scan) not in gone)
+        publish_paced(self._cloud, self._messages(machine, placed, classes))
+
+    def _messages(self, machine: CloudLabeller, scans: list[Scan], classes: np.ndarray) -> Iterator[PointCloud2]:
+        for scan in scans:
+            if (found := machine.add(scan)) is not None:
+                yield from self._sent(found, classes)
+        if (found := machine.flush()) is not None:
+            yield from self._sent(found, classes)
+
+    def _sent(self, found: LabelledPoints, classes: np.ndarray) -> Iterator[PointCloud2]:
+        for number, stamp_ns in found.stamps.items():
+            header: Header = make_header(stamp_ns, self.ros.map_frame)
+            rows = np.flatnonzero(found.scan == number)
+            yield carried_cloud(found, rows, classes, header)
+            self._count("scans sent")
+            self._count("points labelled", int(np.count_nonzero(found.instance[rows])))
+
+    def _stored(self, name: str) -> np.ndarray | None:
+        """Labels of an earlier run, where the map directory is on this machine."""
+        return self._store.read_labels(name) if self._store.label_path(name).exists() else None
+
+    # Service (a thread of its own).
+
+    def _flush(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while time.monotonic() < deadline and not self.stopping.wait(0.05):
+            with self._lock:
+                quiet = time.monotonic() - self._last_labels > QUIET_SECONDS
+                newest = self._receiver.revision
+                complete = newest is not None and newest == self._labelled_revision
+            if (complete and quiet) or self._receiver.announced is None:
+                break
+        self._carrying.drain()
+        self._carrying.put(None)
+        self._carrying.drain()
+        left = len(self._waiting)
+        response.success = True
+        response.message = (
+            f"{self._counts['scans sent']} scans labelled"
+            + (f", {left} lie between no keyframes" if left else "")
+            + (f" ({self._problem})" if self._problem else "")
+        )
+        return response
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(spin_node(CloudNode))
+
+
+if __name__ == "__main__":
+    main()
