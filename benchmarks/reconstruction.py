@@ -2,7 +2,6 @@
 
     python benchmarks/reconstruction.py castle --orders 20     # positions against the laser survey, and CPU time
     python benchmarks/reconstruction.py lund --orders 20       # registered images
-    python benchmarks/reconstruction.py growth --images 400    # time per added keyframe of a synthetic street
 
 Features are found and all pairs are matched once. Each order then reveals images one by one, and of the pairs only those
 that the reconstruction asks for; so what is timed is the mapping (growth, global solutions, revisions), which is what
@@ -16,7 +15,6 @@ import json
 import os
 import platform
 import random
-import resource
 import shutil
 import sqlite3
 import tempfile
@@ -157,35 +155,6 @@ def orders(name: str, folder: Path, first: int, count: int, truth: dict[str, np.
     return rows
 
 
-def growth(images: int) -> list[dict[str, Any]]:
-    """Mapping time and memory while a synthetic street of ``images`` keyframes arrives in a random order."""
-    from street import Street
-
-    street = Street(images, seed=0)
-    mapper = street.mapper()
-    order = list(range(1, images + 1))
-    random.Random(0).shuffle(order)
-    rows, begin = [], time.process_time()
-    for done, image_id in enumerate(order, 1):
-        street.feed(mapper, image_id)
-        mapper.grow()
-        if done % 25 == 0:
-            rows.append(
-                {
-                    "images": done,
-                    "registered": len(mapper.registered),
-                    "models": len(mapper.models),
-                    "cpu": round(time.process_time() - begin, 1),
-                    "peak MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-                }
-            )
-            print(rows[-1], flush=True)
-    mapper.grow(patient=False)
-    mapper.adjust()
-    print(f"in the end {len(mapper.models[0])} images in one model, rms {street.error(mapper.models[0].reconstruction):.3f} m")
-    return rows
-
-
 def machine() -> str:
     """What the times were measured on."""
     cores = len(os.sched_getaffinity(0))
@@ -209,22 +178,18 @@ def summarise(result: dict[str, Any], surveyed: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("castle", "lund", "lund-gps", "growth"))
+    parser.add_argument("what", choices=("castle", "lund", "lund-gps"))
     parser.add_argument("--orders", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="seed of the first order")
-    parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "seg2d3d_benchmark")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     print(machine())
-    if args.what == "growth":
-        result: dict[str, Any] = {"growth": growth(args.images)}
-    else:
-        truth = survey() if args.what == "castle" else None
-        folder = args.work / args.what
-        prepare(args.what, folder, "exif" if args.what == "lund-gps" else None)
-        result = {"batch": batch(args.what, folder, truth), "orders": orders(args.what, folder, args.first, args.orders, truth)}
-        summarise(result, truth is not None)
+    truth = survey() if args.what == "castle" else None
+    folder = args.work / args.what
+    prepare(args.what, folder, "exif" if args.what == "lund-gps" else None)
+    result = {"batch": batch(args.what, folder, truth), "orders": orders(args.what, folder, args.first, args.orders, truth)}
+    summarise(result, truth is not None)
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), **result}, indent=1))
 

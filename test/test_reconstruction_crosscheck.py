@@ -1,6 +1,7 @@
 """The second opinion: its own copy of the geometry, when it is due, and that a bent model gives way to it."""
 
 import copy
+import threading
 import time
 
 import numpy as np
@@ -8,9 +9,11 @@ import pycolmap
 import pytest
 from test_reconstruction_streaming import Scene, misfit
 
+from seg2d3d_ros.reconstruction import crosscheck
 from seg2d3d_ros.reconstruction.crosscheck import TABLES, CrossCheck, copy_geometry
 from seg2d3d_ros.reconstruction.database import PAIR_BASE
 from seg2d3d_ros.reconstruction.mapping import MapperTask
+from seg2d3d_ros.reconstruction.streaming import Cancelled
 
 
 def task(path, truth):
@@ -112,3 +115,31 @@ def test_a_bent_model_gives_way_and_the_world_stays(tmp_path):
     reconstructor._consider([bent], [])
     assert mapper.models is kept
     reconstructor.close()
+
+
+def test_cancelling_leaves_the_check_running_and_its_answer_is_not_lost(tmp_path):
+    """Whoever waits is let go at the next tenth of a second; the thread cannot be stopped, so its answer comes later."""
+    scene = Scene(tmp_path / "d.db", frames=8)
+    check, released = CrossCheck(2), threading.Event()
+    solve = crosscheck.solve_all
+
+    def slow(*args):
+        released.wait(30)
+        return solve(*args)
+
+    def stop():
+        raise Cancelled("stop")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crosscheck, "solve_all", slow)
+        check.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene), 8)
+        begin = time.monotonic()
+        with pytest.raises(Cancelled):
+            check.take(wait=stop)
+        assert time.monotonic() - begin < 1.0
+        assert check.running
+        assert not check.due(1000)  # one at a time
+        assert check.take() is None
+        released.set()
+        (model,) = check.take(wait=lambda: None)
+    assert misfit(model, scene.truth) < 1e-3

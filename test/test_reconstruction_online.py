@@ -97,6 +97,11 @@ def test_the_same_order_gives_the_same_bits(tmp_path, street):
         reconstructor.close()
     for field in ("camera_from_world", "xyz", "point_ids", "obs_xy", "obs_point"):
         np.testing.assert_array_equal(getattr(models[0], field), getattr(models[1], field))
+    files = [sorted(p for p in (tmp_path / name / "sparse").rglob("*") if p.is_file()) for name in ("first", "second")]
+    assert [p.name for p in files[0]] == [p.name for p in files[1]]
+    assert {"cameras.bin", "images.bin", "points3D.bin"} <= {p.name for p in files[0]}
+    for here, there in zip(*files, strict=True):
+        assert here.read_bytes() == there.read_bytes(), here.name
 
 
 def test_another_process_goes_on_from_the_last_revision(tmp_path, street):
