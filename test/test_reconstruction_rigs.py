@@ -1,0 +1,305 @@
+"""Mounted cameras: frames of one moment, models joined and scaled by mounts, and mounts that are wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.reconstruction.database import ImageRow
+from seg2d3d_ros.reconstruction.mapping import MapperTask
+from seg2d3d_ros.reconstruction.rig_file import read_rig_file
+from seg2d3d_ros.reconstruction.rig_fit import fit_by_rig, mounting, unit_length
+from seg2d3d_ros.reconstruction.rig_mapping import apply_rig
+from seg2d3d_ros.reconstruction.rigs import make_rig, tie, untie
+
+pycolmap = pytest.importorskip("pycolmap")
+
+WIDTH, HEIGHT, FOCAL, STOPS = 640, 480, 400.0, 8
+SIDES = {"left": 1.0, "right": -1.0}
+SECOND = 10**9
+
+
+def mount(name, baseline=0.5):
+    """(4, 4) base_from_camera: looks to its side, half a metre to it."""
+    side = SIDES[name]
+    optical = np.array([[side, 0.0, 0.0], [0.0, 0.0, side], [0.0, -1.0, 0.0]])  # right, down, forward in base's x, y, z
+    if side < 0:
+        optical = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]])
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = optical, [0.3, side * baseline, 1.5]
+    return pose
+
+
+MOUNTS = {name: mount(name) for name in SIDES}
+
+
+def row(image_id, camera, stamp, name=""):
+    return ImageRow(image_id, list(SIDES).index(camera) + 1, name or f"{camera}_{stamp}", "", camera, stamp, 100, None)
+
+
+def base_pose(k):
+    """(4, 4) world_from_base at stop k: along x, with a wobble."""
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_euler("ZYX", [0.1 * np.sin(k), 0.03 * np.cos(2 * k), 0.02 * k]).as_matrix()
+    pose[:3, 3] = 2.0 * k, 0.3 * np.sin(1.3 * k), 0.05 * k
+    return pose
+
+
+class Drive:
+    """Rows, and a maker of models of façades on both sides."""
+
+    def __init__(self, noise=0.3, seed=0):
+        self.rng, self.noise = np.random.default_rng(seed), noise
+        self.rows = [row(10 * k + i, name, (k + 1) * SECOND) for k in range(STOPS) for i, name in enumerate(SIDES, start=1)]
+        self.keypoints = {}
+
+    def truth(self, r, mounts=None):
+        """(4, 4) camera_from_world."""
+        return np.linalg.inv(base_pose(r.image_id // 10) @ (mounts or MOUNTS)[r.camera_name])
+
+    def load(self, image_id):
+        r = next(r for r in self.rows if r.image_id == image_id)
+        camera = pycolmap.Camera(
+            camera_id=r.camera_id, model="PINHOLE", width=WIDTH, height=HEIGHT, params=[FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2]
+        )
+        rig = pycolmap.Rig(rig_id=r.camera_id)
+        rig.add_ref_sensor(camera.sensor_id)
+        image = pycolmap.Image(name=r.name, keypoints=self.keypoints[image_id], camera_id=r.camera_id, image_id=image_id)
+        frame = pycolmap.Frame(frame_id=image_id, rig_id=r.camera_id)
+        frame.add_data_id(image.data_id)
+        image.frame_id = image_id
+        return camera, rig, image, frame
+
+    def models(self, groups, mounts=None, move=None):
+        """One model of each group of camera names; ``move`` turns its poses, (scale, rotation, shift)."""
+        found = []
+        for place, group in enumerate(groups):
+            rows = [r for r in self.rows if r.camera_name in group]
+            xyz = self.points(group)
+            seen = {r.image_id: self.view(r, xyz, mounts) for r in rows}
+            for image_id, (xy, _) in seen.items():
+                self.keypoints[image_id] = xy
+            model = pycolmap.Reconstruction()
+            for r in rows:
+                camera, rig, image, frame = self.load(r.image_id)
+                if not model.exists_camera(camera.camera_id):
+                    model.add_camera(camera)
+                    model.add_rig(rig)
+                pose = self.truth(r, mounts)
+                frame.rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:3, :3].copy()), pose[:3, 3].copy())
+                model.add_frame(frame)
+                model.add_image(image)
+                model.register_frame(frame.frame_id)
+            for k, point in enumerate(xyz):
+                track = pycolmap.Track()
+                for r in rows:
+                    where = np.flatnonzero(seen[r.image_id][1] == k)
+                    if len(where):
+                        track.add_element(r.image_id, int(where[0]))
+                if track.length() >= 2:
+                    model.add_point3D(point + 0.002 * self.rng.normal(size=3), track, np.zeros(3, np.uint8))
+            if move is not None:
+                scale, rotation, shift = move[place]
+                model.transform(pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), np.array(shift, float)))
+            model.update_point_3d_errors()
+            found.append(model)
+        return found
+
+    def points(self, group):
+        sides = self.rng.choice([SIDES[name] for name in group], 500 * len(group))
+        y = sides * self.rng.uniform(6, 12, len(sides))
+        return np.column_stack([self.rng.uniform(-6, 2 * STOPS + 4, len(y)), y, self.rng.uniform(-1, 4, len(y))])
+
+    def view(self, r, xyz, mounts):
+        local = xyz @ self.truth(r, mounts)[:3, :3].T + self.truth(r, mounts)[:3, 3]
+        xy = FOCAL * local[:, :2] / np.where(local[:, 2:] > 0.1, local[:, 2:], np.nan) + [WIDTH / 2, HEIGHT / 2]
+        inside = np.flatnonzero(((xy > 0) & (xy < [WIDTH, HEIGHT])).all(1))
+        return xy[inside] + self.noise * self.rng.normal(size=(len(inside), 2)), inside
+
+
+def task():
+    parameters = (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2)
+    return MapperTask("", {}, {1: parameters, 2: parameters}, frozenset(), 15, 0, 1)
+
+
+def rig_of(drive, mounts=None, refine=False):
+    return make_rig(mounts or MOUNTS, drive.rows, 0.005, refine=refine)
+
+
+def errors(model, drive, mounts=None):
+    """Centres against the truth after the best similarity, in metres; and its scale."""
+    rows = [r for r in drive.rows if r.image_id in set(model.reg_image_ids())]
+    a = np.array([model.image(r.image_id).projection_center() for r in rows])
+    b = np.array([np.linalg.inv(drive.truth(r, mounts))[:3, 3] for r in rows])
+    a, b = a - a.mean(0), b - b.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
+    scale = float(np.trace(np.diag(s) @ d) / (a**2).sum())
+    return np.linalg.norm(scale * a @ (u @ d @ vt).T - b, axis=1), scale
+
+
+class TestFrames:
+    def test_images_of_one_moment_are_one_frame(self):
+        late = row(3, "left", 2 * SECOND + 6_000_000)
+        rows = [row(1, "left", SECOND), row(2, "right", SECOND + 4_000_000), late, row(4, "right", 2 * SECOND)]
+        rig = make_rig(MOUNTS, rows, 0.005, refine=False)
+        assert [[r.image_id for r in frame] for frame in rig.frames] == [[1, 2], [4], [3]]
+
+    def test_a_camera_is_in_a_frame_once_and_images_without_stamp_stay_alone(self):
+        rows = [row(1, "left", SECOND), row(2, "left", SECOND + 1, "b"), row(3, "right", SECOND + 2)]
+        assert [len(f) for f in make_rig(MOUNTS, rows, 0.005, refine=False).frames] == [1, 2]
+        assert make_rig(MOUNTS, [row(1, "left", 0), row(2, "right", 0)], 0.005, refine=False) is None
+
+    def test_cameras_without_mount_are_no_part(self):
+        assert make_rig({"left": mount("left")}, [row(1, "left", 1), row(2, "right", 1)], 0.005, refine=False) is None
+
+
+class TestTie:
+    def test_there_and_back_changes_nothing(self):
+        drive = Drive()
+        (model,) = drive.models([("left", "right")])
+        before = {i: model.image(i).cam_from_world().matrix() for i in model.reg_image_ids()}
+        free = tie(model, rig_of(drive), 1.0)
+        assert (model.num_reg_frames(), model.num_reg_images()) == (STOPS, 2 * STOPS)
+        untie(model, free, keep=set(before))
+        assert model.num_reg_frames() == 2 * STOPS
+        for i, pose in before.items():
+            np.testing.assert_allclose(model.image(i).cam_from_world().matrix(), pose, atol=1e-9)
+
+    def test_an_image_that_waits_gets_its_pose_by_the_mount_only_if_wanted(self):
+        drive = Drive()
+        (model,) = drive.models([("left", "right")])
+        waits = drive.rows[3]
+        truth = model.image(waits.image_id).cam_from_world().matrix()
+        model.deregister_frame(model.image(waits.image_id).frame_id)
+        registered = set(model.reg_image_ids())
+        for keep in (registered | {waits.image_id}, registered):
+            free = tie(model, rig_of(drive), 1.0)
+            np.testing.assert_allclose(model.image(waits.image_id).cam_from_world().matrix(), truth, atol=1e-9)
+            untie(model, free, keep=keep)
+            assert set(model.reg_image_ids()) == keep
+
+
+class TestFit:
+    def test_the_unit_comes_from_cameras_that_share_points(self):
+        """.3 pixels of noise, a metre between the cameras: within half a percent."""
+        drive = Drive()
+        turn = Rotation.from_euler("XYZ", [0.4, 1.0, 2.0]).as_matrix()
+        (model,) = drive.models([("left", "right")], move=[(0.25, turn, [3, 4, 5])])
+        # The two sides share no points here: whatever the distance is, it was not measured.
+        assert unit_length(model, rig_of(drive)) is None
+        drive.points = lambda group: np.random.default_rng(1).uniform([-2, 6, -1], [18, 12, 4], (600, 3))
+        both = {"left": mount("left"), "right": mount("left", 1.5)}  # both look to the left, a metre apart
+        (model,) = drive.models([("left", "right")], mounts=both, move=[(0.25, turn, [3, 4, 5])])
+        assert unit_length(model, rig_of(drive, both)) == pytest.approx(4.0, rel=0.005)
+
+    def test_two_models_by_their_mounts(self):
+        drive = Drive()
+        moves = [(1.0, np.eye(3), [0, 0, 0]), (2.5, Rotation.from_rotvec([1, 2, 0.5]).as_matrix(), [7, -3, 1])]
+        left, right = drive.models([("left",), ("right",)], move=moves)
+        found = fit_by_rig(right, left, rig_of(drive), 1.0)
+        assert found.scale == pytest.approx(1 / 2.5, rel=1e-3)
+        np.testing.assert_allclose(found.rotation, moves[1][1].T, atol=1e-6)
+        moved = found.apply(np.array([right.image(r.image_id).projection_center() for r in drive.rows[1::2]]))
+        truth = np.array([np.linalg.inv(drive.truth(r))[:3, 3] for r in drive.rows[1::2]])
+        np.testing.assert_allclose(moved, truth, atol=0.01)
+
+    def test_models_that_move_differently_are_not_joined(self):
+        drive = Drive()
+        left, right = drive.models([("left",), ("right",)])
+        for i in right.reg_image_ids():
+            turned = pycolmap.Rigid3d(pycolmap.Rotation3d(Rotation.from_rotvec([0, 0.01 * i, 0]).as_matrix()), np.zeros(3))
+            right.frame(i).rig_from_world = turned * right.frame(i).rig_from_world
+        assert fit_by_rig(right, left, rig_of(drive), 1.0) is None
+
+    def test_a_bent_model_is_seen(self):
+        drive = Drive()
+        (model,) = drive.models([("left", "right")])
+        assert mounting(model, rig_of(drive)).straight
+        for r in drive.rows[1::2]:
+            turn = pycolmap.Rigid3d(
+                pycolmap.Rotation3d(Rotation.from_rotvec([0, 0.015 * r.image_id, 0]).as_matrix()), np.zeros(3)
+            )
+            model.frame(r.image_id).rig_from_world = turn * model.frame(r.image_id).rig_from_world
+        assert not mounting(model, rig_of(drive)).straight
+
+
+class TestApply:
+    MOVES = ((0.5, np.eye(3), [1, 2, 3]), (3.0, Rotation.from_rotvec([0.3, 2, 1]).as_matrix(), [9, 9, 9]))
+
+    def test_left_and_right_become_one_metric_model(self):
+        """By the unit that GPS or odometry say: the shape within 2 cm; the length of 14 m hardly shows in it, so within 3 %."""
+        drive = Drive()
+        models = drive.models([("left",), ("right",)], move=self.MOVES)
+        joined, report = apply_rig(models, rig_of(drive), task(), drive.load, lambda m: 2.0 if m is models[0] else 1 / 3)
+        assert [m.num_reg_images() for m in joined] == [2 * STOPS]
+        assert (report.by_rig, report.warnings) == ([False], [])
+        joined[0].transform(pycolmap.Sim3d(report.metres[0], pycolmap.Rotation3d(), np.zeros(3)))
+        away, scale = errors(joined[0], drive)
+        assert away.max() < 0.02
+        assert scale == pytest.approx(1.0, abs=0.03)
+        assert mounting(joined[0], rig_of(drive)).offset < 1e-6
+
+    def test_without_unit_they_are_joined_all_the_same(self):
+        drive = Drive()
+        joined, report = apply_rig(
+            drive.models([("left",), ("right",)], move=self.MOVES), rig_of(drive), task(), drive.load, lambda m: None
+        )
+        assert (len(joined), report.metres) == (1, [None])
+
+    def test_wrong_mounts_are_said_and_not_used(self):
+        drive = Drive()
+        wrong = {**MOUNTS, "right": MOUNTS["right"] @ np.diag([1.0, 1, 1, 1])}
+        wrong["right"][:3, :3] = wrong["right"][:3, :3] @ Rotation.from_euler("y", 20, degrees=True).as_matrix()
+        (model,) = drive.models([("left", "right")])
+        found, report = apply_rig([model], rig_of(drive, wrong), task(), drive.load, lambda m: 1.0)
+        assert found[0] is model
+        assert "20.0°" in report.warnings[0]
+        assert "refine_rig" in report.warnings[0]
+
+    def test_mounts_are_refined_on_request(self):
+        """Two degrees off, both cameras see the same points: back within .1 degrees."""
+        drive = Drive()
+        drive.points = lambda group: np.random.default_rng(1).uniform([-2, 6, -1], [18, 12, 4], (600, 3))
+        true = {"left": mount("left"), "right": mount("left", 1.5)}
+        guess = {name: pose.copy() for name, pose in true.items()}
+        guess["right"][:3, :3] = guess["right"][:3, :3] @ Rotation.from_euler("y", 2, degrees=True).as_matrix()
+        (model,) = drive.models([("left", "right")], mounts=true)
+        _, report = apply_rig([model], rig_of(drive, guess, refine=True), task(), drive.load, lambda m: None)
+        away = np.linalg.inv(report.mounts["right"]) @ true["right"]
+        assert np.degrees(Rotation.from_matrix(away[:3, :3]).magnitude()) < 0.1
+
+
+class TestFile:
+    def test_both_directions_and_both_orders(self, tmp_path):
+        path = tmp_path / "rig.yaml"
+        path.write_text(
+            "cameras:\n"
+            "  a: {rig_from_sensor: {translation: [1, 2, 3], quaternion_wxyz: [0.7071068, 0, 0, 0.7071068]}}\n"
+            "  b: {sensor_from_rig: {translation: [1, 2, 3], quaternion_xyzw: [0, 0, 0.7071068, 0.7071068]}}\n"
+        )
+        found = read_rig_file(path)
+        np.testing.assert_allclose(found["a"][:3, 3], [1, 2, 3])
+        np.testing.assert_allclose(found["a"] @ [1, 0, 0, 0], [0, 1, 0, 0], atol=1e-6)
+        np.testing.assert_allclose(np.linalg.inv(found["b"]), found["a"], atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("- a", "expected 'cameras"),
+            ("cameras: {a: {rig_from_sensor: {translation: [1, 2], quaternion_wxyz: [1, 0, 0, 0]}}}", "camera 'a'"),
+            ("cameras: {a: {rig_from_sensor: {translation: [1, 2, 3], quaternion_wxyz: [1, 1, 0, 0]}}}", "length 1"),
+            ("cameras: {a: {}}", "sensor_from_rig or rig_from_sensor"),
+            ("a: [", "no YAML"),
+        ],
+    )
+    def test_bad_files(self, tmp_path, text, words):
+        (tmp_path / "rig.yaml").write_text(text)
+        with pytest.raises(DataError, match=words):
+            read_rig_file(tmp_path / "rig.yaml")
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_rig_file(tmp_path / "rig.yaml")
