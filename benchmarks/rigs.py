@@ -91,7 +91,7 @@ def measure(street: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]
     """One reconstruction of one street."""
     truth = read_truth_poses(street / "truth_poses.txt")
     rig = "none" if args.no_rig else str(street / "rig.json")
-    config = ReconstructionConfig(mode=args.mode, rig=rig, max_features=3000, max_image_size=1000, threads=1)
+    config = ReconstructionConfig(mode=args.mode, rig=rig, max_features=2000, max_image_size=1000, threads=1)
     wanted = keyframes(street, tuple(args.cameras.split(",")), fixes(truth, args.gps, seed), args.order)
     with tempfile.TemporaryDirectory() as folder:
         reconstructor = open_reconstructor(Path(folder) / "map", config)

@@ -45,6 +45,9 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|DIR",
         help="what cameras see of their own vehicle: a mask for all, or a folder of <camera>.png; black = ignored",
     )
+    parser.add_argument(
+        "--rig", metavar="FILE|none", help="where the cameras are on the vehicle (YAML); default: by TF where a bag has it"
+    )
     parser.add_argument("--method", metavar="NAME", help="association method")
     parser.add_argument("--resume", action="store_true", help="continue the map in --out instead of replacing it")
     add_config_arguments(parser)
@@ -63,6 +66,8 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         values["segmentation.prompts"] = ("object",)
     if args.movable:
         values["segmentation.movable"] = tuple(word.strip() for word in args.movable.split(",") if word.strip())
+    if args.rig:
+        values["reconstruction.rig"] = args.rig
     if args.masks:
         values["reconstruction.masks"] = args.masks
     if args.download:
