@@ -219,6 +219,9 @@ class AssociationConfig:
         60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
     )
     repair: bool = param(True, "consensus: cut segments that show several objects")
+    recover: bool = param(
+        False, "draw objects that the detector missed in a view, from their 3D points, as observations of low score"
+    )
     consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
     similarity: float = param(
         0.05, "published: Jaccard index with the reference above which a segment joins its track (tau)", low=0.0, high=1.0

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
+from seg2d3d_ros.association.missed import MissedView, find_missed
+from seg2d3d_ros.association.recovery import repair_with_recovery
 from seg2d3d_ros.association.solve import associate, enriches, projects
 from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import Config
@@ -42,6 +44,7 @@ class Outcome:
     unregistered: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    missed: list[MissedView] = field(default_factory=list)
 
 
 def open_map(root: Path, *, resume: bool) -> MapStore:
@@ -128,9 +131,16 @@ def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruct
         models = enrich(models, segments, StoredImages(store), enough=config.association.enough_points)
     incidence = build_incidence(models, segments, project=projects(config.association))
     instances = associate(incidence, stacked_xyz(models), config.association, stacked_up(models))
-    store.write_result(models, segments, incidence, instances, prompts)
     counts = count(names, reconstruction.models, incidence, instances)
-    return Outcome(counts, dict(reconstruction.unregistered), [*reconstruction.warnings, *doubts(incidence, segments)])
+    missed = find_missed(models, segments, incidence, instances)
+    repair = None
+    counts["missed_views"] = len(missed)
+    if config.association.recover:
+        repair = repair_with_recovery(missed, models, segments, incidence, instances)
+        counts["recovered_views"] = repair.count
+    store.write_result(models, segments, incidence, instances, prompts, repair)
+    warnings = [*reconstruction.warnings, *doubts(incidence, segments)]
+    return Outcome(counts, dict(reconstruction.unregistered), warnings, missed=missed)
 
 
 def stacked_xyz(models: Sequence[SparseModel]) -> np.ndarray:
@@ -173,6 +183,7 @@ def write_metrics(store: MapStore, outcome: Outcome) -> None:
             "timings": {stage: round(seconds, 3) for stage, seconds in outcome.timings.items()},
             "warnings": outcome.warnings,
             "unregistered": [{"image": name, "reason": reason} for name, reason in sorted(outcome.unregistered.items())],
+            "missed": [item.to_json() for item in outcome.missed],
         }
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -62,6 +63,11 @@ class MissedView:
         """``x0 y0 x1 y1`` of the points."""
         (x0, y0), (x1, y1) = self.xy.min(axis=0), self.xy.max(axis=0)
         return float(x0), float(y0), float(x1), float(y1)
+
+    def to_json(self) -> dict[str, Any]:
+        """What metrics.json says of it."""
+        box = [round(value, 1) for value in self.box]
+        return {"image": self.name, "instance": self.instance, "box": box, "confidence": round(self.confidence, 3)}
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,13 @@ class Repaired:
         segments: each part of a cut segment is a segment with an id of its own.
         instance_of: from segment id to instance id.
         parent: from the id of a part to the segment that it was cut from.
+        recovered: ids of regions that no mask showed (``association.recovery``).
     """
 
     segments: Segments
     instance_of: Mapping[int, int]
     parent: Mapping[int, int]
+    recovered: frozenset[int] = frozenset()
 
 
 class Repair:

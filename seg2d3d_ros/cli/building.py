@@ -49,6 +49,9 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "--rig", metavar="FILE|none", help="where the cameras are on the vehicle (YAML); default: by TF where a bag has it"
     )
     parser.add_argument("--method", metavar="NAME", help="association method")
+    parser.add_argument(
+        "--recover", action="store_true", help="draw objects where the detector missed them, from their 3D points; low score"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the map in --out instead of replacing it")
     add_config_arguments(parser)
 
@@ -74,6 +77,8 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         values["segmentation.allow_download"] = True
     if args.method:
         values["association.method"] = args.method
+    if args.recover:
+        values["association.recover"] = True
     return values
 
 
@@ -134,6 +139,12 @@ def summary(store: MapStore, config: Config) -> str:
         f"{counts['instances']} instances of {', '.join(config.segmentation.prompts)}: {counts['segments_with_instance']} of "
         f"{counts['segments']} segments, {counts['labelled_points']} points",
     ]
+    if missed := counts.get("missed_views"):
+        drawn = counts.get("recovered_views")
+        lines.append(
+            f"missed by the detector in {missed} views"
+            + (f", {drawn} of them recovered" if drawn is not None else "; --recover draws them from their 3D points")
+        )
     lines += [f"not registered: {item['image']}: {item['reason']}" for item in metrics["unregistered"][:10]]
     if len(metrics["unregistered"]) > 10:
         lines.append(f"… and {len(metrics['unregistered']) - 10} more, see metrics.json")

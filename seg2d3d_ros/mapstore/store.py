@@ -141,6 +141,7 @@ class MapStore:
         incidence: Incidence,
         instances: Instances,
         class_names: Sequence[str],
+        repair: Repair | None = None,
     ) -> None:
         """Write label images, tracks.json and points.ply. Segments that show several instances are cut between them.
 
@@ -148,8 +149,9 @@ class MapStore:
             models: components; their points, one after the other, are the incidence's points.
             segments: of every keyframe, by name. Keyframes outside the models get an empty label image.
             class_names: the prompts; class id k is ``class_names[k - 1]``.
+            repair: what is published of each keyframe; None = its segments, cut between instances.
         """
-        repair = Repair(incidence, instances)
+        repair = repair or Repair(incidence, instances)
         observations = [item for name in segments for item in self.write_labels(repair(segments[name]))]
         self.write_summary(models, observations, instances, class_names)
 

@@ -70,6 +70,8 @@ def observations_of(repaired: Repaired) -> Iterator[Observation]:
             continue
         origin = repaired.parent.get(i, i)
         observation = {"image": item.name, "segment": origin, "box": box, "score": round(score, 4)}
+        if i in repaired.recovered:
+            observation["recovered"] = True
         if areas[i] < whole[origin]:
             observation["share"] = round(int(areas[i]) / whole[origin], 4)
         yield repaired.instance_of[i], observation

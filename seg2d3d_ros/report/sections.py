@@ -44,6 +44,9 @@ def tiles(content: Content) -> str:
         facts += [("Instances", f"{len(content.instances):,}"), ("Labelled points", f"{labelled:,}")]
     if counts.get("segments"):
         facts.append(("Segments linked", f"{counts.get('segments_with_instance', 0):,} / {counts['segments']:,}"))
+    if counts.get("missed_views"):
+        drawn = f" ({counts['recovered_views']:,} recovered)" if "recovered_views" in counts else ""
+        facts.append(("Missed by the detector", f"{count(counts['missed_views'], 'view')}{drawn}"))
     if len(content.models) > 1:
         facts.append(("Components", f"{len(content.models):,}"))
     return "<dl class=tiles>" + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts) + "</dl>"
