@@ -4,6 +4,7 @@
 
 STREET is a folder that `seg2d3d simulate` made. The real node (or, with --composed, all nodes in one process) maps its
 images while another process calls it ten times a second; each latency is a whole round trip between the two processes.
+A bare process that does nothing but answer is asked at the same times: what it takes is the machine's share.
 Phases: idle, growing (keyframes arrive faster than they can be mapped), finalize (global solution, bundle adjustment,
 writing, report). Run it alone on its ROS domain; the load of the machine is reported because it counts.
 """
@@ -11,6 +12,7 @@ writing, report). Run it alone on its ROS domain; the load of the machine is rep
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -29,7 +31,7 @@ import numpy as np
 import rclpy
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 from std_msgs.msg import Header, UInt64
@@ -65,6 +67,15 @@ class EchoingNode(ReconstructionNode):
         self.subscribe(UInt64, "ping", answer.publish, qos.PLAYER)
 
 
+class BareNode(Node):
+    """Nothing but an answer."""
+
+    def __init__(self) -> None:
+        super().__init__("bare", namespace=NAMESPACE)
+        answer = self.create_publisher(UInt64, "bare_echo", qos.PLAYER)
+        self.create_subscription(UInt64, "ping", answer.publish, qos.PLAYER)
+
+
 class Probe(Node):
     """Asks every ``PERIOD_S`` and notes the milliseconds until the answer under the phase in which it asked."""
 
@@ -81,7 +92,8 @@ class Probe(Node):
         self._resend = self.create_client(Trigger, f"{node}/resend")
         self.finalize = self.create_client(Trigger, "finalize")
         self._ping = self.create_publisher(UInt64, "ping", qos.PLAYER)
-        self.create_subscription(UInt64, "echo", self._echo, qos.PLAYER)
+        self.create_subscription(UInt64, "echo", lambda m: self._echo("subscription", m), qos.PLAYER)
+        self.create_subscription(UInt64, "bare_echo", lambda m: self._echo("(bare node: subscription)", m), qos.PLAYER)
         self.image = self.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
         self.info = self.create_publisher(CameraInfo, "keyframes/camera_info", qos.KEYFRAMES)
         self.fix = self.create_publisher(NavSatFix, "keyframes/fix", qos.KEYFRAMES)
@@ -91,11 +103,11 @@ class Probe(Node):
     def ready(self) -> bool:
         """Whether the node's services and subscriptions are there."""
         services = (self._state, self._parameter, self._resend, self.finalize)
-        return all(s.service_is_ready() for s in services) and self._ping.get_subscription_count() > 0
+        return all(s.service_is_ready() for s in services) and self._ping.get_subscription_count() > 1
 
     def waiting(self) -> int:
-        """Pings without an answer."""
-        return len(self._pings)
+        """Pings without an answer of the node."""
+        return len(self._pings) - sum(len(found) for (_, kind), found in self.latencies.items() if kind == "subscription")
 
     def _ask(self) -> None:
         if not self.phase:
@@ -113,9 +125,9 @@ class Probe(Node):
         begin, found = time.monotonic(), self.latencies[self.phase, kind]
         client.call_async(request).add_done_callback(lambda _: found.append(1000 * (time.monotonic() - begin)))
 
-    def _echo(self, message: UInt64) -> None:
-        phase, begin = self._pings.pop(message.data)
-        self.latencies[phase, "subscription"].append(1000 * (time.monotonic() - begin))
+    def _echo(self, kind: str, message: UInt64) -> None:
+        phase, begin = self._pings[message.data]
+        self.latencies[phase, kind].append(1000 * (time.monotonic() - begin))
 
 
 def serve(composed: bool) -> int:
@@ -129,6 +141,14 @@ def serve(composed: bool) -> int:
     return code
 
 
+def serve_bare() -> int:
+    """The process to compare with."""
+    rclpy.init(args=[])
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        rclpy.spin(BareNode())
+    return 0
+
+
 @contextmanager
 def node_process(map_dir: Path, composed: bool, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The nodes in a process of their own, ended in the end."""
@@ -136,9 +156,11 @@ def node_process(map_dir: Path, composed: bool, log: Path) -> Iterator[subproces
     command += ["-p", f"map_dir:={map_dir}", "-p", "segmenter:=none", "-p", "update_idle:=1000.0"]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
+        bare = subprocess.Popen([sys.executable, __file__, "--serve-bare"], stdout=out, stderr=out)
     try:
         yield process
     finally:
+        bare.kill()
         process.send_signal(signal.SIGINT)
         process.wait(60)
 
@@ -217,6 +239,8 @@ def measure(street: Path, images: int, composed: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Command line."""
+    if "--serve-bare" in sys.argv:
+        sys.exit(serve_bare())
     if "--serve" in sys.argv:
         sys.exit(serve("--composed" in sys.argv))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -230,10 +254,10 @@ def main() -> None:
     for key in ("finalize seconds", "CPU seconds of the node", "CPU seconds of the worker"):
         print(f"{key}: {result[key]:.1f}")
     print("load: " + ", ".join(f"{phase} {load:.1f}" for phase, load in result["load"].items()))
-    print(f"{'latency in ms':34}{'n':>6}{'p50':>8}{'p99':>8}{'max':>8}")
+    print(f"{'latency in ms':42}{'n':>6}{'p50':>8}{'p99':>8}{'max':>8}")
     for name, row in result["latency ms"].items():
         over = "" if row["p99"] <= AIM_MS else "  over the aim"
-        print(f"{name:34}{row['n']:6}{row['p50']:8.1f}{row['p99']:8.1f}{row['max']:8.1f}{over}")
+        print(f"{name:42}{row['n']:6}{row['p50']:8.1f}{row['p99']:8.1f}{row['max']:8.1f}{over}")
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
 
