@@ -215,9 +215,6 @@ class AssociationConfig:
     enough_points: int = param(
         60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
     )
-    enough_points: int = param(
-        60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
-    )
     repair: bool = param(True, "consensus: cut segments that show several objects")
     recover: bool = param(
         False, "draw objects that the detector missed in a view, from their 3D points, as observations of low score"

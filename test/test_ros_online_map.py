@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ pytest.importorskip("rclpy")
 from geometry_msgs.msg import PoseArray
 from helpers_ros import own_domain, ros, wait_for
 from helpers_walk import CAMERA, shuffled, spread, walk
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 
@@ -162,6 +165,50 @@ def test_a_subscriber_holds_the_map_on_disk_after_every_revision_and_after_a_res
         assert spread(last, truth) < 0.03
         kept = np.isin(before.point_ids, last.point_ids).mean()
         assert 0.8 < kept < 1.0, "ids outlive the restart; points were merged or deleted, and the subscriber followed"
+
+
+def halted(world, ear, node, frames):
+    """Finalize until the worker is at it, and halt its process: a solver that does not listen. The answer's future."""
+    begin = int(value(node, "keyframes in database") or 0)
+    for frame in frames:
+        ear.send(frame)
+    assert wait_for(lambda: value(node, "keyframes in database") == str(begin + len(frames)) and quiet(node), WAIT)
+    future = world.probe.create_client(Trigger, "finalize").call_async(Trigger.Request())
+    assert wait_for(lambda: node._session.solving, WAIT)
+    os.kill(node._session._worker.pid, signal.SIGSTOP)
+    return future
+
+
+def test_reset_and_deactivation_do_not_wait_for_the_solver(tmp_path, street):
+    frames, _ = street
+    with ros(DOMAIN) as world:
+        ear = Ear(world)
+        node = start(world, tmp_path)
+        assert wait_for(ear.listening)
+        asked = halted(world, ear, node, frames[:5])
+        moment = time.monotonic()
+        assert world.call(Trigger, "reset").success
+        assert time.monotonic() - moment < 3.0
+        assert wait_for(asked.done)
+        assert "reset" in asked.result().message
+        assert wait_for(lambda: value(node, "keyframes in database") == "0")
+
+        asked = halted(world, ear, node, frames[:6])
+        moment = time.monotonic()
+        request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
+        assert world.call(ChangeState, "reconstruction_node/change_state", request).success
+        assert time.monotonic() - moment < 3.0
+        assert node.state == "inactive"
+        assert wait_for(asked.done)
+        assert not asked.result().success
+        ear.receiver.clear()
+        ear.whole = True
+        request.transition.id = Transition.TRANSITION_ACTIVATE
+        assert world.call(ChangeState, "reconstruction_node/change_state", request).success
+        assert wait_for(lambda: ear.receiver.names and ear.holds(tmp_path), WAIT), "the last revision is there again"
+        answer = world.call(Trigger, "finalize", timeout=WAIT)
+        assert answer.success, answer.message
+        assert "6 of 6 keyframes registered" in answer.message
 
 
 def begin(root: Path, domain: int, log: Path) -> subprocess.Popen:
