@@ -1,11 +1,12 @@
 """Association methods side by side on simulated streets with ground truth.
 
-    python benchmarks/association.py WORK --seeds 11 12 13 14 15 [--json FILE]
+    python benchmarks/association.py WORK --seeds 11 12 13 14 15 [--thinning 1 2 4] [--enough-points 60] [--json FILE]
 
 For each seed a street is simulated with clean, typical and hard masks and reconstructed once (below WORK, kept for the next
 run). Each method then gets the same masks and the same 3D points, with masks in every image, every 2nd and every 4th.
 Figures are means over the seeds, and in brackets the share of the oracle's: the oracle gives each mask the object that it
-covers most, so it is the best that assignment alone can do; cutting masks can do better.
+covers most, so it is the best that assignment alone can do; cutting masks can do better. Methods that depend on the order of
+the images are measured on the images in random order too. Cost and size: ``association_scale.py``.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from seg2d3d_ros.evaluation.coverage import detected_images
 from seg2d3d_ros.evaluation.evaluate import score
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, relabel
 from seg2d3d_ros.evaluation.reading import natural_key
-from seg2d3d_ros.images import label_boxes, read_labels
+from seg2d3d_ros.images import decode_rgb, label_boxes, read_labels
 from seg2d3d_ros.mapstore.store import relabel as paint
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.semidense.enrich import enrich
 from seg2d3d_ros.types import Incidence, Segments
 
 DETECTORS = ("clean", "typical", "hard")
@@ -72,8 +74,12 @@ def prepare(work: Path, seed: int, detectors: Sequence[str]) -> Path:
     return street
 
 
-def load(street: Path, detector: str, thinning: int) -> Scene:
-    """Read a street, with masks in every ``thinning``-th image of each camera; the other images are not judged."""
+def load(street: Path, detector: str, thinning: int, enough: int = 0) -> Scene:
+    """Read a street, with masks in every ``thinning``-th image of each camera; the other images are not judged.
+
+    Args:
+        enough: ``association.enough_points``.
+    """
     folder = street / detector
     facts = json.loads((folder / "segments" / "segments.json").read_text())
     names = sorted((path.stem for path in (folder / "truth").glob("*.png")), key=natural_key)
@@ -83,10 +89,19 @@ def load(street: Path, detector: str, thinning: int) -> Scene:
     segments = {name: _segments(folder, name, facts.get(name, {})) for name in kept}
     truth = {name: read_labels(folder / "truth" / f"{name}.png") for name in kept}
     models = read_models(street / "map")
+    if enough:
+        models = enrich(
+            models, segments, lambda name: decode_rgb((folder / "images" / f"{name}.jpg").read_bytes()), enough=enough
+        )
     incidence = build_incidence(models, segments, project=True)
+    return _judged(segments, truth, incidence, np.concatenate([model.xyz for model in models]))
+
+
+def _judged(segments: dict[str, Segments], truth: dict[str, np.ndarray], incidence: Incidence, xyz: np.ndarray) -> Scene:
+    """The scene with its images in the order of ``segments``."""
     counter = OverlapCounter()
-    for name in kept:
-        counter.add(name, truth[name], segments[name].labels)
+    for name, item in segments.items():
+        counter.add(name, truth[name], item.labels)
     raw = counter.finish()
     keys = zip(incidence.segment_keyframe.tolist(), incidence.segment_ids.tolist(), strict=True)
     place = {(incidence.names[k], i): row for row, (k, i) in enumerate(keys)}
@@ -95,12 +110,19 @@ def load(street: Path, detector: str, thinning: int) -> Scene:
         segments,
         truth,
         incidence,
-        np.concatenate([model.xyz for model in models]),
+        xyz,
         raw,
         np.array([place.get(key, -1) for key in regions]),
         np.concatenate([label_boxes(s.labels, s.ids) for s in segments.values()]),
         np.concatenate([s.scores for s in segments.values()]).astype(float),
     )
+
+
+def shuffled(scene: Scene, seed: int) -> Scene:
+    """The same images in random order."""
+    names = list(scene.segments)
+    order = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
+    return _judged({name: scene.segments[name] for name in order}, scene.truth, scene.incidence, scene.xyz)
 
 
 def _segments(folder: Path, name: str, facts: dict[str, Any]) -> Segments:
@@ -125,12 +147,16 @@ def methods() -> dict[str, Callable[[Scene], np.ndarray]]:
         "consensus, masks as given": lambda scene: ours(scene, "consensus"),
         "published": lambda scene: ours(scene, "published"),
         "view consensus (MaskClustering)": lambda scene: of_rows(scene, rivals.view_consensus(scene.incidence)),
-        "pairwise tree (SAM3D)": lambda scene: of_rows(scene, rivals.pairwise_tree(scene.incidence)),
+        "pairwise tree (SAM3D)": lambda scene: of_rows(scene, rivals.pairwise_tree(scene.incidence, tuple(scene.segments))),
         "IoU tracker": lambda scene: baselines.iou_tracker(scene.raw, scene.boxes),
         "ByteTrack": lambda scene: bytetrack(scene.raw, scene.boxes, scene.scores),
         "one id for all": lambda scene: baselines.one_id(scene.raw),
         "one id per mask": lambda scene: baselines.one_id_per_mask(scene.raw),
     }
+
+
+ORDERED = ("pairwise tree (SAM3D)", "IoU tracker", "ByteTrack")
+"""Methods that depend on the order of the images."""
 
 
 def measure(scene: Scene) -> dict[str, dict[str, Any]]:
@@ -140,6 +166,11 @@ def measure(scene: Scene) -> dict[str, dict[str, Any]]:
     for name, method in methods().items():
         labels = method(scene)
         result[name] = score(relabel(scene.raw, labels), scene.raw, labels, detected, owner)
+    mixed = shuffled(scene, seed=1)
+    for name in ORDERED:
+        labels = methods()[name](mixed)
+        row = score(relabel(mixed.raw, labels), mixed.raw, labels, detected_images(mixed.raw), owners(mixed.raw))
+        result[f"{name}, images shuffled"] = row
     instances = associate(scene.incidence, scene.xyz, AssociationConfig(method="consensus"))
     repair, counter = Repair(scene.incidence, instances), OverlapCounter()
     for name in scene.raw.names:
@@ -156,15 +187,17 @@ def main() -> None:
     parser.add_argument("work", type=Path, metavar="WORK", help="folder for streets and maps")
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15], metavar="N")
     parser.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=DETECTORS)
+    parser.add_argument("--thinning", type=int, nargs="+", default=list(THINNING), metavar="N")
+    parser.add_argument("--enough-points", type=int, default=AssociationConfig().enough_points, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     args = parser.parse_args()
     figures: dict[str, dict[int, dict[str, dict[str, Any]]]] = {}
     for seed in args.seeds:
         street = prepare(args.work, seed, args.detectors)
         for detector in args.detectors:
-            for thinning in THINNING:
+            for thinning in args.thinning:
                 figures.setdefault(f"{detector}, masks in 1 of {thinning}", {})[seed] = measure(
-                    load(street, detector, thinning)
+                    load(street, detector, thinning, args.enough_points)
                 )
     for setting, of_seed in figures.items():
         print(f"\n{setting} (seeds {', '.join(map(str, of_seed))})\n")

@@ -5,6 +5,8 @@ Each takes the incidence and returns (S,) ids, 0 = none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
@@ -78,12 +80,13 @@ def _observers(
     return common, (holds @ holds.T).toarray()
 
 
-def pairwise_tree(incidence: Incidence) -> np.ndarray:
-    """SAM3D's merging (Yang et al., 2023): neighbouring images are merged up a binary tree; two groups are one if they share
-    at least half of the points of the smaller, among the points both sides see."""
+def pairwise_tree(incidence: Incidence, order: Sequence[str]) -> np.ndarray:
+    """SAM3D's merging (Yang et al., 2023): images that are neighbours in ``order`` are merged up a binary tree; two groups are
+    one if they share at least half of the points of the smaller, among the points both sides see."""
     held = incidence.matrix.astype(bool)
     leaves = []
-    for k in range(len(incidence.names)):
+    place = {name: k for k, name in enumerate(incidence.names)}
+    for k in [place[name] for name in order if name in place]:
         rows = np.flatnonzero(incidence.segment_keyframe == k)
         leaves.append([({int(r)}, set(held[r].indices.tolist())) for r in rows if held[r].nnz])
     while len(leaves) > 1:

@@ -139,3 +139,17 @@ def test_views_that_are_divided_unite_nothing(together: int, apart: int, objects
     pairs = same_view_pairs(views)
     trust = trust_matrix(np.ones(len(views)), pairs, np.ones(len(pairs[0])))
     assert len(set(agglomerate(groups, trust).tolist())) == objects
+
+
+def test_far_views_with_few_points_do_not_outvote_near_ones() -> None:
+    """Five far views hold both houses in one mask, with 8 points each; two near ones see them apart, with 60 each."""
+    rng = np.random.default_rng(0)
+
+    def some(first: int, count: int) -> set[int]:
+        return set((first + rng.choice(100, count, replace=False)).tolist())
+
+    near = [[some(0, 60), some(100, 60)] for _ in range(2)]
+    far = [[some(0, 8) | some(100, 8)] for _ in range(5)]
+    found = solve(incidence_of(near + far, 200))
+    assert partition(found.segment_instance[:4]) == {frozenset({0, 2}), frozenset({1, 3})}
+    assert set(found.cuts.segment.tolist()) == {4, 5, 6, 7, 8}
