@@ -32,7 +32,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OWN_FILES = ("database.db", "keyframes.json", "tracks.json", "points.ply", "cloud.ply", "config.yaml", "metrics.json", "report.html")
+OWN_FILES = (
+    "database.db",
+    "keyframes.json",
+    "tracks.json",
+    "points.ply",
+    "cloud.ply",
+    "dense.ply",
+    "config.yaml",
+    "metrics.json",
+    "report.html",
+)
 OWN_FOLDERS = ("sparse", "keyframes", "masks", "segments", "labels")
 
 

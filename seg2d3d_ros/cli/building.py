@@ -52,6 +52,7 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recover", action="store_true", help="draw objects where the detector missed them, from their 3D points; low score"
     )
+    parser.add_argument("--densify", action="store_true", help="also a denser labelled cloud from the images: MAP/dense.ply")
     parser.add_argument("--resume", action="store_true", help="continue the map in --out instead of replacing it")
     add_config_arguments(parser)
 
@@ -75,6 +76,8 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         values["reconstruction.masks"] = args.masks
     if args.download:
         values["segmentation.allow_download"] = True
+    if args.densify:
+        values["cloud.densify"] = True
     if args.method:
         values["association.method"] = args.method
     if args.recover:
@@ -100,6 +103,8 @@ def build(
         skipped: images that the source left out so far, with reasons.
         source_warnings: what else the source has to say so far.
     """
+    from seg2d3d_ros.labelling.dense import FILE as DENSE_FILE
+    from seg2d3d_ros.labelling.dense import densify
     from seg2d3d_ros.pipeline import build_map, open_map, write_metrics
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
@@ -125,6 +130,10 @@ def build(
     write_metrics(store, outcome)
     report = write_report(store.root)
     print(summary(store, config), f"open {report}", sep="\n")
+    if config.cloud.densify:
+        dense = densify(store, config.cloud, progress=progress)
+        progress.close()
+        print(f"{store.root / DENSE_FILE}: {dense['points']} points, {dense['points_labelled']} labelled")
     return 0
 
 
