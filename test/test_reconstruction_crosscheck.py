@@ -71,6 +71,8 @@ def test_checks_are_rare_enough_to_cost_little():
             sizes.append(images)
             check.checked = images
     assert sizes == [12, 36, 108, 324]
+    assert not check.due(388, doubted=True)
+    assert check.due(389, doubted=True)
     assert sum(sizes) < 2 * sizes[-1]
 
 

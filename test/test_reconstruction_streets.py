@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from test_reconstruction_joining import consistent
 
+from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.reconstruction.streaming import Cancelled, nothing
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from reconstruction import Revealing
 from street import Street, ThereAndBack
 
 
@@ -102,3 +104,35 @@ def test_joined_models_have_the_same_bits_again():
         np.testing.assert_array_equal(point.xyz, other.xyz)
         tracks = [[(e.image_id, e.point2D_idx) for e in m.track.elements] for m in (point, other)]
         assert tracks[0] == tracks[1]
+
+
+class Known:
+    """Place recognition that is never wrong about a street."""
+
+    def __init__(self, street):
+        self.street = street
+
+    def ranked(self, image_id, others):
+        found = self.street.matches(image_id)
+        return sorted(others, key=lambda other: (-found.get(other, 0), other))
+
+
+def test_a_loop_too_bent_for_adjustments_is_doubted_and_closed_by_a_global_solution(tmp_path):
+    """Three times the distortion: adjustments alone leave a metre between the copies when the car is back at the start."""
+    street = ThereAndBack(80, seed=0, points_per_metre=60, distortion=-0.03, closing=6.0)
+    street.write(tmp_path)
+    reconstructor = Revealing(tmp_path, ReconstructionConfig(mode="online", threads=1, max_pairs=40))
+    reconstructor._recognition = Known(street)
+    checks = []
+    start = reconstructor._check.start
+    reconstructor._check.start = lambda *args: (checks.append(args[-1]), start(*args))[1]
+    for i in street.centers:
+        reconstructor.reveal(f"{i:05d}")
+        reconstructor.grow()
+    assert checks[:2] == [12, 36]
+    assert len(checks) == 3  # one more before its time, and not one for every image of the loop
+    assert checks[2] > 70
+    (model,) = reconstructor.mapper.models
+    assert len(model) == 80
+    assert np.percentile(street.copies(model.reconstruction), 90) < 0.15
+    reconstructor.close()

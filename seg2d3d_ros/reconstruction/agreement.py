@@ -44,7 +44,17 @@ def agreement(
     matches: Callable[[int, int], np.ndarray],
     keypoints: Callable[[int], np.ndarray],
 ) -> float:
-    """Number of verified matches that the poses explain, each weighted by ``1 - (error / tolerance)²`` (MSAC).
+    """Number of verified matches that the poses explain in all; see ``explained``."""
+    return float(explained(reconstruction, pairs, matches, keypoints).sum())
+
+
+def explained(
+    reconstruction: Any,
+    pairs: Iterable[tuple[int, int]],
+    matches: Callable[[int, int], np.ndarray],
+    keypoints: Callable[[int], np.ndarray],
+) -> np.ndarray:
+    """(P,) verified matches that the poses explain, each weighted by ``1 - (error / tolerance)²`` (MSAC).
 
     Args:
         reconstruction: a ``pycolmap.Reconstruction``.
@@ -55,9 +65,10 @@ def agreement(
     registered = set(reconstruction.reg_image_ids())
     rays: dict[int, np.ndarray] = {}
     poses: dict[int, np.ndarray] = {}
-    total = 0.0
+    counts: list[float] = []
     for first, second in pairs:
         if first not in registered or second not in registered:
+            counts.append(0.0)
             continue
         for image_id in (first, second):
             if image_id not in rays:
@@ -68,5 +79,5 @@ def agreement(
         error = sampson_error(rays[first][found[:, 0]], rays[second][found[:, 1]], relative)
         focal = [reconstruction.camera(reconstruction.image(i).camera_id).mean_focal_length() for i in (first, second)]
         weight = 1.0 - (error * float(np.mean(focal)) / TOLERANCE) ** 2
-        total += float(np.nansum(np.maximum(weight, 0.0)))
-    return total
+        counts.append(float(np.nansum(np.maximum(weight, 0.0))))
+    return np.array(counts)

@@ -27,6 +27,8 @@ TABLES = ("cameras", "rigs", "rig_sensors", "frames", "frame_data", "images", "k
 FIRST_CHECK = 12
 CHECK_GROWTH = 3.0
 """A check is due at 12 images and whenever there are three times as many: all together cost half of the last one."""
+DOUBT_GROWTH = 1.2
+"""The same where new images contradict the map by strong pairs, as they do where a loop closes."""
 TRACKS_PER_VIEW = 300
 """Tracks of an image that the global solution uses for its poses: more cost twice the time and move nothing."""
 WORSE = 0.97
@@ -95,9 +97,10 @@ class CrossCheck:
         self.checked = 0
         self.seen = 0
 
-    def due(self, images: int) -> bool:
-        """Whether a map of this many registered images asks for a check."""
-        return self._thread is None and images >= max(FIRST_CHECK, CHECK_GROWTH * self.checked)
+    def due(self, images: int, *, doubted: bool = False) -> bool:
+        """Whether a map of this many registered images, which there may be reason to doubt, asks for a check."""
+        growth = DOUBT_GROWTH if doubted else CHECK_GROWTH
+        return self._thread is None and images >= max(FIRST_CHECK, growth * self.checked)
 
     def start(self, task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray, images: int) -> None:
         """Begin to solve the images ``image_ids``; ``images`` is the number registered at present."""

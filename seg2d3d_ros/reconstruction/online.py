@@ -15,14 +15,14 @@ import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.reconstruction import gps, model_io, point_ids
-from seg2d3d_ros.reconstruction.agreement import agreement
+from seg2d3d_ros.reconstruction.agreement import agreement, explained
 from seg2d3d_ros.reconstruction.alignment import common_points, fit_points
 from seg2d3d_ros.reconstruction.crosscheck import CrossCheck, Standing, prefer_global
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.georeference import Unit
 from seg2d3d_ros.reconstruction.growing_model import GrowingModel
 from seg2d3d_ros.reconstruction.joining import transform
-from seg2d3d_ros.reconstruction.mapping import MIN_IMAGES
+from seg2d3d_ros.reconstruction.mapping import MIN_IMAGES, PLENTY
 from seg2d3d_ros.reconstruction.pairs import RICH_MATCHES, RICH_PARTNERS, partners_of
 from seg2d3d_ros.reconstruction.priors import adjust_with_positions
 from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
@@ -38,6 +38,10 @@ log = logging.getLogger(__name__)
 
 REVISION_GROWTH = 0.05
 """A revision is due when this share of the registered images is new (and at least one image)."""
+DOUBTFUL_PAIRS = 2
+"""Strong pairs that a model must contradict before an image is called a doubt."""
+DOUBTFUL_IMAGES = 3
+"""Doubts that call for a global solution before its time."""
 RELOCATE_GROWTH = 1.25
 """The fit to GPS is computed again when a model has grown by this factor."""
 
@@ -57,6 +61,7 @@ class OnlineReconstructor(Reconstructor):
         )
         self._check = CrossCheck(config.threads)
         self._tried: dict[int, dict[int, int]] = {}
+        self._doubts = 0
         self._published: set[int] = set()
         self._swapped = False
         self._timings: dict[str, float] = {}
@@ -77,6 +82,7 @@ class OnlineReconstructor(Reconstructor):
             self._connect(row, rows)
             with timed(self._timings, "mapping"):
                 self._mapper.grow(self._checkpoint)
+                self._doubts += self._contradicted(row.image_id)
             self._cross_check(rows, final=False)
         changed = self._mapper.registered - self._published
         if self._swapped or len(changed) > REVISION_GROWTH * len(self._published):
@@ -171,14 +177,30 @@ class OnlineReconstructor(Reconstructor):
 
     # Second opinion
 
+    def _contradicted(self, image_id: int) -> bool:
+        """Whether the model that holds an image explains less than half of the matches of several strong pairs of it."""
+        model = next((m for m in self._mapper.models if image_id in m.registered), None)
+        if model is None:
+            return False
+        strong = {o: n for o, n in self._tried.get(image_id, {}).items() if n >= PLENTY and o in model.registered}
+        pairs = [(min(image_id, o), max(image_id, o)) for o in strong]
+        found = explained(model.reconstruction, pairs, self._database.inlier_matches, self._xy)
+        return int((found < 0.5 * np.fromiter(strong.values(), float, len(strong))).sum()) >= DOUBTFUL_PAIRS
+
+    def _xy(self, image_id: int) -> np.ndarray:
+        return self._database.keypoints(image_id)[:, :2]
+
     def _cross_check(self, rows: Sequence[ImageRow], *, final: bool) -> None:
         registered = len(self._mapper.registered)
         with timed(self._timings, "global solution"):
             if final and self._check.running:
                 self._check.take(wait=self._checkpoint)  # of fewer images: the one to come knows more
-            if self._check.due(registered) or (final and len(self._mapper.graph) > self._check.seen):
+            if self._check.due(registered, doubted=self._doubts >= DOUBTFUL_IMAGES) or (
+                final and len(self._mapper.graph) > self._check.seen
+            ):
                 ids = [r.image_id for r in rows if r.image_id in self._mapper.graph]
                 self._check.start(self._task(rows, ids), ids, self._database.matched_pairs(), registered)
+                self._doubts = 0
             answer = self._check.take(wait=self._checkpoint if final else None)
         if answer:
             with timed(self._timings, "mapping"):
@@ -209,10 +231,7 @@ class OnlineReconstructor(Reconstructor):
         if not models:
             return Standing(0, 0.0)
         pairs = [(a, b) for a, found in self._tried.items() for b, n in found.items() if a < b and n >= RICH_MATCHES // 2]
-        explained = sum(
-            agreement(m.reconstruction, pairs, self._database.inlier_matches, lambda i: self._database.keypoints(i)[:, :2])
-            for m in models
-        )
+        explained = sum(agreement(m.reconstruction, pairs, self._database.inlier_matches, self._xy) for m in models)
         located = self._positions(rows)[1] is not None
         residual = self._fit(models[0].reconstruction, rows).residual if located else float("nan")
         return Standing(len(self._mapper.registered), explained, residual)
