@@ -148,11 +148,12 @@ def test_asked_for_everything_it_is_the_offline_solution(seed):
     np.testing.assert_array_equal(final.point_confidence, expected.point_confidence)
 
 
-@settings(max_examples=8, deadline=None)
-@given(SEEDS)
-def test_every_state_is_consistent_and_changes_are_named(seed):
+@settings(max_examples=12, deadline=None)
+@given(SEEDS, st.sampled_from([{}, {"consensus_min_images": 3}, {"repair": False}, {"project": False}]))
+def test_every_state_is_consistent_and_changes_are_named(seed, options):
     model, segments = street(seed)
-    online = OnlineAssociation(CONFIG, Identity())
+    config = AssociationConfig(**options)
+    online = OnlineAssociation(config, Identity())
     before: dict[str, tuple] = {}
     given_before: set[int] = set()
     order = np.random.default_rng(seed + 1).permutation(len(model.names))
@@ -164,6 +165,7 @@ def test_every_state_is_consistent_and_changes_are_named(seed):
         assert ids == {*found.segment_instance.tolist(), *found.cuts.instance.tolist()} - {0}
         assert (found.point_confidence[found.point_instance > 0] > 0).all()
         assert len(found.point_instance) == len(models[0].xyz)
+        assert config.repair or len(found.cuts.segment) == 0
         # Ids are given in their order and never twice; absorbed ones are gone.
         assert all(i < online.identity.next_id for i in ids)
         assert min(ids - given_before, default=online.identity.next_id) > max(given_before, default=0)
