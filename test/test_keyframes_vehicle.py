@@ -70,6 +70,7 @@ class TestMounts:
 
     def test_nothing_known(self):
         assert find_mounts(FrameTree(), {"l": "left", "r": "right"}) == {}
+        assert find_mounts(FrameTree(), {"l": "left"}) == {}
 
 
 class TestTrack:

@@ -28,7 +28,8 @@ def find_mounts(tree: FrameTree, frame_of_camera: Mapping[str, str], base: str =
     for candidate in dict.fromkeys([base, *(tree.root(frame) for _, frame in sorted(frame_of_camera.items()))]):
         found = {name: tree.find(candidate, frame) for name, frame in frame_of_camera.items()} if candidate else {}
         mounts = {name: pose for name, pose in found.items() if pose is not None}
-        if len(mounts) > 1 or (mounts and len(frame_of_camera) == 1):
+        alone = [frame for name, frame in frame_of_camera.items() if name in mounts] == [candidate]
+        if len(mounts) > 1 or (mounts and len(frame_of_camera) == 1 and not alone):
             return mounts
     return {}
 

@@ -1,0 +1,174 @@
+"""Keyframes wait for the masks of what moves, not for ever; masks and poses reach the worker, after a restart too."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from nav_msgs.msg import Odometry  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+
+from seg2d3d_ros.config import make_config  # noqa: E402
+from seg2d3d_ros.images import encode_png  # noqa: E402
+from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
+from seg2d3d_ros.reconstruction.session import MappingSession, Schedule  # noqa: E402
+from seg2d3d_ros.ros import movable_masks  # noqa: E402
+from seg2d3d_ros.ros.class_names import class_names_message  # noqa: E402
+from seg2d3d_ros.ros.conversion import labels_to_image, make_header  # noqa: E402
+from seg2d3d_ros.ros.movable_masks import MovableMasks  # noqa: E402
+from seg2d3d_ros.ros.vehicle_poses import VehiclePoses  # noqa: E402
+from seg2d3d_ros.types import Keyframe  # noqa: E402
+
+SECOND = 10**9
+
+
+class Node:
+    """Remembers what is asked of it."""
+
+    def __init__(self):
+        self.callbacks, self.timers, self.counts, self.words = {}, [], {}, []
+        self.diagnostics = types.SimpleNamespace(count=self.count, error=lambda *what: True, set=lambda *what: None)
+
+    def count(self, key, step=1):
+        self.counts[key] = self.counts.get(key, 0) + step
+        return self.counts[key]
+
+    def subscribe(self, kind, topic, callback, profile, **other):
+        self.callbacks[topic] = callback
+
+    def every(self, seconds, callback):
+        self.timers.append(callback)
+
+    def get_logger(self):
+        return types.SimpleNamespace(warning=self.words.append, info=self.words.append)
+
+    def resolve_topic_name(self, name):
+        return f"/{name}"
+
+    def get_publishers_info_by_topic(self, topic):
+        return []
+
+
+def keyframe(k=1):
+    return Keyframe(f"front_{k}", "front", k, b"", file_name=f"front_{k}.jpg")
+
+
+def segments(labels, k=1):
+    return labels_to_image(np.array(labels, np.uint16), make_header(k, "front"))
+
+
+def masks(monkeypatch, movable=("car",), segmenter="topic"):
+    clock = types.SimpleNamespace(now=100.0)
+    monkeypatch.setattr(movable_masks.time, "monotonic", lambda: clock.now)
+    node, found = Node(), []
+    config = make_config(
+        {"segmentation.prompts": ["house"], "segmentation.movable": list(movable), "segmentation.segmenter": segmenter}
+    )
+    return node, clock, found, MovableMasks(node, lambda *item: found.append(item), config.segmentation, 5.0)
+
+
+@pytest.mark.parametrize("settings", [{"movable": ()}, {"segmenter": "none"}])
+def test_nothing_waits_where_nothing_moves_or_nobody_looks(monkeypatch, settings):
+    node, _, found, waiting = masks(monkeypatch, **settings)
+    waiting.take(keyframe())
+    assert [(k.name, ignore) for k, ignore in found] == [("front_1", None)]
+    assert node.callbacks == {}
+
+
+@pytest.mark.parametrize("first", ["keyframe", "segments"])
+def test_a_keyframe_goes_on_with_the_mask_of_what_moves(monkeypatch, first):
+    node, _, found, waiting = masks(monkeypatch)
+    parts = [lambda: waiting.take(keyframe()), lambda: node.callbacks["keyframes/segments"](segments([[0, 1000, 2000, 2003]]))]
+    for part in parts if first == "keyframe" else parts[::-1]:
+        part()
+    ((_, ignore),) = found
+    np.testing.assert_array_equal(ignore, [[False, False, True, True]])
+    assert waiting.pending == 0
+
+
+def test_the_segmenters_own_names_count(monkeypatch):
+    node, _, found, waiting = masks(monkeypatch)
+    node.callbacks["keyframes/classes"](class_names_message(["house", "tree", "Car"]))
+    waiting.take(keyframe())
+    node.callbacks["keyframes/segments"](segments([[2000, 3000]]))
+    np.testing.assert_array_equal(found[0][1], [[False, True]])
+
+
+def test_one_whose_segments_do_not_come_goes_on_and_is_counted(monkeypatch):
+    node, clock, found, waiting = masks(monkeypatch)
+    waiting.take(keyframe())
+    clock.now += 4.9
+    node.timers[0]()
+    assert (found, waiting.pending) == ([], 1)
+    clock.now += 0.2
+    node.timers[0]()
+    assert [(k.name, ignore) for k, ignore in found] == [("front_1", None)]
+    assert node.counts == {"keyframes without mask of movable things": 1}
+    node.callbacks["keyframes/segments"](segments([[2000]]))
+    assert node.counts["masks of movable things that came late"] == 1
+    assert len(found) == 1
+
+
+def test_damaged_segments_do_not_stop_the_keyframe(monkeypatch):
+    node, _, found, waiting = masks(monkeypatch)
+    waiting.take(keyframe())
+    node.callbacks["keyframes/segments"](Image(header=make_header(1, "front"), encoding="rgb8", height=1, width=1, step=3))
+    assert found[0][1] is None
+
+
+class Worker:
+    def __init__(self):
+        self.got, self.busy = [], False
+
+    def add(self, keyframe, ignore=None):
+        self.got.append((keyframe, ignore))
+
+    def solve(self):
+        pass
+
+    def events(self):
+        return []
+
+    def close(self):
+        pass
+
+
+def test_mask_mount_and_odometry_survive_a_restart(tmp_path):
+    ignore = np.zeros((6, 8), bool)
+    ignore[2:] = True
+    encoded = encode_png(np.zeros((6, 8, 3), np.uint8))
+    pose = np.eye(4) + np.diag([1.0, 2.0], 2)
+    item = Keyframe("a", "front", 1, encoded, file_name="a.png", mount=pose, odometry=2 * pose)
+    bare = Keyframe("b", "front", 2, encode_png(np.full((6, 8, 3), 9, np.uint8)), file_name="b.png")
+    for received in ((item, ignore), (bare, np.zeros((6, 8), bool))), ():
+        worker = Worker()
+        quiet = {"on_revision": lambda r: None, "on_failure": lambda m: None}
+        session = MappingSession(MapStore(tmp_path / "map"), lambda worker=worker: worker, Schedule(), **quiet)
+        for one in received:
+            session.receive(*one)
+        session.tick()
+        session.close()
+        (first, mask), (_, none) = worker.got
+        np.testing.assert_array_equal(mask, ignore)
+        assert none is None
+        np.testing.assert_array_equal(first.mount, pose)
+        np.testing.assert_array_equal(first.odometry, 2 * pose)
+
+
+def test_keyframes_get_the_odometry_of_their_moment():
+    node = Node()
+    poses = VehiclePoses(node, "odom", "none")
+    for k in (0, 1):
+        message = Odometry(header=make_header(SECOND + k * SECOND // 5, "odom"), child_frame_id="base_link")
+        message.pose.pose.position.x, message.pose.pose.orientation.w = float(k), 1.0
+        node.callbacks["/odom"](message)
+    item = Keyframe("a", "front", SECOND + SECOND // 10, b"")
+    complete = poses.complete(item, make_header(item.stamp_ns, "front"))
+    np.testing.assert_allclose(complete.odometry[:3, 3], [0.5, 0, 0])
+    assert complete.mount is None
+    assert "/tf_static" not in node.callbacks
