@@ -115,7 +115,7 @@ class OnlineReconstructor(Reconstructor):
         with timed(self._timings, "mapping"):
             self._mapper.adjust(self._checkpoint)
         report("mapping", 1, 1)
-        return self._revise(rows)
+        return self._revise(rows, final=True)
 
     # Taking images in
 
@@ -248,7 +248,7 @@ class OnlineReconstructor(Reconstructor):
 
     # Revisions
 
-    def _revise(self, rows: Sequence[ImageRow]) -> Reconstruction:
+    def _revise(self, rows: Sequence[ImageRow], *, final: bool = False) -> Reconstruction:
         """Name the points, write ``sparse``, and describe the map."""
         warnings: list[str] = []
         with timed(self._timings, "georeference"):
@@ -256,7 +256,7 @@ class OnlineReconstructor(Reconstructor):
             if rig is not None:
                 self._mapper.models = join_by_rig(self._mapper.models, rig, lambda m: self._metres(m, rows, rig))
             for model in self._mapper.models:
-                self._locate(model, rows, rig, warnings)
+                self._locate(model, rows, rig, warnings, final=final)
         with timed(self._timings, "writing"):
             former = self._former_ids()
             known = np.unique(np.concatenate([np.zeros(0, np.int64), *former.values()]))
@@ -293,13 +293,17 @@ class OnlineReconstructor(Reconstructor):
             model.numbered = True
         model.rebuild()
 
-    def _locate(self, model: GrowingModel, rows: Sequence[ImageRow], rig: Rig | None, warnings: list[str]) -> None:
+    def _locate(
+        self, model: GrowingModel, rows: Sequence[ImageRow], rig: Rig | None, warnings: list[str], *, final: bool
+    ) -> None:
         """Fit a model to the world where that is possible and due, and let positions and mounts pull at it."""
         positions, datum = self._positions(rows)
-        best = "metric" if datum is None else "enu"
-        if model.frame.kind == best and len(model) < RELOCATE_GROWTH * model.located:
+        due = len(model) >= RELOCATE_GROWTH * model.located or (final and rig is not None and len(model) > model.located)
+        if not due and (model.frame.kind == "enu" or (model.frame.kind == "metric" and datum is None)):
             return
         unit = self._unit(model.reconstruction, rows, rig)
+        if not due and model.frame.kind == "metric" and self._fit(model.reconstruction, rows, unit).similarity is None:
+            return
         frame = self._georeference(model.reconstruction, rows, warnings, unit)
         if frame.kind == "arbitrary":
             return
