@@ -141,7 +141,8 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes[0].plot(sizes, [1000 * row["cpu"] / row["images"] for row in own], marker + "-", label=order)
         axes[1].plot(sizes, [row["MB"] / row["images"] for row in own], marker + "-", label=order)
     for axis, label in zip(axes, ("CPU ms per keyframe", "peak MB per keyframe"), strict=True):
-        axis.set(xlabel="keyframes", ylabel=label, ylim=(0, None), xticks=sorted({row["images"] for row in rows}))
+        axis.set(xlabel="keyframes", ylabel=label, xticks=sorted({row["images"] for row in rows}))
+        axis.set_ylim(0, 1.15 * axis.get_ylim()[1])
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)
     figure.savefig(path, dpi=110)

@@ -1,7 +1,8 @@
 """Online reconstruction against the best batch solutions, on real photographs in random orders.
 
     python benchmarks/reconstruction.py castle --orders 20     # positions against the laser survey, and CPU time
-    python benchmarks/reconstruction.py lund --orders 20       # registered images
+    python benchmarks/reconstruction.py lund --orders 20       # registered images; lund-gps: with the photographs' GPS,
+                                                               # lund-noise: with 10 m of noise on top
 
 Features are found and all pairs are matched once. Each order then reveals images one by one, and of the pairs only those
 that the reconstruction asks for; so what is timed is the mapping (growth, global solutions, revisions), which is what
@@ -20,6 +21,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,28 @@ from seg2d3d_ros.reconstruction.database import PAIR_BASE, ImageRow
 from seg2d3d_ros.reconstruction.mapping import solve_component
 from seg2d3d_ros.reconstruction.online import OnlineReconstructor
 from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
-from seg2d3d_ros.types import SparseModel
+from seg2d3d_ros.types import GeoPosition, SparseModel
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 CONFIGS = {
     "castle": ReconstructionConfig(max_image_size=1000, max_features=5200, threads=1, max_gps_sigma=1e4),
     "lund": ReconstructionConfig(threads=1, max_gps_sigma=1e4),
     "lund-gps": ReconstructionConfig(threads=1),
+    "lund-noise": ReconstructionConfig(threads=1, max_gps_sigma=50.0),
 }
+NOISE_M = 10.0
+
+
+def with_noise(geo: GeoPosition, rng: np.random.Generator) -> GeoPosition:
+    """A position further off by ``NOISE_M`` in each direction, and with a covariance that says so."""
+    east, north, up = NOISE_M * rng.normal(size=3)
+    metre = 1 / 111320.0
+    return GeoPosition(
+        geo.latitude + metre * north,
+        geo.longitude + metre * east / np.cos(np.deg2rad(geo.latitude)),
+        geo.altitude + up,
+        NOISE_M**2 * np.eye(3),
+    )
 
 
 def prepare(name: str, folder: Path, positions: str | None) -> None:
@@ -48,9 +64,10 @@ def prepare(name: str, folder: Path, positions: str | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     camera = DATA / "castle-P30/camera.json" if name == "castle" else None
     images = DATA / ("castle-P30" if name == "castle" else "lund") / "images"
-    reconstructor = Reconstructor(folder, CONFIGS[name])
+    reconstructor, rng = Reconstructor(folder, CONFIGS[name]), np.random.default_rng(0)
     for keyframe in read_folder(images, camera=camera, gps=positions, order="name"):
-        reconstructor.add(keyframe)
+        noisy = name == "lund-noise" and keyframe.geo is not None
+        reconstructor.add(replace(keyframe, geo=with_noise(keyframe.geo, rng)) if noisy else keyframe)
     rows = reconstructor._database.images()
     pairs = [(a.image_id, b.image_id) for k, a in enumerate(rows) for b in rows[k + 1 :]]
     reconstructor._match(pairs, rows, lambda stage, done, total: print(f"\r{stage} {done}/{total}", end="", flush=True))
@@ -178,7 +195,7 @@ def summarise(result: dict[str, Any], surveyed: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("castle", "lund", "lund-gps"))
+    parser.add_argument("what", choices=tuple(CONFIGS))
     parser.add_argument("--orders", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="seed of the first order")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "seg2d3d_benchmark")
@@ -187,7 +204,7 @@ def main() -> None:
     print(machine())
     truth = survey() if args.what == "castle" else None
     folder = args.work / args.what
-    prepare(args.what, folder, "exif" if args.what == "lund-gps" else None)
+    prepare(args.what, folder, "exif" if args.what in ("lund-gps", "lund-noise") else None)
     result = {"batch": batch(args.what, folder, truth), "orders": orders(args.what, folder, args.first, args.orders, truth)}
     summarise(result, truth is not None)
     if args.json:
