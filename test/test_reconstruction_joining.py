@@ -112,12 +112,13 @@ def test_points_of_an_unpublished_model_get_ids_of_the_published_one(tmp_path):
     assert min(new, default=9000) >= 9000
 
 
-def test_the_georeferenced_frame_wins(tmp_path):
+@pytest.mark.parametrize("frame", [WorldFrame("metric"), WorldFrame("enu", (1.0, 2.0, 3.0))])
+def test_the_frame_that_says_more_wins(tmp_path, frame):
     _scene, mapper, target, source = two_models(tmp_path)
-    source.frame = WorldFrame("enu", (1.0, 2.0, 3.0))
+    source.frame = frame
     centers = {i: source.reconstruction.image(i).projection_center() for i in source.registered}
     assert join(source, target, mapper.options(mapper.thresholds, 5), 30, 0)
-    assert target.frame.kind == "enu"
+    assert target.frame == frame
     size = np.ptp(list(centers.values()), axis=0).max()
     for i, center in centers.items():
         assert np.linalg.norm(target.reconstruction.image(i).projection_center() - center) < 0.02 * size

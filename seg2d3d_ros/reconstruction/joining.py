@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 RETRY_LINKS = 1.3
 """A join that was refused is tried again when there are this many times the links there were."""
+WORTH = ("arbitrary", "metric", "enu")
+"""Kinds of world frame, the one that is kept last."""
 SEAM_IMAGES = 12
 """Images on either side of a seam that are adjusted after a join."""
 
@@ -40,9 +42,9 @@ def inverse(similarity: Similarity) -> Similarity:
 def join(source: GrowingModel, target: GrowingModel, options: MapperOptions, min_points: int, seed: int) -> bool:
     """Let ``target`` take in all of ``source`` where their common points agree on how; whether it did.
 
-    The world frame is the target's, unless only the source's is georeferenced. A point keeps the id that it has in the
-    source; where it is a point of the target, its observations go over to that one. Images in both keep the target's
-    pose. ``source`` is of no more use afterwards; where the join is refused nothing has changed.
+    The world frame is the target's, unless the source's says more (metres, or a place on Earth). A point keeps the id that it
+    has in the source; where it is a point of the target, its observations go over to that one. Images in both keep the
+    target's pose. ``source`` is of no more use afterwards; where the join is refused nothing has changed.
 
     Args:
         source: the smaller model.
@@ -60,7 +62,7 @@ def join(source: GrowingModel, target: GrowingModel, options: MapperOptions, min
         log.info("models of %d and %d images do not fit by %d links", len(target), len(source), len(links))
         return False
     similarity, agree = fit
-    if source.frame.kind == "enu" and target.frame.kind != "enu":
+    if WORTH.index(source.frame.kind) > WORTH.index(target.frame.kind):
         transform(target, inverse(similarity))
         target.frame, target.located = source.frame, source.located
     else:
