@@ -204,6 +204,8 @@ def configuration(content: Content) -> str:
 
 _FILES = (
     ("points.ply", "the labelled cloud: x y z, colour, instance, confidence", "CloudCompare, MeshLab, Open3D"),
+    ("cloud.ply", "the LiDAR's points with the same labels", "CloudCompare, MeshLab, Open3D"),
+    ("dense.ply", "a denser labelled cloud, from the images", "CloudCompare, MeshLab, Open3D"),
     ("labels", "one 16-bit PNG per image: the instance id of each pixel", "any program that reads 16-bit PNG"),
     ("tracks.json", "each instance and the images and boxes where it is seen", "any JSON reader"),
     ("sparse", "the COLMAP models: cameras, poses, points", "COLMAP (File › Import model), pycolmap"),
