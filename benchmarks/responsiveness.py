@@ -1,12 +1,13 @@
 """How fast the reconstruction node answers while its worker maps: service, lifecycle, parameter, subscription.
 
-    python benchmarks/responsiveness.py STREET [--images N] [--composed] [--json FILE]
+    python benchmarks/responsiveness.py STREET [--images N] [--composed] [--map MAP] [--limit S] [--json FILE]
 
 STREET is a folder that `seg2d3d simulate` made. The real node (or, with --composed, all nodes in one process) maps its
 images while another process calls it ten times a second; each latency is a whole round trip between the two processes.
-A bare process that does nothing but answer is asked at the same times: what it takes is the machine's share.
-Phases: idle, growing (keyframes arrive faster than they can be mapped), finalize (global solution, bundle adjustment,
-writing, report). Run it alone on its ROS domain; the load of the machine is reported because it counts.
+A bare process that does nothing but answer is asked at the same times: what it takes is the machine's share. Phases: idle,
+growing (keyframes arrive faster than they can be mapped), finalize (global solution, bundle adjustment, writing, report).
+With --map the images are mapped already: a copy of that map is published and finished. After --limit seconds the solver is
+cancelled, and the time until finalize answers is reported. Run it alone on its ROS domain; the machine's load counts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +92,7 @@ class Probe(Node):
         self._state = self.create_client(GetState, f"{node}/get_state")
         self._parameter = self.create_client(GetParameters, f"{node}/get_parameters")
         self._resend = self.create_client(Trigger, f"{node}/resend")
+        self.cancel = self.create_client(Trigger, f"{node}/cancel")
         self.finalize = self.create_client(Trigger, "finalize")
         self._ping = self.create_publisher(UInt64, "ping", qos.PLAYER)
         self.create_subscription(UInt64, "echo", lambda m: self._echo("subscription", m), qos.PLAYER)
@@ -178,7 +181,7 @@ def send(probe: Probe, image: Path, street: Path, info: CameraInfo, segments: bo
         probe.segments.publish(labels_to_image(np.where(labels, labels + 1000, 0).astype(np.uint16), header))
 
 
-def measure(street: Path, images: int, composed: bool) -> dict[str, Any]:
+def measure(street: Path, images: int, composed: bool, finished: Path | None, limit: float) -> dict[str, Any]:
     """All phases; the latencies in milliseconds."""
     paths = sorted((street / "images").iterdir(), key=lambda p: int(p.stem.rpartition("_")[2]))[:images]
     camera = read_camera_file(street / "camera.json")[paths[0].stem.rpartition("_")[0]]
@@ -194,21 +197,29 @@ def measure(street: Path, images: int, composed: bool) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
+        if finished is not None:
+            shutil.copytree(finished, Path(folder) / "map")
         with node_process(Path(folder) / "map", composed, log) as process:
             if not spin(120, probe.ready):
                 raise SystemExit(f"the node does not come up: {log.read_text()}")
             spin(3)
             probe.phase = "idle"
             spin(10)
-            probe.phase = "growing"
-            for path in paths:
-                send(probe, path, street, camera_to_info(camera, make_header(0, "")), composed)
-                spin(1 / KEYFRAMES_PER_S)
-            spin(20)
+            if finished is None:
+                probe.phase = "growing"
+                for path in paths:
+                    send(probe, path, street, camera_to_info(camera, make_header(0, "")), composed)
+                    spin(1 / KEYFRAMES_PER_S)
+                spin(20)
             probe.phase = "finalize"
             future, begin = probe.finalize.call_async(Trigger.Request()), time.monotonic()
-            if not spin(900, future.done):
-                raise SystemExit(f"finalize does not answer: {log.read_text()[-3000:]}")
+            stopping = 0.0
+            if not spin(limit, future.done):
+                asked = time.monotonic()
+                probe.cancel.call_async(Trigger.Request())
+                if not spin(60, future.done):
+                    raise SystemExit(f"finalize does not answer: {log.read_text()[-3000:]}")
+                stopping = time.monotonic() - asked
             seconds = time.monotonic() - begin
             probe.phase = ""
             spin(5, lambda: not probe.waiting())
@@ -218,6 +229,7 @@ def measure(street: Path, images: int, composed: bool) -> dict[str, Any]:
     result = {
         "answer": answer.message,
         "finalize seconds": seconds,
+        "cancel seconds": stopping,
         "CPU seconds of the node": float(cpu[0]),
         "CPU seconds of the worker": float(cpu[1]),
         "unanswered": probe.waiting(),
@@ -247,11 +259,13 @@ def main() -> None:
     parser.add_argument("street", type=Path)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--composed", action="store_true", help="all nodes in one process, with masks")
+    parser.add_argument("--map", type=Path, help="a map of these images, to be copied and finished")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds until finalize is cancelled")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    result = measure(args.street, args.images, args.composed)
+    result = measure(args.street, args.images, args.composed, args.map, args.limit)
     print(result["answer"])
-    for key in ("finalize seconds", "CPU seconds of the node", "CPU seconds of the worker"):
+    for key in ("finalize seconds", "cancel seconds", "CPU seconds of the node", "CPU seconds of the worker"):
         print(f"{key}: {result[key]:.1f}")
     print("load: " + ", ".join(f"{phase} {load:.1f}" for phase, load in result["load"].items()))
     print(f"{'latency in ms':42}{'n':>6}{'p50':>8}{'p99':>8}{'max':>8}")

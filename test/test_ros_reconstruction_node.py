@@ -19,14 +19,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker import Added, Failed, Rejected, Revision, Stopped
+from seg2d3d_ros.reconstruction.worker import Added, Failed, Opened, Rejected, Revision, Stopped
 from seg2d3d_ros.ros import map_publisher, qos
 from seg2d3d_ros.ros.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header
-from seg2d3d_ros.types import SparseModel
+from seg2d3d_ros.types import Keyframe, SparseModel
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -217,7 +218,7 @@ def test_transforms_that_cannot_be_sent_are_said_once(world, tmp_path, monkeypat
     assert sum("tf2_msgs is not installed" in record.message for record in caplog.records) == 1
 
 
-def test_odd_keyframes_are_in_the_diagnostics_in_clear_words(world, tmp_path, monkeypatch):
+def test_odd_keyframes_are_in_the_diagnostics_in_clear_words(world, tmp_path, monkeypatch, caplog):
     """Damaged, the same picture again, the same stamp, out of order, time jumps, another size, another calibration."""
     bench = ReconstructionBench(world, tmp_path, monkeypatch, {})
     second = 10**9
@@ -260,10 +261,30 @@ def test_odd_keyframes_are_in_the_diagnostics_in_clear_words(world, tmp_path, mo
     assert wait_for(lambda: value(bench.node, "keyframes rejected") == "2")
     assert wait_for(lambda: value(bench.node, "keyframes in database") == "8")
     assert {key: value(bench.node, key) for key in expected} == expected
+    assert "uncalibrated" not in caplog.text, "the image was damaged, not the calibration"
     assert value(bench.node, "last rejection") in (
         "front_1001000000000: no image",
         "front_1002000000000: the same picture as front_1000000000000",
     )
+
+
+def test_a_node_started_again_publishes_the_map_and_withdraws_what_is_gone_from_it(world, tmp_path, monkeypatch):
+    """front_5 was in a revision that receivers may have seen; the last one on disk is without it."""
+    model, _ = scene(4)
+    store, records = MapStore(tmp_path), []
+    for k in range(1, 6):
+        frame = Keyframe(f"front_{k}", "front", k, encode_jpeg(np.full((48, 64, 3), k, np.uint8)), file_name=f"front_{k}.jpg")
+        records.append(KeyframeRecord.of(frame, store.write_image(frame).relative_to(tmp_path)))
+    store.write_keyframes(records)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {5: model})
+    opened = Opened(tuple(record.name for record in records), Reconstruction([model]))
+    bench.node._session._worker.news.append(opened)
+    assert wait_for(lambda: len(bench.observations) == 6)
+    assert [keyframe_name(m.header) for m in bench.observations if m.width == 0 and m.header.frame_id != "map"] == ["front_5"]
+    assert set(bench.sent()) == {*(record.name for record in records), "end"}
+    assert wait_for(lambda: bench.points and bench.points[-1].width == 40)
+    assert wait_for(lambda: value(bench.node, "keyframes registered") == "4")
+    assert value(bench.node, "keyframes in database") == "5"
 
 
 def test_cancel_stops_the_worker_and_finalize_says_so(world, tmp_path, monkeypatch):

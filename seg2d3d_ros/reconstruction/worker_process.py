@@ -6,8 +6,10 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -35,6 +37,8 @@ from seg2d3d_ros.reconstruction.worker_events import (
 
 log = logging.getLogger(__name__)
 
+WORK_FOLDER = ".work"
+"""Temporary files lie in the map directory: what a killed process leaves behind, the next one clears away."""
 NICENESS = 5
 """The solver takes every core for minutes; what answers to others comes first."""
 _PR_SET_PDEATHSIG = 1
@@ -61,15 +65,17 @@ def serve(root: Path, config: ReconstructionConfig, connection: Connection, canc
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to end
     _end_with_parent()
     os.nice(NICENESS)
+    work = Path(root) / WORK_FOLDER
 
     def checkpoint() -> None:
         if cancel.is_set():
             raise Cancelled("cancelled; the map stays as it was in its last revision")
 
     try:
+        _use_for_temporary_files(work)
         reconstructor = open_reconstructor(root, config, checkpoint, live=True)
         opened = _opened(reconstructor)
-    except Seg2d3dError as error:
+    except (Seg2d3dError, OSError) as error:
         connection.send(Failed(str(error)))
         return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap prints a stack trace on it; leaving is no crash
@@ -85,6 +91,13 @@ def serve(root: Path, config: ReconstructionConfig, connection: Connection, canc
         pass
     finally:
         reconstructor.close()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _use_for_temporary_files(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
 
 
 def _opened(reconstructor: Reconstructor) -> Opened:

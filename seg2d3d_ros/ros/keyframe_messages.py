@@ -118,7 +118,11 @@ class KeyframeSubscription:
     def _camera(self, info: CameraInfo, encoded: bytes, name: str) -> Camera | None:
         """Intrinsics that fit the image; a bad calibration is said once per camera and then treated as none."""
         try:
-            return camera_from_info(info, image_size(encoded, name), f"camera_info of {info.header.frame_id}")
+            size = image_size(encoded, name)
+        except DataError:
+            return None  # the image is damaged, not the calibration; whoever decodes it says so
+        try:
+            return camera_from_info(info, size, f"camera_info of {info.header.frame_id}")
         except DataError as error:
             if info.header.frame_id not in self._unsized:
                 self._unsized.add(info.header.frame_id)
