@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,8 +152,3 @@ def _scale_and_shift(source: np.ndarray, target: np.ndarray) -> tuple[float, np.
         weights = 1.0 / (1.0 + (away / max(float(np.median(away)), 1e-12)) ** 2)
     extent = float(np.sqrt(((target - target.mean(0)) ** 2).sum(1).mean()))
     return (scale, shift) if scale > 0.0 and np.median(away) < JOIN_RESIDUAL * extent else None
-
-
-def straight(models: Sequence[Any], rig: Rig) -> bool:
-    """Whether no model contradicts the mounts by being bent."""
-    return all(mounting(model, rig).straight for model in models)
