@@ -13,8 +13,10 @@ import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.missed import MissedView, find_missed
-from seg2d3d_ros.association.recovery import repair_with_recovery
+from seg2d3d_ros.association.recovery import labels_by, repair_with_recovery
+from seg2d3d_ros.association.repair import Repair
 from seg2d3d_ros.association.solve import associate, enriches, projects
+from seg2d3d_ros.association.transfer import Transfer
 from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError, UsageError
@@ -24,6 +26,7 @@ from seg2d3d_ros.mapstore.stored_images import StoredImages
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.segmentation.base import Segmenter
+from seg2d3d_ros.segmentation.second_look import Looker, second_round
 from seg2d3d_ros.semidense.enrich import enrich
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, SparseModel
 
@@ -116,7 +119,7 @@ def build_map(
     unregistered.update(reconstruction.unregistered)
     progress("association", 0, 1)
     with watch("association"):
-        outcome = write_map(store, config, [r.name for r in records], reconstruction)
+        outcome = write_map(store, config, [r.name for r in records], reconstruction, getattr(segmenter, "looker", None))
     progress("association", 1, 1)
     outcome.unregistered.update(unregistered)
     outcome.warnings[:0] = warnings
@@ -128,11 +131,14 @@ def build_map(
     return outcome
 
 
-def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruction: Reconstruction) -> Outcome:
+def write_map(
+    store: MapStore, config: Config, names: Sequence[str], reconstruction: Reconstruction, looker: Looker | None = None
+) -> Outcome:
     """Associate and write labels, tracks and cloud; the reconstruction is on disk already.
 
     Args:
         names: all keyframes, registered or not.
+        looker: takes a second look where objects were missed; then everything is associated once more.
     """
     prompts = config.segmentation.prompts
     segments = StoredSegments(store, names, prompts)
@@ -144,6 +150,14 @@ def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruct
     counts = count(names, reconstruction.models, incidence, instances)
     missed = find_missed(models, segments, incidence, instances)
     repair = None
+    if looker is not None and missed and config.segmentation.second_look:
+        transfer = Transfer(models, incidence, instances, labels_by(Repair(incidence, instances), segments))
+        looked = _look_again(store, config, looker, missed, transfer)
+        if looked:
+            incidence = build_incidence(models, segments, project=projects(config.association))
+            instances = associate(incidence, stacked_xyz(models), config.association, stacked_up(models))
+            missed = find_missed(models, segments, incidence, instances)
+        counts = {**count(names, reconstruction.models, incidence, instances), "second_looks": looked}
     counts["missed_views"] = len(missed)
     if config.association.recover:
         repair = repair_with_recovery(missed, models, segments, incidence, instances)
@@ -151,6 +165,28 @@ def write_map(store: MapStore, config: Config, names: Sequence[str], reconstruct
     store.write_result(models, segments, incidence, instances, prompts, repair)
     warnings = [*reconstruction.warnings, *doubts(incidence, segments)]
     return Outcome(counts, dict(reconstruction.unregistered), warnings, missed=missed)
+
+
+def _look_again(store: MapStore, config: Config, looker: Looker, missed: Sequence[MissedView], transfer: Transfer) -> int:
+    """One round of second looks, kept in the map; returns how many masks were accepted."""
+    names = config.segmentation.asked
+    records = {record.name: record for record in store.read_keyframes()}
+
+    def keyframe_of(name: str) -> Keyframe:
+        record = records[name]
+        path = store.image_path(record)
+        try:
+            encoded = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        return Keyframe(name, record.camera_name, record.stamp_ns, encoded, source=str(path))
+
+    accepted = 0
+    before = StoredSegments(store, tuple(records), names)
+    for segments, added in second_round(looker, keyframe_of, missed, transfer, before.__getitem__):
+        store.write_segments(segments, names, added)
+        accepted += len(added)
+    return accepted
 
 
 def stacked_xyz(models: Sequence[SparseModel]) -> np.ndarray:

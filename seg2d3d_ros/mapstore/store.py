@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,14 @@ class MapStore:
         path = self._inside("masks", f"{name}.png")
         return read_labels(path) == 0 if path.exists() else None
 
-    def write_segments(self, segments: Segments, class_names: Sequence[str]) -> None:
-        """Keep the segmenter's masks of one keyframe, with their classes and scores."""
+    def write_segments(self, segments: Segments, class_names: Sequence[str], second_look: Collection[int] = ()) -> None:
+        """Keep the segmenter's masks of one keyframe, with their classes and scores; ids of a second look are marked."""
         rows = zip(segments.ids, segments.classes, segments.scores, strict=True)
-        info = {str(i): {"class": class_names[class_id - 1], "score": round(float(score), 4)} for i, class_id, score in rows}
+        info: dict[str, dict[str, Any]] = {
+            str(i): {"class": class_names[class_id - 1], "score": round(float(score), 4)} for i, class_id, score in rows
+        }
+        for i in second_look:
+            info[str(i)]["second_look"] = True
         write_labels(self.segment_path(segments.name), segments.labels)
         write_json(self.segment_path(segments.name).with_suffix(".json"), info)
 

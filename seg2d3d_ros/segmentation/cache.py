@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 """Grows when the same models, parameters and image give another result."""
-_NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size", "movable"}
+_NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size", "movable", "second_look"}
 """Parameters that do not change the result."""
 
 
@@ -78,6 +78,11 @@ class CachedSegmenter:
     def runtime(self) -> Runtime:
         """Device, batches, and what had to be given up."""
         return self._inner.runtime
+
+    @property
+    def looker(self) -> Any:
+        """The segmenter inside if it can take a second look (``segmentation.second_look.Looker``), else None."""
+        return self._inner if hasattr(self._inner, "look") else None
 
     def load(self) -> None:
         """Read the weights now."""

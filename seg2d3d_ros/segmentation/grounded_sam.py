@@ -12,7 +12,7 @@ from seg2d3d_ros.segmentation import tiles
 from seg2d3d_ros.segmentation.boxes import Boxes, concatenated, joined_at_seams, plausible, suppress, without_rows
 from seg2d3d_ros.segmentation.detector import Detector
 from seg2d3d_ros.segmentation.finishing import finished, require_prompts, thresholds
-from seg2d3d_ros.segmentation.masks import MaskModel
+from seg2d3d_ros.segmentation.masks import Mask, MaskModel
 from seg2d3d_ros.segmentation.regions import Region
 from seg2d3d_ros.segmentation.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
@@ -73,6 +73,11 @@ class GroundedSam:
             finished(keyframe.name, image.shape[:2], found, wanted.classes, wanted.scores, self._config)
             for keyframe, image, found, wanted in zip(keyframes, images, regions, boxes, strict=True)
         ]
+
+    def look(self, keyframe: Keyframe, boxes: np.ndarray) -> list[Mask | None]:
+        """The mask of what each box (N, 4) of a keyframe shows (``segmentation.second_look``). Raises like ``segment``."""
+        image = decode_rgb(keyframe.encoded, keyframe.source or keyframe.name)
+        return self._masks.from_boxes([image], [np.asarray(boxes, np.float32)])[0]
 
     def _boxes(self, images: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> list[Boxes]:
         """The boxes of each image, final."""

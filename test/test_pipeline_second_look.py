@@ -1,0 +1,60 @@
+"""The second look in the offline pipeline: accepted masks are kept, marked, and associated."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from helpers_boards import Board, boards_world
+
+from seg2d3d_ros.config import make_config
+from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline import write_map
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+from seg2d3d_ros.segmentation.masks import Mask
+from seg2d3d_ros.segmentation.regions import region_of
+
+
+class Double:
+    def __init__(self, mask):
+        self.mask, self.asked = mask, []
+
+    def look(self, keyframe, boxes):
+        self.asked.append((keyframe.name, keyframe.encoded, len(boxes)))
+        return [Mask(region_of(self.mask), 1.0, 1.0) for _ in boxes]
+
+
+def build(tmp_path, **overrides):
+    world = boards_world((Board(-4, 0, 10), Board(0, 4, 10)), (-2.0, -1.0, 0.0, 1.0, 2.0), missed={(2, 1)})
+    store = MapStore(tmp_path)
+    names = list(world.segments)
+    for name, segments in world.segments.items():
+        store.write_segments(segments, ["building"])
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    store.write_keyframes([KeyframeRecord(name, "", 0, f"{name}.jpg", f"{name}.jpg") for name in names])
+    config = make_config(
+        {"association.enough_points": 0, **{key.replace("__", "."): value for key, value in overrides.items()}}
+    )
+    double = Double(world.truth["view2"] == 1)
+    return world, store, double, write_map(store, config, names, Reconstruction([world.model], {}, {}, []), double)
+
+
+def test_it_is_asked_kept_marked_and_associated(tmp_path):
+    world, store, double, outcome = build(tmp_path)
+    assert double.asked == [("view2", b"view2", 1)]
+    assert outcome.counts["second_looks"] == 1
+    assert outcome.counts["missed_views"] == 0
+    facts = json.loads(store.segment_path("view2").with_suffix(".json").read_text())
+    assert {i: fact.get("second_look", False) for i, fact in facts.items()} == {"20": False, "21": True}
+    labels = store.read_labels("view2")
+    np.testing.assert_array_equal(labels > 0, world.truth["view2"] > 0)
+    assert set(np.unique(labels)) == set(np.unique(store.read_labels("view1")))
+
+
+def test_it_can_be_switched_off(tmp_path):
+    _, store, double, outcome = build(tmp_path, segmentation__second_look=False)
+    assert double.asked == []
+    assert outcome.counts["missed_views"] == 1
+    assert "second_looks" not in outcome.counts
+    assert store.read_segments("view2", ["building"]).ids.tolist() == [20]
