@@ -376,6 +376,23 @@ def test_a_cancelled_solution_is_given_up_and_said(tmp_path):
     assert not scene.session.cancel()
 
 
+def test_a_solution_that_still_waits_for_keyframes_is_cancelled_at_once(tmp_path):
+    scene = Scene(tmp_path)
+    scene.receive(*range(12))
+    scene.session.request_solution()
+    scene.session.tick()
+    assert scene.session.cancel()
+    assert scene.session.settled, "whoever waits is told now"
+    assert scene.session.gave_up == "cancelled"
+    scene.run()
+    assert scene.worker.database == names(*range(12)), "the keyframes are taken in all the same"
+    assert scene.revisions == []
+    scene.session.request_solution()
+    assert not scene.session.settled
+    scene.run()
+    assert scene.revisions == [names(*range(12))]
+
+
 def test_nothing_happens_after_the_end(tmp_path):
     scene = Scene(tmp_path)
     scene.receive(0, 1)

@@ -127,7 +127,7 @@ class MappingSession:
         self._finished: set[str] | None = None
         self._wanted = False
         self._gave_up = ""
-        self._unsaved = self._closed = False
+        self._unsaved = self._closed = self._cancelled = False
         self._last_arrival = self._solution_start = self._solution_end = clock()
         self._solution_seconds = 0.0
         self._worker = make_worker()
@@ -184,12 +184,12 @@ class MappingSession:
 
     def request_solution(self) -> None:
         """Solve as soon as all pending keyframes are in, even if none is new where there is no solution yet."""
-        self._wanted, self._gave_up = True, ""
+        self._wanted, self._cancelled, self._gave_up = True, False, ""
 
     @property
     def settled(self) -> bool:
-        """After ``request_solution``: whether everything received is in the present solution, or was given up."""
-        return not (self._wanted or self.pending or self.solving)
+        """After ``request_solution``: whether everything received is in the present solution, was given up, or cancelled."""
+        return self._cancelled or not (self._wanted or self.pending or self.solving)
 
     @property
     def gave_up(self) -> str:
@@ -197,9 +197,15 @@ class MappingSession:
         return self._gave_up
 
     def cancel(self) -> bool:
-        """Stop what the worker does now; a solution that was asked for is given up. Whether there was anything to stop."""
-        self._wanted = False
-        return self._worker.cancel()
+        """Stop what the worker does now; a solution that was asked for is given up, even if keyframes still wait for it.
+
+        Returns:
+            whether there was anything to stop.
+        """
+        asked = self._wanted or self.solving
+        if asked:
+            self._wanted, self._cancelled, self._gave_up = False, True, "cancelled"
+        return self._worker.cancel() or asked
 
     def tick(self) -> None:
         """Take the worker's news, hand over keyframes, start a solution where one is due."""
