@@ -280,7 +280,8 @@ class OnlineMapper:
     def _begin_anew(self, thresholds: Thresholds, checkpoint: Callable[[], None], *, patient: bool) -> None:
         """Where a small model does not grow although images wait, try another beginning and keep the larger."""
         for model in list(self.models):
-            stalled = len(self.graph) >= model.born + self._patience or not patient
+            patience = PATIENCE if model is self.models[0] else self._patience  # a map that has only this one is stuck
+            stalled = len(self.graph) >= model.born + patience or not patient
             if len(model) >= SMALL or not stalled or len(self.waiting) < 2:
                 continue
             model.born = len(self.graph)
