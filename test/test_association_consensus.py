@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers_association import incidence_of, partition
-from scipy import sparse
 
 from seg2d3d_ros.association.agglomeration import agglomerate
 from seg2d3d_ros.association.evidence import Groups, shares, votes
@@ -126,19 +125,6 @@ class TestEvidence:
         masks, pairs, whole, apart = judged(incidence_of([[[*A, *B]], [A], [B]], 40, background=[[], B, A]))
         owner = agglomerate(masks, trust_matrix(whole, pairs, apart))
         assert len(set(owner)) == 1
-
-
-@pytest.mark.parametrize(("together", "apart", "objects"), [(12, 8, 1), (11, 10, 2), (8, 12, 2)])
-def test_views_that_are_divided_unite_nothing(together: int, apart: int, objects: int) -> None:
-    """Two groups of 100 points: some views hold both in one mask, others each in a mask of its own."""
-    views = np.concatenate([np.arange(together), np.repeat(np.arange(apart), 2) + together])
-    inside = np.zeros((2, len(views)))
-    inside[:, :together] = 100
-    inside[0, together::2] = inside[1, together + 1 :: 2] = 100
-    groups = Groups(sparse.csr_matrix(inside), sparse.csr_matrix(np.full((2, together + apart), 100.0)), views)
-    pairs = same_view_pairs(views)
-    trust = trust_matrix(np.ones(len(views)), pairs, np.ones(len(pairs[0])))
-    assert len(set(agglomerate(groups, trust).tolist())) == objects
 
 
 def test_far_views_with_few_points_do_not_outvote_near_ones() -> None:

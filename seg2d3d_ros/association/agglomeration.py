@@ -14,9 +14,6 @@ from seg2d3d_ros.association.evidence import Groups, common_weight, shares, vote
 
 DOUBT = 0.5
 """Weight of the view that nobody has seen, and that would vote neither way: agreement of many views goes first."""
-LEAST_AGREEMENT = 0.05
-"""Mean vote from which two groups are one: where as many views say two as say one, a few wrong matches decide, and what is
-united once is not parted again."""
 ROUNDING = 9
 """Decimals of a verdict: the order in which sums were formed must not decide between equals."""
 
@@ -51,11 +48,10 @@ def agglomerate(groups: Groups, trust: sparse.csr_matrix) -> np.ndarray:
 
 
 def _attractive_pairs(groups: Groups, trust: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs (row < column) on which the views agree, and the mean vote of the views that see both."""
+    """Pairs (row < column) with a positive sum of votes, and the mean vote of the views that see both."""
     group_shares = shares(groups)
     total = sparse.triu(votes(group_shares, trust), k=1).tocoo()
     positive = total.data > 1e-9
     rows, columns = total.row[positive], total.col[positive]
-    verdict = total.data[positive] / (common_weight(group_shares, rows, columns) + DOUBT)
-    enough = verdict >= LEAST_AGREEMENT
-    return rows[enough], columns[enough], np.round(verdict[enough], ROUNDING)
+    weight = common_weight(group_shares, rows, columns)
+    return rows, columns, np.round(total.data[positive] / (weight + DOUBT), ROUNDING)

@@ -24,6 +24,10 @@ PARTNERS, NEAREST = 6, 4
 """Views that a view is matched with: those that share most points, and those that stand nearest and look the same way."""
 FACING = 0.5
 """Least cosine between two views' axes."""
+LARGE = 0.03
+"""Share of the image from which a mask is worth the full number of points; a smaller one fewer, in proportion. Evidence must
+stay a matter of resolution: a far row of houses in one mask, filled with points, would outvote near views that see them apart.
+"""
 NEIGHBOURS = 8
 DEPTH_FACTOR = 1.4
 """A point this many times nearer or deeper than what surrounds it is a wrong match."""
@@ -41,7 +45,7 @@ def enrich(
     Args:
         segments: by keyframe name.
         read_image: (H, W, 3) uint8 RGB of a keyframe; its ``DataError`` leaves the keyframe out.
-        enough: a mask with so many observed points needs no more. Views without a mask that lacks points are only
+        enough: a large mask with so many observed points needs no more. Views without a mask that lacks points are only
             matched with those that have one.
     """
     result, first = [], FIRST_ID
@@ -87,7 +91,7 @@ def _pixels(segments: Segments, read_image: Callable[[str], np.ndarray]) -> np.n
 
 
 def _poor(model: SparseModel, segments: Mapping[str, Segments], enough: int) -> dict[int, np.ndarray]:
-    """Per keyframe with masks: which of its segment ids hold fewer than ``enough`` points (bool by position in ids)."""
+    """Per keyframe with masks: which of its segment ids hold too few points for their size (bool by position in ids)."""
     order = np.argsort(model.obs_keyframe, kind="stable")
     bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
     result: dict[int, np.ndarray] = {}
@@ -100,7 +104,8 @@ def _poor(model: SparseModel, segments: Mapping[str, Segments], enough: int) -> 
         height, width = item.labels.shape
         pixel = np.floor(model.obs_xy[order[bounds[k] : bounds[k + 1]]]).astype(np.int64).clip(0, [width - 1, height - 1])
         held = np.bincount(item.labels[pixel[:, 1], pixel[:, 0]], minlength=int(item.ids.max(initial=0)) + 1)
-        result[k] = held[item.ids] < enough
+        area = np.bincount(item.labels.ravel(), minlength=len(held))[item.ids]
+        result[k] = held[item.ids] < enough * np.minimum(1.0, area / (LARGE * item.labels.size))
     return result
 
 
