@@ -12,6 +12,7 @@ import pytest
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.reconstruction.cameras import default_camera
 from seg2d3d_ros.reconstruction.features import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
@@ -184,7 +185,7 @@ def test_keypoints_use_colmaps_pixel_centres():
 
 def test_uncalibrated_images_share_one_refined_camera(tmp_path):
     reconstructor = Reconstructor(tmp_path, CONFIG)
-    guess = Camera("SIMPLE_RADIAL", *SIZE, (1.3 * FOCAL, SIZE[0] / 2, SIZE[1] / 2, 0.0), calibrated=False)
+    guess = default_camera(*SIZE)
     images, _ = views(count=6)
     for k, image in enumerate(images):
         reconstructor.add(keyframe(f"{k}", image, guess))
