@@ -42,6 +42,8 @@ DOUBTFUL_PAIRS = 2
 """Strong pairs that a model must contradict before an image is called a doubt."""
 DOUBTFUL_IMAGES = 3
 """Doubts that call for a global solution before its time."""
+FINAL_GROWTH = 1.25
+"""A whole map is compared once more in the end when it has grown by this factor since the last comparison."""
 RELOCATE_GROWTH = 1.25
 """The fit to GPS is computed again when a model has grown by this factor."""
 
@@ -193,11 +195,10 @@ class OnlineReconstructor(Reconstructor):
     def _cross_check(self, rows: Sequence[ImageRow], *, final: bool) -> None:
         registered = len(self._mapper.registered)
         with timed(self._timings, "global solution"):
-            if final and self._check.running:
+            outgrown = final and self._outgrown()
+            if outgrown and self._check.running:
                 self._check.take(wait=self._checkpoint)  # of fewer images: the one to come knows more
-            if self._check.due(registered, doubted=self._doubts >= DOUBTFUL_IMAGES) or (
-                final and len(self._mapper.graph) > self._check.seen
-            ):
+            if self._check.due(registered, doubted=self._doubts >= DOUBTFUL_IMAGES) or outgrown:
                 ids = [r.image_id for r in rows if r.image_id in self._mapper.graph]
                 self._check.start(self._task(rows, ids), ids, self._database.matched_pairs(), registered)
                 self._doubts = 0
@@ -205,6 +206,12 @@ class OnlineReconstructor(Reconstructor):
         if answer:
             with timed(self._timings, "mapping"):
                 self._consider(answer, rows)
+
+    def _outgrown(self) -> bool:
+        """Whether the last check knew too little for the last word: too few of the images, or not how parts hang together."""
+        images, seen = len(self._mapper.graph), self._check.seen
+        whole = len(self._mapper.models) == 1 and not self._mapper.waiting
+        return images > (FINAL_GROWTH * seen if whole else seen)
 
     def _consider(self, answer: Sequence[Any], rows: Sequence[ImageRow]) -> None:
         """Let global solutions take the place of the models if they are better once they, too, hold what came meanwhile."""
