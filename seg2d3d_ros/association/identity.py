@@ -36,9 +36,13 @@ class Identity:
     def from_tracks(cls, tracks: Mapping[str, Any]) -> Identity:
         """Memory of a map that was written before (the content of tracks.json)."""
         instances = tracks["instances"]
-        # Of a segment that was cut, the largest part's instance is its own.
+        # Of a segment that was cut, the largest part's instance is its own. Recovered regions are nobody's segments: the
+        # number of one may be a segment's of the same image tomorrow.
         seen = [
-            (o.get("share", 1.0), o["image"], int(o["segment"]), int(i["id"])) for i in instances for o in i["observations"]
+            (o.get("share", 1.0), o["image"], int(o["segment"]), int(i["id"]))
+            for i in instances
+            for o in i["observations"]
+            if not o.get("recovered", False)
         ]
         known = {(image, segment): instance_id for _, image, segment, instance_id in sorted(seen)}
         return cls(known, 1 + max((int(i["id"]) for i in instances), default=0))

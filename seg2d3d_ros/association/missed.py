@@ -153,7 +153,7 @@ def find_missed(
     xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
     solid = solid_points(xyz, instances)
     seen = sightings(models, incidence)
-    shown = _shown(incidence, instances)
+    shown = instances_shown(incidence, instances)
     found: list[MissedView] = []
     views = [view for _, view in posed_views(models)]
     for k, rows in enumerate(seen.of_keyframes(len(views))):
@@ -167,7 +167,7 @@ def find_missed(
     return sorted((item for item in found if trusted[item.instance]), key=lambda item: (item.keyframe, -item.confidence))
 
 
-def _shown(incidence: Incidence, instances: Instances) -> list[set[int]]:
+def instances_shown(incidence: Incidence, instances: Instances) -> list[set[int]]:
     """Per keyframe the instances that its masks, or parts of them, show."""
     shown: list[set[int]] = [set() for _ in incidence.names]
     for segment, instance in (

@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seg2d3d_ros.association.identity import Identity, Merge
-from seg2d3d_ros.association.incremental import OnlineAssociation
+from seg2d3d_ros.association.incremental import OnlineAssociation, Update
+from seg2d3d_ros.association.live_recovery import LiveRecovery
+from seg2d3d_ros.association.missed import MissedView, find_missed
+from seg2d3d_ros.association.recovery import RecoveringRepair, recover
 from seg2d3d_ros.association.repair import Repair
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.mapstore.journal import IdentityJournal
@@ -35,6 +38,7 @@ class Labelled:
         changed: keyframes whose label image is new or differs from the last revision's.
         repair: turns a keyframe's segments into those that were published, with the instance of each.
         merges: instances that turned out to be one.
+        missed: where instances should be seen and no mask shows them, as the last update that solved everything found.
         seconds: how long it took.
     """
 
@@ -44,6 +48,7 @@ class Labelled:
     changed: tuple[str, ...]
     repair: Repair
     merges: tuple[Merge, ...]
+    missed: tuple[MissedView, ...]
     counts: Mapping[str, int]
     warnings: tuple[str, ...]
     seconds: float
@@ -65,6 +70,8 @@ class AssociationSession:
         latest.update({(name, segment): i for name, table in since.items() for segment, i in table.items() if i})
         self._online = OnlineAssociation(config.association, Identity(latest, max(next_id, written.next_id)))
         self._fresh: set[str] = set()
+        self._missed: tuple[MissedView, ...] = ()
+        self._recovery = LiveRecovery()
         self._observed: dict[str, list[Observation]] = {}
         self._unwritten = 0
         self.latest: Labelled | None = None
@@ -100,6 +107,7 @@ class AssociationSession:
         self._known[segments.name] = None
         self._fresh.add(segments.name)
         self._observed.pop(segments.name, None)
+        self._recovery.forget(segments.name)
 
     def update(self, models: Sequence[SparseModel], *, full: bool = False) -> Labelled:
         """Associate this revision and write the result.
@@ -120,11 +128,14 @@ class AssociationSession:
             raise
         self._fresh.clear()
         incidence, instances = self._online.growing.whole(), found.instances
-        repair = Repair(incidence, instances)
-        touched = set(found.changed)
-        changed = tuple(name for name in self._known if name in touched or name not in self._observed)
-        for name in changed:
-            self._observed.pop(name, None)  # if writing fails, it is tried again
+        for name in found.changed:
+            self._observed.pop(name, None)  # until its labels are written: if that fails, it is tried again
+        if full:
+            self._missed = tuple(find_missed(models, segments, incidence, instances))
+        for name in self._recover(models, segments, incidence, found, full=full):
+            self._observed.pop(name, None)
+        repair = RecoveringRepair(incidence, instances, self._recovery.regions)
+        changed = tuple(name for name in self._known if name not in self._observed)
         for name in changed:
             self._observed[name] = self.store.write_labels(repair(segments[name]))
         identity = self._online.identity
@@ -138,6 +149,9 @@ class AssociationSession:
             self._journal.append(identity.next_id, {name: dict(repair.instance_of(name)) for name in changed})
         for merge in found.merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
+        counts = {**count(tuple(self._known), models, incidence, instances), "missed_views": len(self._missed)}
+        if self._config.association.recover:
+            counts["recovered_views"] = self._recovery.count
         self.latest = Labelled(
             models,
             incidence,
@@ -145,8 +159,19 @@ class AssociationSession:
             changed,
             repair,
             found.merges,
-            count(tuple(self._known), models, incidence, instances),
+            self._missed,
+            counts,
             tuple(doubts(incidence, segments)),
             time.perf_counter() - start,
         )
         return self.latest
+
+    def _recover(
+        self, models: Sequence[SparseModel], segments: StoredSegments, incidence: Incidence, found: Update, *, full: bool
+    ) -> set[str]:
+        """Bring the recovered regions up to date; returns the keyframes where they are others than before."""
+        if not self._config.association.recover:
+            return set()
+        if full:
+            return self._recovery.renew(recover(self._missed, models, segments, incidence, found.instances))
+        return self._recovery.follow(incidence, found.instances, found.merges)

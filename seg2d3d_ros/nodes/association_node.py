@@ -223,6 +223,8 @@ class AssociationNode(ManagedNode):
         settle(self._points)
         for key in ("instances", "labelled_points", "segments_with_instance"):
             self.diagnostics.set(key.replace("_", " "), labelled.counts[key])
+        self.diagnostics.set("views missed", labelled.counts["missed_views"])
+        self.diagnostics.set("views recovered", labelled.counts.get("recovered_views", 0))
         self.diagnostics.count("instances merged", len(labelled.merges))
         self.diagnostics.set("association [s]", f"{labelled.seconds:.2f}")
         self.get_logger().info(

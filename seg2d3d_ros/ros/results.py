@@ -65,6 +65,7 @@ def write_association_figures(store: MapStore, labelled: Labelled, seconds: floa
             "counts": {**labelled.counts, **metrics.get("counts", {})},
             "timings": {**metrics.get("timings", {}), "association": round(seconds, 3)},
             "warnings": [*warnings, *(text for text in labelled.warnings if text not in warnings)],
+            "missed": [item.to_json() for item in labelled.missed],
         }
     )
 

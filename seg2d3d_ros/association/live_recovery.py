@@ -1,0 +1,69 @@
+"""Recovered regions of a map that grows: found when everything is solved, and carried along by the updates in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from seg2d3d_ros.association.identity import Merge
+from seg2d3d_ros.association.missed import instances_shown
+from seg2d3d_ros.association.recovery import Recovered
+from seg2d3d_ros.types import Incidence, Instances
+
+
+class LiveRecovery:
+    """The regions by keyframe. ``renew`` and ``follow`` return the keyframes whose regions are others than before.
+
+    Attributes:
+        regions: as ``recovery.recover`` returns them.
+    """
+
+    def __init__(self) -> None:
+        self.regions: dict[str, tuple[Recovered, ...]] = {}
+
+    @property
+    def count(self) -> int:
+        """All regions together."""
+        return sum(len(items) for items in self.regions.values())
+
+    def forget(self, name: str) -> None:
+        """A keyframe has other segments now; the regions were drawn around the old ones."""
+        self.regions.pop(name, None)
+
+    def renew(self, found: Mapping[str, Sequence[Recovered]]) -> set[str]:
+        """Take over what was found in a map that was solved as a whole."""
+        return self._replace({name: tuple(items) for name, items in found.items()})
+
+    def follow(self, incidence: Incidence, instances: Instances, merges: Sequence[Merge]) -> set[str]:
+        """Let the regions follow an update: instances that were united, went away, or are seen by a mask now."""
+        if not self.regions:
+            return set()
+        heir = {old: merge.kept for merge in merges for old in merge.absorbed}
+        alive = set(instances.ids.tolist())
+        shown = dict(zip(incidence.names, instances_shown(incidence, instances), strict=True))
+        kept: dict[str, tuple[Recovered, ...]] = {}
+        for name, items in self.regions.items():
+            if name not in shown:
+                continue  # the keyframe left the map
+            wanted = alive - shown[name]
+            named = tuple(item if (i := _heir(item.instance, heir)) == item.instance else replace(item, instance=i)
+                          for item in items)  # fmt: skip
+            if still := tuple(item for item in named if item.instance in wanted):
+                kept[name] = still
+        return self._replace(kept)
+
+    def _replace(self, regions: dict[str, tuple[Recovered, ...]]) -> set[str]:
+        before, self.regions = self.regions, regions
+        names = before.keys() | regions.keys()
+        return {name for name in names if _facts(before.get(name, ())) != _facts(regions.get(name, ()))}
+
+
+def _heir(instance: int, heir: Mapping[int, int]) -> int:
+    """Who an instance is after all merges; each of them keeps an older id, so this ends."""
+    while instance in heir:
+        instance = heir[instance]
+    return instance
+
+
+def _facts(items: Sequence[Recovered]) -> list[tuple[object, ...]]:
+    return [(item.instance, item.class_id, item.score, item.region.box, item.region.pixels.tobytes()) for item in items]
