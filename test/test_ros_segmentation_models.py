@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
+from helpers_map_nodes import value
 from helpers_ros import own_domain, ros, wait_for
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
@@ -117,6 +120,84 @@ def test_prompts_change_at_run_time_and_class_ids_keep_their_meaning(world, made
     assert wait_for(lambda: len(bench.classes) and read_class_names(bench.classes[-1]) == ("building", "car", "tree"))
     assert len(made) == 1, "the loaded models serve all prompts"
     assert bench.node.get_parameter("segmentation.prompts").value == ["tree"]
+
+
+class Batches(Columns):
+    """Takes up to three at once, begins when the test says so, and cannot bear the keyframe front_4."""
+
+    batch = 3
+
+    def __init__(self, config, shared=None):
+        super().__init__(config, shared)
+        self.together, self.begin = [], threading.Event()
+
+    def segment_all(self, keyframes):
+        self.begin.wait(5)
+        self.together.append([keyframe.name for keyframe in keyframes])
+        if "front_4" in self.together[-1]:
+            raise self.shared.get("error", DataError("front_4: damaged"))
+        return [self.segment(keyframe) for keyframe in keyframes]
+
+
+class TestBatches:
+    @pytest.fixture
+    def bench(self, world, made, monkeypatch):
+        monkeypatch.setattr(segmentation_node, "create_segmenter", lambda config, _: self.put(made, config))
+        return Bench(world, prompts=["building"])
+
+    def put(self, made, config):
+        made.append(CachedSegmenter(Batches(config), ["m"], config, None))
+        return made[-1]
+
+    def waiting(self, bench, model, stamps):
+        """Keyframes that all wait while the first is at work."""
+        for stamp in stamps:
+            bench.keyframe(stamp)
+            if stamp == stamps[0]:
+                assert wait_for(lambda: bench.node._worker._busy)
+        assert wait_for(lambda: bench.node._worker.pending == len(stamps))
+        model.begin.set()
+
+    def test_what_waits_goes_together_and_comes_in_order(self, bench, made):
+        model = made[0]._inner
+        self.waiting(bench, model, (1, 2, 3, 5, 6, 7))
+        assert [name for name, _ in bench.results(6)] == [f"front_{stamp}" for stamp in (1, 2, 3, 5, 6, 7)]
+        assert model.together == [["front_1"], ["front_2", "front_3", "front_5"], ["front_6", "front_7"]]
+        assert value(bench.node, "segmentation done") == "6"
+        assert value(bench.node, "images at once") == "3"
+
+    @pytest.mark.parametrize("error", [DataError("front_4: damaged"), ValueError("shape")])
+    def test_a_bad_image_is_counted_and_the_others_are_not_lost(self, bench, made, error):
+        model = made[0]._inner
+        model.shared["error"] = error
+        self.waiting(bench, model, (1, 2, 4, 3))
+        assert bench.results(4) == [
+            ("front_1", {"building": 1}),
+            ("front_2", {"building": 1}),
+            ("front_4", {}),
+            ("front_3", {"building": 1}),
+        ]
+        assert model.together[1:] == [["front_2", "front_4", "front_3"], ["front_2"], ["front_4"], ["front_3"]]
+        assert value(bench.node, "keyframes with bad segments") == "1"
+        assert str(error) in bench.node.diagnostics.last_error
+
+    def test_when_memory_ran_out_fewer_go_together(self, bench, made):
+        made[0].runtime.batch = 1
+        self.waiting(bench, made[0]._inner, (1, 2, 3))
+        bench.results(3)
+        assert made[0]._inner.together == [["front_1"], ["front_2"], ["front_3"]]
+
+    def test_resegment_keeps_the_batches_full(self, bench, made):
+        model = made[0]._inner
+        model.begin.set()
+        for stamp in (1, 2, 3, 5, 6, 7):
+            bench.keyframe(stamp)
+        bench.results(6)
+        model.together.clear()
+        model.begin.clear()
+        threading.Timer(0.5, model.begin.set).start()
+        assert bench.node._resegment(None, Trigger.Response()).message.startswith("6 keyframes")
+        assert sorted(map(len, model.together))[-1] == 3
 
 
 def test_resegment_redoes_the_old_keyframes(world, made):

@@ -7,6 +7,8 @@ keyframes by their header in either order; ``label_images``, ``coco`` = files; `
 The parameter ``segmentation.prompts`` may be changed at any time: new keyframes are asked for the new ones, and the service
 ``~/resegment`` redoes the old ones. Class ids keep their meaning; ``keyframes/classes`` (latched) has their names.
 Classes of ``segmentation.movable`` are looked for too; their ids follow those of the prompts.
+
+Keyframes that wait go through the models together, as many at once as these have room for.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ from seg2d3d_ros.types import Keyframe, Segments
 SEGMENTS_TOPIC = "keyframes/segments"
 LATE_KEPT = 100
 """Keyframes that went on without segments and still wait for them; encoded they take some ten megabytes."""
-RESEGMENT_AHEAD = 4
-"""Old keyframes that wait in the queue at once, so that new ones are not dropped for them."""
+RESEGMENT_AHEAD = 4, 32
+"""Old keyframes that wait in the queue at once, at least and at most, so that new ones are not dropped for them."""
 
 
 class Asking(NamedTuple):
@@ -97,7 +99,7 @@ class SegmentationNode(ManagedNode):
             segmenter.load()
             self.diagnostics.set("device", segmenter.runtime.device)
         self._classes.publish(class_names_message(self._asking.names))
-        self._worker = self.worker("segmentation", self._segment)
+        self._worker = self.worker("segmentation", self._segment, batch=self._at_once)
         if kind == "topic":
             self._matcher = Matcher("image", ("segments",), timeout=self.ros.segments_timeout)
             self._topics: set[str] = set()
@@ -221,24 +223,40 @@ class SegmentationNode(ManagedNode):
 
     # What becomes of them (worker).
 
-    def _segment(self, item: tuple[Keyframe, Header, Any]) -> None:
-        keyframe, header, given = item
+    def _at_once(self) -> int:
+        """How many keyframes go through the models together; fewer since memory ran out."""
+        segmenter = self._asking.segmenter
+        if not isinstance(segmenter, CachedSegmenter):
+            return 1
+        room = segmenter.runtime.batch  # 0 = not known yet
+        return min(segmenter.batch, room) if room else segmenter.batch
+
+    def _segment(self, items: list[tuple[Keyframe, Header, Any]]) -> None:
+        asking = self._asking
+        made = iter(self._made(asking, [keyframe for keyframe, _, given in items if given is None]))
+        publish = self._guarded(self._publish, "segmentation")
+        for keyframe, header, given in items:
+            publish(keyframe, header, next(made) if given is None else given)
+
+    def _publish(self, keyframe: Keyframe, header: Header, answer: Any) -> None:
+        """Send the masks of one keyframe; none where they failed, with which it goes on."""
         try:
-            labels = to_mono16(self._segments(keyframe, given))
-        except DataError as error:
+            labels = to_mono16(self._segments(keyframe, answer))
+        except Exception as error:
+            # Reaches the log and the diagnostics; others wait behind it.
             self.diagnostics.count("keyframes with bad segments")
-            if self.diagnostics.error("segmentation", error):
-                self.get_logger().error(str(error))
+            self._report("segmentation", error)
             labels = np.zeros(_shape(keyframe), np.uint16)
         self._publisher.publish(labels_to_image(labels, header))
         self.diagnostics.count("keyframes segmented")
 
-    def _segments(self, keyframe: Keyframe, given: Any) -> Segments:
-        if isinstance(given, Segments):
-            return given
-        if given is None:
-            return self._made(keyframe)
-        topic, message = given
+    def _segments(self, keyframe: Keyframe, answer: Any) -> Segments:
+        """From a segmenter's answer, or from what another node sent."""
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Segments):
+            return answer
+        topic, message = answer
         labels, (height, width) = image_to_labels(message), _shape(keyframe)
         if labels.shape != (height, width):
             if abs(labels.shape[1] * height - labels.shape[0] * width) > max(width, height):
@@ -247,28 +265,29 @@ class SegmentationNode(ManagedNode):
         options = self.config.segmentation
         return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic)
 
-    def _made(self, keyframe: Keyframe) -> Segments:
-        """By our own segmenter, with class ids that count all names that were ever asked for."""
-        segmenter, prompts, names = self._asking
+    def _made(self, asking: Asking, keyframes: list[Keyframe]) -> list[Segments | Exception]:
+        """By our own segmenter, with class ids that count all names that were ever asked for; or why it failed."""
+        segmenter = asking.segmenter
+        if not keyframes:
+            return []
         assert segmenter is not None
-        segments = segmenter.segment(keyframe)
+        try:
+            together = segmenter.segment_all if isinstance(segmenter, CachedSegmenter) else None
+            found = together(keyframes) if together else [segmenter.segment(keyframe) for keyframe in keyframes]
+        except Exception as error:
+            # One of them is to blame, and each is told so (``_publish``); the others are done without it.
+            return [error] if len(keyframes) == 1 else [answer for k in keyframes for answer in self._made(asking, [k])]
         if isinstance(segmenter, CachedSegmenter):
             self.diagnostics.set("found in the cache", segmenter.hits)
             self.diagnostics.set("device", segmenter.runtime.device)
-        if prompts == names[: len(prompts)]:
-            return segments
-        table = np.array([0, *(names.index(prompt) + 1 for prompt in prompts)], np.int32)
-        # Ids that follow the old class ids would be taken for final.
-        ids = np.arange(1, len(segments.ids) + 1, dtype=np.uint16)
-        lookup = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
-        lookup[segments.ids] = ids
-        return dataclasses.replace(segments, labels=lookup[segments.labels], ids=ids, classes=table[segments.classes])
+            self.diagnostics.set("images at once", self._at_once())
+        return [_counted(segments, asking) for segments in found]
 
     def _resegment(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Send every kept keyframe through the segmenter again, no faster than it works."""
-        done = 0
+        done, ahead = 0, min(max(RESEGMENT_AHEAD[0], 2 * self._at_once()), RESEGMENT_AHEAD[1])
         for keyframe, header in list(self._kept.values()):
-            while self._worker.pending > RESEGMENT_AHEAD:
+            while self._worker.pending > ahead:
                 if self.stopping.wait(0.02) or self.state != "active":
                     raise DataError(f"the node was stopped after {done} keyframes")
             try:
@@ -286,6 +305,18 @@ class SegmentationNode(ManagedNode):
         while self._matcher and self._matcher.pending and not self.stopping.wait(0.05):
             pass
         self._worker.drain()
+
+
+def _counted(segments: Segments, asking: Asking) -> Segments:
+    """``segments`` with class ids that count all names that were ever asked for."""
+    if asking.prompts == asking.names[: len(asking.prompts)]:
+        return segments
+    table = np.array([0, *(asking.names.index(prompt) + 1 for prompt in asking.prompts)], np.int32)
+    # Ids that follow the old class ids would be taken for final.
+    ids = np.arange(1, len(segments.ids) + 1, dtype=np.uint16)
+    lookup = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
+    lookup[segments.ids] = ids
+    return dataclasses.replace(segments, labels=lookup[segments.labels], ids=ids, classes=table[segments.classes])
 
 
 def _shape(keyframe: Keyframe) -> tuple[int, int]:

@@ -155,7 +155,13 @@ class ManagedNode(LifecycleNode):
         return self._own(timer, lambda: self.destroy_timer(timer))
 
     def worker(
-        self, name: str, handle: Callable[[Any], None], *, depth: int = 50, on_drop: Callable[[Any], None] | None = None
+        self,
+        name: str,
+        handle: Callable[[Any], None],
+        *,
+        depth: int = 50,
+        on_drop: Callable[[Any], None] | None = None,
+        batch: Callable[[], int] | None = None,
     ) -> Worker:
         """A worker thread (see ``ros.worker``) whose queue, drops and errors are reported."""
 
@@ -166,7 +172,7 @@ class ManagedNode(LifecycleNode):
         def failed(where: str, error: Exception) -> None:
             self.diagnostics.error(where, error)
 
-        worker = Worker(name, work, depth=depth, on_error=failed, on_drop=on_drop)
+        worker = Worker(name, work, depth=depth, on_error=failed, on_drop=on_drop, batch=batch)
         self.diagnostics.add_worker(worker)
 
         def release() -> None:

@@ -17,6 +17,9 @@ class Worker:
 
     The queue keeps the newest ``depth`` items: beyond it the oldest is dropped and counted. An exception in ``handle``
     is counted, logged with its traceback, given to ``on_error``, and the next item is handled.
+
+    Args:
+        batch: where given, ``handle`` gets a list: what waits, in order, at most as many as this says at the time.
     """
 
     def __init__(
@@ -27,21 +30,24 @@ class Worker:
         depth: int = 50,
         on_error: Callable[[str, Exception], None] | None = None,
         on_drop: Callable[[Any], None] | None = None,
+        batch: Callable[[], int] | None = None,
     ) -> None:
         self.name = name
         self.dropped = self.done = self.failed = 0
         self.last_error = ""
         self.last_seconds = 0.0
         self._handle, self._depth, self._on_error, self._on_drop = handle, depth, on_error, on_drop
+        self._batch = batch
         self._items: deque[Any] = deque()
-        self._busy = self._closed = False
+        self._busy = 0
+        self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
     def pending(self) -> int:
-        """Items waiting, the one at work included."""
+        """Items waiting, those at work included."""
         with self._changed:
             return len(self._items) + self._busy
 
@@ -88,21 +94,25 @@ class Worker:
                 self._changed.wait_for(lambda: self._items or self._closed)
                 if self._closed:
                     return
-                item, self._busy = self._items.popleft(), True
+                items = [self._items.popleft() for _ in range(self._at_once())]
+                self._busy = len(items)
             started = time.monotonic()
             try:
-                self._handle(item)
-                self.done += 1
+                self._handle(items if self._batch else items[0])
+                self.done += len(items)
             except Exception as error:
                 # Reaches the log and, through on_error, the diagnostics; one bad item must not end the node's work.
-                self.failed += 1
+                self.failed += len(items)
                 self.last_error = f"{type(error).__name__}: {error}"
                 self._report(error)
             finally:
                 self.last_seconds = time.monotonic() - started
                 with self._changed:
-                    self._busy = False
+                    self._busy = 0
                     self._changed.notify_all()
+
+    def _at_once(self) -> int:
+        return min(max(self._batch(), 1), len(self._items)) if self._batch else 1
 
     def _report(self, error: Exception) -> None:
         logger.error("%s: %s", self.name, self.last_error, exc_info=error)
