@@ -8,12 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
+from seg2d3d_ros.association.session import AssociationSession
+from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.semidense.enrich import FIRST_ID, enrich
 from seg2d3d_ros.semidense.guided import epipolar_matches, essential
 from seg2d3d_ros.semidense.tracks import join
 from seg2d3d_ros.semidense.views import View, focal_length, rays
-from seg2d3d_ros.types import Camera, Segments, SparseModel
+from seg2d3d_ros.types import Camera, Keyframe, Segments, SparseModel
 
 WIDTH, HEIGHT, FOCAL, DEPTH = 320, 240, 260.0, 10.0
 CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))
@@ -184,3 +189,24 @@ def test_a_view_that_contradicts_leaves_the_track_and_torn_tracks_vanish() -> No
     assert seen == [[0, 1], [0, 1, 2]]
     torn = join(views, [(0, 1, both, both), (1, 2, both, both), (0, 2, np.array([0]), np.array([1]))])
     assert len(torn.xyz) == 0
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_a_growing_map_is_enriched_when_solved_as_a_whole_if_its_images_are_there(tmp_path, images: bool) -> None:
+    model, segments, photos = _world()
+    store = MapStore(tmp_path)
+    records = []
+    for k, name in enumerate(model.names):
+        keyframe = Keyframe(name, "front", k, encode_png(photos[name]), CAMERA, file_name=f"{name}.png")
+        records.append(KeyframeRecord.of(keyframe, store.write_image(keyframe).relative_to(store.root)))
+    store.write_keyframes(records)
+    if not images:
+        store.image_path(records[1]).unlink()
+    session = AssociationSession(store, make_config({}))
+    for item in segments.values():
+        session.receive(item)
+    assert (session.update([model]).incidence.matrix.shape[1]) == 8
+    found = session.update([model], full=True)
+    assert (found.incidence.matrix.shape[1] > 50) == images
+    assert (len(store.read_points()) > 50) == images
+    assert found.counts["points"] == 8, "of the reconstruction"

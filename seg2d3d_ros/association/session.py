@@ -16,12 +16,15 @@ from seg2d3d_ros.association.live_recovery import LiveRecovery
 from seg2d3d_ros.association.missed import MissedView, find_missed
 from seg2d3d_ros.association.recovery import RecoveringRepair, recover
 from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.association.solve import enriches
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored_images import StoredImages
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.mapstore.tracks import Observation
 from seg2d3d_ros.pipeline import count, doubts
+from seg2d3d_ros.semidense.enrich import enrich
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 log = logging.getLogger(__name__)
@@ -120,6 +123,9 @@ class AssociationSession:
         """
         start = time.perf_counter()
         segments = StoredSegments(self.store, self._known, self.class_names)
+        revision = models
+        if full:
+            models = self._enriched(models, segments)
         try:
             found = self._online.update(models, segments, self._fresh, full=full)
         except Exception:
@@ -149,7 +155,7 @@ class AssociationSession:
             self._journal.append(identity.next_id, {name: dict(repair.instance_of(name)) for name in changed})
         for merge in found.merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
-        counts = {**count(tuple(self._known), models, incidence, instances), "missed_views": len(self._missed)}
+        counts = {**count(tuple(self._known), revision, incidence, instances), "missed_views": len(self._missed)}
         if self._config.association.recover:
             counts["recovered_views"] = self._recovery.count
         self.latest = Labelled(
@@ -165,6 +171,14 @@ class AssociationSession:
             time.perf_counter() - start,
         )
         return self.latest
+
+    def _enriched(self, models: Sequence[SparseModel], segments: StoredSegments) -> Sequence[SparseModel]:
+        """The models with more points where masks lack them; needs the keyframes' images, which lie in the map directory
+        unless this runs on another machine than the reconstruction."""
+        images = StoredImages(self.store)
+        if not enriches(self._config.association) or not images.complete:
+            return models
+        return enrich(models, segments, images, enough=self._config.association.enough_points)
 
     def _recover(
         self, models: Sequence[SparseModel], segments: StoredSegments, incidence: Incidence, found: Update, *, full: bool

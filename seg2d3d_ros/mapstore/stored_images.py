@@ -19,6 +19,11 @@ class StoredImages:
     def __init__(self, store: MapStore):
         self._paths = {record.name: store.image_path(record) for record in store.read_keyframes()}
 
+    @property
+    def complete(self) -> bool:
+        """Whether there are keyframes, and the image files of all of them."""
+        return bool(self._paths) and all(path.is_file() for path in self._paths.values())
+
     def __call__(self, name: str) -> np.ndarray:
         path = self._paths.get(name)
         try:
