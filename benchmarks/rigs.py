@@ -2,13 +2,19 @@
 
     python benchmarks/rigs.py STREET… --mode online --gps image        # folders of `seg2d3d simulate --cameras 3`
     python benchmarks/rigs.py --seeds 1 2 3 --mode online              # simulates them first
+    python benchmarks/rigs.py --seeds 7 --buildings 32 --images 300 --features 1200 --size 720 --order shuffle:1 --draws 40
+                                                                       # a long street, and what more fixes are worth
 
 Only the images of ``left`` and ``right`` are used: at one moment the two cameras share no view, so that nothing but the
-mounts ties them. The vehicle drives down the street and back. GPS: 2 m of noise per axis and 10 % outliers of about 20 m,
+mounts ties them. The vehicle drives down the street and back. GPS: 2 m of noise per axis and 10 % outliers of 20 m,
 which claim the same 2 m; ``image`` = independent for each image, ``stop`` = the same for all images of a moment, ``walk`` =
 90 % of it correlated over 6 s, as a receiver's between houses is (then the mean error alone is of a metre), ``none`` = no
-positions. The mean of n fixes of 2 m per axis is off by 3.5 m / sqrt(n): .43 m for 64, .61 m for 32. Errors are distances of
-camera centres to the truth in metres: as placed in the world, and after the best rigid motion (no scale).
+positions. Errors are distances of camera centres to the truth in metres: as placed in the world, and after the best rigid
+motion (no scale). *doubled*: how far two places of the street that were passed on the way down and on the way back lie apart
+that should not: the difference between the errors of each camera of the way back and the nearest one of the way down.
+
+``--draws N`` fits the finished model again to N other draws of the noise, with all fixes and with 1/2, 1/4, … of them, evenly
+spaced. Beside it stands the *ideal*: heading, scale and shift of the true shape by least squares, with the outliers known.
 """
 
 from __future__ import annotations
@@ -24,9 +30,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.reconstruction.alignment import fit_points
+from seg2d3d_ros.reconstruction.georeference import Similarity, fit_similarity
 from seg2d3d_ros.reconstruction.gps import to_enu
 from seg2d3d_ros.reconstruction.online import OnlineReconstructor, open_reconstructor
 from seg2d3d_ros.simulation.gps import DATUM, geodetic_from_enu
@@ -87,11 +96,62 @@ def errors(model: SparseModel, truth: dict[str, np.ndarray]) -> dict[str, float]
     return {**found, "rigid median": float(np.median(away)), "rigid max": float(away.max()), "scale": scale}
 
 
+def doubled(model: SparseModel, truth: dict[str, np.ndarray]) -> dict[str, float]:
+    """Median and largest distance between the two copies of a street that was driven there and back."""
+    target = np.array([truth[name][:3, 3] for name in model.names])
+    stamps = np.array([int(name.rpartition("_")[2]) for name in model.names])
+    order = np.sort(stamps)
+    turn = order[np.argmax(np.diff(order))]
+    back = stamps > turn
+    away = fit_points(model.centers, target).apply(model.centers) - target
+    near = np.argmin(np.linalg.norm(target[back][:, None] - target[~back][None], axis=2), axis=1)
+    apart = np.linalg.norm(away[back] - away[~back][near], axis=1)
+    return {"doubled median": float(np.median(apart)), "doubled max": float(apart.max())}
+
+
+def ideal(target: np.ndarray, measured: np.ndarray) -> Similarity:
+    """Heading, scale and shift by least squares from (N, 3) true to (N, 3) measured places."""
+    a, b = target - target.mean(0), measured - measured.mean(0)
+    heading = np.arctan2((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum(), (a[:, :2] * b[:, :2]).sum())
+    rotation = Rotation.from_euler("z", heading).as_matrix()
+    scale = float((b * (a @ rotation.T)).sum() / (a**2).sum())
+    return Similarity(scale, rotation, measured.mean(0) - scale * rotation @ target.mean(0))
+
+
+def refit(model: SparseModel, truth: dict[str, np.ndarray], kind: str, draws: int) -> list[dict[str, Any]]:
+    """Errors of the finished model's fits to other draws of the noise, by number of fixes, beside the ideal ones."""
+    target = np.array([truth[name][:3, 3] for name in model.names])
+    order = np.argsort([int(name.rpartition("_")[2]) for name in model.names], kind="stable")
+    measured = []
+    for seed in range(1000, 1000 + draws):
+        found = fixes(truth, kind, seed)
+        measured.append(to_enu([found[name] for name in model.names], DATUM))
+    rows, count = [], len(order)
+    while count >= 12:
+        chosen = order[np.linspace(0, len(order) - 1, count).round().astype(int)]
+        medians: dict[str, list[float]] = {"ours": [], "ideal": []}
+        for positions in measured:
+            fit = fit_similarity(model.camera_from_world[chosen], positions[chosen], np.full(count, SIGMA)).similarity
+            good = chosen[np.linalg.norm(positions[chosen] - target[chosen], axis=1) < JUMP / 2]
+            best = ideal(target[good], positions[good])
+            for name, similarity, places in (("ours", fit, model.centers), ("ideal", best, target)):
+                away = np.inf if similarity is None else np.median(np.linalg.norm(similarity.apply(places) - target, axis=1))
+                medians[name].append(float(away))
+        row: dict[str, Any] = {"fixes": count, "draws": draws}
+        for name, values in medians.items():
+            middle, most = np.quantile(values, [0.5, 0.9], method="nearest")
+            row |= {name: round(float(middle), 3), f"{name} 90 %": round(float(most), 3)}
+            row[f"{name} below .5"] = float(np.mean(np.array(values) < 0.5))
+        rows.append(row)
+        count //= 2
+    return rows
+
+
 def measure(street: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]:
     """One reconstruction of one street."""
     truth = read_truth_poses(street / "truth_poses.txt")
     rig = "none" if args.no_rig else str(street / "rig.json")
-    config = ReconstructionConfig(mode=args.mode, rig=rig, max_features=2000, max_image_size=1000, threads=1)
+    config = ReconstructionConfig(mode=args.mode, rig=rig, max_features=args.features, max_image_size=args.size, threads=1)
     wanted = keyframes(street, tuple(args.cameras.split(",")), fixes(truth, args.gps, seed), args.order)
     with tempfile.TemporaryDirectory() as folder:
         reconstructor = open_reconstructor(Path(folder) / "map", config)
@@ -99,7 +159,10 @@ def measure(street: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]
         for keyframe in wanted:
             reconstructor.add(keyframe)
             if isinstance(reconstructor, OnlineReconstructor):
-                reconstructor.grow()
+                revision = reconstructor.grow()
+                if args.verbose and revision is not None:
+                    sizes = [(len(model.names), model.frame.kind) for model in revision.models]
+                    print(len(reconstructor.names), sizes, f"{time.process_time() - begin:.0f} s", flush=True)
         result = reconstructor.solve()
         seconds = time.process_time() - begin
         count = len(reconstructor.names)
@@ -107,7 +170,12 @@ def measure(street: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]
     models = [len(model.names) for model in result.models]
     row: dict[str, Any] = {"images": count, "models": models, "frame": result.models[0].frame.kind if models else ""}
     row.update({key: round(value, 3) for key, value in (errors(result.models[0], truth) if models else {}).items()})
-    return {**row, "cpu": round(seconds), "warnings": result.warnings}
+    if models and args.draws:
+        row["draws"] = refit(result.models[0], truth, args.gps, args.draws)
+    if models:
+        row.update({key: round(value, 3) for key, value in doubled(result.models[0], truth).items()})
+    stages = {stage: round(spent) for stage, spent in result.timings.items()}
+    return {**row, "cpu": round(seconds), "last seconds": stages, "warnings": result.warnings}
 
 
 def main() -> None:
@@ -115,11 +183,17 @@ def main() -> None:
     parser.add_argument("streets", nargs="*", type=Path, help="folders of simulated streets")
     parser.add_argument("--seeds", nargs="*", type=int, default=[], help="simulate streets with these seeds")
     parser.add_argument("--images", type=int, default=96, help="of a simulated street, of three cameras together")
+    parser.add_argument("--buildings", type=int, default=10, help="of a simulated street; they set its length")
+    parser.add_argument("--features", type=int, default=2000, help="at most, per image")
+    parser.add_argument("--size", type=int, default=1000, help="pixels of the longer side")
     parser.add_argument("--mode", choices=("online", "batch"), default="online")
     parser.add_argument("--gps", choices=("image", "stop", "walk", "none"), default="image")
     parser.add_argument("--cameras", default="left,right")
     parser.add_argument("--order", default="name", help="name = all of left, then all of right; shuffle:SEED")
     parser.add_argument("--no-rig", action="store_true", help="without the mounts, to compare")
+    parser.add_argument("--gps-seed", type=int, help="of the noise; default: the street's seed, or its place in the list")
+    parser.add_argument("--draws", type=int, default=0, help="fit the finished model to so many other draws of the noise")
+    parser.add_argument("--verbose", action="store_true", help="print every revision")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = {}
@@ -127,10 +201,10 @@ def main() -> None:
         streets = list(args.streets)
         for seed in args.seeds:
             streets.append(Path(scratch) / f"street{seed}")
-            simulate(streets[-1], seed=seed, keyframes=args.images, bag=False)
+            simulate(streets[-1], seed=seed, buildings=args.buildings, keyframes=args.images, bag=False)
         for place, street in enumerate(streets):
             seed = args.seeds[place - len(args.streets)] if place >= len(args.streets) else place
-            rows[street.name] = measure(street, args, seed)
+            rows[street.name] = measure(street, args, seed if args.gps_seed is None else args.gps_seed)
             print(street.name, json.dumps(rows[street.name]), flush=True)
     if args.json:
         what = {key: str(value) for key, value in vars(args).items()}

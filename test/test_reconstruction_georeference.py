@@ -69,3 +69,23 @@ def test_up_direction_of_cameras_that_look_one_way():
     poses, _ = scene(np.random.default_rng(2), np.zeros((5, 3)), np.zeros(5), 1.0)
     model_from_world = Rotation.from_rotvec([0.7, -1.1, 2.0]).as_matrix()
     np.testing.assert_allclose(up_direction(poses), model_from_world @ [0, 0, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("claimed", [2.0, 0.5, 8.0])
+def test_outliers_do_not_pull_and_good_positions_count_as_in_least_squares(claimed):
+    """20 drives with 10 % of outliers at 20 m, against least squares (heading, scale, shift) on the good positions."""
+    found, ideal = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        centers = np.column_stack([np.linspace(0, 50, 60), rng.choice([-1.5, 1.5], 60), np.zeros(60)])
+        poses, measured = scene(rng, centers, rng.uniform(-3, 3, 60), 2.0)
+        away = rng.normal(size=(6, 3))
+        wrong = rng.choice(60, 6, replace=False)
+        measured[wrong] = centers[wrong] + 20.0 * away / np.linalg.norm(away, axis=1, keepdims=True)
+        found.append(error(fit_similarity(poses, measured, np.full(60, claimed), seed), poses, centers))
+        good = np.delete(np.arange(60), wrong)
+        x, y = (c[:, 0] + 1j * c[:, 1] for c in (centers, measured))
+        turn = np.vdot(x[good] - x[good].mean(), y[good] - y[good].mean()) / (np.abs(x[good] - x[good].mean()) ** 2).sum()
+        flat = turn * (x - x[good].mean()) + y[good].mean() - x
+        ideal.append(np.hypot(np.abs(flat), measured[good, 2].mean()))
+    assert np.sqrt(np.mean(np.square(found))) < 1.12 * np.sqrt(np.mean(np.square(ideal)))  # Cauchy: 1.16, 1.31, 1.69
