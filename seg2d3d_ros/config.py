@@ -138,7 +138,8 @@ class SegmentationConfig:
     )
     tile_overlap: float = param(0.25, "what neighbouring tiles share", unit="share of a tile", low=0.0, high=0.9)
     second_look: bool = param(
-        True, "grounded_sam, run and bag: ask the mask model again where the 3D model says that an object was missed"
+        True,
+        "grounded_sam: ask the mask model again where the 3D model says that an object was missed (the nodes: at finalize)",
     )
     points_per_side: int = param(32, "everything: points along the longer side of the image (or tile)", low=1, high=256)
     min_quality: float = param(0.88, "everything: masks that the model itself rates lower are dropped", low=0.0, high=1.0)

@@ -168,3 +168,43 @@ class TestFollowing:
         live.renew({"view2": [Recovered(i, 1, self.region, 0.3) for i in (left, right)]})
         assert live.follow(incidence, instances, []) == {"view2"}
         assert [item.instance for item in live.regions["view2"]] == [left]
+
+
+class TestSecondLook:
+    def test_it_asks_for_what_offline_asks_for_and_only_when_everything_is_solved(self, tmp_path):
+        world = boards_world(HOUSES, PLACES, missed={(2, 1)})
+        session = session_of(tmp_path, world)
+        session.update([world.model])
+        assert list(session.asks()) == []
+        session.update([world.model], full=True)
+        ((name, (ask,)),) = session.asks()
+        assert name == "view2"
+        truth = world.truth["view2"] == 1
+        assert ask.expected.pixels.sum() == pytest.approx(truth.sum(), rel=0.05)
+        session.update([world.model])
+        assert list(session.asks()) == []
+
+    def test_new_masks_are_marked_and_the_old_ones_stay(self, tmp_path):
+        world = boards_world(HOUSES, PLACES, missed={(2, 1)})
+        session = session_of(tmp_path, world)
+        session.update([world.model], full=True)
+        before = world.segments["view2"]
+        assert not session.receive_again(before)
+        assert session.update([world.model]).changed == ()
+        labels = np.where(world.truth["view2"] == 1, 21, before.labels).astype(np.uint16)
+        ids, ones = np.array([20, 21], np.uint16), np.ones(2, np.int32)
+        again = dataclasses.replace(before, labels=labels, ids=ids, classes=ones, scores=ones.astype(np.float32))
+        assert session.receive_again(again)
+        result = session.update([world.model], full=True)
+        assert {key: result.counts[key] for key in ("second_looks", "missed_views", "recovered_views")} == {
+            "second_looks": 1, "missed_views": 0, "recovered_views": 0,
+        }  # fmt: skip
+        stored = session.store.read_segments("view2", ["building"])
+        np.testing.assert_allclose(stored.scores, [1.0, 0.6])
+        assert session.store._read_json("segments/view2.json", {})["21"]["second_look"]
+
+    def test_segments_that_were_made_anew_meanwhile_are_no_second_look(self, tmp_path):
+        world = boards_world(HOUSES, PLACES, missed={(2, 1)})
+        session = session_of(tmp_path, world)
+        assert session.receive_again(boards_world(HOUSES, PLACES, missed={(2, 2)}).segments["view2"])
+        assert not session.store._read_json("segments/view2.json", {})["10"].get("second_look", False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16
+from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.types import Segments
 
@@ -94,3 +94,14 @@ def test_nothing_left_and_bad_input():
     assert len(small.ids) == 0
     with pytest.raises(UsageError, match="masks"):
         resolve_overlaps("k", np.zeros((1, 3, 4), np.uint8), np.ones(1), np.ones(1), min_area=0.0, min_visible=0.0)
+
+
+def test_added_segments_get_the_next_number_and_the_others_keep_theirs():
+    image = np.array([[1001, 1007, 2001, 0, 0, 0]], np.uint16)
+    more = make(np.array([[1001, 1007, 2001, 2002, 2003, 2004]]), {1001: 1, 1007: 1, 2001: 2, 2002: 1, 2003: 3, 2004: 1})
+    assert with_added(image, more, [2002, 2003, 2004]).tolist() == [[1001, 1007, 2001, 1008, 3001, 1009]]
+    assert image[0, 3] == 0
+    full = np.array([[1999, 0]], np.uint16)
+    assert with_added(full, make(np.array([[1999, 2000]]), {1999: 1, 2000: 1}), [2000]).tolist() == full.tolist()
+    for class_id in (0, 65):
+        assert with_added(full, make(np.array([[1999, 2000]]), {1999: 1, 2000: class_id}), [2000]).tolist() == full.tolist()

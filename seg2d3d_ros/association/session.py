@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from seg2d3d_ros.association.identity import Identity, Merge
 from seg2d3d_ros.association.incremental import OnlineAssociation, Update
 from seg2d3d_ros.association.live_recovery import LiveRecovery
 from seg2d3d_ros.association.missed import MissedView, find_missed
-from seg2d3d_ros.association.recovery import RecoveringRepair, recover
+from seg2d3d_ros.association.recovery import RecoveringRepair, labels_by, recover
 from seg2d3d_ros.association.repair import Repair
 from seg2d3d_ros.association.solve import enriches
+from seg2d3d_ros.association.transfer import Transfer
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.store import MapStore
@@ -24,6 +27,7 @@ from seg2d3d_ros.mapstore.stored_images import StoredImages
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.mapstore.tracks import Observation
 from seg2d3d_ros.pipeline import count, doubts
+from seg2d3d_ros.segmentation.second_look import SCORE, Ask, asks_of
 from seg2d3d_ros.semidense.enrich import enrich
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
@@ -41,6 +45,7 @@ class Labelled:
         changed: keyframes whose label image is new or differs from the last revision's.
         repair: turns a keyframe's segments into those that were published, with the instance of each.
         merges: instances that turned out to be one.
+        whole: everything was solved, and ``missed`` is of this revision.
         missed: where instances should be seen and no mask shows them, as the last update that solved everything found.
         seconds: how long it took.
     """
@@ -51,6 +56,7 @@ class Labelled:
     changed: tuple[str, ...]
     repair: Repair
     merges: tuple[Merge, ...]
+    whole: bool
     missed: tuple[MissedView, ...]
     counts: Mapping[str, int]
     warnings: tuple[str, ...]
@@ -74,6 +80,7 @@ class AssociationSession:
         self._online = OnlineAssociation(config.association, Identity(latest, max(next_id, written.next_id)))
         self._fresh: set[str] = set()
         self._missed: tuple[MissedView, ...] = ()
+        self._second_looks = 0
         self._recovery = LiveRecovery()
         self._observed: dict[str, list[Observation]] = {}
         self._unwritten = 0
@@ -106,7 +113,37 @@ class AssociationSession:
         Raises:
             DataError: the disk is full.
         """
-        self.store.write_segments(segments, self.class_names)
+        self._keep(segments, ())
+
+    def receive_again(self, segments: Segments) -> bool:
+        """Keep what a second look made of a keyframe's segments: the same, with new ones among them; False if there are none.
+
+        Raises:
+            DataError: the disk is full.
+        """
+        before = self.store.read_segments(segments.name, self.class_names)
+        if before is None or not np.array_equal(np.where(before.labels > 0, segments.labels, 0), before.labels):
+            self._keep(segments, ())  # no second look, but new segments
+            return True
+        added = np.isin(segments.ids, before.ids, invert=True)
+        if not added.any():
+            return False
+        scores = np.where(added, np.float32(SCORE), segments.scores)
+        self._keep(replace(segments, scores=scores), segments.ids[added].tolist())
+        self._second_looks += int(added.sum())
+        return True
+
+    def asks(self) -> Iterator[tuple[str, list[Ask]]]:
+        """What a mask model is to look for again, by keyframe; nothing unless the last update solved everything."""
+        latest = self.latest
+        if latest is None or not latest.whole or not latest.missed:
+            return iter(())
+        segments = StoredSegments(self.store, self._known, self.class_names)
+        labels_of = labels_by(Repair(latest.incidence, latest.instances), segments)
+        return asks_of(latest.missed, Transfer(latest.models, latest.incidence, latest.instances, labels_of))
+
+    def _keep(self, segments: Segments, second_look: Collection[int]) -> None:
+        self.store.write_segments(segments, self.class_names, second_look)
         self._known[segments.name] = None
         self._fresh.add(segments.name)
         self._observed.pop(segments.name, None)
@@ -158,6 +195,8 @@ class AssociationSession:
         counts = {**count(tuple(self._known), revision, incidence, instances), "missed_views": len(self._missed)}
         if self._config.association.recover:
             counts["recovered_views"] = self._recovery.count
+        if self._second_looks:
+            counts["second_looks"] = self._second_looks
         self.latest = Labelled(
             models,
             incidence,
@@ -165,6 +204,7 @@ class AssociationSession:
             changed,
             repair,
             found.merges,
+            full,
             self._missed,
             counts,
             tuple(doubts(incidence, segments)),

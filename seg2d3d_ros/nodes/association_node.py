@@ -46,6 +46,7 @@ from seg2d3d_ros.ros.publishing import publish_paced, settle
 from seg2d3d_ros.ros.qos import LABELS, LATCHED, OBSERVATIONS, SEGMENTS
 from seg2d3d_ros.ros.results import write_association_figures, write_config_sections
 from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.ros.second_round import SecondRound
 from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
 from seg2d3d_ros.segmentation.movable import class_ids, without_classes
 from seg2d3d_ros.types import Instances
@@ -82,6 +83,7 @@ class AssociationNode(ManagedNode):
             self._tracks = self.advertise(self._vision.Detection2DArray, "instances/tracks", LABELS)
             self._boxes = self.advertise(self._vision.Detection3DArray, "instances/boxes", LATCHED)
         self._resend = TriggerCaller(self, RESEND)
+        self._second_round = SecondRound(self, self.ros.second_look_patience)
 
     def activate(self) -> None:
         self._lock = threading.Lock()
@@ -144,7 +146,7 @@ class AssociationNode(ManagedNode):
             self._ask_again(now)
             return
         self._incomplete_since = None
-        settled = self._dirty and now - self._last_segments > SETTLED_SECONDS
+        settled = self._dirty and now - self._last_segments > SETTLED_SECONDS and not self._second_round.waiting
         if (revision != self._done or settled) and self._associating.pending == 0:
             self._associating.put((revision, False))
 
@@ -174,6 +176,12 @@ class AssociationNode(ManagedNode):
 
     def _keep(self, message: Image) -> None:
         name = keyframe_name(message.header)
+        try:
+            self._keep_segments(name, message)
+        finally:
+            self._second_round.answered(name)
+
+    def _keep_segments(self, name: str, message: Image) -> None:
         labels = image_to_labels(message)
         deadline = time.monotonic() + CLASSES_SECONDS
         while int(labels.max(initial=0)) // PER_CLASS > len(self._names) and time.monotonic() < deadline:
@@ -184,8 +192,11 @@ class AssociationNode(ManagedNode):
         with self._lock:
             self._know_classes()
             self._headers[name] = message.header
-            self._session.receive(segments)
-            self._dirty = True
+            if not self._second_round.awaits(name):
+                self._session.receive(segments)
+                self._dirty = True
+            elif self._session.receive_again(segments):
+                self._dirty = True
         self.diagnostics.set("keyframes with segments", self._session.segmented)
 
     def _know_classes(self) -> None:
@@ -252,15 +263,9 @@ class AssociationNode(ManagedNode):
     # Services (threads of their own).
 
     def _flush(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        begin = self._missing_since = time.monotonic()
-        while not self._up_to_date():
-            if self.stopping.wait(0.05) or self.state != "active":
-                raise DataError("the node was stopped before everything was labelled")
-            now, incomplete_since = time.monotonic(), self._incomplete_since
-            if self._receiver.announced is None and now - begin > QUIET_SECONDS:
-                break
-            if incomplete_since is not None and now - incomplete_since > GIVE_UP_SECONDS:
-                raise DataError("the map's messages did not arrive completely; is the network overloaded?")
+        self._wait_until_labelled()
+        if not self._problem and self._look_again():
+            self._wait_until_labelled()
         if self._problem:
             raise DataError(self._problem)
         labelled = self._session.latest
@@ -275,6 +280,27 @@ class AssociationNode(ManagedNode):
             f"{labelled.counts['labelled_points']} of {labelled.counts['points']} points labelled"
         )
         return response
+
+    def _wait_until_labelled(self) -> None:
+        """Wait until everything that was received is solved as a whole and published."""
+        begin = self._missing_since = time.monotonic()
+        while not self._up_to_date():
+            if self.stopping.wait(0.05) or self.state != "active":
+                raise DataError("the node was stopped before everything was labelled")
+            now, incomplete_since = time.monotonic(), self._incomplete_since
+            if self._receiver.announced is None and now - begin > QUIET_SECONDS:
+                return
+            if incomplete_since is not None and now - incomplete_since > GIVE_UP_SECONDS:
+                raise DataError("the map's messages did not arrive completely; is the network overloaded?")
+
+    def _look_again(self) -> bool:
+        """One round of second looks where objects were missed; whether it brought new masks."""
+        if not self.config.segmentation.second_look or not self._second_round.possible:
+            return False
+        with self._lock:
+            asks = self._session.asks()
+        self._second_round.ask(asks, self._headers.get)
+        return self._dirty or not self._whole_done
 
     def _up_to_date(self) -> bool:
         """Whether everything that was received, and segments worth waiting for, is in the published result."""
@@ -308,6 +334,7 @@ class AssociationNode(ManagedNode):
             self._session = AssociationSession(self._store, self.config)
             self._headers, self._dirty, self._seconds, self._problem = {}, False, 0.0, ""
             self._described = ()
+        self._second_round.forget()
         response.success = True
         return response
 

@@ -8,7 +8,8 @@ The parameter ``segmentation.prompts`` may be changed at any time: new keyframes
 ``~/resegment`` redoes the old ones. Class ids keep their meaning; ``keyframes/classes`` (latched) has their names.
 Classes of ``segmentation.movable`` are looked for too; their ids follow those of the prompts.
 
-Keyframes that wait go through the models together, as many at once as these have room for.
+Keyframes that wait go through the models together, as many at once as these have room for. Where the 3D model says that
+an object was missed (``keyframes/prompts``), ``grounded_sam`` looks again and sends the keyframe's segments a second time.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import image_size
+from seg2d3d_ros.images import image_size, read_labels, write_labels
 from seg2d3d_ros.ros.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, labels_to_image
 from seg2d3d_ros.ros.graph import IMAGE, find_segments
@@ -39,12 +40,14 @@ from seg2d3d_ros.ros.keyframe_messages import KeyframeSubscription
 from seg2d3d_ros.ros.matching import Matcher
 from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.parameters import SegmentationParameters
-from seg2d3d_ros.ros.qos import LATCHED, SEGMENTS, input_profile
+from seg2d3d_ros.ros.prompt_messages import PROMPTS_TOPIC, cloud_to_asks
+from seg2d3d_ros.ros.qos import LATCHED, PROMPTS, SEGMENTS, input_profile
 from seg2d3d_ros.ros.run import spin_node
 from seg2d3d_ros.segmentation.base import Segmenter, no_segments
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
-from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16
+from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.factory import create_segmenter
+from seg2d3d_ros.segmentation.second_look import Looker, look_again
 from seg2d3d_ros.types import Keyframe, Segments
 
 SEGMENTS_TOPIC = "keyframes/segments"
@@ -109,6 +112,8 @@ class SegmentationNode(ManagedNode):
         else:
             self._scratch = tempfile.TemporaryDirectory(prefix="seg2d3d-keyframes-")
             self.serve(Trigger, "~/resegment", self._resegment, slow=True)
+        if self._looker:
+            self.subscribe(PointCloud2, PROMPTS_TOPIC, self._prompted, PROMPTS)
         KeyframeSubscription(self, self._keyframe, whole=False)
         self.serve_flush(self._flush)
 
@@ -173,7 +178,22 @@ class SegmentationNode(ManagedNode):
         self._kept.move_to_end(keyframe.name)
         while len(self._kept) > self.ros.resegment_history:
             _, (oldest, _) = self._kept.popitem(last=False)
-            Path(oldest.source).unlink(missing_ok=True)
+            for path in (Path(oldest.source), _labels_of(oldest)):
+                path.unlink(missing_ok=True)
+
+    @property
+    def _looker(self) -> Looker | None:
+        """Who takes second looks; None where nobody can, or nothing is kept to look at."""
+        segmenter = self._asking.segmenter
+        wanted = self.config.segmentation.second_look and self.ros.resegment_history > 0
+        return segmenter.looker if wanted and isinstance(segmenter, CachedSegmenter) else None
+
+    def _prompted(self, message: PointCloud2) -> None:
+        """A keyframe misses something."""
+        if kept := self._kept.get(keyframe_name(message.header)):
+            self._worker.put((*kept, message))
+        else:
+            self.diagnostics.count("second looks at keyframes that are not kept")
 
     def _match(self, part: str, header: Header, value: object) -> None:
         assert self._matcher is not None
@@ -235,8 +255,12 @@ class SegmentationNode(ManagedNode):
         asking = self._asking
         made = iter(self._made(asking, [keyframe for keyframe, _, given in items if given is None]))
         publish = self._guarded(self._publish, "segmentation")
+        answer = self._guarded(self._look_again, "second look")
         for keyframe, header, given in items:
-            publish(keyframe, header, next(made) if given is None else given)
+            if isinstance(given, PointCloud2):
+                answer(keyframe, header, given)
+            else:
+                publish(keyframe, header, next(made) if given is None else given)
 
     def _publish(self, keyframe: Keyframe, header: Header, answer: Any) -> None:
         """Send the masks of one keyframe; none where they failed, with which it goes on."""
@@ -247,8 +271,28 @@ class SegmentationNode(ManagedNode):
             self.diagnostics.count("keyframes with bad segments")
             self._report("segmentation", error)
             labels = np.zeros(_shape(keyframe), np.uint16)
-        self._publisher.publish(labels_to_image(labels, header))
+        self._send(keyframe.name, labels, header)
         self.diagnostics.count("keyframes segmented")
+
+    def _send(self, name: str, labels: np.ndarray, header: Header) -> None:
+        self._publisher.publish(labels_to_image(labels, header))
+        if self._looker and (kept := self._kept.get(name)):
+            write_labels(_labels_of(kept[0]), labels)
+
+    def _look_again(self, keyframe: Keyframe, header: Header, prompts: PointCloud2) -> None:
+        """Send a keyframe's segments again, with what was missed; as they were where that cannot be found."""
+        labels, looker = read_labels(_labels_of(keyframe)), self._looker
+        assert looker is not None  # or nobody would have subscribed
+        try:
+            asks = cloud_to_asks(prompts, labels.shape)
+            present = from_mono16(keyframe.name, labels, len(self._asking.names))
+            encoded = Path(keyframe.source).read_bytes()
+            found, added = look_again(looker, dataclasses.replace(keyframe, encoded=encoded), present, asks)
+            labels = with_added(labels, found, added)
+            self.diagnostics.count("second looks")
+            self.diagnostics.count("second looks that found something", len(added))
+        finally:
+            self._send(keyframe.name, labels, header)
 
     def _segments(self, keyframe: Keyframe, answer: Any) -> Segments:
         """From a segmenter's answer, or from what another node sent."""
@@ -317,6 +361,11 @@ def _counted(segments: Segments, asking: Asking) -> Segments:
     lookup = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
     lookup[segments.ids] = ids
     return dataclasses.replace(segments, labels=lookup[segments.labels], ids=ids, classes=table[segments.classes])
+
+
+def _labels_of(kept: Keyframe) -> Path:
+    """Where the masks of a keyframe that is kept on disk are."""
+    return Path(kept.source).with_suffix(".png")
 
 
 def _shape(keyframe: Keyframe) -> tuple[int, int]:

@@ -178,7 +178,7 @@ def frame_from_fix(message: NavSatFix) -> WorldFrame:
     return WorldFrame() if geo is None else WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
 
 
-def _fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndarray:
+def wanted_fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndarray:
     """The structured array with exactly the wanted fields. Raises ``DataError`` where one is missing."""
     array = cloud_to_array(message)
     missing = set(wanted.names or ()) - set(array.dtype.names or ())
@@ -192,12 +192,12 @@ def _fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndarray:
 
 def cloud_to_points(message: PointCloud2) -> np.ndarray:
     """(P,) ``MAP_POINT`` array of ``map/points``. Raises ``DataError`` for another layout."""
-    return _fields(message, MAP_POINT, "map/points")
+    return wanted_fields(message, MAP_POINT, "map/points")
 
 
 def cloud_to_observations(message: PointCloud2) -> np.ndarray:
     """(N,) ``OBSERVATION`` array of ``map/observations``. Raises ``DataError`` for another layout."""
-    return _fields(message, OBSERVATION, "map/observations")
+    return wanted_fields(message, OBSERVATION, "map/observations")
 
 
 def assemble(

@@ -117,6 +117,13 @@ class AssociationParameters(MapParameters):
         low=0.0,
         high=3600.0,
     )
+    second_look_patience: float = param(
+        60.0,
+        "segmentation.second_look: how long flush waits for the next keyframe that is looked at again",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
 
 
 @dataclass(frozen=True)

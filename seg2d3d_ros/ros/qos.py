@@ -25,6 +25,8 @@ KEYFRAMES = _profile(50)
 """keyframes/image/compressed, keyframes/camera_info, keyframes/fix"""
 SEGMENTS = _profile(50)
 """keyframes/segments, and segments from another node"""
+PROMPTS = _profile(50)
+"""keyframes/prompts"""
 OBSERVATIONS = _profile(200)
 """map/observations"""
 LABELS = _profile(200)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
@@ -32,6 +34,24 @@ def to_mono16(segments: Segments) -> np.ndarray:
             raise DataError(f"{segments.name}: {len(members)} segments of class {class_id}, a mono16 image holds 999")
         table[members] = class_id * PER_CLASS + 1 + np.arange(len(members))
     return table[segments.labels]
+
+
+def with_added(image: np.ndarray, segments: Segments, added: Iterable[int]) -> np.ndarray:
+    """A ``class_id * 1000 + k`` image with some more segments; those that it has keep their values.
+
+    Args:
+        image: (H, W) uint16.
+        segments: of the same size, among them the new ones.
+        added: ids of these. One for which its class has no number left is not added.
+    """
+    result = image.copy()
+    class_of = dict(zip(segments.ids.tolist(), segments.classes.tolist(), strict=True))
+    for i in added:
+        first = class_of[i] * PER_CLASS
+        value = max(int(result[result // PER_CLASS == class_of[i]].max(initial=0)), first) + 1
+        if 1 <= class_of[i] <= MAX_CLASS and value < first + PER_CLASS:
+            result[segments.labels == i] = value
+    return result
 
 
 def from_mono16(name: str, image: np.ndarray, classes: int, min_area: float = 0.0, source: str = "") -> Segments:

@@ -101,8 +101,14 @@ def second_round(
         transfer: says where the instances should be seen.
         segments: those of a keyframe so far.
     """
-    for name, items in groupby(missed, key=lambda item: item.name):
-        asks = [Ask(item, region) for item in items if (region := transfer.region(item)) is not None]
+    for name, asks in asks_of(missed, transfer):
         found, added = look_again(looker, keyframe_of(name), segments(name), asks)
         if added:
             yield found, added
+
+
+def asks_of(missed: Sequence[MissedView], transfer: Transfer) -> Iterator[tuple[str, list[Ask]]]:
+    """What to ask for in each keyframe that misses something; arguments as of ``second_round``."""
+    for name, items in groupby(missed, key=lambda item: item.name):
+        if asks := [Ask(item, region) for item in items if (region := transfer.region(item)) is not None]:
+            yield name, asks
