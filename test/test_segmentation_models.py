@@ -20,15 +20,19 @@ pytest.importorskip("segment_anything")
 import helpers_checkpoints as checkpoints
 import torch
 
+from seg2d3d_ros.association.missed import MissedView
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.segmentation.base import no_segments
 from seg2d3d_ros.segmentation.checkpoints import load_pretrained, read_state
 from seg2d3d_ros.segmentation.detector import GroundingDino
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.masks import HubSam, MetaSam
 from seg2d3d_ros.segmentation.panoptic import Network, Panoptic, competition
+from seg2d3d_ros.segmentation.regions import Region
 from seg2d3d_ros.segmentation.runtime import Runtime
+from seg2d3d_ros.segmentation.second_look import Ask, look_again
 from seg2d3d_ros.types import Keyframe
 
 RNG = np.random.default_rng(0)
@@ -372,6 +376,50 @@ class TestFactory:
         (tmp_path / "k.png").write_bytes(KEYFRAME.encoded)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
         assert done.stdout.strip() == str(made.ids.tolist()), done.stderr
+
+    @pytest.mark.parametrize("kind", ["sam", "sam2", "meta"])
+    def test_a_second_look_gives_the_mask_models_answer_for_each_box(self, folder, kind, tmp_path, monkeypatch):
+        path = folder / kind
+        if kind == "meta":
+            checkpoints.small_registry(monkeypatch)
+            path = checkpoints.write_meta_sam(tmp_path / "sam_vit_b.pth")
+        config = self.config(folder, segmenter="grounded_sam", mask_model=str(path), box_threshold=0.0)
+        segmenter = create_segmenter(config)
+        answers = segmenter.looker.look(KEYFRAME, BOXES)
+        direct = (MetaSam if kind == "meta" else HubSam)(path, cpu()).from_boxes([PHOTO], [BOXES])[0]
+        assert len(answers) == len(BOXES)
+        assert [a and a.region.box for a in answers] == [d and d.region.box for d in direct]
+        assert any(answers), "random weights, but some mask is there"
+        for answer, expected in zip(answers, direct, strict=True):
+            if answer is not None:
+                np.testing.assert_array_equal(answer.region.pixels, expected.region.pixels)
+        # Looking again changes nothing of what is found at first sight.
+        found = segmenter.segment(KEYFRAME)
+        segmenter.looker.look(KEYFRAME, BOXES[:1])
+        assert segmenter.segment(KEYFRAME).ids.tolist() == found.ids.tolist()
+
+    def test_a_second_look_takes_what_agrees_with_the_points_and_nothing_else(self, folder, monkeypatch):
+        monkeypatch.setattr(
+            "seg2d3d_ros.segmentation.second_look.MIN_OVERLAP", 0.0
+        )  # what random weights cut out lies anywhere
+        looker = create_segmenter(self.config(folder, segmenter="grounded_sam")).looker
+        areas = [mask.region.area if mask else 0 for mask in looker.look(KEYFRAME, BOXES)]
+        x0, y0, x1, y1 = (int(value) for value in BOXES[int(np.argmax(areas))])
+        expected = Region((x0, y0, x1, y1), np.ones((y1 - y0, x1 - x0), bool))
+        (mask,) = looker.look(KEYFRAME, np.array([expected.box], np.float32))
+        shown = np.zeros((60, 80), bool)
+        shown[mask.region.window] = mask.region.pixels
+        nothing = no_segments("k", shown.shape)
+
+        def looked(where):
+            xy = (np.argwhere(where)[::7, ::-1] + 0.5).astype(np.float32)
+            missed = MissedView("k", 0, 7, 2, np.empty(0, np.int32), xy, np.empty((0, 2), np.float32), 1.0)
+            return look_again(looker, KEYFRAME, nothing, [Ask(missed, expected)])
+
+        segments, added = looked(shown)
+        assert (added, segments.ids.tolist(), segments.classes.tolist()) == ([1], [1], [2])
+        np.testing.assert_array_equal(segments.labels == 1, shown)
+        assert looked(~shown) == (nothing, [])
 
     def test_no_such_device(self, folder):
         with pytest.raises(UsageError, match="device"):
