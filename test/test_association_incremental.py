@@ -125,10 +125,11 @@ def test_a_neighbourhood_that_is_everything_gives_the_whole_solution(seed):
     incidence = build_incidence([model], segments, project=True)
     rows, points = incidence.matrix.shape
     rng = np.random.default_rng(seed)
-    known = Known(rng.integers(0, 4, rows), rng.integers(0, 4, points), np.zeros(rows, bool), np.array([1, 2, 3]))
+    before = rng.integers(0, 4, points)
+    known = Known(rng.integers(0, 4, rows), before, np.zeros(rows, bool), np.array([1, 2, 3]))
     solved = solve_part(incidence, CONFIG, known, afresh=True)
     assert len(solved.fixed) == 0
-    expected = consensus_tracks(incidence, CONFIG)
+    expected = consensus_tracks(incidence, CONFIG, before)
     assert partition(solved.tracks.segment) == partition(expected.segment)
     assert partition(solved.tracks.point) == partition(expected.point)
     np.testing.assert_array_equal(solved.tracks.cuts.xy, expected.cuts.xy)
@@ -299,21 +300,48 @@ def test_ids_of_an_earlier_map_come_back():
     np.testing.assert_array_equal(again.segment_instance, first.segment_instance + 40)
 
 
-def test_changes_add_up_to_a_fresh_solution(monkeypatch):
-    """Attaching alone never divides; without the fresh solutions a glued beginning would stay glued."""
-    model, segments = street(8, errors=False, houses=2, views=12)
-    glued = dict(segments)
-    for name in model.names[:4]:
+def two_houses(views, glued):
+    """Two houses in each view, one mask for both in the first ``glued`` of them."""
+    model, segments = street(8, errors=False, houses=2, views=views)
+    for name in model.names[:glued]:
         labels = np.where(segments[name].labels > 0, 10, 0).astype(np.uint16)
         ids = np.array([10], np.uint16)
-        glued[name] = Segments(name, labels, ids, np.ones(1, np.int32), np.full(1, 0.8, np.float32))
+        segments[name] = Segments(name, labels, ids, np.ones(1, np.int32), np.full(1, 0.8, np.float32))
+    return model, segments
+
+
+@pytest.mark.parametrize(
+    ("views", "glued", "alone", "after_one", "after_two"),
+    [
+        (12, 4, 2, 1, 2),  # the views are divided: what was found before stays
+        (11, 4, 1, 1, 2),
+        (18, 4, 2, 2, 2),  # the evidence is clear
+        (12, 9, 1, 1, 1),
+    ],
+)
+def test_only_clear_evidence_unites_or_divides_what_is_known(views, glued, alone, after_one, after_two):
+    model, segments = two_houses(views, glued)
+    incidence = build_incidence([model], segments, project=True)
+    house = np.zeros(incidence.matrix.shape[1], int)  # of each point, from a view that shows them apart
+    rows = np.flatnonzero(incidence.segment_keyframe == views - 1)
+    for number, row in enumerate(rows.tolist(), 1):
+        house[incidence.matrix[row].indices] = number
+    assert set(house.tolist()) >= {1, 2}
+    for before, expected in ((None, alone), (house > 0, after_one), (house, after_two)):
+        found = consensus_tracks(incidence, CONFIG, None if before is None else before.astype(int))
+        assert len(np.unique(found.segment[found.segment > 0])) == expected
+
+
+def test_changes_add_up_to_a_fresh_solution(monkeypatch):
+    """Attaching alone never divides; without the fresh solutions a glued beginning would stay glued."""
+    model, glued = two_houses(views=18, glued=4)
 
     def last(settle):
         monkeypatch.setattr(incremental, "SETTLE", settle)
         online = OnlineAssociation(CONFIG, Identity())
-        shown = np.arange(12) < 4
+        shown = np.arange(18) < 4
         online.update([reveal(model, shown)], glued, set())
-        for k in range(4, 12):
+        for k in range(4, 18):
             shown[k] = True
             update = online.update([reveal(model, shown)], glued, {model.names[k]})
         return online, update.instances

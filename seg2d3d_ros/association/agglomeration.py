@@ -10,10 +10,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.evidence import Groups, common_weight, shares, votes
+from seg2d3d_ros.association.evidence import Groups, common_weight, main_object_before, shares, votes, votes_before
 
 DOUBT = 0.5
 """Weight of the view that nobody has seen, and that would vote neither way: agreement of many views goes first."""
+HOLD = 0.5
+"""What an earlier solution weighs, in standard deviations of a sum of votes by views that toss coins: only evidence clearer
+than that unites what was two objects, or divides what was one."""
+LEAST_VERDICT = 1e-9
 ROUNDING = 9
 """Decimals of a verdict: the order in which sums were formed must not decide between equals."""
 
@@ -48,10 +52,21 @@ def agglomerate(groups: Groups, trust: sparse.csr_matrix) -> np.ndarray:
 
 
 def _attractive_pairs(groups: Groups, trust: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs (row < column) with a positive sum of votes, and the mean vote of the views that see both."""
+    """Pairs (row < column) with a positive sum of votes, and the mean vote of those who know both."""
     group_shares = shares(groups)
     total = sparse.triu(votes(group_shares, trust), k=1).tocoo()
-    positive = total.data > 1e-9
-    rows, columns = total.row[positive], total.col[positive]
+    rows, columns, sums = total.row, total.col, total.data
+    candidate = sums > LEAST_VERDICT
+    if groups.before is not None:
+        # Below zero, only what was mostly one object before can come out above.
+        main = main_object_before(groups)
+        candidate |= (main[rows] == main[columns]) & (main[rows] >= 0)
+    rows, columns, sums = rows[candidate], columns[candidate], sums[candidate]
     weight = common_weight(group_shares, rows, columns)
-    return rows, columns, np.round(total.data[positive] / (weight + DOUBT), ROUNDING)
+    if groups.before is not None:
+        vote, known = votes_before(groups, rows, columns)
+        hold = HOLD * np.sqrt(weight)
+        sums, weight = sums + hold * vote, weight + hold * known
+    positive = sums > LEAST_VERDICT
+    verdict = sums[positive] / (weight[positive] + DOUBT)
+    return rows[positive], columns[positive], np.round(verdict, ROUNDING)

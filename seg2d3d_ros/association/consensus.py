@@ -50,14 +50,19 @@ class Tracks:
     point: np.ndarray | None = None
 
 
-def consensus_tracks(incidence: Incidence, config: AssociationConfig) -> Tracks:
+def consensus_tracks(incidence: Incidence, config: AssociationConfig, before: np.ndarray | None = None) -> Tracks:
     """Assign segments, of one class, to tracks, and cut those that show several.
 
     Masks that hold no point, observed or projected, have no track. A mask whose points no other mask holds is a track of
     its own. Tracks are numbered in the order of their first segment.
+
+    Args:
+        before: (P,) the instance of each point in an earlier solution, 0 = none. Where the views are nearly divided, what
+            was one stays one, and what was two stays two.
     """
     held, visible = point_weights(incidence)
-    object_of, held_by = _solve(held, visible, incidence.segment_keyframe.astype(np.int64))
+    earlier = None if before is None else membership_of(before)
+    object_of, held_by = _solve(held, visible, incidence.segment_keyframe.astype(np.int64), earlier)
     return tracks_of(incidence, config, object_of, held_by)
 
 
@@ -113,16 +118,30 @@ def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> spar
     return matrix
 
 
-def _solve(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
+def membership_of(instance: np.ndarray) -> sparse.csr_matrix:
+    """(P, O) CSR of ones where each point, (P,) 0 = none, belongs to one of O instances."""
+    points = np.flatnonzero(instance > 0)
+    ids, column = np.unique(instance[points], return_inverse=True)
+    return sparse.csr_matrix((np.ones(len(points)), (points, column)), (len(instance), len(ids)))
+
+
+def _solve(
+    held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray, before: sparse.csr_matrix | None
+) -> tuple[np.ndarray, sparse.csr_matrix]:
     """The object of each point (P,), -1 = none, and the weight of each object in each mask (S, objects)."""
-    return refine(held, visible, mask_view, unite_masks(held, visible, mask_view), np.full(held.shape[1], -1), 0)
+    say = unite_masks(held, visible, mask_view, before)
+    return refine(held, visible, mask_view, say, np.full(held.shape[1], -1), 0, before)
 
 
-def unite_masks(held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray) -> sparse.csr_matrix:
-    """First objects, from nothing but masks: (objects, S) how much each mask speaks for each object."""
+def unite_masks(
+    held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray, before: sparse.csr_matrix | None = None
+) -> sparse.csr_matrix:
+    """First objects, from nothing but masks and, if given, the points of earlier objects (``membership_of``): (objects, S)
+    how much each mask speaks for each object."""
     count = held.shape[0]
     pairs = same_view_pairs(mask_view)
-    masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view)
+    earlier = None if before is None else (held @ before).tocsr()
+    masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view, earlier)
     whole, apart = judge_by_views(masks, pairs)
     some = np.flatnonzero(np.diff(held.indptr))
     size = np.asarray(held.sum(axis=1)).ravel()
@@ -138,6 +157,7 @@ def refine(
     say: sparse.csr_matrix,
     pinned: np.ndarray,
     fixed: int,
+    before: sparse.csr_matrix | None = None,
 ) -> tuple[np.ndarray, sparse.csr_matrix]:
     """Divide the points between objects by the masks' say, unite objects, judge the masks again, and repeat.
 
@@ -148,6 +168,7 @@ def refine(
         say: (objects, S) how much each mask speaks for each object.
         pinned: (P,) the object of points that must not change hands, -1 = free.
         fixed: the first ``fixed`` objects are not united with any other.
+        before: (P, O) the points of an earlier solution's objects (``membership_of``).
 
     Returns:
         (P,) object of each point, -1 = none, and (S, objects) its weight in each mask. The first ``fixed`` objects keep
@@ -163,7 +184,8 @@ def refine(
         held_by = (held @ membership).tocsr()
         if refinement == REFINEMENTS - 1:
             break
-        groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view)
+        earlier = None if before is None else (membership.T @ before).tocsr()
+        groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view, earlier)
         whole, apart = judge_by_objects(held_by, pairs)
         united = agglomerate(groups.take(np.arange(fixed, objects)), trust_matrix(whole, pairs, apart))
         united = _largest_first(united, np.asarray(held_by.sum(axis=0)).ravel()[fixed:])

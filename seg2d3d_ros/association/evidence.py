@@ -35,23 +35,27 @@ class Groups:
         inside: (N, M) CSR float64, weight of the group's points in each mask.
         visible: (N, K) CSR float64, weight of the group's points that each view sees.
         mask_view: (M,) the view of each mask.
+        before: (N, O) CSR float64, the group's points that each object of an earlier solution owns; None = there is none.
     """
 
     inside: sparse.csr_matrix
     visible: sparse.csr_matrix
     mask_view: np.ndarray
+    before: sparse.csr_matrix | None = None
 
     def __len__(self) -> int:
         return self.inside.shape[0]
 
     def take(self, rows: np.ndarray) -> Groups:
         """Some of the groups."""
-        return Groups(self.inside[rows], self.visible[rows], self.mask_view)
+        before = None if self.before is None else self.before[rows]
+        return Groups(self.inside[rows], self.visible[rows], self.mask_view, before)
 
     def contract(self, owner: np.ndarray, count: int) -> Groups:
         """Unite the groups with the same ``owner`` (N,) < count."""
         merge = sparse.csr_matrix((np.ones(len(owner)), (owner, np.arange(len(owner)))), (count, len(owner)))
-        return Groups((merge @ self.inside).tocsr(), (merge @ self.visible).tocsr(), self.mask_view)
+        before = None if self.before is None else (merge @ self.before).tocsr()
+        return Groups((merge @ self.inside).tocsr(), (merge @ self.visible).tocsr(), self.mask_view, before)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,29 @@ def votes(group_shares: Shares, trust: sparse.csr_matrix, outside: float = OUTSI
 def common_weight(group_shares: Shares, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(n,) how much the views that see both groups weigh together, for n pairs of groups."""
     return sample((group_shares.weight @ group_shares.weight.T).tocsr(), rows, columns)
+
+
+def votes_before(groups: Groups, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the earlier solution says of n pairs of groups, as one more view that saw all its points and is trusted.
+
+    Returns:
+        The vote (n,) in [-1, 1], positive for "one object", and its weight (n,) in [0, 1]: little for groups of few points.
+    """
+    assert groups.before is not None
+    size = np.asarray(groups.before.sum(axis=1)).ravel()
+    share = (sparse.diags(1.0 / (size + DAMPING)) @ groups.before).tocsr()
+    alike = np.asarray(share[rows].multiply(share[columns]).sum(axis=1)).ravel()
+    weight = size / (size + DAMPING)
+    known = weight[rows] * weight[columns]
+    return 2.0 * alike - known, known
+
+
+def main_object_before(groups: Groups) -> np.ndarray:
+    """(N,) the object of the earlier solution that owns most of each group's points, -1 = none."""
+    before = groups.before
+    if before is None or before.shape[1] == 0:
+        return np.full(len(groups), -1)
+    return np.where(before.max(axis=1).toarray().ravel() > 0, np.asarray(before.argmax(axis=1)).ravel(), -1)
 
 
 def sample(matrix: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@
 * Attaching unites instances but does not divide them. Therefore changes are counted, in segments, for each instance; when
   they reach a share of the neighbourhood's segments, that is solved afresh from its single masks. The cost of it, per
   keyframe, does not grow with the map. Where keyframes come in random order, the neighbourhood is soon everything.
+* What was found has a say where it is solved afresh (``agglomeration.HOLD``), so that instances do not come and go while the
+  views are divided.
 * On request, and when most of the map changed, everything is solved as offline.
 
 Method ``published`` is solved whole each time.
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seg2d3d_ros.association.consensus import PROJECTED, Tracks
+from seg2d3d_ros.association.consensus import PROJECTED, Tracks, consensus_tracks
 from seg2d3d_ros.association.growing import Delta, GrowingIncidence, Part
 from seg2d3d_ros.association.identity import Identity, Merge, inherit, inherit_ids
 from seg2d3d_ros.association.labelling import Labelling, seeds_by_segment
@@ -25,7 +27,7 @@ from seg2d3d_ros.association.neighbourhood import Known, Solved, solve_part
 from seg2d3d_ros.association.solve import METHODS, assign, describe, projects
 from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import AssociationConfig
-from seg2d3d_ros.types import Instances, Segments, SparseModel
+from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 SETTLE = 0.15
 """Changed segments, as a share of the neighbourhood's, that make it worth solving afresh."""
@@ -100,7 +102,7 @@ class OnlineAssociation:
         rows = len(self.growing.row_id)
         mostly = int(self._affected(delta).sum()) > MOSTLY * rows
         if full or mostly or not self._begun or self._config.method != "consensus":
-            return self._solve_all(xyz, up, delta)
+            return self._solve_all(xyz, up, delta, anew=True)
         self.growing.project(set(delta.views))
         changed: list[str] = [*delta.views, *delta.gone]
         merges: list[Merge] = []
@@ -111,7 +113,7 @@ class OnlineAssociation:
         if neighbours is not None:
             solved = int(np.isin(self._labels.segment(), neighbours).sum())
             if solved > MOSTLY * rows:
-                update = self._solve_all(xyz, up, delta)
+                update = self._solve_all(xyz, up, delta, anew=False)
                 both = tuple(dict.fromkeys([*changed, *update.changed]))
                 return Update(update.instances, both, (*merges, *update.merges), rows)
             self._settle(neighbours, changed, merges, stale)
@@ -120,11 +122,19 @@ class OnlineAssociation:
             self._labels.describe(ids, moved, xyz, up)
         return Update(self._labels.instances(), tuple(dict.fromkeys(changed)), tuple(merges), solved)
 
-    def _solve_all(self, xyz: np.ndarray, up: np.ndarray, delta: Delta) -> Update:
+    def _solve_all(self, xyz: np.ndarray, up: np.ndarray, delta: Delta, *, anew: bool) -> Update:
+        """Solve everything: ``anew`` as offline, otherwise with a say for the instances as they are."""
         self.growing.project()
         incidence = self.growing.whole()
         method = METHODS[self._config.method]
-        found = assign(incidence, lambda part, _: method(part, self._config))
+
+        def solve(part: Incidence, _: np.ndarray) -> Tracks:
+            if anew:
+                return method(part, self._config)
+            before = self._labels.owner(int(part.classes[0]))[self.growing.slot_of_column]
+            return consensus_tracks(part, self._config, before)
+
+        found = assign(incidence, solve)
         numbered = describe(incidence, xyz, found.segment, found.entry, found.cuts, up)
         instances, identity, merges = inherit_ids(incidence, numbered, self.identity, self._labels.point)
         self._remembered, self._next_id = dict(identity.of_segment), identity.next_id

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.consensus import Tracks, point_weights, refine, reliable_say, tracks_of, unite_masks
+from seg2d3d_ros.association.consensus import Tracks, membership_of, point_weights, refine, reliable_say, tracks_of, unite_masks
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Incidence
 
@@ -54,9 +54,10 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         incidence: of segments of one class: those of the touched instances, the fresh ones, and the others that hold
             points of them.
         afresh: begin with single masks, so that instances can fall apart, instead of with the instances as they are. Where
-            nothing is fixed this is the full solution.
+            nothing is fixed this is the full solution, in which the instances as they are have a say.
     """
     held, visible = point_weights(incidence)
+    before = membership_of(known.point)
     view = incidence.segment_keyframe.astype(np.int64)
     there = np.union1d(known.segment, known.point)
     fixed = np.setdiff1d(there[there > 0], known.touched)
@@ -64,7 +65,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
     pinned = _places(fixed, known.point)
     free = np.flatnonzero(known.free)
     if afresh:
-        own = unite_masks(held[free], visible, view[free])
+        own = unite_masks(held[free], visible, view[free], before)
         say = _spread(own, free, first, len(known.segment))
     else:
         instances = np.concatenate([fixed, known.touched])
@@ -76,7 +77,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         alone = np.flatnonzero(single & (np.diff(held.indptr) > 0))
         ones = sparse.csr_matrix((np.ones(len(alone)), (np.arange(len(alone)), alone)), (len(alone), len(known.segment)))
         say = sparse.vstack([reliable_say(old), ones]).tocsr()
-    object_of, held_by = refine(held, visible, view, say, pinned, first)
+    object_of, held_by = refine(held, visible, view, say, pinned, first, before)
     objects = held_by.shape[1]
     return Solved(
         tracks_of(incidence, config, object_of, held_by, np.append(np.arange(1, objects + 1), 0)),
