@@ -195,6 +195,15 @@ def test_many_keyframes_are_asked_for_a_few_at_a_time(world, tmp_path, monkeypat
     assert bench.store.read_metrics()["counts"]["second_looks"] == 2
 
 
+def test_all_questions_together_have_a_limit(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("seg2d3d_ros.ros.second_round.AHEAD", 1)
+    monkeypatch.setattr("seg2d3d_ros.ros.second_round.WHOLE", 0.0)
+    bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)})
+    bench.drive()
+    bench.flush()
+    assert bench.asked() == 1
+
+
 @pytest.mark.parametrize("off", [{"segmentation__second_look": False}, {"resegment_history": 0}])
 def test_nobody_is_asked_where_nobody_can_look(world, tmp_path, monkeypatch, off):
     bench = Bench(world, tmp_path, monkeypatch, **off)

@@ -32,7 +32,9 @@ class LiveRecovery:
 
     def renew(self, found: Mapping[str, Sequence[Recovered]]) -> set[str]:
         """Take over what was found in a map that was solved as a whole."""
-        return self._replace({name: tuple(items) for name, items in found.items()})
+        before, self.regions = self.regions, {name: tuple(items) for name, items in found.items()}
+        names = before.keys() | self.regions.keys()
+        return {name for name in names if _facts(before.get(name, ())) != _facts(self.regions.get(name, ()))}
 
     def follow(self, incidence: Incidence, instances: Instances, merges: Sequence[Merge]) -> set[str]:
         """Let the regions follow an update: instances that were united, went away, or are seen by a mask now."""
@@ -41,21 +43,21 @@ class LiveRecovery:
         heir = {old: merge.kept for merge in merges for old in merge.absorbed}
         alive = set(instances.ids.tolist())
         shown = dict(zip(incidence.names, instances_shown(incidence, instances), strict=True))
-        kept: dict[str, tuple[Recovered, ...]] = {}
-        for name, items in self.regions.items():
-            if name not in shown:
-                continue  # the keyframe left the map
-            wanted = alive - shown[name]
-            named = tuple(item if (i := _heir(item.instance, heir)) == item.instance else replace(item, instance=i)
-                          for item in items)  # fmt: skip
-            if still := tuple(item for item in named if item.instance in wanted):
-                kept[name] = still
-        return self._replace(kept)
-
-    def _replace(self, regions: dict[str, tuple[Recovered, ...]]) -> set[str]:
-        before, self.regions = self.regions, regions
-        names = before.keys() | regions.keys()
-        return {name for name in names if _facts(before.get(name, ())) != _facts(regions.get(name, ()))}
+        changed: set[str] = set()
+        for name, items in list(self.regions.items()):
+            wanted = alive - shown[name] if name in shown else set()  # else the keyframe left the map
+            still = tuple(
+                item if heir_of == item.instance else replace(item, instance=heir_of)
+                for item in items
+                if (heir_of := _heir(item.instance, heir)) in wanted
+            )
+            if len(still) == len(items) and all(new is old for new, old in zip(still, items, strict=True)):
+                continue
+            changed.add(name)
+            self.regions[name] = still
+            if not still:
+                del self.regions[name]
+        return changed
 
 
 def _heir(instance: int, heir: Mapping[int, int]) -> int:

@@ -119,7 +119,8 @@ class AssociationParameters(MapParameters):
     )
     second_look_patience: float = param(
         60.0,
-        "segmentation.second_look: how long flush waits for the next keyframe that is looked at again",
+        "segmentation.second_look: how long flush waits for the next keyframe that is looked at again; "
+        "ten times as long for all together",
         unit="s",
         low=0.0,
         high=3600.0,

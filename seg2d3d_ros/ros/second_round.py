@@ -17,13 +17,15 @@ from seg2d3d_ros.segmentation.second_look import Ask
 
 AHEAD = 8
 """Keyframes that are asked for at once: enough for the other side to be busy, few enough for its queue."""
+WHOLE = 10
+"""All questions together may take so many times the patience."""
 
 
 class SecondRound:
     """Make it in ``configure``; call ``answered`` for each keyframe whose segments came. Safe to use from several threads.
 
     Args:
-        patience: seconds to wait for the next answer; then the others are given up.
+        patience: seconds to wait for the next answer, and ``WHOLE`` times as long for all; then the others are given up.
     """
 
     def __init__(self, node: ManagedNode, patience: float) -> None:
@@ -32,6 +34,7 @@ class SecondRound:
         self._changed = threading.Condition()
         self._awaited: set[str] = set()
         self._asked: dict[str, bytes] = {}
+        self._deadline = 0.0
 
     @property
     def possible(self) -> bool:
@@ -64,6 +67,7 @@ class SecondRound:
             asks: by keyframe.
             header_of: a keyframe's header; None where its segmenter does not know it.
         """
+        self._deadline = time.monotonic() + WHOLE * self._patience
         for name, items in asks:
             header = header_of(name)
             if header is None:
@@ -86,7 +90,8 @@ class SecondRound:
         if unanswered:
             self._node.diagnostics.count("second looks without answer", unanswered)
             self._node.get_logger().warning(
-                f"{unanswered} keyframes were not looked at again within {self._patience:g} s of the last one; going on without"
+                f"no answer for {unanswered} keyframes that were to be looked at again; going on without them "
+                f"(second_look_patience is {self._patience:g} s)"
             )
 
     def forget(self) -> None:
@@ -101,7 +106,8 @@ class SecondRound:
                 self._changed.wait(0.1)
                 if len(self._awaited) < left:
                     left, since = len(self._awaited), time.monotonic()
-                given_up = time.monotonic() - since > self._patience
+                now = time.monotonic()
+                given_up = now - since > self._patience or now > self._deadline
                 if given_up or self._node.stopping.is_set() or self._node.state != "active" or not self.possible:
                     return False
         return True
