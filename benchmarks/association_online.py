@@ -6,9 +6,13 @@ A simulated street is reconstructed once (below WORK, kept for the next run) and
 random orders: a keyframe brings its keypoints and masks, and a point is there when two of the revealed keyframes observe it,
 so that most keyframes of the neighbourhood change with each. Every ``--every`` keyframes the same map is solved offline, and
 compared: CPU seconds of the update and of the offline solution (incidence, projection, association, boxes; masks in memory
-for both), and the adjusted Rand index over masks. An id switch is a change of the id that most masks of one final instance
-have; those that follow an announced merge are counted apart. Of the first keyframes, far from one another, few overlap: what
-happens after the first third is counted too.
+for both), and the adjusted Rand index over masks. An id switch, after an update, is a change of the id that most masks of one
+final instance have (the id before, where two have as many); a change to the id that was announced to stand for the one before
+is counted apart, as a merge. Of the switches it is also counted how many came
+
+* after the first third of the keyframes: of the first, far from one another, few overlap;
+* to an id that three masks of the instance or more had had (*established*);
+* without any mask changing its id (*overtaken*): an instance that is still in pieces gained masks in another piece.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +108,20 @@ def ids_of(online: OnlineAssociation, update: Update) -> dict[Key, int]:
     return dict(zip(zip(names, growing.row_id.tolist(), strict=True), update.instances.segment_instance.tolist(), strict=True))
 
 
+ESTABLISHED = 3
+"""Masks of an instance that had the id that it loses."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """An instance's id changed in update ``step``, from 1; ``held``: masks of the instance that had the earlier one."""
+
+    step: int
+    announced: bool
+    held: int
+    overtaken: bool
+
+
 class Switches:
     """Counts changes of the id that most masks of each final instance have."""
 
@@ -113,25 +132,28 @@ class Switches:
         """After each update."""
         self._history.append((ids, {gone: merge.kept for merge in update.merges for gone in merge.absorbed}))
 
-    def count(self) -> tuple[int, list[tuple[int, bool]]]:
-        """Final instances; of each switch the update, from 1, and whether it follows an announced merge."""
+    def count(self) -> tuple[int, list[Switch]]:
+        """Final instances and their switches."""
         final: dict[int, list[Key]] = {}
         for key, instance_id in self._history[-1][0].items():
             if instance_id:
                 final.setdefault(instance_id, []).append(key)
-        switches: list[tuple[int, bool]] = []
-        for keys in final.values():
-            last = 0
-            for step, (ids, merged) in enumerate(self._history, 1):
-                votes = Counter(ids[key] for key in keys if ids.get(key))
-                if not votes:
-                    continue
-                most = votes.most_common(1)[0][1]
-                now = last if votes[last] == most else min(i for i, n in votes.items() if n == most)
-                if last and now != last:
-                    switches.append((step, _follow(last, merged) == now))
-                last = now
-        return len(final), switches
+        return len(final), [switch for keys in final.values() for switch in self._of(keys)]
+
+    def _of(self, keys: list[Key]) -> Iterator[Switch]:
+        last, before = 0, dict.fromkeys(keys, 0)
+        for step, (ids, merged) in enumerate(self._history, 1):
+            after = {key: ids.get(key, 0) for key in keys}
+            votes = Counter(i for i in after.values() if i)
+            if not votes:
+                continue
+            most = votes.most_common(1)[0][1]
+            now = last if votes[last] == most else min(i for i, n in votes.items() if n == most)
+            if last and now != last:
+                overtaken = all(after[key] == i for key, i in before.items() if i and after[key])
+                held = sum(i == last for i in before.values())
+                yield Switch(step, _follow(last, merged) == now, held, overtaken)
+            last, before = now, after
 
 
 def _follow(instance_id: int, merged: Mapping[int, int]) -> int:
@@ -172,17 +194,24 @@ def grow(revisions: Iterator[tuple[str, list[SparseModel]]], masks: Mapping[str,
     switches.note(ids_of(online, final), final)
     result["final"] = ids_of(online, final)
     result["ari_final"] = rand_index(final.instances.segment_instance, partition)
-    result["instances"], result["switches"] = switches.count()
+    result["instances"], found = switches.count()
+    result["switches"] = [asdict(switch) for switch in found]
     return result
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, float]:
     """The figures of one order."""
+
+    def per_instance(counted: list[Any]) -> float:
+        return len(counted) / result["instances"]
+
     steps, seconds, ari = np.array(result["offline"]).T
     updates = np.array(result["update_s"])
     at = np.interp(np.arange(1, len(updates) + 1), steps, seconds, left=np.nan)
     # Each update against the offline solution of its size; below the smallest one measured there is none.
     ratio = (updates / at)[np.isfinite(at)]
+    switches = result["switches"]
+    untold = [switch for switch in switches if not switch["announced"]]
     return {
         "median_ratio": float(np.median(ratio)),
         "p95_ratio": float(np.percentile(ratio, 95)),
@@ -191,10 +220,11 @@ def summary(result: Mapping[str, Any]) -> dict[str, float]:
         "ari_median": float(np.median(ari)),
         "ari_lowest": float(ari.min()),
         "ari_final": result["ari_final"],
-        "merges_announced_per_instance": sum(told for _, told in result["switches"]) / result["instances"],
-        "switches_per_instance": sum(not told for _, told in result["switches"]) / result["instances"],
-        "switches_after_a_third": sum(not told for step, told in result["switches"] if 3 * step > len(updates))
-        / result["instances"],
+        "merges_announced_per_instance": per_instance([s for s in switches if s["announced"]]),
+        "switches_per_instance": per_instance(untold),
+        "switches_after_a_third": per_instance([s for s in untold if 3 * s["step"] > len(updates)]),
+        "switches_established": per_instance([s for s in untold if s["held"] >= ESTABLISHED]),
+        "switches_overtaken": per_instance([s for s in untold if s["overtaken"]]),
     }
 
 
