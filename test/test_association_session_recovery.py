@@ -112,6 +112,17 @@ def test_a_mask_that_comes_after_all_takes_the_regions_place(tmp_path):
     assert session.latest.missed == ()
 
 
+def test_regions_are_drawn_around_the_segments_that_there_are(tmp_path):
+    world = boards_world(HOUSES, PLACES, missed={(2, 1)})
+    session = session_of(tmp_path, world)
+    session.update([world.model], full=True)
+    nothing = boards_world(HOUSES, PLACES, missed={(2, 1), (2, 2)})
+    session.receive(nothing.segments["view2"])
+    assert session.update([world.model]).counts["recovered_views"] == 0
+    assert session.store.read_labels("view2").max() == 0
+    assert session.update([world.model], full=True).counts["recovered_views"] == 2
+
+
 def test_a_restart_takes_no_region_for_a_segment(tmp_path):
     """A recovered region has the number that the detector's next segment of the image gets."""
     world = boards_world(HOUSES, PLACES, missed={(2, 1)})
