@@ -13,8 +13,9 @@ positions. Errors are distances of camera centres to the truth in metres: as pla
 motion (no scale). *doubled*: how far two places of the street that were passed on the way down and on the way back lie apart
 that should not: the difference between the errors of each camera of the way back and the nearest one of the way down.
 
-``--draws N`` fits the finished model again to N other draws of the noise, with all fixes and with 1/2, 1/4, … of them, evenly
-spaced. Beside it stands the *ideal*: heading, scale and shift of the true shape by least squares, with the outliers known.
+``--draws N`` fits the finished model again to N other draws of the noise, with the fixes of all moments and of 1/2, 1/4, …
+of them, evenly spaced. Beside it stands the *ideal*: heading, scale and shift of the true shape by least squares, with the
+outliers known.
 """
 
 from __future__ import annotations
@@ -121,29 +122,30 @@ def ideal(target: np.ndarray, measured: np.ndarray) -> Similarity:
 def refit(model: SparseModel, truth: dict[str, np.ndarray], kind: str, draws: int) -> list[dict[str, Any]]:
     """Errors of the finished model's fits to other draws of the noise, by number of fixes, beside the ideal ones."""
     target = np.array([truth[name][:3, 3] for name in model.names])
-    order = np.argsort([int(name.rpartition("_")[2]) for name in model.names], kind="stable")
+    stamps = np.array([int(name.rpartition("_")[2]) for name in model.names])
+    moments = np.unique(stamps)
     measured = []
     for seed in range(1000, 1000 + draws):
         found = fixes(truth, kind, seed)
         measured.append(to_enu([found[name] for name in model.names], DATUM))
-    rows, count = [], len(order)
-    while count >= 12:
-        chosen = order[np.linspace(0, len(order) - 1, count).round().astype(int)]
+    rows, some = [], len(moments)
+    while some >= 6:
+        chosen = np.flatnonzero(np.isin(stamps, moments[np.linspace(0, len(moments) - 1, some).round().astype(int)]))
         medians: dict[str, list[float]] = {"ours": [], "ideal": []}
         for positions in measured:
-            fit = fit_similarity(model.camera_from_world[chosen], positions[chosen], np.full(count, SIGMA)).similarity
+            fit = fit_similarity(model.camera_from_world[chosen], positions[chosen], np.full(len(chosen), SIGMA)).similarity
             good = chosen[np.linalg.norm(positions[chosen] - target[chosen], axis=1) < JUMP / 2]
             best = ideal(target[good], positions[good])
             for name, similarity, places in (("ours", fit, model.centers), ("ideal", best, target)):
                 away = np.inf if similarity is None else np.median(np.linalg.norm(similarity.apply(places) - target, axis=1))
                 medians[name].append(float(away))
-        row: dict[str, Any] = {"fixes": count, "draws": draws}
+        row: dict[str, Any] = {"fixes": len(chosen), "draws": draws}
         for name, values in medians.items():
             middle, most = np.quantile(values, [0.5, 0.9], method="nearest")
             row |= {name: round(float(middle), 3), f"{name} 90 %": round(float(most), 3)}
             row[f"{name} below .5"] = float(np.mean(np.array(values) < 0.5))
         rows.append(row)
-        count //= 2
+        some //= 2
     return rows
 
 
