@@ -277,7 +277,7 @@ class AssociationNode(ManagedNode):
         response.success = True
         response.message = (
             f"{labelled.counts['instances']} instances, "
-            f"{labelled.counts['labelled_points']} of {labelled.counts['points']} points labelled"
+            f"{labelled.counts['labelled_points']} of {len(labelled.instances.point_instance)} points labelled"
         )
         return response
 
