@@ -14,7 +14,7 @@ from seg2d3d_ros.association.evidence import Groups, common_weight, main_object_
 
 DOUBT = 0.5
 """Weight of the view that nobody has seen, and that would vote neither way: agreement of many views goes first."""
-HOLD = 0.5
+HOLD = 0.25
 """What an earlier solution weighs, in standard deviations of a sum of votes by views that toss coins: only evidence clearer
 than that unites what was two objects, or divides what was one."""
 LEAST_VERDICT = 1e-9
