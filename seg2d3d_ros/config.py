@@ -7,34 +7,16 @@ Precedence: command line over file over preset over the defaults here.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 import types
-import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from seg2d3d_ros.declaration import Declaration, Value, declarations_of, nearest, param
 from seg2d3d_ros.errors import UsageError
-
-Value = bool | int | float | str | tuple[str, ...]
-
-
-def param(
-    default: Any,
-    description: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """Declare a parameter as a dataclass field; ``low`` and ``high`` are inclusive."""
-    facts = {"description": description, "unit": unit, "low": low, "high": high, "choices": choices}
-    return field(default=default, metadata=facts)
 
 
 @dataclass(frozen=True)
@@ -299,71 +281,9 @@ class Config:
         return yaml.safe_dump({nodes: {"ros__parameters": tree}}, sort_keys=False, allow_unicode=True)
 
 
-@dataclass(frozen=True)
-class Declaration:
-    """One parameter as its users see it."""
-
-    key: str
-    kind: type
-    default: Value
-    description: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-
-    def check(self, value: Any) -> Value:
-        """Return ``value`` in the declared type, or raise ``UsageError`` that says what would be right."""
-        if self.kind is tuple:
-            items = [value] if isinstance(value, str) else value
-            if not isinstance(items, list | tuple) or not all(isinstance(i, str) for i in items):
-                raise UsageError(f"{self.key}: expected a list of texts, got {value!r}")
-            return tuple(items)
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        fits = type(value) is self.kind
-        if not fits:
-            raise UsageError(f"{self.key}: expected {self.kind.__name__}, got {value!r}; the default is {self.default!r}")
-        if self.choices and value not in self.choices:
-            raise UsageError(f"{self.key}: {value!r} is none of {', '.join(self.choices)}{nearest(value, self.choices)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{self.key}: {value} is no number")
-        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
-            raise UsageError(f"{self.key}: {value} is outside {self.low} … {self.high} {self.unit}".rstrip())
-        return value
-
-    def parse(self, text: str) -> Value:
-        """Read a value typed on a command line."""
-        if self.kind is str:
-            return self.check(text)
-        if self.kind is tuple:
-            return self.check([part.strip() for part in text.split(",") if part.strip()])
-        try:
-            return self.check(yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            raise UsageError(f"{self.key}: cannot read {text!r}") from error
-
-
-def declarations_of(cls: type, prefix: str = "") -> dict[str, Declaration]:
-    """The parameters of one dataclass by ``prefix + name``, in their order of declaration."""
-    hints = typing.get_type_hints(cls)
-    found = {}
-    for f in dataclasses.fields(cls):
-        kind = typing.get_origin(hints[f.name]) or hints[f.name]
-        default: Any = f.default
-        found[prefix + f.name] = Declaration(prefix + f.name, kind, default, **f.metadata)
-    return found
-
-
 def declarations() -> dict[str, Declaration]:
     """All parameters by ``section.name``, in their order of declaration."""
     return {key: d for section, cls in SECTIONS.items() for key, d in declarations_of(cls, f"{section}.").items()}
-
-
-def nearest(word: str, candidates: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the most similar candidate, or nothing."""
-    close = difflib.get_close_matches(str(word), list(candidates), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def make_config(values: Mapping[str, Any], base: Config | None = None) -> Config:

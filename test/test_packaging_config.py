@@ -47,7 +47,7 @@ class TestParameterFile:
             assert declaration.check(declaration.default) == declaration.default
 
     def test_a_name_means_the_same_in_every_node(self, ros):
-        from seg2d3d_ros.config import declarations_of
+        from seg2d3d_ros.declaration import declarations_of
         from seg2d3d_ros.ros.parameters import NODE_PARAMETERS
 
         seen = ros.ros_declarations()

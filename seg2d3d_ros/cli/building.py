@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from seg2d3d_ros.cli.options import add_config_arguments
-from seg2d3d_ros.config import Config, Value
+from seg2d3d_ros.config import Config
+from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.segmentation.base import Segmenter

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg2d3d_ros.config import PRESETS, Config, Value, declarations, load_config
+from seg2d3d_ros.config import PRESETS, Config, declarations, load_config
+from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import UsageError
 
 

@@ -19,7 +19,7 @@ from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
-from seg2d3d_ros.config import nearest
+from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
 from seg2d3d_ros.ros.bag_source import BagSource, BagTopic
 from seg2d3d_ros.ros.conversion import ns_to_stamp

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from seg2d3d_ros.config import ALIASES, Declaration, Value, declarations, nearest, read_parameters
+from seg2d3d_ros.config import ALIASES, declarations, read_parameters
+from seg2d3d_ros.declaration import Declaration, Value, nearest
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.ros.parameter_file import describe, ros_declarations, value_text
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import yaml
 
-from seg2d3d_ros.config import ALIASES, SECTIONS, Declaration, Value, declarations_of
+from seg2d3d_ros.config import ALIASES, SECTIONS
+from seg2d3d_ros.declaration import Declaration, Value, declarations_of
 from seg2d3d_ros.ros.parameters import NODE_PARAMETERS
 
 _HEAD = """\

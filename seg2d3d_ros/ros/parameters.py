@@ -14,17 +14,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from seg2d3d_ros.config import (
-    ALIASES,
-    SECTIONS,
-    Config,
-    Declaration,
-    declarations,
-    declarations_of,
-    make_config,
-    nearest,
-    param,
-)
+from seg2d3d_ros.config import ALIASES, SECTIONS, Config, declarations, make_config
+from seg2d3d_ros.declaration import Declaration, declarations_of, nearest, param
 from seg2d3d_ros.errors import UsageError
 
 

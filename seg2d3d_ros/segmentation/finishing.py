@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seg2d3d_ros.config import SegmentationConfig, nearest
+from seg2d3d_ros.config import SegmentationConfig
+from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.segmentation.regions import Region, cleaned, parts
 from seg2d3d_ros.segmentation.resolve import resolve_regions

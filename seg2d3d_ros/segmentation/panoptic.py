@@ -12,7 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seg2d3d_ros.config import SegmentationConfig, nearest
+from seg2d3d_ros.config import SegmentationConfig
+from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.segmentation.checkpoints import load_pretrained

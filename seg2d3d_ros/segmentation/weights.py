@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from seg2d3d_ros.config import nearest
+from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import UsageError
 
 WEIGHT_NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
