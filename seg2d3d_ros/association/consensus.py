@@ -81,7 +81,7 @@ def tracks_of(
         number: (objects + 1,) the track of each object and, at the end, 0; None = in the order of their first segments,
             without those in too few images.
     """
-    main = _first_largest(held_by.tocsr())
+    main = first_largest(held_by.tocsr())
     parts = _parts(held_by, main, incidence.matrix, object_of) if config.repair else _only(main, held_by.shape)
     if number is None:
         number = _number(main, incidence.segment_keyframe, config.consensus_min_images, held_by.shape[1])
@@ -177,7 +177,7 @@ def refine(
     points, objects = held.shape[1], say.shape[0]
     pairs = same_view_pairs(mask_view)
     for refinement in range(REFINEMENTS):
-        object_of = _first_largest((say @ held).T.tocsr())
+        object_of = first_largest((say @ held).T.tocsr())
         object_of = np.where(pinned >= 0, pinned, object_of)
         labelled = np.flatnonzero(object_of >= 0)
         membership = sparse.csr_matrix((np.ones(len(labelled)), (labelled, object_of[labelled])), (points, objects))
@@ -211,7 +211,7 @@ def _largest_first(united: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return rank[united]
 
 
-def _first_largest(table: sparse.csr_matrix) -> np.ndarray:
+def first_largest(table: sparse.csr_matrix) -> np.ndarray:
     """(rows,) column of the largest entry of each row (the first of equals), -1 where a row is empty."""
     table.sort_indices()
     result = np.full(table.shape[0], -1, np.int64)

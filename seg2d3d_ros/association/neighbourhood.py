@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.consensus import Tracks, membership_of, point_weights, refine, reliable_say, tracks_of, unite_masks
+from seg2d3d_ros.association.consensus import (
+    Tracks,
+    first_largest,
+    membership_of,
+    point_weights,
+    refine,
+    reliable_say,
+    tracks_of,
+    unite_masks,
+)
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Incidence
 
@@ -79,11 +88,11 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         say = sparse.vstack([reliable_say(old), ones]).tocsr()
     object_of, held_by = refine(held, visible, view, say, pinned, first, before)
     objects = held_by.shape[1]
-    return Solved(
-        tracks_of(incidence, config, object_of, held_by, np.append(np.arange(1, objects + 1), 0)),
-        fixed,
-        objects,
-    )
+    number = np.append(np.arange(1, objects + 1), 0)
+    # As offline: what is no mask's largest object is none.
+    shown = np.append(first_largest(held_by), np.arange(first))
+    number[np.setdiff1d(np.arange(objects), shown)] = 0
+    return Solved(tracks_of(incidence, config, object_of, held_by, number), fixed, objects)
 
 
 def _places(ids: np.ndarray, values: np.ndarray, first: int = 0) -> np.ndarray:
