@@ -200,7 +200,7 @@ def test_instances_out_of_reach_never_change(seed):
         with mock.patch.object(incremental, "MOSTLY", 1.0):  # or else everything is solved, and other promises hold
             update = online.update([reveal(model, shown), other], there, {model.names[k]})
         after = update.instances
-        assert len(after.segment_instance) > len(before.segment_instance)
+        assert len(after.segment_instance) >= len(before.segment_instance)  # a view may have no mask
         np.testing.assert_array_equal(after.segment_instance[-rows:], before.segment_instance[-rows:])
         np.testing.assert_array_equal(after.point_instance[-points:], before.point_instance[-points:])
         np.testing.assert_array_equal(after.point_confidence[-points:], before.point_confidence[-points:])

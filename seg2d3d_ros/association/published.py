@@ -53,7 +53,9 @@ def _unions(held: sparse.csr_matrix, track: np.ndarray) -> sparse.csr_matrix:
     member = sparse.csr_matrix(
         (np.ones(len(rows), np.int32), (track[rows], rows)), (int(track.max(initial=0)) + 1, held.shape[0])
     )
-    return (member @ held).astype(bool).astype(np.int32)
+    unions = (member @ held).tocsr()
+    unions.data[:] = 1
+    return unions
 
 
 def _keep_supported(
