@@ -239,13 +239,7 @@ def test_the_node_is_killed_at_random_moments(tmp_path, street):
                 wait_for(lambda: False, 1.5)
                 assert wait_for(ear.listening)
                 if (known := read_models(root)) and known[0].names:
-                    # Observations that left before the new process had found this subscriber are lost: like any receiver,
-                    # it asks for them until it has the whole.
-                    asked = 0
-                    while not wait_for(lambda: ear.holds(root)) and asked < 8:
-                        assert world.call(Trigger, "reconstruction_node/resend", timeout=WAIT).success
-                        asked += 1
-                    assert ear.holds(root), "the map on disk is published again"
+                    assert wait_for(lambda: ear.holds(root), WAIT), "the map on disk is published again, unasked"
                 for frame in shuffled(frames, kill)[: COUNT if kill == 2 else 5]:
                     ear.send(frame)
                 if kill == 2:

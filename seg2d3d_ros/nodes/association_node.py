@@ -40,6 +40,7 @@ from seg2d3d_ros.ros.instance_messages import (
     tracks_message,
 )
 from seg2d3d_ros.ros.map_receiver import MapReceiver, Revision
+from seg2d3d_ros.ros.map_requests import RESEND, MapRequests
 from seg2d3d_ros.ros.node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.parameters import AssociationParameters
 from seg2d3d_ros.ros.publishing import publish_paced, settle
@@ -51,9 +52,6 @@ from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
 from seg2d3d_ros.segmentation.movable import class_ids, without_classes
 from seg2d3d_ros.types import Instances
 
-RESEND = "reconstruction_node/resend"
-RESEND_SECONDS = 5.0
-"""How long a revision's messages may be on their way before they are asked for again."""
 GIVE_UP_SECONDS = 20.0
 """How long flush bears an incomplete revision."""
 CLASSES_SECONDS = 5.0
@@ -89,14 +87,13 @@ class AssociationNode(ManagedNode):
         self._lock = threading.Lock()
         self._session = AssociationSession(self._store, self.config)
         self._receiver = MapReceiver(self.ros.map_frame)
+        self._requests = MapRequests(self, self._receiver, self._resend)
         self._headers: dict[str, Header] = {}
-        self._last_segments = self._last_map = self._last_resend = time.monotonic()
+        self._last_segments = self._last_map = time.monotonic()
         self._dirty = False
         self._done: Revision | None = None
         self._whole_done = False
         self._described: tuple[object, ...] = ()
-        self._checked: Revision | None = None
-        self._incomplete_since: float | None = None
         self._seconds = 0.0
         self._problem = ""
         self._missing, self._missing_since = 0, time.monotonic()
@@ -141,36 +138,12 @@ class AssociationNode(ManagedNode):
 
     def _look(self) -> None:
         """Associate where there is something new; ask again for what got lost."""
-        revision, now = self._receiver.revision, time.monotonic()
-        if revision is None or not self._whole(revision):
-            self._ask_again(now)
+        revision = self._requests.whole()
+        if revision is None:
             return
-        self._incomplete_since = None
-        settled = self._dirty and now - self._last_segments > SETTLED_SECONDS and not self._second_round.waiting
+        settled = self._dirty and time.monotonic() - self._last_segments > SETTLED_SECONDS and not self._second_round.waiting
         if (revision != self._done or settled) and self._associating.pending == 0:
             self._associating.put((revision, False))
-
-    def _whole(self, revision: Revision) -> bool:
-        """Whether no observation of this revision is missing (each revision is checked once)."""
-        if revision != self._checked:
-            missing = self._receiver.missing()
-            self.diagnostics.set("points without observations", missing)
-            if missing:
-                return False
-            self._checked = revision
-        return True
-
-    def _ask_again(self, now: float) -> None:
-        if self._receiver.announced is None:
-            return
-        if self._incomplete_since is None:
-            self._incomplete_since = now
-        waited = min(now - self._incomplete_since, now - self._last_resend)
-        if waited > RESEND_SECONDS and self._resend.available:
-            self._last_resend = now
-            self.diagnostics.count("map asked for again")
-            self.get_logger().warning(f"the map's observations are not complete: calling {self._resend.name}")
-            self._resend.send()
 
     # Work (threads).
 
@@ -287,7 +260,7 @@ class AssociationNode(ManagedNode):
         while not self._up_to_date():
             if self.stopping.wait(0.05) or self.state != "active":
                 raise DataError("the node was stopped before everything was labelled")
-            now, incomplete_since = time.monotonic(), self._incomplete_since
+            now, incomplete_since = time.monotonic(), self._requests.incomplete_since
             if self._receiver.announced is None and now - begin > QUIET_SECONDS:
                 return
             if incomplete_since is not None and now - incomplete_since > GIVE_UP_SECONDS:
@@ -309,7 +282,7 @@ class AssociationNode(ManagedNode):
         if not self._segmenting.drain(1.0) or self._segments_may_come():
             return False
         revision = self._receiver.revision
-        if revision is None or revision != self._checked:
+        if revision is None or revision != self._requests.checked:
             return False
         if self._associating.pending == 0 and (self._dirty or revision != self._done or not self._whole_done):
             self._associating.put((revision, True))

@@ -31,9 +31,11 @@ from seg2d3d_ros.labelling.labeller import CloudLabeller, LabelledPoints
 from seg2d3d_ros.labelling.scans import Scan, read_scan
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.rig_file import read_rig_file
+from seg2d3d_ros.ros.calls import TriggerCaller
 from seg2d3d_ros.ros.cloud_messages import carried_cloud, classes_of
 from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, make_header, stamp_to_ns
 from seg2d3d_ros.ros.map_receiver import MapReceiver, revision_of
+from seg2d3d_ros.ros.map_requests import RESEND, MapRequests
 from seg2d3d_ros.ros.node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.parameters import CloudParameters
 from seg2d3d_ros.ros.publishing import publish_paced
@@ -66,10 +68,12 @@ class CloudNode(ManagedNode):
             for sensor, rig_from_sensor in read_rig_file(Path(rig)).items():
                 self._frames.add("rig", sensor, rig_from_sensor)
         self._cloud = self.advertise(PointCloud2, "instances/cloud", LABELS)
+        self._resend = TriggerCaller(self, RESEND)
 
     def activate(self) -> None:
         self._lock = threading.Lock()
         self._receiver = MapReceiver(self.ros.map_frame)
+        self._requests = MapRequests(self, self._receiver, self._resend)
         self._labels: dict[str, bytes] = {}
         self._classes = np.zeros(1, np.uint16)
         self._labelled_revision: tuple[str, int] | None = None
@@ -91,6 +95,9 @@ class CloudNode(ManagedNode):
         self._topic = ""
         self.every(0.2, self._look)
         self.serve(Trigger, "~/flush", self._flush, slow=True)
+
+    def cleanup(self) -> None:
+        self._resend.close()
 
     def _subscribe_tf(self) -> None:
         try:
@@ -137,7 +144,8 @@ class CloudNode(ManagedNode):
                 self._count("scans dropped")
 
     def _look(self) -> None:
-        """Subscribe to the LiDAR as it appears; label where there is something new."""
+        """Subscribe to the LiDAR as it appears; ask for what is missing of the map; label where there is something new."""
+        self._requests.whole()
         name = self.resolve_topic_name(self.ros.cloud_topic)
         publishers = self.get_publishers_info_by_topic(name)
         if not self._topic and publishers:

@@ -11,8 +11,9 @@ report. ``association_node`` may be absent: then there are no labels. What lies 
 images calls ``keyframe_node/flush`` and ``segmentation_node/flush`` first, as bag_player does.
 Where ``segmentation.movable`` names classes, a keyframe waits for its segments (``movable_wait``), whose areas of these
 classes give no keypoints.
-``<node>/resend`` publishes the last revision whole, for receivers that came late or lost messages; ``<node>/cancel`` stops
-what the worker does at present. ``reset``, deactivating the node and ending it stop the worker at once.
+The last revision is published whole when a receiver appears, and by ``<node>/resend`` for receivers that lost messages;
+``<node>/cancel`` stops what the worker does at present. ``reset``, deactivating the node and ending it stop the worker at
+once.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class ReconstructionNode(ManagedNode):
         self._started = time.monotonic()
         self._told = ""
         self._publisher = MapPublisher(self, self.ros.map_frame, self._header_of, tf=self.ros.publish_tf)
-        # One revision may wait: the newest is the only one of interest.
+        # The newest revision is the only one of interest; it waits beside the queue, where nothing can push it out.
+        self._news = threading.Lock()
+        self._newest: Reconstruction | None = None
         self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
         self._session = self._new_session()
         self._mapping = self.worker("mapping", self._map, depth=self.config.keyframes.max_pending, on_drop=self._dropped)
@@ -116,7 +119,7 @@ class ReconstructionNode(ManagedNode):
             self._store,
             worker_factory(self._store, self.config.reconstruction),
             schedule,
-            on_revision=self._publishing.put,
+            on_revision=self._revised,
             on_failure=self._worker_failed,
         )
         self._publisher.doubt(session.records)
@@ -145,6 +148,8 @@ class ReconstructionNode(ManagedNode):
     def _tick(self) -> None:
         if self._mapping.pending == 0:
             self._mapping.put(None)
+        if self._publisher.look() and self._publishing.pending == 0:
+            self._publishing.put(None)
 
     # The map grows (thread "mapping").
 
@@ -196,7 +201,14 @@ class ReconstructionNode(ManagedNode):
 
     # Revisions go out (thread "publishing").
 
-    def _publish(self, reconstruction: Reconstruction | None) -> None:
+    def _revised(self, reconstruction: Reconstruction) -> None:
+        with self._news:
+            self._newest = reconstruction
+        self._publishing.put(None)
+
+    def _publish(self, _item: None) -> None:
+        with self._news:
+            reconstruction, self._newest = self._newest, None
         if reconstruction is None:
             self._publisher.send_again()
             return
@@ -213,9 +225,7 @@ class ReconstructionNode(ManagedNode):
         )
 
     def _resend(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        # Only where nothing newer waits: that would take its place, and is sent as a whole anyway when it must be.
-        if self._publishing.pending == 0:
-            self._publishing.put(None)
+        self._publisher.want_whole()  # ``_tick`` sees to it, as soon as what is on its way is sent
         response.success = True
         return response
 
@@ -282,11 +292,12 @@ class ReconstructionNode(ManagedNode):
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             self._mapping.clear()
+            self._newest = None
             self._publishing.clear()
             self._session.close()
             self._publishing.drain()
             self._store.clear((*OWN_FILES, "database.db-wal", "database.db-shm"), OWN_FOLDERS)
-            self._publisher.send([])
+            self._publisher.withdraw()
             self._session = self._new_session()
             self._headers, self._seconds = {}, {}
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)

@@ -1,9 +1,15 @@
-"""Sends each revision of the sparse map (see ``ros.map_messages`` for what travels)."""
+"""Sends each revision of the sparse map (see ``ros.map_messages`` for what travels).
+
+A revision is sent as what changed. Receivers that missed something need it whole: those that ask, and those that appear
+after it was sent, for observations and intrinsics are not latched. A node started again publishes the map that it finds
+within a second, while DDS may need several to bring it together with the receivers of the one before.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -24,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class MapPublisher:
-    """Make it in ``activate`` (cameras get their path topic when they appear); call ``send`` from one thread.
+    """Make it in ``activate`` (cameras get their path topic when they appear). Its methods may be called from several threads.
 
     Args:
         header_of: the header of a keyframe by its name.
@@ -41,27 +47,58 @@ class MapPublisher:
         self._paths: dict[str, Publisher] = {}
         self._tf = _tf_publisher(node) if tf else None
         self._sent: dict[str, bytes] = {}
+        self._known: set[str] = set()
         self._models: Sequence[SparseModel] = ()
         self._stamp = 0
+        self._lock = threading.Lock()
+        self._whole = threading.Event()
+        self._listeners = (0, 0)
 
     def send(self, models: Sequence[SparseModel]) -> int:
-        """Publish a revision; returns how many keyframes' observations had changed."""
-        self._stamp = max(self._node.get_clock().now().nanoseconds, self._stamp + 1)
-        self._models = models
-        return self._send()
+        """Publish a revision, whole where somebody waits for that; returns how many keyframes' observations were sent."""
+        with self._lock:
+            self._stamp = max(self._node.get_clock().now().nanoseconds, self._stamp + 1)
+            self._models = models
+            return self._send()
+
+    def withdraw(self) -> None:
+        """Publish an empty map, and forget which keyframes there were."""
+        with self._lock:
+            self._stamp = max(self._node.get_clock().now().nanoseconds, self._stamp + 1)
+            self._models = ()
+            self._send()
+            self._known.clear()
 
     def doubt(self, names: Iterable[str]) -> None:
         """Keyframes of an earlier run, whose observations receivers may have: those that are gone are withdrawn."""
-        self._sent.update(dict.fromkeys(names, b""))
+        with self._lock:
+            self._known.update(names)
+            self._sent.update(dict.fromkeys(self._known - self._sent.keys(), b""))
+
+    def want_whole(self) -> None:
+        """Ask for the last revision as a whole: the next ``send`` or ``send_again`` is one, even if one runs at present."""
+        self._whole.set()
+
+    def look(self) -> bool:
+        """Whether ``send_again`` is due: asked for, or because a subscriber has appeared since the last look. Call it often."""
+        listeners = (self._observations.get_subscription_count(), self._infos.get_subscription_count())
+        more = any(now > before for now, before in zip(listeners, self._listeners, strict=True))
+        self._listeners = listeners
+        if more and self._stamp:
+            self._whole.set()
+        return self._whole.is_set() and self._stamp > 0
 
     def send_again(self) -> None:
-        """Publish the last revision whole, for receivers that came late."""
-        self._sent.clear()
-        self._sent_cameras.clear()
-        if self._stamp:
-            self._send()
+        """Publish the last revision whole where somebody waits for that and no other revision has served them meanwhile."""
+        with self._lock:
+            if self._stamp and self._whole.is_set():
+                self._send()
 
     def _send(self) -> int:
+        if self._whole.is_set():
+            self._whole.clear()  # first: what is asked for from here on may have missed the beginning
+            self._sent = dict.fromkeys(self._known, b"")
+            self._sent_cameras = {}
         header = make_header(self._stamp, self._map_frame)
         current = map_messages.observations_of(self._models)
         headers = {name: self._header_of(name) for name in current}
@@ -76,6 +113,7 @@ class MapPublisher:
             (map_messages.observations_to_cloud(current.get(name, gone), self._header_of(name)) for name in changed),
         )
         self._sent = digests
+        self._known.update(digests)
         self._observations.publish(map_messages.end_mark(header))
 
         paths = map_messages.cameras_to_paths(self._models, headers, header)

@@ -3,8 +3,9 @@
 ``map/points``, ``map/observations``, ``map/cameras`` and ``map/datum`` are different topics, and order holds only within
 one. A revision is therefore taken when its points are here **and** the end mark with the same header has come behind its
 observations, and, from a sender that sends poses, its poses are here too.
-A receiver that came late, or lost messages, sees it: marks without points, or points that fewer than two keyframes
-observe. It then asks the sender to send everything again.
+A receiver that came late, or lost messages, sees it: points without a mark, points that fewer than two keyframes observe,
+another number of poses than of keyframes with observations, or intrinsics of a part of them. It then asks the sender to
+send everything again, until it is there (``ros.map_requests``).
 """
 
 from __future__ import annotations
@@ -124,6 +125,24 @@ class MapReceiver:
                 return 0
             seen, counts = np.unique(rows["point_id"], return_counts=True)
             return int(np.count_nonzero(~np.isin(self._points["point_id"], seen[counts >= 2])))
+
+    def surplus(self) -> int:
+        """Keyframes with observations beyond the poses of the complete revision (negative: too few of them); 0 where no
+        poses are sent, or those of the revision are on their way."""
+        with self._lock:
+            known = self._points_revision is not None and self._points_revision == self._marked == self._poses_revision
+            return len(self._observations) - len(self._poses) if known else 0
+
+    def unknown_cameras(self) -> int:
+        """Keyframes of the map without intrinsics; 0 where the sender sends none at all."""
+        with self._lock:
+            known = self._observations.keys() & self._cameras.keys()
+            return len(self._observations) - len(known) if known else 0
+
+    def forget_observations(self) -> None:
+        """Wait for all observations anew: call it before the sender is asked for all of them."""
+        with self._lock:
+            self._observations, self._marked = {}, None
 
     def models(self) -> list[SparseModel]:
         """The components, largest first; empty before the first complete revision."""
