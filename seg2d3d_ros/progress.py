@@ -15,13 +15,15 @@ class ProgressBars:
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._stage = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` are done."""
         from tqdm import tqdm
 
-        if self._bar is None or self._bar.desc != f"{stage}: ":
+        if self._bar is None or self._stage != stage:
             self.close()
+            self._stage = stage
             self._bar = tqdm(total=total or None, desc=stage, unit="", dynamic_ncols=True, mininterval=0.5)
         self._bar.total = total or None
         self._bar.update(done - self._bar.n)
