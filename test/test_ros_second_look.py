@@ -29,7 +29,7 @@ from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
 from seg2d3d_ros.ros import map_messages, qos
 from seg2d3d_ros.ros.conversion import bytes_to_compressed, camera_to_info, image_to_labels, keyframe_name, make_header
-from seg2d3d_ros.ros.prompt_messages import PROMPT, PROMPTS_TOPIC, cloud_to_asks, prompts_to_cloud
+from seg2d3d_ros.ros.prompt_messages import PROMPT, PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks, prompts_to_cloud
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.masks import Mask
 from seg2d3d_ros.segmentation.regions import region_of
@@ -197,8 +197,15 @@ def test_many_keyframes_are_asked_for_a_few_at_a_time(world, tmp_path, monkeypat
 
 def test_all_questions_together_have_a_limit(world, tmp_path, monkeypatch):
     monkeypatch.setattr("seg2d3d_ros.ros.second_round.AHEAD", 1)
-    monkeypatch.setattr("seg2d3d_ros.ros.second_round.WHOLE", 0.0)
-    bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)})
+    monkeypatch.setattr("seg2d3d_ros.ros.second_round.WHOLE", 0.2)
+    bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)}, second_look_patience=5.0)
+    look_again = bench.segmentation._look_again
+
+    def slowly(*arguments):
+        time.sleep(1.5)
+        look_again(*arguments)
+
+    bench.segmentation._look_again = slowly
     bench.drive()
     bench.flush()
     assert bench.asked() == 1
@@ -222,6 +229,7 @@ def test_who_hears_and_does_not_answer_is_not_waited_for_for_ever(world, tmp_pat
         config, segmentation=dataclasses.replace(config.segmentation, second_look=True)
     )
     heard = world.collect(PointCloud2, PROMPTS_TOPIC, qos.PROMPTS)
+    world.probe.create_publisher(Image, SEGMENTS_TOPIC, qos.SEGMENTS)
     assert wait_for(lambda: bench.association._second_round.possible)
     bench.drive()
     began = time.monotonic()
@@ -230,6 +238,31 @@ def test_who_hears_and_does_not_answer_is_not_waited_for_for_ever(world, tmp_pat
     assert [keyframe_name(message.header) for message in heard] == ["front_3"]
     assert bench.asked("second looks without answer") == 1
     assert not bench.association._second_round.waiting
+
+
+def test_who_gives_no_answers_is_waited_for_only_once(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("seg2d3d_ros.ros.second_round.AHEAD", 1)
+    bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)}, second_look_patience=3.0)
+    bench.segmentation._look_again = lambda *_: None
+    bench.drive()
+    began = time.monotonic()
+    bench.flush()
+    assert bench.asked() == bench.asked("second looks without answer") == 1
+    assert 3 < time.monotonic() - began < 6
+
+
+def test_a_recorder_that_hears_every_topic_is_not_waited_for(world, tmp_path, monkeypatch):
+    bench = Bench(world, tmp_path, monkeypatch, segmentation__second_look=False)
+    config = bench.association.config
+    bench.association.config = dataclasses.replace(
+        config, segmentation=dataclasses.replace(config.segmentation, second_look=True)
+    )
+    heard = world.collect(PointCloud2, PROMPTS_TOPIC, qos.PROMPTS)
+    assert wait_for(lambda: bench.association._second_round._publisher.get_subscription_count() == 1)
+    bench.drive()
+    bench.flush()
+    assert heard == []
+    assert bench.asked() == 0
 
 
 class TestMessages:

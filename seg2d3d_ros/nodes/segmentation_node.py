@@ -40,7 +40,7 @@ from seg2d3d_ros.ros.keyframe_messages import KeyframeSubscription
 from seg2d3d_ros.ros.matching import Matcher
 from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.parameters import SegmentationParameters
-from seg2d3d_ros.ros.prompt_messages import PROMPTS_TOPIC, cloud_to_asks
+from seg2d3d_ros.ros.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
 from seg2d3d_ros.ros.qos import LATCHED, PROMPTS, SEGMENTS, input_profile
 from seg2d3d_ros.ros.run import spin_node
 from seg2d3d_ros.segmentation.base import Segmenter, no_segments
@@ -50,7 +50,6 @@ from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.second_look import Looker, look_again
 from seg2d3d_ros.types import Keyframe, Segments
 
-SEGMENTS_TOPIC = "keyframes/segments"
 LATE_KEPT = 100
 """Keyframes that went on without segments and still wait for them; encoded they take some ten megabytes."""
 RESEGMENT_AHEAD = 4, 32

@@ -26,6 +26,8 @@ from seg2d3d_ros.segmentation.regions import Region, region_of
 from seg2d3d_ros.segmentation.second_look import Ask
 
 PROMPTS_TOPIC = "keyframes/prompts"
+SEGMENTS_TOPIC = "keyframes/segments"
+"""Where the answers come."""
 PROMPT = np.dtype(
     [("u", "f4"), ("v", "f4"), ("instance_id", "i4"), ("class_id", "u2"), ("role", "u2"), ("length", "u4")]
 )  # fmt: skip

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.prompt_messages import PROMPTS_TOPIC, prompts_to_cloud
+from seg2d3d_ros.ros.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, prompts_to_cloud
 from seg2d3d_ros.ros.qos import PROMPTS
 from seg2d3d_ros.segmentation.second_look import Ask
 
@@ -38,8 +39,12 @@ class SecondRound:
 
     @property
     def possible(self) -> bool:
-        """Whether somebody would hear the questions."""
-        return self._publisher.get_subscription_count() > 0
+        """Whether somebody who sends segments hears the questions; recorders and viewers, which hear all, do not count."""
+        if self._publisher.get_subscription_count() == 0:
+            return False
+        hearing = self._node.get_subscriptions_info_by_topic(self._publisher.topic_name)
+        sending = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(SEGMENTS_TOPIC))
+        return not {_node_of(end) for end in hearing}.isdisjoint(_node_of(end) for end in sending)
 
     @property
     def waiting(self) -> bool:
@@ -68,6 +73,7 @@ class SecondRound:
             header_of: a keyframe's header; None where its segmenter does not know it.
         """
         self._deadline = time.monotonic() + WHOLE * self._patience
+        answering = True
         for name, items in asks:
             header = header_of(name)
             if header is None:
@@ -76,14 +82,16 @@ class SecondRound:
             question = hashlib.sha256(message.data).digest()
             if self._asked.get(name) == question:
                 continue
-            if not self._wait_for_fewer_than(AHEAD):
+            answering = self._wait_for_fewer_than(AHEAD)
+            if not answering or time.monotonic() > self._deadline:
                 break
             with self._changed:
                 self._awaited.add(name)
             self._asked[name] = question
             self._publisher.publish(message)
             self._node.diagnostics.count("second looks asked for")
-        self._wait_for_fewer_than(1)
+        if answering:
+            self._wait_for_fewer_than(1)
         with self._changed:
             unanswered = len(self._awaited)
             self._awaited.clear()
@@ -111,3 +119,8 @@ class SecondRound:
                 if given_up or self._node.stopping.is_set() or self._node.state != "active" or not self.possible:
                     return False
         return True
+
+
+def _node_of(end: TopicEndpointInfo) -> tuple[str, str]:
+    """Whose publisher or subscription it is."""
+    return end.node_namespace, end.node_name
