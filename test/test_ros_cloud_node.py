@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from geometry_msgs.msg import PoseArray
+from geometry_msgs.msg import PoseArray, TransformStamped
 from helpers_ros import own_domain, ros, wait_for
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
@@ -164,8 +165,6 @@ def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
 
 
 def test_without_metres_it_says_why_and_the_oldest_scans_go(world, tmp_path):
-    import dataclasses
-
     bench = Bench(world, tmp_path, cloud_queue=2)
     model = dataclasses.replace(drive(), frame=WorldFrame())
     for seconds in (1.0, 1.5, 2.0):
@@ -177,6 +176,72 @@ def test_without_metres_it_says_why_and_the_oldest_scans_go(world, tmp_path):
     assert "scale is arbitrary" in answer.message
     assert bench.node._counts["scans dropped"] == 1
     assert not bench.clouds
+
+
+def check_labels(message: PointCloud2) -> None:
+    """The wall at its place; instance 6 on its left, nothing on its right."""
+    points, expected = cloud_to_array(message), wall()
+    np.testing.assert_allclose(np.stack([points[k] for k in "xyz"], axis=1), expected, atol=1e-3)
+    assert set(points["instance_id"][expected[:, 0] < 1.3]) == {6}
+    assert set(points["instance_id"][expected[:, 0] > 3.7]) == {0}
+
+
+def test_metres_without_a_place_on_the_earth_are_enough(world, tmp_path):
+    """As a rig or odometry give them."""
+    bench = Bench(world, tmp_path)
+    model = dataclasses.replace(drive(), frame=WorldFrame("metric"))
+    bench.send_scan(2.5)
+    bench.send_map(model)
+    bench.send_labels(model)
+    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    check_labels(bench.clouds[0])
+
+
+def transform(parent: str, child: str, rotation: Rotation, translation: list[float]) -> TransformStamped:
+    message = TransformStamped(header=make_header(START, parent), child_frame_id=child)
+    t, q = message.transform.translation, message.transform.rotation
+    (t.x, t.y, t.z), (q.x, q.y, q.z, q.w) = translation, rotation.as_quat().tolist()
+    return message
+
+
+@pytest.mark.parametrize("fixed_joint", ["static", "moving"])
+def test_places_come_from_a_vehicle_that_publishes_tf(world, tmp_path, fixed_joint):
+    """The camera hangs on ``mast``, the LiDAR on the vehicle, which drives in ``odom``; the mast's place comes late, and with
+    ``moving`` on /tf, as from a robot_state_publisher."""
+    tf2 = pytest.importorskip("tf2_msgs.msg", reason="tf2_msgs is not on PyPI")
+    static = world.probe.create_publisher(tf2.TFMessage, "/tf_static", qos.TF_STATIC)
+    other = world.probe.create_publisher(tf2.TFMessage, "/tf_static", qos.TF_STATIC)
+    moving = world.probe.create_publisher(tf2.TFMessage, "/tf", qos.TF)
+    # Vehicle axes: x right, y forward, turned by 20 degrees about z against the map's.
+    vehicle = Rotation.from_euler("z", 20, degrees=True)
+    lidar = transform("base_link", "lidar", vehicle.inv() * LIDAR_TURN, vehicle.inv().apply([0.0, 0.0, 1.0]).tolist())
+    camera = transform("mast", "front", vehicle.inv() * Rotation.from_matrix(CAMERA_FROM_AXES.T), [0.0, 0.0, -0.5])
+    mast = transform("base_link", "mast", Rotation.identity(), [0.0, 0.0, 0.5])
+    static.publish(tf2.TFMessage(transforms=[lidar]))
+    other.publish(tf2.TFMessage(transforms=[camera]))
+    bench, model = Bench(world, tmp_path, reconstruction__rig="auto"), drive()
+    assert wait_for(moving.get_subscription_count)
+    seconds = iter(range(1000))
+
+    def drives() -> None:
+        k = next(seconds)
+        moving.publish(tf2.TFMessage(transforms=[transform("odom", "base_link", vehicle, [100.0 + k, 3.0 * k, 0.0])]))
+
+    timer = world.probe.create_timer(0.05, drives)
+    bench.send_scan(2.5)
+    bench.send_map(model)
+    bench.send_labels(model)
+    assert wait_for(lambda: "no transform between" in bench.node._problem, 20.0), "what is missing is said"
+    assert not bench.clouds
+    (static if fixed_joint == "static" else moving).publish(tf2.TFMessage(transforms=[mast]))
+    assert wait_for(lambda: len(bench.clouds) == 1, 20.0), "and taken when it comes"
+    check_labels(bench.clouds[0])
+    bench.send_scan(3.5)
+    assert bench.flush().message == "2 scans labelled"
+    assert wait_for(lambda: len(bench.clouds) == 2)
+    check_labels(bench.clouds[1])
+    assert bench.node._problem == ""
+    timer.cancel()
 
 
 def test_a_topic_is_needed(world, tmp_path):

@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
+from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from scipy.spatial.transform import Rotation  # noqa: E402
-from sensor_msgs.msg import PointField  # noqa: E402
+from sensor_msgs.msg import NavSatFix, PointField  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
@@ -236,8 +237,12 @@ def test_a_foreign_cloud_is_refused():
         map_messages.cloud_to_points(observations[0])
 
 
-def test_no_datum_is_no_fix():
-    assert map_messages.frame_from_fix(map_messages.frame_to_fix(WorldFrame(), MAP)) == WorldFrame()
+@pytest.mark.parametrize("frame", [WorldFrame(), WorldFrame("metric"), WorldFrame("enu", (47.4, 8.5, 440.0))])
+def test_what_coordinates_mean_travels_with_the_datum(frame):
+    message = map_messages.frame_to_fix(frame, MAP)
+    assert (message.status.status >= 0) == (frame.kind == "enu")
+    assert np.isnan(message.latitude) == (frame.kind != "enu")
+    assert map_messages.frame_from_fix(deserialize_message(serialize_message(message), NavSatFix)) == frame
 
 
 # Instances

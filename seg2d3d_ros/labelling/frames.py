@@ -37,6 +37,10 @@ class FrameTree:
                 pose[:3, :3], pose[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), values
                 self.add(item.header.frame_id, item.child_frame_id, pose, static=static)
 
+    def __len__(self) -> int:
+        """How many transforms are known."""
+        return len(self._links)
+
     def copy(self) -> FrameTree:
         """A tree that does not change when this one does."""
         tree = FrameTree()

@@ -153,7 +153,7 @@ class CloudNode(ManagedNode):
             self.subscribe(PointCloud2, name, self._scan, input_profile("auto", publishers), required=True)
         self.diagnostics.problem("cloud", self._problem or ("" if self._topic else f"waiting for {name}"))
         with self._lock:
-            state = (self._labelled_revision, self._last_labels)
+            state = (self._labelled_revision, self._last_labels, len(self._frames))
             settled = time.monotonic() - self._last_labels > SETTLED_SECONDS
             self.diagnostics.set("scans waiting", len(self._waiting))
             ready = self._waiting and settled and self._labelled_revision is not None and state != self._done

@@ -19,7 +19,9 @@ What travels, and how a receiver puts it together again:
     CameraInfo per keyframe, ``header`` = the keyframe's own: the intrinsics that the map was made with (refined ones
     where there was no calibration), sent when they change; K is zero for a lens that the message cannot describe.
 ``map/datum``
-    NavSatFix: the map frame's origin on the Earth, status "no fix" where the map is not georeferenced.
+    NavSatFix: the map frame's origin on the Earth; status "no fix", position NaN, where the map is not georeferenced. Then
+    ``position_covariance_type`` says whether its unit is known: "approximated", with infinite variances, for a map in
+    metres at an unknown place (by a rig or odometry), "unknown" for an arbitrary scale.
 """
 
 from __future__ import annotations
@@ -166,16 +168,23 @@ def cameras_to_paths(models: Sequence[SparseModel], headers: Mapping[str, Header
 
 def frame_to_fix(frame: WorldFrame, header: Header) -> NavSatFix:
     """``map/datum``."""
-    return fix_from_geo(GeoPosition(*frame.datum) if frame.datum is not None else None, header)
+    message = fix_from_geo(GeoPosition(*frame.datum) if frame.datum is not None else None, header)
+    if frame.kind == "metric":
+        message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_APPROXIMATED
+        message.position_covariance = np.diag(np.full(3, np.inf)).ravel()
+    return message
 
 
 # In
 
 
 def frame_from_fix(message: NavSatFix) -> WorldFrame:
-    """The inverse of ``frame_to_fix``; a frame without a datum is taken for arbitrary."""
+    """The inverse of ``frame_to_fix``."""
     geo = geo_from_fix(message)
-    return WorldFrame() if geo is None else WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
+    if geo is not None:
+        return WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
+    metres = message.position_covariance_type == NavSatFix.COVARIANCE_TYPE_APPROXIMATED
+    return WorldFrame("metric" if metres else "arbitrary")
 
 
 def wanted_fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndarray:
