@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ pytest.importorskip("rclpy")
 from geometry_msgs.msg import PoseArray
 from helpers_map_nodes import header_of, scene, value
 from helpers_ros import own_domain, ros, wait_for
-from sensor_msgs.msg import CameraInfo, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.images import encode_jpeg
@@ -26,8 +30,9 @@ from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker_events import Opened
 from seg2d3d_ros.ros import map_messages, map_publisher, map_requests, qos
-from seg2d3d_ros.ros.conversion import camera_to_info, keyframe_name, make_header
-from seg2d3d_ros.ros.map_receiver import MapReceiver
+from seg2d3d_ros.ros.conversion import camera_to_info, cloud_to_array, keyframe_name, labels_to_image, make_header
+from seg2d3d_ros.ros.map_receiver import MapReceiver, revision_of
+from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import Keyframe
 
 pytestmark = pytest.mark.ros
@@ -245,3 +250,41 @@ def test_lost_intrinsics_are_asked_for(world, tmp_path, hasty):
     assert wait_for(lambda: node._requests.checked == ("map", 20))
     assert sender.asked == 1
     assert set(node._receiver.names) == set(larger.names)
+
+
+def begin(root: Path, log: Path) -> subprocess.Popen:
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "seg2d3d_ros.nodes.association_node", "--ros-args", "-p", f"map_dir:={root}"]
+    command += ["-p", "association.min_points:=3", "-p", "association.min_images:=2"]
+    with log.open("ab") as out:
+        return subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+
+
+def test_an_association_node_that_is_killed_labels_the_newest_map_again(world, tmp_path, monkeypatch):
+    """The map grew while it was dead; only what is latched of that is still to be heard."""
+    clouds = world.collect(PointCloud2, "instances/points", qos.LATCHED)
+    segments = world.probe.create_publisher(Image, "keyframes/segments", qos.SEGMENTS)
+    node, model = resumed(world, tmp_path, monkeypatch)
+    assert wait_for(lambda: node._publisher._stamp)
+    log = tmp_path / "log"
+    process = begin(tmp_path, log)
+    try:
+        assert wait_for(lambda: "]: active" in log.read_text() and segments.get_subscription_count(), 30.0), log.read_text()
+        for name, item in scene(4)[1].items():
+            segments.publish(labels_to_image(to_mono16(item), header_of(name)))
+        assert wait_for(lambda: clouds and set(cloud_to_array(clouds[-1])["instance_id"]) == {1, 2}, 30.0), log.read_text()
+        before, first = cloud_to_array(clouds[-1]), revision_of(clouds[-1].header)
+        process.kill()
+        process.wait()
+        moved = dataclasses.replace(model, xyz=model.xyz + 1.0)
+        node._revised(Reconstruction([moved]))
+        assert wait_for(lambda: node._publisher._stamp > first[1])
+        newest = ("map", node._publisher._stamp)
+        process = begin(tmp_path, log)
+        assert wait_for(lambda: revision_of(clouds[-1].header) == newest, 60.0), log.read_text()
+        after = cloud_to_array(clouds[-1])
+        np.testing.assert_array_equal(after["instance_id"], before["instance_id"])
+        np.testing.assert_allclose(after["x"], before["x"] + 1.0, atol=1e-5)
+    finally:
+        process.kill()
+        process.wait()
