@@ -109,7 +109,8 @@ class GrowingIncidence:
         self.row_keyframe = self.row_class = _NO_SLOTS
         self.row_id = np.empty(0, np.uint16)
         self.row_score = np.empty(0, np.float32)
-        self._observed = self._projected = _Flat(_NO_SLOTS, _NO_SLOTS, _NO_SLOTS, _NO_XY)
+        self._observed = _Flat(_NO_SLOTS, _NO_SLOTS, _NO_SLOTS, _NO_XY)
+        self._projected: _Flat | None = None  # made when asked for: a revision is followed by a projection
 
     @property
     def columns(self) -> np.ndarray:
@@ -124,6 +125,8 @@ class GrowingIncidence:
     @property
     def projected(self) -> _Flat:
         """All points that should be seen but were not matched."""
+        if self._projected is None:
+            self._projected = self._flat([self._views[name].projected for name in self.names])
         return self._projected
 
     def update(self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str]) -> Delta:
@@ -213,7 +216,7 @@ class GrowingIncidence:
             if name in wanted:
                 mine = slice(bounds[k], bounds[k + 1])
                 self._views[name].projected = _Seen(slot[mine], xy[mine], self._views[name].find(xy[mine]))
-        self._projected = self._flat([self._views[name].projected for name in self.names])
+        self._projected = None
 
     def _lay_out(self, names: tuple[str, ...]) -> None:
         """Number the rows, and put everything one after the other."""
@@ -225,7 +228,7 @@ class GrowingIncidence:
         self.row_class = np.concatenate([np.empty(0, np.int32), *(view.classes for view in views)])
         self.row_score = np.concatenate([np.empty(0, np.float32), *(view.scores for view in views)])
         self._observed = self._flat([view.observed for view in views])
-        self._projected = self._flat([view.projected for view in views])
+        self._projected = None
 
     def _flat(self, seen: Sequence[_Seen]) -> _Flat:
         sizes = [len(item.slot) for item in seen]
@@ -239,17 +242,21 @@ class GrowingIncidence:
         """All segments and all points."""
         return self._assemble(np.ones(len(self.row_id), bool), self.slot_of_column).incidence
 
-    def part(self, rows: np.ndarray, slots: np.ndarray | None = None) -> Part:
-        """Some segments, (S,) bool, and all points that they hold (only those of ``slots``, bool), wherever these are seen."""
+    def part(self, rows: np.ndarray) -> Part:
+        """Some segments, (S,) bool, and all points that they hold, wherever these are seen."""
         held = np.zeros(self.slots, bool)
         with_none = np.append(rows, False)
-        for flat in (self._observed, self._projected):
+        for flat in (self.observed, self.projected):
             held[flat.slot[with_none[flat.row]]] = True
-        if slots is not None:
-            held &= slots
         return self._assemble(rows, self.slot_of_column[held[self.slot_of_column]])
 
-    def _assemble(self, rows: np.ndarray, slots: np.ndarray) -> Part:
+    def held_part(self, rows: np.ndarray, slots: np.ndarray) -> Part:
+        """Some segments, (S,) bool, and those of ``slots``, bool, that are observed in them; nothing about other views."""
+        held = np.zeros(self.slots, bool)
+        held[self.observed.slot[np.append(rows, False)[self.observed.row]]] = True
+        return self._assemble(rows, self.slot_of_column[(held & slots)[self.slot_of_column]], elsewhere=False)
+
+    def _assemble(self, rows: np.ndarray, slots: np.ndarray, *, elsewhere: bool = True) -> Part:
         chosen = np.flatnonzero(rows)
         place = np.full(self.slots, -1, np.int32)
         place[slots] = np.arange(len(slots), dtype=np.int32)
@@ -261,7 +268,8 @@ class GrowingIncidence:
             kept = slice(None) if len(slots) == len(self.slot_of_column) and (point >= 0).all() else np.flatnonzero(point >= 0)
             return Placements(flat.keyframe[kept], row_place[flat.row[kept]], point[kept], flat.xy[kept])
 
-        observed, projected = placements(self._observed), placements(self._projected)
+        observed = placements(self.observed)
+        projected = placements(self.projected) if elsewhere else Placements.none()
         inside = np.flatnonzero(observed.segment >= 0)
         within = Placements(*(getattr(observed, name)[inside] for name in ("keyframe", "segment", "point", "xy")))
         incidence = Incidence(

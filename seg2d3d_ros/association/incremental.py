@@ -256,9 +256,10 @@ class OnlineAssociation:
         if not afresh and _unites(known, solved):
             # Instances keep together better than masks do: only what single masks say as well is believed.
             solved = solve_part(part.incidence, self._config, known, afresh=True)
-        free = np.flatnonzero(known.free)
+        is_free = known.free
+        free = np.flatnonzero(is_free)
         tracks = solved.tracks
-        seeds = {row: item for row, item in seeds_by_segment(tracks.cuts).items() if known.free[row]}
+        seeds = {row: item for row, item in seeds_by_segment(tracks.cuts).items() if is_free[row]}
         names = self._names(part, known, solved, free, seeds, segment, merges)
 
         instance = names[tracks.segment[free]]
@@ -270,7 +271,7 @@ class OnlineAssociation:
         changed += self._labels.set_rows(part.rows[free], instance, named)
         heir = {old: merge.kept for merge in merges for old in merge.absorbed}
         gone = np.setdiff1d(touched, names)
-        other = part.rows[np.flatnonzero(~known.free)]
+        other = part.rows[~is_free]
         changed += self._labels.rename(other, {old: heir.get(old, 0) for old in gone.tolist()})
         movable = ~np.isin(known.point, solved.fixed)
         owner[part.slots[movable]] = names[self._tracks_of_points(tracks)[movable]]

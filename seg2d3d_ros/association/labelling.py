@@ -172,18 +172,19 @@ class Labelling:
         flat = growing.observed
         inside = theirs[flat.slot] & (flat.row >= 0)
         rows[flat.row[inside]] = True
-        part = growing.part(rows, theirs)
+        part = growing.held_part(rows, theirs)
         entries = part.incidence.matrix.tocoo()
         entry = segment[part.rows][entries.row]
         seeds = self._seeds_of(part.rows)
         base = len(wanted)
         parts = np.unique(seeds.segment.astype(np.int64) * base + seeds.instance)
-        for class_id in np.unique(part.incidence.classes).tolist():
-            mine = self.owner(class_id)[part.slots][entries.col]
-            accepted = (part.incidence.classes[entries.row] == class_id) & np.isin(
-                entries.row.astype(np.int64) * base + mine, parts
-            )
-            entry = np.where(accepted, mine, entry)
+        divided = np.zeros(len(part.rows), bool)
+        divided[seeds.segment] = True
+        for class_id in np.unique(part.incidence.classes[divided]).tolist():
+            asked = np.flatnonzero((divided & (part.incidence.classes == class_id))[entries.row])
+            mine = self.owner(class_id)[part.slots[entries.col[asked]]]
+            accepted = np.isin(entries.row[asked].astype(np.int64) * base + mine, parts)
+            entry[asked[accepted]] = mine[accepted]
         point, confidence = vote_points(part.incidence.matrix, segment[part.rows], entry.astype(np.int32))
         self._point[theirs], self._confidence[theirs] = 0, 0.0
         self._point[part.slots], self._confidence[part.slots] = point, confidence

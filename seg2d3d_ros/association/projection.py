@@ -69,7 +69,9 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
     wanted = [k for k, name in enumerate(model.names) if name in names]
     if not wanted:
         return []
-    shared = (seen[wanted].astype(np.int32) @ seen.astype(np.int32).T).tocsr()
+    counted = seen.astype(np.int32)
+    shared = (counted @ counted[wanted].T.tocsr()).T.tocsr()
+    shared.sort_indices()
     partners_of = []
     tried_at_all = np.zeros(points, bool)
     for row in range(len(wanted)):
@@ -94,8 +96,8 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
     for k, partners in zip(wanted, partners_of, strict=True):
         by_partners = np.zeros(points, bool)
         by_partners[seen[partners].indices] = True
+        by_partners[seen[k].indices] = False
         tried = np.flatnonzero(by_partners)
-        tried = np.setdiff1d(tried, seen[k].indices, assume_unique=True)
         ray = model.xyz[tried] - centers[k]
         reach = np.linalg.norm(ray, axis=1)
         facing = (ray * direction[tried]).sum(axis=1) > MIN_COSINE * reach
