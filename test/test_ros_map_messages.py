@@ -218,6 +218,20 @@ def test_a_revision_is_complete_only_with_points_and_end_mark():
     assert receiver.revision is None
 
 
+def test_a_revision_waits_for_what_its_coordinates_mean():
+    """A sender that says so says it for each revision; the map is not taken with the former one's."""
+    points, observations, mark = messages_of([model(["front_1", "front_2"], 0)])
+    frame, receiver = WorldFrame("enu", (47.4, 8.5, 440.0)), MapReceiver("map")
+    receiver.on_datum(map_messages.frame_to_fix(WorldFrame(), make_header(STAMP - 1, "map")))
+    for message in (*observations, mark):
+        receiver.on_observations(message)
+    receiver.on_points(points)
+    assert receiver.revision is None
+    receiver.on_datum(map_messages.frame_to_fix(frame, MAP))
+    assert receiver.revision == ("map", STAMP)
+    assert receiver.models()[0].frame == frame
+
+
 def test_an_empty_cloud_takes_a_keyframe_out():
     points, observations, mark = messages_of([model(["front_1", "front_2", "front_3"], 0)])
     receiver = MapReceiver("map")

@@ -102,8 +102,10 @@ class MapPublisher:
         header = make_header(self._stamp, self._map_frame)
         current = map_messages.observations_of(self._models)
         headers = {name: self._header_of(name) for name in current}
-        # Poses and intrinsics first: whoever has a revision's end mark then has them, as a rule.
+        # Poses, intrinsics and the datum first: whoever has a revision's end mark then has them, as a rule.
         self._send_cameras({name: headers[name] for name in current if len(current[name])}, header)
+        frame = self._models[0].frame if self._models else WorldFrame()
+        self._datum.publish(map_messages.frame_to_fix(frame, header))
         digests = {name: hashlib.blake2b(rows.tobytes(), digest_size=16).digest() for name, rows in current.items()}
         gone = np.empty(0, map_messages.OBSERVATION)
         changed = [name for name in digests if self._sent.get(name) != digests[name]]
@@ -121,8 +123,6 @@ class MapPublisher:
             if camera not in self._paths:
                 self._paths[camera] = self._node.advertise(Path, map_messages.path_topic(camera), LATCHED)
             self._paths[camera].publish(paths.get(camera, Path(header=header)))
-        frame = self._models[0].frame if self._models else WorldFrame()
-        self._datum.publish(map_messages.frame_to_fix(frame, header))
         self._points.publish(map_messages.points_to_cloud(self._models, header))
         settle(self._observations)
         settle(self._points)

@@ -2,7 +2,7 @@
 
 ``map/points``, ``map/observations``, ``map/cameras`` and ``map/datum`` are different topics, and order holds only within
 one. A revision is therefore taken when its points are here **and** the end mark with the same header has come behind its
-observations, and, from a sender that sends poses, its poses are here too.
+observations, and, from a sender that sends poses or the meaning of coordinates, these are here too.
 A receiver that came late, or lost messages, sees it: points without a mark, points that fewer than two keyframes observe,
 another number of poses than of keyframes with observations, or intrinsics of a part of them. It then asks the sender to
 send everything again, until it is there (``ros.map_requests``).
@@ -51,6 +51,7 @@ class MapReceiver:
         self._observations: dict[str, np.ndarray] = {}
         self._headers: dict[str, Header] = {}
         self._frame = WorldFrame()
+        self._frame_revision: Revision | None = None
         self._poses: list[np.ndarray] = []
         self._poses_revision: Revision | None = None
         self._cameras: dict[str, Camera | None] = {}
@@ -77,7 +78,7 @@ class MapReceiver:
     def on_datum(self, message: NavSatFix) -> None:
         """``map/datum``."""
         with self._lock:
-            self._frame = frame_from_fix(message)
+            self._frame, self._frame_revision = frame_from_fix(message), revision_of(message.header)
 
     def on_cameras(self, message: PoseArray) -> None:
         """``map/cameras``."""
@@ -96,8 +97,8 @@ class MapReceiver:
     def revision(self) -> Revision | None:
         """The revision whose points and observations are all here, or None while they are on their way."""
         with self._lock:
-            posed = self._poses_revision in (None, self._points_revision)
-            return self._points_revision if self._points_revision == self._marked and posed else None
+            others = {self._poses_revision, self._frame_revision} - {None}
+            return self._points_revision if {self._points_revision, self._marked} | others == {self._points_revision} else None
 
     @property
     def announced(self) -> Revision | None:
@@ -159,5 +160,6 @@ class MapReceiver:
         """Forget the map."""
         with self._lock:
             self._points, self._points_revision, self._marked = np.empty(0, MAP_POINT), None, None
-            self._observations, self._headers, self._frame = {}, {}, WorldFrame()
+            self._observations, self._headers = {}, {}
+            self._frame, self._frame_revision = WorldFrame(), None
             self._poses, self._poses_revision, self._cameras = [], None, {}
