@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.ros.answers import Answers
 from seg2d3d_ros.ros.diagnostics import Diagnostics
 from seg2d3d_ros.ros.logs import FORWARD, on_behalf_of
 from seg2d3d_ros.ros.parameters import CommonParameters, check_change, declare_all, read_all
@@ -145,8 +146,15 @@ class ManagedNode(LifecycleNode):
             return answered or response
 
         group = MutuallyExclusiveCallbackGroup() if slow else None
-        service = self.create_service(service_type, name, answer, callback_group=group)
-        return self._own(service, lambda: self.destroy_service(service))
+        answers = Answers()
+        service = self.create_service(service_type, name, answers.counted(answer), callback_group=group)
+        answers.watch(service)
+
+        def release() -> None:
+            answers.wait()
+            self.destroy_service(service)
+
+        return self._own(service, release)
 
     def every(self, seconds: float, callback: Callable[[], None]) -> Any:
         """Call back periodically in real (steady) time, whatever ``use_sim_time`` says."""
