@@ -155,6 +155,17 @@ def test_reconstruction_counts_what_is_damaged_and_says_why_there_is_no_map(worl
     assert {"image": "front_2", "reason": "front_2: no image"} in metrics["unregistered"]
 
 
+def test_finalize_that_came_too_early_is_answered_well_the_next_time(world, tmp_path, monkeypatch):
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})
+    assert not bench.finalize().success
+    for name in model.names:
+        bench.keyframe(name)
+    answer = bench.finalize()
+    assert answer.success, answer.message
+    assert "4 of 4 keyframes registered" in answer.message
+
+
 def test_reset_empties_map_and_topics(world, tmp_path, monkeypatch):
     model, _ = scene(4)
     bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})

@@ -254,7 +254,9 @@ class ReconstructionNode(ManagedNode):
         response.success = not problem
         if problem:
             response.message = f"{problem}; {response.message}"
-        (self.get_logger().error if problem else self.get_logger().info)(response.message)
+            self.get_logger().error(response.message)
+        else:
+            self.get_logger().info(response.message)  # on a line of its own: rclpy ties a severity to the calling line
         return response
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
