@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -18,8 +17,6 @@ from seg2d3d_ros.mapstore.ply import CLOUD_POINT, PointWriter
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
-
-log = logging.getLogger(__name__)
 
 CLOUD, TF = "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
 FILE = "cloud.ply"
@@ -105,7 +102,6 @@ def label_recording(
                 "(cloud.max_gap); do its stamps and the cameras' come from the same clock?"
             )
     progress("cloud", total, total)
-    log.info("%s: %s", store.root / FILE, labeller.counts)
     return labeller.counts
 
 
