@@ -37,6 +37,7 @@ from seg2d3d_ros.images import decode_rgb, label_boxes, read_labels
 from seg2d3d_ros.mapstore.store import relabel as paint
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.semidense.enrich import enrich
+from seg2d3d_ros.semidense.hidden import without_hidden
 from seg2d3d_ros.types import Incidence, Segments
 
 DETECTORS = ("clean", "typical", "hard")
@@ -93,6 +94,7 @@ def load(street: Path, detector: str, thinning: int, enough: int = 0) -> Scene:
         models = enrich(
             models, segments, lambda name: decode_rgb((folder / "images" / f"{name}.jpg").read_bytes()), enough=enough
         )
+    models = without_hidden(models, segments)
     incidence = build_incidence(models, segments, project=True)
     return _judged(segments, truth, incidence, np.concatenate([model.xyz for model in models]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from seg2d3d_ros.association.repair import Repair
 from seg2d3d_ros.association.solve import associate, enriches, projects
 from seg2d3d_ros.association.transfer import Transfer
 from seg2d3d_ros.association.upright import stacked_up
-from seg2d3d_ros.config import Config
+from seg2d3d_ros.config import AssociationConfig, Config
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.intake import Intake
 from seg2d3d_ros.mapstore.store import MapStore
@@ -28,7 +28,8 @@ from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.segmentation.base import Segmenter
 from seg2d3d_ros.segmentation.second_look import Looker, second_round
 from seg2d3d_ros.semidense.enrich import enrich
-from seg2d3d_ros.types import Incidence, Instances, Keyframe, SparseModel
+from seg2d3d_ros.semidense.hidden import without_hidden
+from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments, SparseModel
 
 if TYPE_CHECKING:
     from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
@@ -142,9 +143,7 @@ def write_map(
     """
     prompts = config.segmentation.prompts
     segments = StoredSegments(store, names, prompts)
-    models = reconstruction.models
-    if enriches(config.association):
-        models = enrich(models, segments, StoredImages(store), enough=config.association.enough_points)
+    models = evidence(reconstruction.models, segments, StoredImages(store), config.association)
     incidence = build_incidence(models, segments, project=projects(config.association))
     instances = associate(incidence, stacked_xyz(models), config.association, stacked_up(models))
     counts = count(names, reconstruction.models, incidence, instances)
@@ -187,6 +186,20 @@ def _look_again(store: MapStore, config: Config, looker: Looker, missed: Sequenc
         store.write_segments(segments, names, added)
         accepted += len(added)
     return accepted
+
+
+def evidence(
+    models: Sequence[SparseModel], segments: Mapping[str, Segments], images: StoredImages | None, config: AssociationConfig
+) -> Sequence[SparseModel]:
+    """What the association judges by: more points where masks lack them, and no observations of points that cannot be where
+    they are. ``published`` takes the models as they are.
+
+    Args:
+        images: None = no additional points.
+    """
+    if enriches(config) and images is not None:
+        models = enrich(models, segments, images, enough=config.enough_points)
+    return without_hidden(models, segments) if projects(config) else models
 
 
 def stacked_xyz(models: Sequence[SparseModel]) -> np.ndarray:

@@ -18,7 +18,6 @@ from seg2d3d_ros.association.live_recovery import LiveRecovery
 from seg2d3d_ros.association.missed import MissedView, find_missed
 from seg2d3d_ros.association.recovery import RecoveringRepair, labels_by, recover
 from seg2d3d_ros.association.repair import Repair
-from seg2d3d_ros.association.solve import enriches
 from seg2d3d_ros.association.transfer import Transfer
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.mapstore.journal import IdentityJournal
@@ -26,9 +25,8 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_images import StoredImages
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.mapstore.tracks import Observation
-from seg2d3d_ros.pipeline import count, doubts
+from seg2d3d_ros.pipeline import count, doubts, evidence
 from seg2d3d_ros.segmentation.second_look import SCORE, Ask, asks_of
-from seg2d3d_ros.semidense.enrich import enrich
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 log = logging.getLogger(__name__)
@@ -162,7 +160,9 @@ class AssociationSession:
         segments = StoredSegments(self.store, self._known, self.class_names)
         revision = models
         if full:
-            models = self._enriched(models, segments)
+            # The images lie in the map directory, unless the reconstruction runs on another machine.
+            images = StoredImages(self.store)
+            models = evidence(models, segments, images if images.complete else None, self._config.association)
         try:
             found = self._online.update(models, segments, self._fresh, full=full)
         except Exception:
@@ -211,14 +211,6 @@ class AssociationSession:
             time.perf_counter() - start,
         )
         return self.latest
-
-    def _enriched(self, models: Sequence[SparseModel], segments: StoredSegments) -> Sequence[SparseModel]:
-        """The models with more points where masks lack them; needs the keyframes' images, which lie in the map directory
-        unless this runs on another machine than the reconstruction."""
-        images = StoredImages(self.store)
-        if not enriches(self._config.association) or not images.complete:
-            return models
-        return enrich(models, segments, images, enough=self._config.association.enough_points)
 
     def _recover(
         self, models: Sequence[SparseModel], segments: StoredSegments, incidence: Incidence, found: Update, *, full: bool
