@@ -315,12 +315,14 @@ def test_automatic_qos_follows_a_best_effort_publisher(world):
 # Processes
 
 SCRIPT = """
-import sys, time
+import os, sys, time
 from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.run import spin_node
 class Slow(ManagedNode):
     def __init__(self): super().__init__("slow")
     def activate(self):
+        if os.environ.get("LATE"):
+            import pycolmap
         print("active", flush=True)
         self.every(0.01, lambda: None)
     def deactivate(self):
@@ -330,8 +332,8 @@ sys.exit(spin_node(Slow))
 """
 
 
-def start(*arguments):
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+def start(*arguments, **variables):
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **variables}
     command = [sys.executable, "-c", SCRIPT, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -346,6 +348,16 @@ def test_two_interrupts_end_a_process_in_order_with_its_context_alive():
     assert (process.returncode, out) == (0, "deactivated, context True\n"), err
     assert "Traceback" not in err
     assert "exception" not in err
+
+
+def test_sigterm_ends_a_process_in_order_whoever_imported_pycolmap_meanwhile():
+    process = start(LATE="1")
+    assert process.stdout.readline() == "active\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "deactivated, context True\n"), err
+    assert "stack trace" not in err
 
 
 def test_a_wrong_parameter_ends_a_process_with_status_2():

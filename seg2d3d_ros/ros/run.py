@@ -41,6 +41,10 @@ class _Stop:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._received)
 
+    def keep(self) -> None:
+        """Take SIGTERM back from pycolmap, whose import, whenever it comes, puts a stack trace and a sudden end there."""
+        signal.signal(signal.SIGTERM, self._received)
+
     def uninstall(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
@@ -105,6 +109,7 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
 
 def _spin(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], stop: _Stop) -> int:
     while not stop.count and executor.context.ok():
+        stop.keep()
         for node in nodes:
             if node.exit_code is not None:
                 return node.exit_code
