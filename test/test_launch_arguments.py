@@ -36,6 +36,10 @@ def test_the_designs_arguments_are_there_and_described():
     assert set(wanted.split()) <= set(found)
     for argument in found.values():
         assert len(argument.description) > 10, argument.name
+        if argument.choices:
+            assert argument.description.endswith(f" [one of {', '.join(argument.choices)}]")
+        elif argument.parameter is not None and argument.parameter.kind is not str:
+            assert argument.description.endswith("]"), f"{argument.name} does not say its type"
         if argument.name != "segmenter" and argument.parameter:
             assert read_value(argument, argument.default) == argument.parameter.default, argument.name
         if argument.choices:

@@ -91,6 +91,8 @@ _LAUNCH_ONLY = (
     ),
     Argument("log_level", "info", "what the nodes log", ("debug", "info", "warn", "error", "fatal")),
 )
+_FORMS = {bool: " [true or false]", int: " [integer]", float: " [number]", tuple: " [list: a, b or [a, b]]"}
+"""How a value of each type is typed; a string says nothing."""
 
 
 def arguments() -> tuple[Argument, ...]:
@@ -107,8 +109,13 @@ def arguments() -> tuple[Argument, ...]:
     for name in PARAMETERS:
         declaration = known[ALIASES.get(name, name)]
         default = value_text(declaration.default) if declaration.kind is not str else str(declaration.default)
-        found.append(Argument(name, default, describe(declaration), declaration.choices, declaration))
-    return (*found, *_LAUNCH_ONLY)
+        text = describe(declaration) + _FORMS.get(declaration.kind, "")
+        found.append(Argument(name, default, text, declaration.choices, declaration))
+    return (*found, *(dataclasses.replace(a, description=a.description + _one_of(a.choices)) for a in _LAUNCH_ONLY))
+
+
+def _one_of(choices: tuple[str, ...]) -> str:
+    return f" [one of {', '.join(choices)}]" if choices else ""
 
 
 def check_names(given: Mapping[str, str]) -> None:
