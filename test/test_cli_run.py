@@ -1,7 +1,10 @@
 """``seg2d3d run`` from the outside: a result whose truth is known, and every kind of bad input."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -191,3 +194,12 @@ def test_segments_are_asked_for(scene, tmp_path, capsys):
 def test_wrong_use_says_what_to_write(scene, tmp_path, capsys, words, message):
     assert run(scene, tmp_path / "map", "--segmenter", "none", *words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_reader_that_has_heard_enough_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "seg2d3d_ros", "models"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

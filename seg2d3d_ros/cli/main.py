@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -50,10 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if args.verbose else logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr
     )
     try:
-        return importlib.import_module(f"seg2d3d_ros.cli.{args.command}").run(args)
+        code = importlib.import_module(f"seg2d3d_ros.cli.{args.command}").run(args)
+        sys.stdout.flush()
+        return code
     except Seg2d3dError as error:
         print(f"seg2d3d {args.command}: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # Who reads has heard enough (``| head``); what is left must not be written when Python ends either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print(f"seg2d3d {args.command}: interrupted", file=sys.stderr)
         return 130
