@@ -13,6 +13,10 @@ is counted apart, as a merge. Of the switches it is also counted how many came
 * after the first third of the keyframes: of the first, far from one another, few overlap;
 * to an id that three masks of the instance or more had had (*established*);
 * without any mask changing its id (*overtaken*): an instance that is still in pieces gained masks in another piece.
+
+``--drive`` adds the order of the drive. Counted alike are the switches of the offline solutions themselves, those every
+``--every`` keyframes with ids handed on likewise, beside those of the updates if only these had been looked at; and what share
+of the masks that the offline solution labels is not shown (``association.confirm_images``).
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +33,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.identity import Identity
+from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.incremental import OnlineAssociation, Update
 from seg2d3d_ros.association.solve import associate
@@ -38,7 +42,7 @@ from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.clustering import adjusted_rand_index
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.types import Segments, SparseModel
+from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 CONFIG = AssociationConfig()
 Key = tuple[str, int]
@@ -92,6 +96,11 @@ def growth(model: SparseModel, order: np.ndarray) -> Iterator[tuple[str, list[Sp
         yield model.names[k], [reveal(model, shown)]
 
 
+def drive(model: SparseModel) -> np.ndarray:
+    """(K,) keyframes in the order of their stamps, which their names end with."""
+    return np.argsort([int(name.rsplit("_", 1)[1]) for name in model.names], kind="stable")
+
+
 def rand_index(first: np.ndarray, second: np.ndarray) -> float:
     """Of two partitions of the masks; 0 (no instance) is a group as any other."""
     _, rows = np.unique(first, return_inverse=True)
@@ -128,9 +137,12 @@ class Switches:
     def __init__(self) -> None:
         self._history: list[tuple[dict[Key, int], dict[int, int]]] = []
 
-    def note(self, ids: dict[Key, int], update: Update) -> None:
+    def note(self, ids: dict[Key, int], merges: Sequence[Merge]) -> None:
         """After each update."""
-        self._history.append((ids, {gone: merge.kept for merge in update.merges for gone in merge.absorbed}))
+        self._history.append((ids, {gone: merge.kept for merge in merges for gone in merge.absorbed}))
+
+    def __len__(self) -> int:
+        return len(self._history)
 
     def count(self) -> tuple[int, list[Switch]]:
         """Final instances and their switches."""
@@ -142,7 +154,9 @@ class Switches:
 
     def _of(self, keys: list[Key]) -> Iterator[Switch]:
         last, before = 0, dict.fromkeys(keys, 0)
+        heir: dict[int, int] = {}
         for step, (ids, merged) in enumerate(self._history, 1):
+            heir.update(merged)
             after = {key: ids.get(key, 0) for key in keys}
             votes = Counter(i for i in after.values() if i)
             if not votes:
@@ -152,7 +166,7 @@ class Switches:
             if last and now != last:
                 overtaken = all(after[key] == i for key, i in before.items() if i and after[key])
                 held = sum(i == last for i in before.values())
-                yield Switch(step, _follow(last, merged) == now, held, overtaken)
+                yield Switch(step, _follow(last, heir) == now, held, overtaken)
             last, before = now, after
 
 
@@ -162,19 +176,21 @@ def _follow(instance_id: int, merged: Mapping[int, int]) -> int:
     return instance_id
 
 
-def offline(models: list[SparseModel], segments: Mapping[str, Segments]) -> tuple[float, np.ndarray]:
-    """CPU seconds and partition of the masks of a solution from nothing."""
+def offline(models: list[SparseModel], segments: Mapping[str, Segments]) -> tuple[float, Incidence, Instances]:
+    """CPU seconds and result of a solution from nothing."""
     start = time.process_time()
     incidence = build_incidence(models, segments, project=CONFIG.project)
     instances = associate(incidence, np.concatenate([m.xyz for m in models]), CONFIG, stacked_up(models))
-    return time.process_time() - start, instances.segment_instance
+    return time.process_time() - start, incidence, instances
 
 
 def grow(revisions: Iterator[tuple[str, list[SparseModel]]], masks: Mapping[str, Segments], every: int) -> dict[str, Any]:
     """Feed the revisions and measure."""
-    online, switches = OnlineAssociation(CONFIG, Identity()), Switches()
+    online, switches, sampled, repeated = OnlineAssociation(CONFIG, Identity()), Switches(), Switches(), Switches()
+    identity = Identity()
+    merges: list[Merge] = []
     segments: dict[str, Segments] = {}
-    result: dict[str, Any] = {"update_s": [], "offline": [], "solved": [], "merges": 0}
+    result: dict[str, Any] = {"update_s": [], "offline": [], "solved": [], "hidden": [], "merges": 0}
     models: list[SparseModel] = []
     for step, (name, models) in enumerate(revisions, 1):
         fresh = {name} & masks.keys()
@@ -184,16 +200,28 @@ def grow(revisions: Iterator[tuple[str, list[SparseModel]]], masks: Mapping[str,
         result["update_s"].append(time.process_time() - start)
         result["solved"].append(update.solved)
         result["merges"] += len(update.merges)
-        switches.note(ids_of(online, update), update)
+        ids = ids_of(online, update)
+        switches.note(ids, update.merges)
+        merges += update.merges
         if step % every == 0:
-            seconds, partition = offline(models, segments)
-            result["offline"].append([step, seconds, rand_index(update.instances.segment_instance, partition)])
+            seconds, incidence, instances = offline(models, segments)
+            own, there = update.instances.segment_instance, instances.segment_instance
+            result["offline"].append([step, seconds, rand_index(own, there)])
+            result["hidden"].append(float((own[there > 0] == 0).mean()))
+            renamed, identity, united = inherit_ids(incidence, instances, identity)
+            repeated.note(dict(zip(ids, renamed.segment_instance.tolist(), strict=True)), united)
+            sampled.note(ids, merges)
+            merges = []
     result["last"] = ids_of(online, update)
     final = online.update(models, segments, set(), full=True)
-    seconds, partition = offline(models, segments)
-    switches.note(ids_of(online, final), final)
+    partition = offline(models, segments)[2].segment_instance
     result["final"] = ids_of(online, final)
+    for counted in (switches, sampled, repeated):
+        counted.note(result["final"], final.merges)
     result["ari_final"] = rand_index(final.instances.segment_instance, partition)
+    last = len(sampled)
+    for name, counted in (("sampled", sampled), ("repeated", repeated)):
+        result[name] = sum(not switch.announced and switch.step < last for switch in counted.count()[1])
     result["instances"], found = switches.count()
     result["switches"] = [asdict(switch) for switch in found]
     return result
@@ -225,6 +253,9 @@ def summary(result: Mapping[str, Any]) -> dict[str, float]:
         "switches_after_a_third": per_instance([s for s in untold if 3 * s["step"] > len(updates)]),
         "switches_established": per_instance([s for s in untold if s["held"] >= ESTABLISHED]),
         "switches_overtaken": per_instance([s for s in untold if s["overtaken"]]),
+        "switches_if_seen_so_rarely": result["sampled"] / result["instances"],
+        "switches_of_offline_solutions": result["repeated"] / result["instances"],
+        "hidden_share": float(np.mean(result["hidden"])),
     }
 
 
@@ -260,6 +291,7 @@ def main() -> None:
     parser.add_argument("--buildings", type=int, default=32)
     parser.add_argument("--detector", default="typical", choices=("clean", "typical", "hard"))
     parser.add_argument("--orders", type=int, default=3)
+    parser.add_argument("--drive", action="store_true", help="also in the order of the drive, after the others")
     parser.add_argument("--every", type=int, default=10, help="compare with the offline solution each so many keyframes")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -269,8 +301,8 @@ def main() -> None:
     store = MapStore(root)
     masks = {name: item for name in model.names if (item := store.read_segments(name, ("building",)))}
     results = []
-    for seed in range(args.orders):
-        order = np.random.default_rng(seed).permutation(len(model.names))
+    for seed in (*range(args.orders), *["drive"] * args.drive):
+        order = drive(model) if seed == "drive" else np.random.default_rng(seed).permutation(len(model.names))
         results.append(grow(growth(model, order), masks, args.every))
         print(f"order {seed}: " + ", ".join(f"{key} {value:.4f}" for key, value in summary(results[-1]).items()), flush=True)
     between = {}

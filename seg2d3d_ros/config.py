@@ -205,6 +205,12 @@ class AssociationConfig:
     recover: bool = param(
         False, "draw objects that the detector missed in a view, from their 3D points, as observations of low score"
     )
+    confirm_images: int = param(
+        3,
+        "nodes: images in which an object must be seen before it is shown while the map grows; finalize shows all",
+        low=1,
+        high=100000,
+    )
     consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
     similarity: float = param(
         0.05, "published: Jaccard index with the reference above which a segment joins its track (tau)", low=0.0, high=1.0

@@ -260,7 +260,7 @@ class Cuts:
 
     Attributes:
         segment: (C,) int32 row of the incidence.
-        instance: (C,) int32, > 0.
+        instance: (C,) int32; 0 = one that is not shown (yet).
         xy: (C, 2) float32 pixel coordinates.
     """
 

@@ -129,7 +129,7 @@ def test_journal_lines(tmp_path, caplog):
 
 def test_a_revision_that_fails_is_made_up_for_by_the_next(tmp_path):
     model, segments = street(15, errors=False)
-    session = AssociationSession(MapStore(tmp_path), CONFIG)
+    session = AssociationSession(MapStore(tmp_path), make_config({"association.confirm_images": 1}))
     shown = np.zeros(len(model.names), bool)
     *_, before = grow(session, model, segments, [0, 1, 2, 3, 4], shown)
     small = np.where(segments[model.names[5]].labels[:20, :20] > 0, 10, 0).astype(np.uint16)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -36,16 +35,17 @@ def benchmark_module():
         (["777", "555"], {2: Merge(5, (8,))}, [(2, False, 3, False)]),
         (["777", "999", "777"], {}, [(2, False, 3, False), (3, False, 3, False)]),  # a return is a switch as well
         (["700", "000", "700"], {}, []),  # away for an update
+        (["777", "000", "555"], {2: Merge(5, (7,))}, [(3, True, 3, False)]),  # announced while it was away
     ],
 )
 def test_switches_of_one_instance(benchmark_module, history, merges, expected):
     switches = benchmark_module.Switches()
     for step, row in enumerate(history, 1):
         ids = {(name, 1): int(i) for name, i in zip("abc", row, strict=False)}
-        switches.note(ids, SimpleNamespace(merges=[merges[step]] if step in merges else []))
+        switches.note(ids, [merges[step]] if step in merges else [])
     # All masks are one instance in the end.
     most = max(set(history[-1]) - {"0"}, key=history[-1].count)
-    switches.note({(name, 1): int(most) for name in "abc"}, SimpleNamespace(merges=[]))
+    switches.note({(name, 1): int(most) for name in "abc"}, [])
     count, found = switches.count()
     assert count == 1
     assert [(s.step, s.announced, s.held, s.overtaken) for s in found] == expected

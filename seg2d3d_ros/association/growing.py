@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -28,6 +29,7 @@ class _Seen:
     xy: np.ndarray = field(default_factory=_NO_XY.copy)
     local: np.ndarray = field(default_factory=_NO_SLOTS.copy)
 
+    @cached_property
     def keys(self) -> np.ndarray:
         """(m,) int64 sorted, of the points that lie in segments: slot and segment in one number."""
         inside = self.local >= 0
@@ -153,7 +155,7 @@ class GrowingIncidence:
             if np.array_equal(before.slot, slot) and np.array_equal(before.xy, xy) and name not in made:
                 continue
             found[name] = _Seen(slot, xy, view.find(xy))
-            changes[name] = np.setxor1d(found[name].keys(), before.keys(), assume_unique=True)
+            changes[name] = np.setxor1d(found[name].keys, before.keys, assume_unique=True)
         gone = tuple(name for name in self._views if name not in seen or name in made)
         for name in gone:
             del self._views[name]

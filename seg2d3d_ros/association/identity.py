@@ -2,12 +2,12 @@
 
 Segments are the memory: a keyframe's segment is the same thing in every revision, the points and their ids are not.
 New clusters inherit the ids of the old ones they share most segments with (an optimal one-to-one assignment); a
-cluster that unites several old ones keeps the oldest id; ids are never used twice.
+cluster that unites several old ones keeps the oldest id, of those that were shown if any was; ids are never used twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,7 +66,11 @@ class Heirs:
 
 
 def inherit_ids(
-    incidence: Incidence, instances: Instances, identity: Identity, point_instance: np.ndarray | None = None
+    incidence: Incidence,
+    instances: Instances,
+    identity: Identity,
+    point_instance: np.ndarray | None = None,
+    shown: Set[int] | None = None,
 ) -> tuple[Instances, Identity, list[Merge]]:
     """Rename the instances so that objects keep the ids they had.
 
@@ -74,6 +78,7 @@ def inherit_ids(
         incidence: the segments (their keyframes and ids) that ``instances`` speaks of.
         instances: with any ids.
         point_instance: (P,) the ids that the points had, where that is known.
+        shown: ids that were published; they go before the others. None = all were.
 
     Returns:
         The same instances under persistent ids, what to remember now, and the merges.
@@ -85,7 +90,7 @@ def inherit_ids(
     if point_instance is not None:
         place = np.searchsorted(instances.ids, instances.point_instance)
         points = _pairs(place, point_instance, instances.point_instance > 0)
-    heirs = inherit(len(instances.ids), segments, identity.next_id, points)
+    heirs = inherit(len(instances.ids), segments, identity.next_id, points, shown)
     renamed = _rename(instances, heirs.names)
     rows = np.flatnonzero(renamed.segment_instance)
     remembered = {**identity.of_segment, **{keys[row]: int(renamed.segment_instance[row]) for row in rows}}
@@ -97,7 +102,9 @@ def _pairs(cluster: np.ndarray, old: np.ndarray, named: np.ndarray) -> np.ndarra
     return np.stack([cluster[chosen], old[chosen]])
 
 
-def inherit(count: int, segments: np.ndarray, next_id: int, points: np.ndarray | None = None) -> Heirs:
+def inherit(
+    count: int, segments: np.ndarray, next_id: int, points: np.ndarray | None = None, shown: Set[int] | None = None
+) -> Heirs:
     """Give clusters the ids of the old instances that they share most with.
 
     Args:
@@ -105,14 +112,20 @@ def inherit(count: int, segments: np.ndarray, next_id: int, points: np.ndarray |
         segments: (2, N) cluster and old id of each segment that has both.
         points: (2, M) the same of points. All of them weigh less than one segment: they decide between equals, and for
             instances that show in parts of segments only.
+        shown: ids that were published. They are kept before the others; None = all were.
     """
     points = np.empty((2, 0), np.int64) if points is None else points
     old_ids = np.unique(np.concatenate([segments[1], points[1]]))
     shape = (count, len(old_ids))
+    by_age = np.arange(len(old_ids)) if shown is None else np.argsort([i not in shown for i in old_ids.tolist()], kind="stable")
+    column = np.empty(len(old_ids), np.int64)
+    column[by_age] = np.arange(len(old_ids))
     shared, common = (
-        sparse.csr_matrix((np.ones(item.shape[1]), (item[0], np.searchsorted(old_ids, item[1]))), shape)
+        sparse.csr_matrix((np.ones(item.shape[1]), (item[0], column[np.searchsorted(old_ids, item[1])])), shape)
         for item in (segments, points)
     )
+    old_ids = old_ids[by_age]
+    hidden = 0 if shown is None else sum(i not in shown for i in old_ids.tolist())
     # A point goes astray easily: only where most of an instance's points went, they say something.
     share = (common @ sparse.diags(1.0 / np.maximum(np.asarray(common.sum(axis=0)).ravel(), 1.0))).tocsr()
     share.data = np.where(share.data > 0.5, 0.5 * share.data, 0.0)
@@ -126,7 +139,8 @@ def inherit(count: int, segments: np.ndarray, next_id: int, points: np.ndarray |
     for group in np.split(order, np.flatnonzero(np.diff(block[order])) + 1):
         rows, columns = group[group < count], group[group >= count] - count
         if len(rows) and len(columns):
-            found, gone = _assign(old_ids[columns], weight[rows][:, columns].toarray(), shared[rows][:, columns].toarray())
+            tables = weight[rows].toarray()[:, columns], shared[rows].toarray()[:, columns]
+            found, gone = _assign(old_ids[columns], columns < len(old_ids) - hidden, *tables)
             kept.update({int(rows[row]): instance_id for row, instance_id in found.items()})
             absorbed.update({int(rows[row]): ids for row, ids in gone.items()})
     names = np.zeros(count, np.int32)
@@ -136,17 +150,21 @@ def inherit(count: int, segments: np.ndarray, next_id: int, points: np.ndarray |
     return Heirs(names, [Merge(int(names[row]), ids) for row, ids in sorted(absorbed.items())], next_id)
 
 
-def _assign(old_ids: np.ndarray, weight: np.ndarray, shared: np.ndarray) -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
+def _assign(
+    old_ids: np.ndarray, shown: np.ndarray, weight: np.ndarray, shared: np.ndarray
+) -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
     """Per row of ``weight`` the id it inherits; and per row the ids it absorbs.
 
     Args:
-        old_ids: (O,) ascending.
+        old_ids: (O,) the eldest first.
+        shown: (O,) bool. The others are given where none of these is.
         weight: (C, O) what clusters and ids have in common.
         shared: (C, O) segments among it.
     """
     # Of equal overlaps the older id wins: a bonus that cannot outweigh one segment.
     age = np.arange(len(old_ids))[::-1] / (len(old_ids) + 1) / max(min(weight.shape), 1) / 2
-    rows, columns = linear_sum_assignment(np.where(weight > 0, weight + age, 0.0), maximize=True)
+    say = np.where(shown, 1.0, 1.0 / (1.0 + weight.sum()))
+    rows, columns = linear_sum_assignment(np.where(weight > 0, (weight + age) * say, 0.0), maximize=True)
     winner = {int(row): int(column) for row, column in zip(rows, columns, strict=True) if weight[row, column] > 0}
     taken = set(winner.values())
     absorbed: dict[int, list[int]] = {}

@@ -8,6 +8,7 @@
 * What was found has a say where it is solved afresh (``agglomeration.HOLD``), so that instances do not come and go while the
   views are divided.
 * On request, and when most of the map changed, everything is solved as offline.
+* An instance is shown once it has been seen in some images (``confirmation``), and on request.
 
 Method ``published`` is solved whole each time.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seg2d3d_ros.association.confirmation import Confirmation
 from seg2d3d_ros.association.consensus import PROJECTED, Tracks, consensus_tracks
 from seg2d3d_ros.association.growing import Delta, GrowingIncidence, Part
 from seg2d3d_ros.association.identity import Identity, Merge, inherit, inherit_ids
@@ -71,6 +73,7 @@ class OnlineAssociation:
         self._config = config
         self._next_id = identity.next_id
         self._remembered = dict(identity.of_segment)
+        self._confirmation = Confirmation(config.confirm_images, self._remembered.values())
         self.growing = GrowingIncidence(project=projects(config))
         self._labels = Labelling(self.growing)
         self._dirt: dict[int, float] = {}
@@ -78,8 +81,9 @@ class OnlineAssociation:
 
     @property
     def identity(self) -> Identity:
-        """What is to be remembered."""
-        return Identity(self._remembered, self._next_id)
+        """What is to be remembered: the ids that were shown."""
+        shown = self._confirmation.shown
+        return Identity({key: i for key, i in self._remembered.items() if i in shown}, self._next_id)
 
     def update(
         self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool = False
@@ -94,6 +98,15 @@ class OnlineAssociation:
         Raises:
             DataError: masks that do not fit the images.
         """
+        found = self._solve(models, segments, fresh, full=full)
+        growing, confirmation = self.growing, self._confirmation
+        appeared = confirmation.confirm(found.instances, growing.row_keyframe, everything=full)
+        changed = (*found.changed, *(growing.names[k] for k in appeared.tolist()))
+        merges = confirmation.announced(found.merges)
+        return Update(confirmation.hide(found.instances), tuple(dict.fromkeys(changed)), merges, found.solved)
+
+    def _solve(self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool) -> Update:
+        """``update``, with instances that are not shown yet."""
         delta = self.growing.update(models, segments, fresh)
         xyz, up = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)]), stacked_up(models)
         lost = self._labels.fit(delta.gone)
@@ -136,7 +149,8 @@ class OnlineAssociation:
 
         found = assign(incidence, solve)
         numbered = describe(incidence, xyz, found.segment, found.entry, found.cuts, up)
-        instances, identity, merges = inherit_ids(incidence, numbered, self.identity, self._labels.point)
+        known = Identity(self._remembered, self._next_id)
+        instances, identity, merges = inherit_ids(incidence, numbered, known, self._labels.point, self._confirmation.shown)
         self._remembered, self._next_id = dict(identity.of_segment), identity.next_id
         # The name that each of ``assign``'s numbers was given.
         name_of = np.zeros(int(numbered.ids.max(initial=0)) + 1, np.int32)
@@ -325,6 +339,7 @@ class OnlineAssociation:
             np.stack([cluster[tracks.segment[free][rows]], old[rows]]),
             self._next_id,
             np.stack([of_point[points], known.point[points].astype(np.int64)]),
+            self._confirmation.shown,
         )
         self._next_id = heirs.next_id
         merges += heirs.merges

@@ -64,13 +64,13 @@ def project_unobserved(models: Sequence[SparseModel], names: Set[str]) -> Placem
 def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """(keyframe, points, pixels) of each wanted keyframe of one component."""
     keyframes, points = len(model.names), len(model.point_ids)
-    ones = np.ones(len(model.obs_point), np.float32)
-    seen = sparse.csr_matrix((ones, (model.obs_keyframe, model.obs_point)), (keyframes, points)).astype(bool)
+    order = np.argsort(model.obs_keyframe, kind="stable")
+    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(keyframes + 1))
+    seen = sparse.csr_matrix((np.ones(len(order), np.int32), model.obs_point[order], bounds), (keyframes, points))
     wanted = [k for k, name in enumerate(model.names) if name in names]
     if not wanted:
         return []
-    counted = seen.astype(np.int32)
-    shared = (counted @ counted[wanted].T.tocsr()).T.tocsr()
+    shared = (seen @ seen[wanted].T.tocsr()).T.tocsr()
     shared.sort_indices()
     partners_of = []
     tried_at_all = np.zeros(points, bool)
@@ -89,8 +89,6 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
     nearest, farthest = np.full(points, np.inf), np.zeros(points)
     np.minimum.at(nearest, point, distance)
     np.maximum.at(farthest, point, distance)
-    order = np.argsort(model.obs_keyframe, kind="stable")
-    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(keyframes + 1))
 
     found = []
     for k, partners in zip(wanted, partners_of, strict=True):

@@ -78,7 +78,8 @@ class Repair:
                 labels[parts[instance]] = free
                 table[free], parent[free] = instance, segment_id
                 free += 1
-        return Repaired(_with_parts(segments, labels, parent), table, parent)
+        shown = {segment_id: instance for segment_id, instance in table.items() if instance}
+        return Repaired(_with_parts(segments, labels, parent), shown, parent)
 
 
 def _by_segment(cuts: Cuts) -> list[tuple[int, np.ndarray, np.ndarray]]:
