@@ -17,9 +17,7 @@ DOUBT = 0.5
 HOLD = 0.25
 """What an earlier solution weighs, in standard deviations of a sum of votes by views that toss coins: only evidence clearer
 than that unites what was two objects, or divides what was one."""
-LEAST_VERDICT = 0.05
-"""Sum of votes that unites. One view that shows all of two groups in one mask has 1; a few points at a mask's border, matched
-wrongly or projected a little off, come to less than this, and slivers at the edge of an image have nothing else."""
+LEAST_VERDICT = 1e-9
 ROUNDING = 9
 """Decimals of a verdict: the order in which sums were formed must not decide between equals."""
 
