@@ -152,6 +152,7 @@ def test_the_way_back_gives_the_same_incidence():
     assert [m.names for m in got] == [m.names for m in sent]
     assert [m.component for m in got] == [0, 1]
     assert got[0].frame == frame
+    assert got[1].frame == WorldFrame(), "the datum speaks of the first"
     rng = np.random.default_rng(5)
     segments = {}
     for name in ("front_1", "front_2", "right_2"):

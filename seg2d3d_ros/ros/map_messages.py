@@ -224,6 +224,7 @@ def assemble(
     Args:
         points: (P,) ``MAP_POINT``.
         observations: per keyframe name (N,) ``OBSERVATION``; rows of unknown points are left out.
+        frame: of the first component: ``map/datum`` says no more. Others may have any scale, and are taken so.
         poses: (3, 4) ``camera_from_world`` by keyframe name.
         cameras: intrinsics by keyframe name.
     """
@@ -245,7 +246,17 @@ def assemble(
     sizes = np.bincount(of_keyframe, minlength=count)
     wanted = [int(g) for g in np.argsort(-sizes, kind="stable") if sizes[g]]
     models = [
-        _component(number, names, points, rows, keyframe, place, of_keyframe == g, of_point == g, frame)
+        _component(
+            number,
+            names,
+            points,
+            rows,
+            keyframe,
+            place,
+            of_keyframe == g,
+            of_point == g,
+            frame if number == 0 else WorldFrame(),
+        )
         for number, g in enumerate(wanted)
     ]
     return [_with_cameras(model, poses, cameras) for model in models]
