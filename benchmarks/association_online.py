@@ -272,7 +272,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
         first = number == 0
         left.plot(np.arange(1, len(result["update_s"]) + 1), result["update_s"], ".", ms=2, color=f"C{number}")
         left.plot(steps, seconds, "-", color="k", lw=1, alpha=0.6, label="offline solution" if first else None)
-        right.plot(steps, ari, "-", lw=1, color=f"C{number}", label=f"order {number + 1}")
+        right.plot(steps, ari, "-", lw=1, color=f"C{number}", label=f"order {number}")
     left.plot(steps, 0.05 * seconds, "--", color="k", lw=1, label="5 % of it")
     left.set(xlabel="keyframes", ylabel="CPU seconds", yscale="log", title="updates (dots)")
     right.set(xlabel="keyframes", ylabel="adjusted Rand index", title="masks grouped as offline", ylim=(0.85, 1.005))
