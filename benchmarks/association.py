@@ -1,6 +1,6 @@
 """Association methods side by side on simulated streets with ground truth.
 
-    python benchmarks/association.py WORK --seeds 11 12 13 14 15 [--thinning 1 2 4] [--enough-points 60] [--json FILE]
+    python benchmarks/association.py WORK --seeds 11 12 13 14 15 [--thinning 1 2 4] [--json FILE] [--plot PNG]
 
 For each seed a street is simulated with clean, typical and hard masks and reconstructed once (below WORK, kept for the next
 run). Each method then gets the same masks and the same 3D points, with masks in every image, every 2nd and every 4th.
@@ -159,6 +159,14 @@ def methods() -> dict[str, Callable[[Scene], np.ndarray]]:
 
 ORDERED = ("pairwise tree (SAM3D)", "IoU tracker", "ByteTrack")
 """Methods that depend on the order of the images."""
+PLOTTED = (
+    "consensus",
+    "consensus, masks as given",
+    "pairwise tree (SAM3D), images shuffled",
+    "view consensus (MaskClustering)",
+    "published",
+    "ByteTrack",
+)
 
 
 def measure(scene: Scene) -> dict[str, dict[str, Any]]:
@@ -192,6 +200,7 @@ def main() -> None:
     parser.add_argument("--thinning", type=int, nargs="+", default=list(THINNING), metavar="N")
     parser.add_argument("--enough-points", type=int, default=AssociationConfig().enough_points, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="AssA of some methods as a share of the oracle's")
     args = parser.parse_args()
     figures: dict[str, dict[int, dict[str, dict[str, Any]]]] = {}
     for seed in args.seeds:
@@ -213,6 +222,29 @@ def main() -> None:
             print(f"| {method} | " + " | ".join(cells) + " |")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))
+    if args.plot:
+        plot(figures, args.plot)
+
+
+def plot(figures: dict[str, dict[Any, dict[str, dict[str, Any]]]], path: Path) -> None:
+    """AssA as a share of the oracle's: bars are means, lines reach from the worst seed to the best."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(10, 3.6))
+    for number, method in enumerate(PLOTTED):
+        ratios = [[of[seed][method]["assa"] / of[seed]["oracle"]["assa"] for seed in of] for of in figures.values()]
+        mean = np.array([np.mean(r) for r in ratios])
+        reach = np.abs([[min(r) for r in ratios] - mean, [max(r) for r in ratios] - mean])
+        place = np.arange(len(figures)) + (number - (len(PLOTTED) - 1) / 2) * 0.14
+        axes.bar(place, mean, 0.13, yerr=reach, error_kw={"lw": 0.8}, label=method)
+    axes.axhline(1, color="k", lw=0.8)
+    axes.set_xticks(range(len(figures)), [setting.replace("masks in ", "") for setting in figures])
+    axes.set_ylabel("AssA, share of the oracle's")
+    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.3), fontsize=8)
+    figure.savefig(path, dpi=90, bbox_inches="tight")
 
 
 def _mean(of_seed: dict[int, dict[str, dict[str, Any]]], method: str, metric: str) -> float:
