@@ -47,7 +47,7 @@ OWN_FILES = (
     "metrics.json",
     "report.html",
 )
-OWN_FOLDERS = ("sparse", "keyframes", "masks", "segments", "labels")
+OWN_FOLDERS = ("sparse", "keyframes", "masks", "segments", "labels", "scans")
 
 
 @dataclass

@@ -87,7 +87,7 @@ class Bench:
             "instances/points": probe.create_publisher(PointCloud2, "instances/points", qos.LATCHED),
             "lidar": probe.create_publisher(PointCloud2, "/lidar/points", qos.PLAYER),
         }
-        values = {"reconstruction__rig": str(rig), "cloud__voxel": 0.0, **parameters}
+        values = {"reconstruction__rig": str(rig), "cloud__voxel": 0.0, "cloud_delay": 0.0, **parameters}
         self.node = world.add(CloudNode, map_dir=str(folder / "map"), cloud_topic="/lidar/points", **values)
         self.clouds = world.collect(PointCloud2, "instances/cloud", qos.LABELS)
         assert wait_for(lambda: all(p.get_subscription_count() for p in self.out.values()))
@@ -141,7 +141,7 @@ def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
     assert wait_for(lambda: len(bench.clouds) == 2, 20.0), "without being asked"
     answer = bench.flush()
     assert answer.success
-    assert answer.message == "2 scans labelled, 1 lie between no keyframes"
+    assert answer.message == "2 scans labelled, 1 lie between no keyframes, cloud.ply: 300 points of 2 scans"
     for message, seconds in zip(bench.clouds, (2.5, 3.0), strict=True):
         assert message.header.frame_id == "map"
         assert stamp_to_ns(message.header.stamp) == START + round(seconds * SECOND)
@@ -161,7 +161,7 @@ def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
     bench.send_labels(longer, STAMP + 1)
     assert wait_for(lambda: len(bench.clouds) == 3, 20.0)
     assert stamp_to_ns(bench.clouds[2].header.stamp) == START + 9 * SECOND
-    assert bench.flush().message == "3 scans labelled"
+    assert bench.flush().message == "3 scans labelled, cloud.ply: 450 points of 3 scans"
 
 
 def test_without_metres_it_says_why_and_the_oldest_scans_go(world, tmp_path):
@@ -237,7 +237,7 @@ def test_places_come_from_a_vehicle_that_publishes_tf(world, tmp_path, fixed_joi
     assert wait_for(lambda: len(bench.clouds) == 1, 20.0), "and taken when it comes"
     check_labels(bench.clouds[0])
     bench.send_scan(3.5)
-    assert bench.flush().message == "2 scans labelled"
+    assert bench.flush().message == "2 scans labelled, cloud.ply: 300 points of 2 scans"
     assert wait_for(lambda: len(bench.clouds) == 2)
     check_labels(bench.clouds[1])
     assert bench.node._problem == ""

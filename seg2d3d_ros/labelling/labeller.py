@@ -114,6 +114,12 @@ class CloudLabeller:
             return self._world_from_scan(frame_id, stamp_ns) is not None
         return any(path.covers(stamp_ns) for path in self.paths(frame_id))
 
+    @property
+    def end_ns(self) -> int:
+        """The stamp in ns of the newest keyframe that is placed and of known time; 0 without any."""
+        moments = (self._moments.get(name, ("", 0))[1] for name, view in posed_views(self._models) if view is not None)
+        return max(moments, default=0)
+
     def paths(self, frame_id: str) -> list[Trajectory]:
         """The sensor's path in each component.
 

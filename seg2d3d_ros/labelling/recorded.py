@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-
 from seg2d3d_ros.config import CloudConfig
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.keyframes.recording import Recording
+from seg2d3d_ros.labelling.cloud_file import FILE, write_cloud
 from seg2d3d_ros.labelling.frames import FrameTree
-from seg2d3d_ros.labelling.labeller import CloudLabeller, LabelledPoints
+from seg2d3d_ros.labelling.labeller import CloudLabeller
 from seg2d3d_ros.labelling.map_images import MapImages
 from seg2d3d_ros.labelling.scans import Scan, read_scan
-from seg2d3d_ros.mapstore.ply import CLOUD_POINT, PointWriter
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 
 CLOUD, TF = "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
-FILE = "cloud.ply"
 DYNAMIC_MESSAGES = 2000
 """So many messages of ``/tf`` are read for sensors' places that a bag has nowhere else."""
 
@@ -89,26 +86,12 @@ def label_recording(
         frame_of_camera=frame_of_camera,
     )
     total = recording.topics[topic].count
-    with PointWriter(store.root / FILE, CLOUD_POINT) as writer:
+
+    def scans() -> Iterator[Scan]:
         for done, scan in enumerate(recorded_scans(recording, topic)):
             progress("cloud", done, total)
-            if (found := labeller.add(scan)) is not None:
-                writer.write(cloud_points(found))
-        if (found := labeller.flush()) is not None:
-            writer.write(cloud_points(found))
-        if labeller.counts["points"] == 0:
-            raise DataError(
-                f"{topic}: none of {labeller.counts['scans']} scans lies between keyframes at most {config.max_gap:g} s apart "
-                "(cloud.max_gap); do its stamps and the cameras' come from the same clock?"
-            )
+            yield scan
+
+    write_cloud(store.root / FILE, labeller, scans(), topic, config.max_gap)
     progress("cloud", total, total)
     return labeller.counts
-
-
-def cloud_points(found: LabelledPoints) -> np.ndarray:
-    """(N,) ``ply.CLOUD_POINT``."""
-    points = np.empty(len(found.instance), CLOUD_POINT)
-    points["x"], points["y"], points["z"] = found.xyz.T
-    points["red"], points["green"], points["blue"] = found.rgb.T
-    points["instance"], points["confidence"] = found.instance, found.confidence
-    return points

@@ -8,6 +8,7 @@
       keyframes.json       what went in: name, camera, stamp, image file, intrinsics, position
       keyframes/           image files of streams (a folder of images stays where it is)
       masks/<name>.png     where keypoints of a stream's keyframe are not wanted (black), if anywhere
+      scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (labelling/kept_scans.py)
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       labels/<name>.png    uint16 instance id per pixel
       tracks.json  points.ply  config.yaml  metrics.json  report.html

@@ -1,8 +1,11 @@
 """cloud_node: a LiDAR's scans in, the same points with the labels of instances out.
 
-A scan waits until keyframes before and after it are in the map and their labels are published; then it is placed by their
-poses (or by TF), its points are labelled by the keyframes that see them (``seg2d3d_ros.labelling``), and it is sent once, on
-``instances/cloud`` in the map frame. ``cloud_node/flush`` labels all that can be placed; ``finalize`` calls it at its end.
+A scan waits until keyframes before and after it are in the map with their labels, and ``cloud_delay`` seconds more of the
+drive, as labels of a young map are poor. Then it is placed by the keyframes' poses (or by TF), its points are labelled by the
+keyframes that see them (``seg2d3d_ros.labelling``), and it is sent once, on ``instances/cloud`` in the map frame.
+
+All scans stay on disk, too (``MAP/scans``, ``cloud_disk``). ``cloud_node/flush``, which ``finalize`` calls at its end, sends
+what can be placed and writes ``MAP/cloud.ply``: all of them with the final labels, as ``seg2d3d bag --cloud`` does.
 
 Where the sensors are on the vehicle comes from /tf_static and /tf, or from the file that ``reconstruction.rig`` names.
 """
@@ -13,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,11 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_labels, encode_png
 from seg2d3d_ros.keyframes.naming import camera_name
+from seg2d3d_ros.labelling.cloud_file import FILE, write_cloud
 from seg2d3d_ros.labelling.frames import FrameTree
+from seg2d3d_ros.labelling.kept_scans import FOLDER, KeptScans
 from seg2d3d_ros.labelling.labeller import CloudLabeller, LabelledPoints
+from seg2d3d_ros.labelling.map_images import MapImages
 from seg2d3d_ros.labelling.scans import Scan, read_scan
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.rig_file import read_rig_file
@@ -44,6 +50,10 @@ from seg2d3d_ros.ros.run import spin_node
 
 SETTLED_SECONDS = 1.0
 """Labels of a revision are complete when none came for this long."""
+PARKED_SECONDS = 30.0
+"""Where the map has not changed for this long, no scan waits for more of the drive: the vehicle stands."""
+RAW_SCANS = 20
+"""Scans that may wait to be read and written to disk."""
 FLUSH_SECONDS = 20.0
 """How long flush waits for the newest revision's labels."""
 
@@ -79,10 +89,13 @@ class CloudNode(ManagedNode):
         self._labelled_revision: tuple[str, int] | None = None
         self._last_labels = time.monotonic()
         self._waiting: deque[Scan] = deque()
+        self._kept = KeptScans(self._store.root / FOLDER, round(self.ros.cloud_disk * 1e9))
         self._newest = -(2**62)
         self._done: tuple[Any, ...] = ()
         self._problem = ""
         self._counts = dict.fromkeys(("scans received", "scans left out", "scans dropped", "scans sent", "points labelled"), 0)
+        self._encoding = self.worker("labels", self._keep_labels, depth=LABELS.depth, on_drop=self._labels_dropped)
+        self._reading = self.worker("scans", self._keep_scan, depth=RAW_SCANS, on_drop=lambda _: self._count("scans dropped"))
         self._carrying = self.worker("cloud", self._carry, depth=1, on_drop=lambda _: None)
         self._subscribe_tf()
         self.subscribe(PointCloud2, "map/points", self._receiver.on_points, LATCHED)
@@ -118,10 +131,10 @@ class CloudNode(ManagedNode):
             self._frames.add_message(message, static=static)
 
     def _label_image(self, message: Image) -> None:
-        encoded = encode_png(image_to_labels(message))
-        with self._lock:
-            self._labels[keyframe_name(message.header)] = encoded
-            self._last_labels = time.monotonic()
+        self._encoding.put(message)
+
+    def _labels_dropped(self, message: Image) -> None:
+        self.get_logger().error(f"labels of {keyframe_name(message.header)} dropped: the machine does not keep up")
 
     def _points(self, message: PointCloud2) -> None:
         classes = classes_of(message)
@@ -136,12 +149,7 @@ class CloudNode(ManagedNode):
             self._count("scans left out")
             return
         self._newest = stamp_ns
-        scan = read_scan(message, self._topic)
-        with self._lock:
-            self._waiting.append(scan)
-            while len(self._waiting) > self.ros.cloud_queue:
-                self._waiting.popleft()
-                self._count("scans dropped")
+        self._reading.put(message)
 
     def _look(self) -> None:
         """Subscribe to the LiDAR as it appears; ask for what is missing of the map; label where there is something new."""
@@ -153,41 +161,57 @@ class CloudNode(ManagedNode):
             self.subscribe(PointCloud2, name, self._scan, input_profile("auto", publishers), required=True)
         self.diagnostics.problem("cloud", self._problem or ("" if self._topic else f"waiting for {name}"))
         with self._lock:
-            state = (self._labelled_revision, self._last_labels, len(self._frames))
-            settled = time.monotonic() - self._last_labels > SETTLED_SECONDS
+            quiet = time.monotonic() - self._last_labels
+            state = (self._labelled_revision, self._last_labels, len(self._frames), self._parked(), self._crowded())
             self.diagnostics.set("scans waiting", len(self._waiting))
-            ready = self._waiting and settled and self._labelled_revision is not None and state != self._done
-        if ready and self._carrying.pending == 0:
+            ready = self._waiting and quiet > SETTLED_SECONDS and self._labelled_revision is not None and state != self._done
+        if ready and self._carrying.pending == 0 and self._encoding.pending == 0:
             self._done = state
-            self._carrying.put(None)
+            self._carrying.put(False)
+
+    def _parked(self) -> bool:
+        return time.monotonic() - self._last_labels > PARKED_SECONDS
+
+    def _crowded(self) -> bool:
+        """Whether scans would be dropped if they waited on."""
+        return len(self._waiting) > self.ros.cloud_queue // 2
 
     def _count(self, key: str, more: int = 1) -> None:
         self._counts[key] += more
         self.diagnostics.set(key, self._counts[key])
 
-    # Work (thread).
+    # Work (threads).
 
-    def _carry(self, _item: None) -> None:
-        """Label the scans that can be placed; the others go on waiting."""
-        models, headers = self._receiver.models(), self._receiver.headers
-        moments = {name: (camera_name(header.frame_id), stamp_to_ns(header.stamp)) for name, header in headers.items()}
+    def _keep_labels(self, message: Image) -> None:
+        encoded = encode_png(image_to_labels(message))
         with self._lock:
-            images, classes, scans = dict(self._labels), self._classes, list(self._waiting)
-            frames = self._frames.copy()
+            self._labels[keyframe_name(message.header)] = encoded
+            self._last_labels = time.monotonic()
 
-        def labels(name: str) -> np.ndarray | None:
-            return decode_labels(images[name], name) if name in images else self._stored(name)
+    def _keep_scan(self, message: PointCloud2) -> None:
+        scan = read_scan(message, self._topic)
+        with self._lock:
+            self._waiting.append(scan)
+            while len(self._waiting) > self.ros.cloud_queue:
+                self._waiting.popleft()
+                self._count("scans dropped")
+        self._kept.add(scan)
+        self.diagnostics.set("scans on disk", len(self._kept))
+        self.diagnostics.set("scans removed from disk", self._kept.dropped)
 
+    def _carry(self, at_once: bool) -> None:
+        """Label the scans that can be placed; the others go on waiting.
+
+        Args:
+            at_once: also those that the map still ripens for.
+        """
         try:
-            machine = CloudLabeller(
-                models,
-                moments,
-                frames,
-                self.config.cloud,
-                labels=labels,
-                frame_of_camera={camera_name(header.frame_id): header.frame_id for header in headers.values()},
-            )
-            placed = [scan for scan in scans if machine.covers(scan.frame_id, scan.stamp_ns)]
+            machine, classes = self._labeller()
+            with self._lock:
+                scans = list(self._waiting)
+                delay = 0.0 if at_once or self._parked() or self._crowded() else self.ros.cloud_delay
+            until = machine.end_ns - round(delay * 1e9)
+            placed = [scan for scan in scans if scan.stamp_ns <= until and machine.covers(scan.frame_id, scan.stamp_ns)]
             self._problem = ""
         except DataError as error:
             self._problem = str(error)
@@ -196,6 +220,22 @@ class CloudNode(ManagedNode):
             gone = {id(scan) for scan in placed}
             self._waiting = deque(scan for scan in self._waiting if id(scan) not in gone)
         publish_paced(self._cloud, self._messages(machine, placed, classes))
+
+    def _labeller(self, image: Callable[[str], np.ndarray | None] = lambda name: None) -> tuple[CloudLabeller, np.ndarray]:
+        """For the map and labels that are here now, and the table of classes."""
+        models, headers = self._receiver.models(), self._receiver.headers
+        moments = {name: (camera_name(header.frame_id), stamp_to_ns(header.stamp)) for name, header in headers.items()}
+        with self._lock:
+            images, classes, frames = dict(self._labels), self._classes, self._frames.copy()
+
+        def labels(name: str) -> np.ndarray | None:
+            return decode_labels(images[name], name) if name in images else self._stored(name)
+
+        frame_of_camera = {camera_name(header.frame_id): header.frame_id for header in headers.values()}
+        machine = CloudLabeller(
+            models, moments, frames, self.config.cloud, labels=labels, image=image, frame_of_camera=frame_of_camera
+        )
+        return machine, classes
 
     def _messages(self, machine: CloudLabeller, scans: list[Scan], classes: np.ndarray) -> Iterator[PointCloud2]:
         for scan in scans:
@@ -227,17 +267,37 @@ class CloudNode(ManagedNode):
                 complete = newest is not None and newest == self._labelled_revision
             if (complete and quiet) or self._receiver.announced is None:
                 break
-        self._carrying.drain()
-        self._carrying.put(None)
+        for worker in (self._encoding, self._reading, self._carrying):
+            worker.drain()
+        self._carrying.put(True)
         self._carrying.drain()
         left = len(self._waiting)
-        response.success = True
-        response.message = (
-            f"{self._counts['scans sent']} scans labelled"
-            + (f", {left} lie between no keyframes" if left else "")
-            + (f" ({self._problem})" if self._problem else "")
-        )
+        words = [f"{self._counts['scans sent']} scans labelled"] + ([f"{left} lie between no keyframes"] if left else [])
+        if self._problem:
+            words[-1] += f" ({self._problem})"
+        elif len(self._kept):
+            words.append(self._write_cloud())
+        self.diagnostics.stream_ended()
+        response.success, response.message = True, ", ".join(words)
         return response
+
+    def _write_cloud(self) -> str:
+        """``MAP/cloud.ply`` from the scans on disk; returns what became of it, in words."""
+        machine, _ = self._labeller(MapImages(self._store).picture)
+        try:
+            write_cloud(self._store.root / FILE, machine, self._kept_while_active(), self._topic, self.config.cloud.max_gap)
+        except DataError as error:
+            if self.stopping.is_set() or self.state != "active":
+                raise
+            self._problem = str(error)
+            return f"no {FILE} ({error})"
+        return f"{FILE}: {machine.counts['points']} points of {machine.counts['scans_used']} scans"
+
+    def _kept_while_active(self) -> Iterator[Scan]:
+        for scan in self._kept:
+            if self.stopping.is_set() or self.state != "active":
+                raise DataError(f"the node was stopped before {FILE} was written")
+            yield scan
 
 
 def main() -> None:

@@ -126,6 +126,21 @@ class CloudParameters(MapParameters):
     cloud_queue: int = param(
         600, "scans that may wait for the map (about half a megabyte each); beyond it the oldest is dropped", low=1, high=100000
     )
+    cloud_delay: float = param(
+        3.0,
+        "how much of the drive after a scan must be in the map before it is labelled live: labels of a young map are poor; "
+        "0 = keyframes on both sides are enough",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
+    cloud_disk: float = param(
+        8.0,
+        "room for scans in MAP/scans, from which finalize writes MAP/cloud.ply; beyond it the oldest go; 0 = no cloud.ply",
+        unit="GB",
+        low=0.0,
+        high=100000.0,
+    )
 
 
 @dataclass(frozen=True)
