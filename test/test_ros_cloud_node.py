@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseArray, TransformStamped
 from helpers_ros import own_domain, ros, wait_for
+from lifecycle_msgs.srv import GetState
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.mapstore.ply import read_cloud
+from seg2d3d_ros.nodes import cloud_node
 from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.pipeline import wants_cloud
 from seg2d3d_ros.ros import map_messages, qos
@@ -105,14 +109,14 @@ class Bench:
         self.out["map/datum"].publish(map_messages.frame_to_fix(model.frame, header))
         self.out["map/points"].publish(map_messages.points_to_cloud([model], header))
 
-    def send_labels(self, model: SparseModel, stamp: int = STAMP):
-        """Instance 6, of class 2, in the left half of every keyframe."""
+    def send_labels(self, model: SparseModel, stamp: int = STAMP, instance: int = 6):
+        """An instance, of class 2, in the left half of every keyframe."""
         labels = np.zeros((100, 200), np.uint16)
-        labels[:, :100] = 6
+        labels[:, :100] = instance
         for name in model.names:
             self.out["instances/labels"].publish(labels_to_image(labels, make_header(int(name.split("_")[1]), "front")))
         points = np.zeros(1, LABELLED_POINT)
-        points["instance_id"], points["class_id"] = 6, 2
+        points["instance_id"], points["class_id"] = instance, 2
         self.out["instances/points"].publish(array_to_cloud(points, make_header(stamp, "map")))
 
     def send_scan(self, seconds: float):
@@ -195,6 +199,120 @@ def test_metres_without_a_place_on_the_earth_are_enough(world, tmp_path):
     bench.send_labels(model)
     assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
     check_labels(bench.clouds[0])
+
+
+def test_a_scan_waits_until_more_of_the_drive_is_in_the_map(world, tmp_path):
+    bench = Bench(world, tmp_path, cloud_delay=3.0)
+    bench.send_scan(1.5)
+    bench.send_scan(3.5)
+    bench.send_map(drive())
+    bench.send_labels(drive())
+    assert wait_for(lambda: len(bench.clouds) == 1, 20.0), "the last keyframe is of second 5"
+    assert stamp_to_ns(bench.clouds[0].header.stamp) == START + round(1.5 * SECOND)
+    assert not wait_for(lambda: len(bench.clouds) > 1, 2.0)
+    bench.send_map(drive(8), STAMP + 1)
+    bench.send_labels(drive(8), STAMP + 1)
+    assert wait_for(lambda: len(bench.clouds) == 2, 20.0), "the last keyframe is of second 7"
+    bench.send_scan(6.5)
+    assert bench.flush().message.startswith("3 scans labelled"), "flush waits for no more of the drive"
+
+
+@pytest.mark.parametrize("reason", ["the vehicle stands", "the queue is half full"])
+def test_a_scan_does_not_wait_where(world, tmp_path, monkeypatch, reason):
+    stands = reason == "the vehicle stands"
+    monkeypatch.setattr(cloud_node, "PARKED_SECONDS", 2.0 if stands else 60.0)
+    bench = Bench(world, tmp_path, cloud_delay=3600.0, cloud_queue=100 if stands else 3)
+    for seconds in (2.5, 3.5):
+        bench.send_scan(seconds)
+    bench.send_map(drive())
+    bench.send_labels(drive())
+    assert wait_for(lambda: len(bench.clouds) == 2, 20.0)
+    assert bench.node._counts["scans dropped"] == 0
+
+
+def test_the_file_has_all_scans_with_the_final_labels_also_those_of_an_earlier_run(world, tmp_path):
+    """Also where the live queue had dropped them."""
+    bench, file = Bench(world, tmp_path, cloud_queue=1), tmp_path / "map/cloud.ply"
+    bench.send_scan(1.5)
+    bench.send_map(drive())
+    bench.send_labels(drive())
+    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    assert not file.exists(), "before the map is finalized"
+    check_labels(bench.clouds[0])
+    for seconds in (9.0, 9.5):
+        bench.send_scan(seconds)
+    assert wait_for(lambda: bench.node._counts["scans dropped"] == 1)
+    bench.send_map(drive(11), STAMP + 1)
+    bench.send_labels(drive(11), STAMP + 1, instance=7)
+    assert bench.flush().message == "2 scans labelled, cloud.ply: 450 points of 3 scans"
+    points = read_cloud(file)
+    np.testing.assert_allclose(np.stack([points[k] for k in "xyz"], axis=1), np.tile(wall(), (3, 1)), atol=1e-3)
+    left = points["x"] < 1.3
+    assert set(points["instance"][left]) == {7}
+
+    bench.node.trigger_deactivate()
+    bench.node.trigger_activate()
+    assert wait_for(lambda: all(p.get_subscription_count() for p in bench.out.values()))
+    bench.send_map(drive(11), STAMP + 2)
+    bench.send_labels(drive(11), STAMP + 2, instance=8)
+    assert wait_for(lambda: bench.node._topic), "it found the LiDAR again"
+    assert bench.flush().message == "0 scans labelled, cloud.ply: 450 points of 3 scans"
+    assert set(read_cloud(file)["instance"][left]) == {8}
+
+
+def test_without_room_on_disk_no_file_is_written(world, tmp_path):
+    bench = Bench(world, tmp_path, cloud_disk=0.0)
+    bench.send_scan(1.5)
+    bench.send_map(drive())
+    bench.send_labels(drive())
+    assert bench.flush().message == "1 scans labelled"
+    assert not (tmp_path / "map/cloud.ply").exists()
+    assert not (tmp_path / "map/scans").exists()
+
+
+def test_reading_and_encoding_is_no_work_for_callbacks_and_its_errors_are_said(world, tmp_path, monkeypatch):
+    """The node answers while a scan is read; a cloud without x, y, z ends nothing."""
+    at_work, gate, threads = threading.Event(), threading.Event(), set()
+    read_scan, encode_png = cloud_node.read_scan, cloud_node.encode_png
+
+    def slowly(message, topic):
+        threads.add(threading.current_thread().name)
+        at_work.set()
+        assert gate.wait(20)
+        return read_scan(message, topic)
+
+    def encoded(image):
+        threads.add(threading.current_thread().name)
+        return encode_png(image)
+
+    monkeypatch.setattr(cloud_node, "read_scan", slowly)
+    monkeypatch.setattr(cloud_node, "encode_png", encoded)
+    bench = Bench(world, tmp_path)
+    bench.out["lidar"].publish(array_to_cloud(np.zeros(3, np.dtype([("range", "f4")])), make_header(START + SECOND, "lidar")))
+    assert at_work.wait(10)
+    assert world.call(GetState, "cloud_node/get_state", timeout=5.0).current_state.label == "active"
+    gate.set()
+    bench.send_scan(2.5)
+    bench.send_map(drive())
+    bench.send_labels(drive())
+    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    assert threads == {"scans", "labels"}
+    assert "no field x, y, z" in bench.node.diagnostics.last_error
+
+
+def test_the_end_of_the_scans_is_no_warning(world, tmp_path):
+    bench = Bench(world, tmp_path)
+    bench.send_scan(2.5)
+    bench.send_map(drive())
+    bench.send_labels(drive())
+    bench.flush()
+    (lidar,) = (watched for topic, watched in bench.node.diagnostics._inputs.items() if topic == "/lidar/points")
+    lidar.times[-1] -= 300.0  # five minutes later
+    assert "no data" not in bench.node.diagnostics.status().message
+    bench.send_scan(2.9)
+    assert wait_for(lambda: lidar.count == 2)
+    lidar.times[-1] -= 300.0
+    assert "no data on topic /lidar/points" in bench.node.diagnostics.status().message, "it had begun again"
 
 
 def transform(parent: str, child: str, rotation: Rotation, translation: list[float]) -> TransformStamped:

@@ -127,7 +127,7 @@ class CloudParameters(MapParameters):
         600, "scans that may wait for the map (about half a megabyte each); beyond it the oldest is dropped", low=1, high=100000
     )
     cloud_delay: float = param(
-        3.0,
+        5.0,
         "how much of the drive after a scan must be in the map before it is labelled live: labels of a young map are poor; "
         "0 = keyframes on both sides are enough",
         unit="s",
