@@ -285,7 +285,9 @@ class CloudNode(ManagedNode):
         """``MAP/cloud.ply`` from the scans on disk; returns what became of it, in words."""
         machine, _ = self._labeller(MapImages(self._store).picture)
         try:
-            write_cloud(self._store.root / FILE, machine, self._kept_while_active(), self._topic, self.config.cloud.max_gap)
+            write_cloud(
+                self._store.root / FILE, machine, self._kept_while_active(), self.ros.cloud_topic, self.config.cloud.max_gap
+            )
         except DataError as error:
             if self.stopping.is_set() or self.state != "active":
                 raise

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.exceptions import InvalidHandle
 from rclpy.service import Service
 
 ANSWER_SECONDS = 2.0
@@ -15,7 +17,8 @@ class Answers:
     """Counts the requests at work of one service.
 
     A service that is destroyed while its callback runs cannot send the answer: the caller waits for ever, and rclpy raises
-    in the executor. Where a node is deactivated, the callbacks that wait for it see that and end within moments.
+    in the executor. Where a node is deactivated, the callbacks that wait for it see that and end within moments. An answer
+    that comes later still, from a callback that computed, has nobody to go to and is dropped.
     """
 
     def __init__(self) -> None:
@@ -38,7 +41,8 @@ class Answers:
 
         def send_and_count(response: Any, header: Any) -> None:
             try:
-                send(response, header)
+                with contextlib.suppress(InvalidHandle):
+                    send(response, header)
             finally:
                 with self._changed:
                     self._owed -= 1

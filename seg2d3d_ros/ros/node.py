@@ -30,6 +30,8 @@ from seg2d3d_ros.ros.parameters import CommonParameters, check_change, declare_a
 from seg2d3d_ros.ros.worker import Worker
 
 NAMESPACE = "seg2d3d"
+WORKER_SECONDS = 3.0
+"""How long the end of a node waits for the item that a worker handles."""
 QUIET_SECONDS = 0.5
 """Inputs count as drained when nothing came for this long."""
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -51,6 +53,7 @@ class ManagedNode(LifecycleNode):
         diagnostics: what the node reports once a second.
         stopping: set when the process ends; a slow service must then return soon.
         exit_code: set by ``finish``; the process ends with it.
+        left_behind: whether a worker of this node did not end in time.
     """
 
     PARAMETERS: type[CommonParameters] = CommonParameters
@@ -60,6 +63,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, *, namespace: str = NAMESPACE, **options: Any) -> None:
         super().__init__(name, namespace=namespace, **options)
         self.exit_code: int | None = None
+        self.left_behind = False
         self.stopping = threading.Event()
         self.ros: Any = None
         self.config = Config()
@@ -184,7 +188,8 @@ class ManagedNode(LifecycleNode):
         self.diagnostics.add_worker(worker)
 
         def release() -> None:
-            if not worker.close():
+            if not worker.close(WORKER_SECONDS):
+                self.left_behind = True
                 self.get_logger().warning(f"{name} is still at work and is left behind")
             self.diagnostics.remove_worker(worker)
 

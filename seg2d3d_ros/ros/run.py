@@ -22,6 +22,8 @@ WAKE_SECONDS = 0.1
 
 SWITCH_SECONDS = 0.0005
 """A callback takes Python's lock dozens of times; each time it may have to wait this long for a thread that computes."""
+SETTLE_SECONDS = 3.0
+"""How long the end waits for callbacks. With the workers' time it stays below the ten seconds after which launch kills."""
 THREADS = 6
 """Each node's callbacks run one at a time; the rest are for slow services (finalize, flush), which wait for work."""
 
@@ -62,7 +64,7 @@ def spin_node(node_class: Callable[[], ManagedNode], args: Sequence[str] | None 
 
 def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[str] | None = None) -> int:
     """Make and start nodes, spin them in this thread until one calls ``finish``, SIGINT or SIGTERM comes, or the context
-    ends; then close them, the last one first.
+    ends; then close them, the last one first. Where a callback or worker goes on computing, the process ends here.
 
     Args:
         factories: node classes or functions that make nodes.
@@ -104,6 +106,11 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
             node.close()
         rclpy.try_shutdown()
         stop.uninstall()
+    if any(node.left_behind for node in nodes) or (executor and _at_work(executor)):
+        # Python would wait for the callback's thread, and crash the worker's where it comes back. Files are written whole.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 
@@ -124,10 +131,15 @@ def _spin(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], stop: _
     return 0
 
 
-def _settle(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], seconds: float = 5.0) -> None:
+def _settle(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode]) -> None:
     """Wait for the callbacks that have been handed to threads; they must not find their node destroyed."""
     for node in nodes:
         node.stopping.set()
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(not task.done() for task in list(getattr(executor, "_futures", ()))):
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < deadline and _at_work(executor):
         time.sleep(0.01)
+
+
+def _at_work(executor: MultiThreadedExecutor) -> bool:
+    """Whether callbacks have been handed to threads and are not done."""
+    return any(not task.done() for task in list(getattr(executor, "_futures", ())))

@@ -40,7 +40,7 @@ class Worker:
         self._batch = batch
         self._items: deque[Any] = deque()
         self._busy = 0
-        self._closed = False
+        self._closed = self._left_behind = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -79,14 +79,19 @@ class Worker:
             return self._changed.wait_for(lambda: not self._items and not self._busy, timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Let the item at work finish and stop; waiting items are forgotten. May be called again. False on time-out."""
+        """Let the item at work finish and stop; waiting items are forgotten. May be called again.
+
+        Returns:
+            False on time-out: the item is left behind. What it uses may be gone then, so its errors are not reported.
+        """
         with self._changed:
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self._left_behind = self._thread.is_alive()
+        return not self._left_behind
 
     def _run(self) -> None:
         while True:
@@ -115,6 +120,9 @@ class Worker:
         return min(max(self._batch(), 1), len(self._items)) if self._batch else 1
 
     def _report(self, error: Exception) -> None:
+        if self._left_behind:
+            logger.debug("%s, left behind: %s", self.name, self.last_error)
+            return
         logger.error("%s: %s", self.name, self.last_error, exc_info=error)
         if self._on_error:
             self._on_error(self.name, error)
