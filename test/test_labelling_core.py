@@ -295,6 +295,15 @@ def test_scans_are_placed_point_by_point_and_labelled():
     assert machine.flush() is None
 
 
+def test_a_gap_in_the_drive_counts_as_no_more_than_scans_are_placed_in():
+    model = drive()
+    stamps = (0.0, 1.0, 2.0, 2.0, 30.0, 31.0)  # two cameras at 2 s; then the vehicle turns
+    names = tuple(f"{camera}_{round(t * SECOND)}" for camera, t in zip("aaabaa", stamps, strict=True))
+    machine = labeller(dataclasses.replace(model, names=names), max_gap=3.0)
+    seconds = {t: machine.seconds_after(round(t * SECOND)) for t in (-9.0, 0.0, 1.5, 2.0, 29.0, 31.0, 40.0)}
+    assert seconds == pytest.approx({-9.0: 9.0, 0.0: 6.0, 1.5: 4.5, 2.0: 4.0, 29.0: 2.0, 31.0: 0.0, 40.0: 0.0})
+
+
 def test_scans_too_close_in_time_are_left_out_and_stretches_end_by_themselves(monkeypatch):
     monkeypatch.setattr("seg2d3d_ros.labelling.labeller.CHUNK_POINTS", 150)
     world = np.random.default_rng(0).uniform(-1, 1, (100, 3)) + [2.5, 8, 0]

@@ -99,6 +99,8 @@ class CloudLabeller:
             if view is not None
         ]
         self._centers = np.array([item.view.center for item in self._views]).reshape(-1, 3)
+        known = [moments[name][1] for model in self._models for name in model.names if name in moments]
+        self._stamps = np.unique(np.array(known, np.int64))
         self._paths: dict[str, list[Trajectory]] = {}
         self._chunk, self._last_ns = _Chunk(), -(2**62)
         names = ("scans", "scans_used", "scans_without_pose", "points", "points_seen", "points_labelled")
@@ -114,11 +116,10 @@ class CloudLabeller:
             return self._world_from_scan(frame_id, stamp_ns) is not None
         return any(path.covers(stamp_ns) for path in self.paths(frame_id))
 
-    @property
-    def end_ns(self) -> int:
-        """The stamp in ns of the newest keyframe that is placed and of known time; 0 without any."""
-        moments = (self._moments.get(name, ("", 0))[1] for name, view in posed_views(self._models) if view is not None)
-        return max(moments, default=0)
+    def seconds_after(self, stamp_ns: int) -> float:
+        """How much of the drive after this moment is in the map: seconds between keyframes, gaps as ``max_gap`` at most."""
+        later = np.append(stamp_ns, self._stamps[self._stamps > stamp_ns])
+        return float(np.minimum(np.diff(later) * 1e-9, self._config.max_gap).sum())
 
     def paths(self, frame_id: str) -> list[Trajectory]:
         """The sensor's path in each component.

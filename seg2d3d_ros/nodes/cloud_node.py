@@ -155,8 +155,7 @@ class CloudNode(ManagedNode):
         """Subscribe to the LiDAR as it appears; ask for what is missing of the map; label where there is something new."""
         self._requests.whole()
         name = self.resolve_topic_name(self.ros.cloud_topic)
-        publishers = self.get_publishers_info_by_topic(name)
-        if not self._topic and publishers:
+        if not self._topic and (publishers := self.get_publishers_info_by_topic(name)):
             self._topic = name
             self.subscribe(PointCloud2, name, self._scan, input_profile("auto", publishers), required=True)
         self.diagnostics.problem("cloud", self._problem or ("" if self._topic else f"waiting for {name}"))
@@ -210,8 +209,11 @@ class CloudNode(ManagedNode):
             with self._lock:
                 scans = list(self._waiting)
                 delay = 0.0 if at_once or self._parked() or self._crowded() else self.ros.cloud_delay
-            until = machine.end_ns - round(delay * 1e9)
-            placed = [scan for scan in scans if scan.stamp_ns <= until and machine.covers(scan.frame_id, scan.stamp_ns)]
+            placed = [
+                scan
+                for scan in scans
+                if machine.covers(scan.frame_id, scan.stamp_ns) and machine.seconds_after(scan.stamp_ns) >= delay
+            ]
             self._problem = ""
         except DataError as error:
             self._problem = str(error)

@@ -129,7 +129,7 @@ class CloudParameters(MapParameters):
     cloud_delay: float = param(
         5.0,
         "how much of the drive after a scan must be in the map before it is labelled live: labels of a young map are poor; "
-        "0 = keyframes on both sides are enough",
+        "gaps between keyframes count as cloud.max_gap at most; 0 = keyframes on both sides are enough",
         unit="s",
         low=0.0,
         high=3600.0,
