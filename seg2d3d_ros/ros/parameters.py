@@ -127,7 +127,7 @@ class CloudParameters(MapParameters):
         600, "scans that may wait for the map (about half a megabyte each); beyond it the oldest is dropped", low=1, high=100000
     )
     cloud_delay: float = param(
-        5.0,
+        8.0,
         "how much of the drive after a scan must be in the map before it is labelled live: labels of a young map are poor; "
         "gaps between keyframes count as cloud.max_gap at most; 0 = keyframes on both sides are enough",
         unit="s",
