@@ -259,7 +259,7 @@ def summary(result: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def plot(results: list[dict[str, Any]], path: Path) -> None:
+def plot(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     """CPU of updates and offline solutions, and agreement, over the number of keyframes."""
     import matplotlib
 
@@ -267,15 +267,15 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
-    for number, result in enumerate(results):
+    for number, (name, result) in enumerate(results.items()):
         steps, seconds, ari = np.array(result["offline"]).T
         first = number == 0
         left.plot(np.arange(1, len(result["update_s"]) + 1), result["update_s"], ".", ms=2, color=f"C{number}")
         left.plot(steps, seconds, "-", color="k", lw=1, alpha=0.6, label="offline solution" if first else None)
-        right.plot(steps, ari, "-", lw=1, color=f"C{number}", label=f"order {number}")
+        right.plot(steps, ari, "-", lw=1, color=f"C{number}", label=name)
     left.plot(steps, 0.05 * seconds, "--", color="k", lw=1, label="5 % of it")
     left.set(xlabel="keyframes", ylabel="CPU seconds", yscale="log", title="updates (dots)")
-    right.set(xlabel="keyframes", ylabel="adjusted Rand index", title="masks grouped as offline", ylim=(0.85, 1.005))
+    right.set(xlabel="keyframes", ylabel="adjusted Rand index", title="masks grouped as offline", ylim=(0.3, 1.01))
     for axes in (left, right):
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
@@ -316,7 +316,8 @@ def main() -> None:
         document = {"summary": [summary(r) for r in results], "between": between, "orders": kept}
         args.json.write_text(json.dumps(document, indent=1) + "\n")
     if args.plot:
-        plot(results, args.plot)
+        names = [*(f"order {seed}" for seed in range(args.orders)), *["drive"] * args.drive]
+        plot(dict(zip(names, results, strict=True)), args.plot)
 
 
 if __name__ == "__main__":
