@@ -260,6 +260,25 @@ def test_the_file_has_all_scans_with_the_final_labels_also_those_of_an_earlier_r
     assert set(read_cloud(file)["instance"][left]) == {8}
 
 
+def test_a_node_that_is_stopped_writes_no_half_file(world, tmp_path, monkeypatch):
+    bench = Bench(world, tmp_path)
+    write_cloud = cloud_node.write_cloud
+
+    def stopped(*arguments):
+        bench.node.stopping.set()
+        write_cloud(*arguments)
+
+    monkeypatch.setattr(cloud_node, "write_cloud", stopped)
+    bench.send_scan(1.5)
+    bench.send_map(drive())
+    bench.send_labels(drive())
+    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    answer = bench.flush()
+    assert not answer.success
+    assert "stopped before cloud.ply was written" in answer.message
+    assert [path.name for path in (tmp_path / "map").iterdir()] == ["scans"]
+
+
 def test_without_room_on_disk_no_file_is_written(world, tmp_path):
     bench = Bench(world, tmp_path, cloud_disk=0.0)
     bench.send_scan(1.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,9 +18,11 @@ pytest.importorskip("rclpy")
 
 from helpers_ros import own_domain, ros, wait_for
 from lifecycle_msgs.srv import GetState
+from rclpy.exceptions import InvalidHandle
+from rclpy.task import Task
 from std_srvs.srv import Trigger
 
-from seg2d3d_ros.ros import answers
+from seg2d3d_ros.ros import answers, run
 from seg2d3d_ros.ros.node import ManagedNode
 from seg2d3d_ros.ros.worker import Worker
 
@@ -78,6 +82,25 @@ def test_a_process_ends_although_a_worker_and_a_service_go_on():
     assert "computing is still at work and is left behind" in err
     assert "Traceback" not in err
     assert "exception" not in err
+
+
+def test_callbacks_that_outlived_the_executor_leave_no_message(capfd):
+    """rclpy prints a task's exception when the task is forgotten, unless somebody asked for it."""
+
+    def fails() -> None:
+        raise InvalidHandle("destruction was requested")
+
+    def printed(retrieve: bool) -> bool:
+        executor = SimpleNamespace(_futures=[Task(fails)])
+        executor._futures[0]()
+        if retrieve:
+            run._retrieve(executor)
+        del executor
+        gc.collect()
+        return "never retrieved" in capfd.readouterr().err
+
+    assert printed(retrieve=False)
+    assert not printed(retrieve=True)
 
 
 def test_errors_of_what_was_left_behind_are_no_news(caplog):

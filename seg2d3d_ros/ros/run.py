@@ -111,6 +111,8 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    if executor:
+        _retrieve(executor)
     return code
 
 
@@ -143,3 +145,9 @@ def _settle(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode]) -> No
 def _at_work(executor: MultiThreadedExecutor) -> bool:
     """Whether callbacks have been handed to threads and are not done."""
     return any(not task.done() for task in list(getattr(executor, "_futures", ())))
+
+
+def _retrieve(executor: MultiThreadedExecutor) -> None:
+    """Callbacks that outlived the executor failed at its handles; rclpy prints exceptions that nobody asked for."""
+    for task in list(getattr(executor, "_futures", ())):
+        task.exception()
