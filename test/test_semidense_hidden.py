@@ -96,9 +96,10 @@ def test_a_street_without_mistakes_is_left_alone(seed):
 @settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.integers(0, 2**32 - 1))
 def test_masks_mistaken_for_one_another_are_told_apart(seed):
-    model = mistaken(street(seed), 1, 5, 15, seed)
+    model = mistaken(mistaken(street(seed), 1, 5, 10, seed), 1, 5, 5, seed, u=(400, 500))
     hidden = hidden_points(model, masks())
-    assert hidden[-15:].all(), "those with nearer points around them, and those without"
+    assert hidden[-15:-5].all(), "those with nearer points around them"
+    assert hidden[-5:].all(), "and those without, which come from the same mistake"
     assert not hidden[:-15].any()
     (left,) = without_hidden([model], masks())
     assert left.obs_point.max() < len(model.xyz) - 15
@@ -111,10 +112,33 @@ def test_single_wrong_matches_of_the_same_house_are_no_mistake():
     assert not hidden_points(model, masks()).any()
 
 
+def test_nor_where_no_other_view_confirms_the_right_ones():
+    model = street(3)
+    kept = np.isin(model.obs_keyframe, [2, 3])
+    kept &= np.bincount(model.obs_point[kept], minlength=len(model.xyz))[model.obs_point] == 2
+    model = replace(model, obs_keyframe=model.obs_keyframe[kept], obs_point=model.obs_point[kept], obs_xy=model.obs_xy[kept])
+    assert not hidden_points(mistaken(model, 2, 3, 4, 3), masks()).any()
+
+
 def test_what_shows_beside_the_edge_of_a_facade_is_not_hidden():
-    """The row ends before the middle of the image; a far house shows right of it."""
-    model = mistaken(street(5), 1, 5, 15, 5, u=(320, 420))
-    assert not hidden_points(model, masks()).any()
+    """The row ends left of them."""
+    model = street(5, per_meter=40.0)
+    kept = model.xyz[model.obs_point, 2] < 21.7  # at 140 pixels in the first of the two views, behind the second
+    model = replace(model, obs_keyframe=model.obs_keyframe[kept], obs_point=model.obs_point[kept], obs_xy=model.obs_xy[kept])
+    assert hidden_points(mistaken(model, 1, 5, 15, 5, u=(95, 125)), masks()).any(), "within the façade"
+    assert not hidden_points(mistaken(model, 1, 5, 15, 5, u=(147, 165)), masks()).any()
+
+
+def test_points_of_long_tracks_are_not_hidden_by_those_of_short_ones():
+    """Seen by six views, behind what two to four see: rather the nearer ones are wrong, or one looks through them."""
+    model = street(7)
+    rng = np.random.default_rng(7)
+    views = list(range(6))
+    xy = np.column_stack([rng.uniform(60, 180, 15), rng.uniform(200, 280, 15)])
+    far = np.column_stack([(xy - [WIDTH / 2, HEIGHT / 2]) / FOCAL * 150.0, np.full(15, 150.0)])
+    depth = 150.0 - STEP * np.array(views)
+    seen = FOCAL * far[None, :, :2] / depth[:, None, None] + [WIDTH / 2, HEIGHT / 2]
+    assert not hidden_points(with_points(model, far, views, seen), masks()).any()
 
 
 def test_a_point_that_many_views_see_is_believed():

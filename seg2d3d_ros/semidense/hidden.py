@@ -88,11 +88,13 @@ def hidden_points(model: SparseModel, segments: Mapping[str, Segments]) -> np.nd
 def _masks(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:
     """(N,) a number of its own for each mask of each keyframe, at each observation; -1 outside masks."""
     result = np.full(len(model.obs_point), -1, np.int64)
+    order = np.argsort(model.obs_keyframe, kind="stable")
+    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
     first = 0
     for k, name in enumerate(model.names):
         if name not in segments:
             continue
-        mine = np.flatnonzero(model.obs_keyframe == k)
+        mine = order[bounds[k] : bounds[k + 1]]
         item = segments[name]
         place = SegmentLookup(item)(model.obs_xy[mine])
         result[mine] = np.where(place >= 0, first + place, -1)
@@ -164,6 +166,8 @@ def _mistaken(held: sparse.csr_matrix, behind: np.ndarray, firm: np.ndarray, dee
         held: (masks, P) CSR of ones.
         behind, firm, deep: (P,) bool: behind a surface, confirmed by other views, deeper than the masks that hold it.
     """
+    masks = np.diff(held.tocsc().indptr)
+    held = held[np.flatnonzero(held @ behind.astype(float) >= LEAST_MISTAKEN)]
 
     def ties(some: np.ndarray) -> sparse.csr_matrix:
         return (held[:, some] @ held[:, some].T).tocsr()
@@ -174,7 +178,6 @@ def _mistaken(held: sparse.csr_matrix, behind: np.ndarray, firm: np.ndarray, dee
         (bad.row != bad.col) & (bad.data >= LEAST_MISTAKEN) & (bad.data >= MISTAKEN * (bad.data + good)) & (level < bad.data)
     )
     pairs = sparse.csr_matrix((np.ones(int(wrong.sum())), (bad.row[wrong], bad.col[wrong])), (held.shape[0],) * 2)
-    masks = np.diff(held.tocsc().indptr)
     share = np.asarray((pairs @ held).multiply(held).sum(axis=0)).ravel() / np.maximum(masks * (masks - 1), 1)
     return (share >= BETRAYED) & (deep | behind)
 
