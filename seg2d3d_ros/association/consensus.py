@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from seg2d3d_ros.association.agglomeration import agglomerate
-from seg2d3d_ros.association.evidence import Groups, sample
+from seg2d3d_ros.association.evidence import Groups, ones_at, sample
 from seg2d3d_ros.association.reliability import judge_by_objects, judge_by_views, same_view_pairs, trust_matrix
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Incidence, Placements
@@ -103,19 +103,13 @@ def point_weights(incidence: Incidence) -> tuple[sparse.csr_matrix, sparse.csr_m
     unseen = incidence.projected
     if len(unseen.point):
         inside = unseen.segment >= 0
-        held = held + _ones(unseen.segment[inside], unseen.point[inside], held.shape) * PROJECTED
-        visible = visible + _ones(unseen.keyframe, unseen.point, visible.shape) * PROJECTED
+        held = held + ones_at(unseen.segment[inside], unseen.point[inside], held.shape) * PROJECTED
+        visible = visible + ones_at(unseen.keyframe, unseen.point, visible.shape) * PROJECTED
     has_masks = np.zeros(visible.shape[0])
     has_masks[incidence.segment_keyframe] = 1.0
     visible = (sparse.diags(has_masks) @ visible).tocsr()
     visible.eliminate_zeros()
     return held.tocsr(), visible
-
-
-def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
-    matrix = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
-    matrix.data[:] = 1.0
-    return matrix
 
 
 def membership_of(instance: np.ndarray) -> sparse.csr_matrix:
@@ -238,7 +232,7 @@ def _parts(held_by: sparse.csr_matrix, main: np.ndarray, matrix: sparse.csr_matr
     large = (table.data >= PART_WEIGHT) & (table.data >= PART_SHARE * total[table.row])
     rows, columns = table.row[large], table.col[large]
     labelled = np.flatnonzero(object_of >= 0)
-    member = _ones(labelled, object_of[labelled], (matrix.shape[1], held_by.shape[1]))
+    member = ones_at(labelled, object_of[labelled], (matrix.shape[1], held_by.shape[1]))
     observed = sample((matrix.astype(bool).astype(np.float64) @ member).tocsr(), rows, columns)
     rows, columns = rows[observed >= PART_OBSERVED], columns[observed >= PART_OBSERVED]
     return (_only(main, held_by.shape) + sparse.csr_matrix((np.ones(len(rows), bool), (rows, columns)), held_by.shape)).tocsr()

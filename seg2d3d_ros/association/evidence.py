@@ -131,3 +131,10 @@ def main_object_before(groups: Groups) -> np.ndarray:
 def sample(matrix: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(n,) entries of a sparse matrix; 0 where it has none."""
     return np.asarray(matrix[rows, columns]).ravel() if len(rows) else np.empty(0)
+
+
+def ones_at(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """CSR float64 of this shape with 1 at these places, also where one is named twice."""
+    matrix = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+    matrix.data[:] = 1.0
+    return matrix

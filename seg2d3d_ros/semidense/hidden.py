@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.association.evidence import sample
+from seg2d3d_ros.association.evidence import ones_at, sample
 from seg2d3d_ros.association.run_lengths import SegmentLookup
 from seg2d3d_ros.types import Segments, SparseModel
 
@@ -72,13 +72,13 @@ def hidden_points(model: SparseModel, segments: Mapping[str, Segments]) -> np.nd
     tangent = _tangents(model, inside)
     for _ in range(ROUNDS):
         left = np.flatnonzero(~hidden[point])
-        seen = _ones(point[left], view[left], (len(hidden), len(model.names)))
+        seen = ones_at(point[left], view[left], (len(hidden), len(model.names)))
         behind, firm, deep = (np.zeros(len(hidden), bool) for _ in range(3))
         for mine in np.split(left, np.flatnonzero(np.diff(view[left])) + 1):
             verdict = _verdicts(tangent[mine], depth[mine], mask[mine], seen[point[mine]])
             behind[point[mine[verdict < 0]]] = firm[point[mine[verdict > 0]]] = True
         deep[point[left[depth[left] > BEHIND * _medians(depth[left], mask[left])]]] = True
-        found = _mistaken(_ones(mask[left], point[left], (int(mask.max(initial=0)) + 1, len(hidden))), behind, firm, deep)
+        found = _mistaken(ones_at(mask[left], point[left], (int(mask.max(initial=0)) + 1, len(hidden))), behind, firm, deep)
         if not found.any():
             break
         hidden |= found
@@ -180,9 +180,3 @@ def _mistaken(held: sparse.csr_matrix, behind: np.ndarray, firm: np.ndarray, dee
     pairs = sparse.csr_matrix((np.ones(int(wrong.sum())), (bad.row[wrong], bad.col[wrong])), (held.shape[0],) * 2)
     share = np.asarray((pairs @ held).multiply(held).sum(axis=0)).ravel() / np.maximum(masks * (masks - 1), 1)
     return (share >= BETRAYED) & (deep | behind)
-
-
-def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
-    matrix = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
-    matrix.data[:] = 1.0
-    return matrix
