@@ -23,21 +23,21 @@ import numpy as np
 import rivals
 
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.association.masks.repair import Repair
+from seg2d3d_ros.association.points.doppelgangers import without_hidden
+from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation import baselines
 from seg2d3d_ros.evaluation.bytetrack import bytetrack
 from seg2d3d_ros.evaluation.clustering import owners
 from seg2d3d_ros.evaluation.coverage import detected_images
-from seg2d3d_ros.evaluation.evaluate import score
+from seg2d3d_ros.evaluation.measure import score
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, relabel
 from seg2d3d_ros.evaluation.reading import natural_key
 from seg2d3d_ros.images import decode_rgb, label_boxes, read_labels
 from seg2d3d_ros.mapstore.store import relabel as paint
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.semidense.enrich import enrich
-from seg2d3d_ros.semidense.hidden import without_hidden
 from seg2d3d_ros.types import Incidence, Segments
 
 DETECTORS = ("clean", "typical", "hard")
@@ -62,7 +62,7 @@ class Scene:
 def prepare(work: Path, seed: int, detectors: Sequence[str]) -> Path:
     """Simulate and reconstruct what is missing below ``work/<seed>``; returns that folder."""
     from seg2d3d_ros.cli.main import main
-    from seg2d3d_ros.simulation.simulate import simulate
+    from seg2d3d_ros.simulation.street_folder import simulate
 
     street = work / str(seed)
     for detector in dict.fromkeys(["typical", *detectors]):

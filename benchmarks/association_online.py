@@ -33,13 +33,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.incremental import OnlineAssociation, Update
+from seg2d3d_ros.association.online.identity import Identity, Merge, inherit_ids
+from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.association.upright import stacked_up
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.clustering import adjusted_rand_index
+from seg2d3d_ros.geometry.up import stacked_up
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
@@ -51,7 +51,7 @@ Key = tuple[str, int]
 def prepare(work: Path, seed: int, keyframes: int, buildings: int, detector: str) -> Path:
     """Simulate and reconstruct what is missing; returns the map directory."""
     from seg2d3d_ros.cli.main import main
-    from seg2d3d_ros.simulation.simulate import simulate
+    from seg2d3d_ros.simulation.street_folder import simulate
 
     street = work / f"street{seed}" / detector
     root = street.parent / ("map" if detector == "typical" else f"map_{detector}")

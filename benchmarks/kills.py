@@ -30,11 +30,11 @@ from reconstruction import position_error
 from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 
+from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.reconstruction.cameras import read_camera_file
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.ros import qos
-from seg2d3d_ros.ros.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, make_header
+from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, make_header
+from seg2d3d_ros.ros.node import qos
 
 TARGETS = ("worker", "reconstruction_node", "pipeline")
 WAIT_S = 600.0

@@ -22,13 +22,13 @@ from scipy.optimize import linear_sum_assignment
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.evaluation.points import UNKNOWN, point_metrics
 from seg2d3d_ros.images import read_labels
-from seg2d3d_ros.keyframes.recording import open_recording
-from seg2d3d_ros.labelling.labeller import CloudLabeller
-from seg2d3d_ros.labelling.map_images import MapImages
-from seg2d3d_ros.labelling.recorded import find_cloud_topic, recorded_frames
-from seg2d3d_ros.labelling.scans import cloud_to_array, read_scan
+from seg2d3d_ros.lidar.bag_scans import find_cloud_topic, recorded_frames
+from seg2d3d_ros.lidar.labeller import CloudLabeller
+from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
+from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.recording.reader import open_recording
 from seg2d3d_ros.simulation.lidar import TOPIC
 
 IGNORE = 65535

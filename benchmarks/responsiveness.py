@@ -40,18 +40,18 @@ from std_msgs.msg import Header, UInt64
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.images import read_labels
+from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.nodes.pipeline import NODES
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
-from seg2d3d_ros.reconstruction.cameras import read_camera_file
-from seg2d3d_ros.ros import qos
-from seg2d3d_ros.ros.conversion import (
+from seg2d3d_ros.ros.messages.conversion import (
     bytes_to_compressed,
     camera_to_info,
     fix_from_geo,
     labels_to_image,
     make_header,
 )
-from seg2d3d_ros.ros.run import spin_nodes
+from seg2d3d_ros.ros.node import qos
+from seg2d3d_ros.ros.node.spinning import spin_nodes
 
 AIM_MS = 100.0
 PERIOD_S = 0.1

@@ -19,22 +19,22 @@ import association as streets
 import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.missed import find_missed
-from seg2d3d_ros.association.recovery import labels_by, repair_with_recovery
-from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.association.masks.missed import find_missed
+from seg2d3d_ros.association.masks.recovered_masks import labels_by, repair_with_recovery
+from seg2d3d_ros.association.masks.repair import Repair
+from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.association.transfer import Transfer
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.coverage import coverage_metrics, detected_images
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter
 from seg2d3d_ros.evaluation.tracking import hota_metrics
+from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.mapstore.store import relabel
+from seg2d3d_ros.pipeline.second_look import second_round
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.segmentation.masks import Mask
-from seg2d3d_ros.segmentation.regions import region_of
-from seg2d3d_ros.segmentation.second_look import second_round
+from seg2d3d_ros.segmentation.models.mask_models import Mask
 from seg2d3d_ros.simulation.detector import Quality, detect
-from seg2d3d_ros.simulation.simulate import IGNORE, simulate
+from seg2d3d_ros.simulation.street_folder import IGNORE, simulate
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments
 
 MISS = 0.3
@@ -49,7 +49,7 @@ class TrueMasks:
         self._truth, self._rng, self.asked = truth, np.random.default_rng(seed), 0
 
     def look(self, keyframe: Keyframe, boxes: np.ndarray) -> list[Mask | None]:
-        """See ``segmentation.second_look.Looker``."""
+        """See ``pipeline.second_look.Looker``."""
         truth = self._truth[keyframe.name].astype(np.int32)
         found: list[Mask | None] = []
         for x0, y0, x1, y1 in boxes.astype(int).tolist():

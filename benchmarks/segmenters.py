@@ -153,7 +153,7 @@ def write_oneformer(folder: Path, size: str) -> None:
 
 def run_dino(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[None]:
     """One image."""
-    from seg2d3d_ros.segmentation.detector import GroundingDino
+    from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
 
     model = GroundingDino(folder, runtime)
     model.load()
@@ -165,7 +165,7 @@ def run_dino(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[None]:
 
 def run_masks(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[None]:
     """One image with ten boxes."""
-    from seg2d3d_ros.segmentation.masks import HubSam, MetaSam
+    from seg2d3d_ros.segmentation.models.mask_models import HubSam, MetaSam
 
     model = MetaSam(folder / "sam.pth", runtime) if (folder / "sam.pth").exists() else HubSam(folder, runtime)
     boxes = np.array([[180 * k, 100, 180 * k + 160, 900] for k in range(BOXES)], np.float32)
@@ -178,8 +178,8 @@ def run_masks(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[None]:
 
 def run_everything(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[None]:
     """One image with the grid of the default parameters."""
-    from seg2d3d_ros.segmentation.everything import grid
-    from seg2d3d_ros.segmentation.masks import MetaSam
+    from seg2d3d_ros.segmentation.models.everything import grid
+    from seg2d3d_ros.segmentation.models.mask_models import MetaSam
 
     model = MetaSam(folder / "sam.pth", runtime)
     model.load()
@@ -191,7 +191,7 @@ def run_everything(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[No
 
 def run_panoptic(folder: Path, runtime: Any, image: np.ndarray) -> Iterator[None]:
     """One image, all queries that find anything."""
-    from seg2d3d_ros.segmentation.panoptic import Network
+    from seg2d3d_ros.segmentation.models.panoptic import Network
 
     model = Network(folder, runtime)
     model.load()
@@ -228,7 +228,7 @@ def write(name: str, folder: Path) -> None:
 
 def measure(name: str, folder: Path, device: str, repeat: int, queue: Any) -> None:
     """Load and run a model, and tell what it took."""
-    from seg2d3d_ros.segmentation.runtime import Runtime
+    from seg2d3d_ros.segmentation.models.runtime import Runtime
 
     image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     runtime = Runtime(device)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.reconstruction.database import FeatureDatabase
-from seg2d3d_ros.reconstruction.features import Features
-from seg2d3d_ros.reconstruction.streaming import OnlineMapper
+from seg2d3d_ros.reconstruction.features.sift import Features
+from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
 from seg2d3d_ros.types import Camera, Keyframe
 
 WIDTH, HEIGHT, FOCAL = 1000, 700, 800.0

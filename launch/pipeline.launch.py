@@ -1,6 +1,6 @@
 """All nodes, on live topics or with a bag. ``ros2 launch seg2d3d_ros pipeline.launch.py --show-args`` explains the arguments.
 
-The table of arguments and what follows from them is in ``seg2d3d_ros/ros/launch_arguments.py``.
+The table of arguments and what follows from them is in ``seg2d3d_ros/ros/node/launch_arguments.py``.
 """
 
 import os
@@ -15,7 +15,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.ros.launch_arguments import Plan, Process, arguments, check_names, override_file, plan
+from seg2d3d_ros.ros.node.launch_arguments import Plan, Process, arguments, check_names, override_file, plan
 
 SAVING_SECONDS = "20"
 """How long a node may take to save the map after SIGINT, before SIGTERM, and after that before SIGKILL."""

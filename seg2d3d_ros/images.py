@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.atomic import write_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from helpers_maps import two_houses
 
-from seg2d3d_ros.ros.conversion import make_header
+from seg2d3d_ros.ros.messages.conversion import make_header
 
 
 def scene(images: int = 4):

@@ -5,10 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.mapstore import ply
-from seg2d3d_ros.mapstore.atomic import write_json
+from seg2d3d_ros.mapstore import point_cloud as ply
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors

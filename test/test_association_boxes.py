@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.association.boxes import level_frame, oriented_box, without_strays
-from seg2d3d_ros.association.upright import stacked_up, up_of
+from seg2d3d_ros.geometry.oriented_boxes import level_frame, oriented_box, without_strays
+from seg2d3d_ros.geometry.up import stacked_up, up_of
 from seg2d3d_ros.types import Boxes, Camera, SparseModel, WorldFrame
 
 Z = np.array([0.0, 0.0, 1.0])

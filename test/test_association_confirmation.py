@@ -7,10 +7,10 @@ import pytest
 from helpers_growing import reveal, street
 from scipy import sparse
 
-from seg2d3d_ros.association.confirmation import Confirmation
-from seg2d3d_ros.association.identity import Identity, Merge, inherit
-from seg2d3d_ros.association.incremental import OnlineAssociation
-from seg2d3d_ros.association.repair import Repair
+from seg2d3d_ros.association.masks.repair import Repair
+from seg2d3d_ros.association.online.confirmation import Confirmation
+from seg2d3d_ros.association.online.identity import Identity, Merge, inherit
+from seg2d3d_ros.association.online.online_association import OnlineAssociation
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Boxes, Cuts, Incidence, Instances, Segments
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from seg2d3d_ros.association.identity import Identity, Merge, inherit_ids
+from seg2d3d_ros.association.online.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.types import Boxes, Incidence, Instances
 
 

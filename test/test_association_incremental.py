@@ -12,14 +12,14 @@ from helpers_growing import reveal, street
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.association import incremental
 from seg2d3d_ros.association.consensus import consensus_tracks
-from seg2d3d_ros.association.growing import GrowingIncidence
-from seg2d3d_ros.association.identity import Identity
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.incremental import OnlineAssociation
-from seg2d3d_ros.association.neighbourhood import Known, solve_part
-from seg2d3d_ros.association.run_lengths import SegmentLookup
+from seg2d3d_ros.association.online import online_association as incremental
+from seg2d3d_ros.association.online.identity import Identity
+from seg2d3d_ros.association.online.neighbourhood import Known, solve_part
+from seg2d3d_ros.association.online.online_association import OnlineAssociation
+from seg2d3d_ros.association.online_incidence import GrowingIncidence
+from seg2d3d_ros.association.segment_lookup import SegmentLookup
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.errors import DataError

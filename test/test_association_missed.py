@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers_boards import Board, boards_world
 
-from seg2d3d_ros.association.missed import find_missed, solid_points
-from seg2d3d_ros.association.view import View, posed_views
+from seg2d3d_ros.association.masks.missed import find_missed, solid_points
+from seg2d3d_ros.geometry.views import View, posed_views
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))
 PLACES = (-2.0, -1.0, 0.0, 1.0, 2.0)

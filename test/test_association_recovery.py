@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from helpers_boards import Board, boards_world
 
-from seg2d3d_ros.association.missed import find_missed
-from seg2d3d_ros.association.recovery import SCORE, drawable, recover, repair_with_recovery, share_inside
-from seg2d3d_ros.association.transfer import surface_depth
+from seg2d3d_ros.association.masks.missed import find_missed
+from seg2d3d_ros.association.masks.recovered_masks import SCORE, drawable, recover, repair_with_recovery, share_inside
+from seg2d3d_ros.association.masks.transfer import surface_depth
+from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.segmentation.regions import Region
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))
 PLACES = (-2.0, -1.0, 0.0, 1.0, 2.0)

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 from helpers_maps import two_houses
 
+from seg2d3d_ros.association.masks.repair import cut_mask
 from seg2d3d_ros.association.projection import project_unobserved
-from seg2d3d_ros.association.repair import cut_mask
-from seg2d3d_ros.association.session import AssociationSession
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.types import Camera, Segments
 
 

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 from helpers_maps import two_houses
 
-from seg2d3d_ros.association.session import AssociationSession
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline.association_session import AssociationSession
 
 CONFIG = make_config({"association.min_images": 2, "association.min_points": 3})
 

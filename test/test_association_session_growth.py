@@ -9,12 +9,12 @@ import pytest
 from helpers_association import partition
 from helpers_growing import reveal, street
 
-from seg2d3d_ros.association import session as sessions
-from seg2d3d_ros.association.session import AssociationSession
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.journal import JOURNAL, IdentityJournal
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline import association_session as sessions
+from seg2d3d_ros.pipeline.association_session import AssociationSession
 
 CONFIG = make_config({})
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from helpers_boards import Board, boards_world
 
-from seg2d3d_ros.association.identity import Identity, Merge
-from seg2d3d_ros.association.live_recovery import LiveRecovery
-from seg2d3d_ros.association.recovery import Recovered
-from seg2d3d_ros.association.session import AssociationSession
+from seg2d3d_ros.association.masks.recovered_masks import Recovered
+from seg2d3d_ros.association.online.identity import Identity, Merge
+from seg2d3d_ros.association.online.online_recovery import LiveRecovery
 from seg2d3d_ros.config import make_config
+from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline import write_map
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.segmentation.regions import Region
+from seg2d3d_ros.pipeline.association_session import AssociationSession
+from seg2d3d_ros.pipeline.offline import write_map
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))
 PLACES = (-2.0, -1.0, 0.0, 1.0, 2.0)

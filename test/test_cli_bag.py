@@ -19,7 +19,7 @@ LIGHT = ["--set", "reconstruction.max_features=2500", "--set", "association.min_
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory) -> Path:
-    from seg2d3d_ros.simulation.simulate import simulate
+    from seg2d3d_ros.simulation.street_folder import simulate
 
     folder = tmp_path_factory.mktemp("sim") / "street"
     return simulate(folder, seed=3, buildings=3, keyframes=24, cameras=3, detector="clean", width=640, height=400)

@@ -7,13 +7,13 @@ import pytest
 from helpers_evaluation import picture
 from helpers_maps import two_houses
 
+from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.evaluation.evaluate import evaluate_map
+from seg2d3d_ros.evaluation.measure import evaluate_map
 from seg2d3d_ros.evaluation.reading import natural_key, read_map_masks
 from seg2d3d_ros.evaluation.table import COLUMNS, METHODS, format_result
 from seg2d3d_ros.images import write_labels
-from seg2d3d_ros.mapstore.atomic import write_json
 from seg2d3d_ros.mapstore.store import MapStore
 
 STREET = {  # image: truth, labels, segments

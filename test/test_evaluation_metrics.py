@@ -6,7 +6,7 @@ from helpers_evaluation import overlaps
 
 from seg2d3d_ros.evaluation.clustering import adjusted_rand_index, mask_clustering, owners, track_metrics
 from seg2d3d_ros.evaluation.coverage import coverage_metrics, detected_images, match_counts, object_table
-from seg2d3d_ros.evaluation.evaluate import score
+from seg2d3d_ros.evaluation.measure import score
 from seg2d3d_ros.evaluation.tracking import hota_curve, hota_metrics, idf1
 
 TWO = "1122"  # two objects, two pixels each, in every image

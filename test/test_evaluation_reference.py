@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from seg2d3d_ros.evaluation.clustering import mask_clustering, owners
 from seg2d3d_ros.evaluation.coverage import detected_images
-from seg2d3d_ros.evaluation.evaluate import score
+from seg2d3d_ros.evaluation.measure import score
 from seg2d3d_ros.evaluation.overlaps import Overlaps, count_overlaps
 from seg2d3d_ros.evaluation.tracking import hota_curve, idf1
 

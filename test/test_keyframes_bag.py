@@ -10,10 +10,10 @@ from helpers_bags import ROS1, ROS2, SECOND, START, jpeg, storage_file, view, wa
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb, encode_png
-from seg2d3d_ros.keyframes.bag import read_bag
+from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.segmentation.encoding import from_mono16
-from seg2d3d_ros.segmentation.label_images import LabelImages
+from seg2d3d_ros.segmentation.files.label_images import LabelImages
 
 K = (120.0, 121.0, 79.5, 59.5)
 SCENE = wall()

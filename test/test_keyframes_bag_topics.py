@@ -8,7 +8,7 @@ import pytest
 from helpers_bags import ROS2, START, jpeg, view, wall, write_bag
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.keyframes.bag import read_bag
+from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 
 BGR = view(wall(), 0)
 GRAY = cv2.cvtColor(BGR, cv2.COLOR_BGR2GRAY)

@@ -9,9 +9,9 @@ from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb, encode_jpeg, encode_png, image_size, require_complete
-from seg2d3d_ros.keyframes.exif import read_header, stamp_nanoseconds
+from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.keyframes.folder import read_folder
-from seg2d3d_ros.reconstruction.cameras import read_camera_file
+from seg2d3d_ros.keyframes.photo_header import read_header, stamp_nanoseconds
 
 STAMP = 1_700_000_000_123_456_789
 

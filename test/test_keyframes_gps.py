@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg2d3d_ros.keyframes.gps import NANOSECONDS, GeoTrack
+from seg2d3d_ros.keyframes.geo_track import NANOSECONDS, GeoTrack
 from seg2d3d_ros.types import GeoPosition
 
 

@@ -10,13 +10,13 @@ from helpers_bags import ROS2, SECOND, START, jpeg, view, wall, write_bag
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.keyframes.bag import read_bag
-from seg2d3d_ros.keyframes.vehicle import OdometryTrack, find_mounts
-from seg2d3d_ros.labelling.frames import FrameTree
+from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.keyframes.bag_keyframes import read_bag
+from seg2d3d_ros.keyframes.odometry_track import OdometryTrack, find_mounts
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.georeference import Unit, fit_similarity
-from seg2d3d_ros.reconstruction.odometry import positions, unit_by_odometry
+from seg2d3d_ros.reconstruction.world.georeference import Unit, fit_similarity
+from seg2d3d_ros.reconstruction.world.odometry_scale import positions, unit_by_odometry
 from seg2d3d_ros.types import Keyframe
 
 

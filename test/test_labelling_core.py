@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.association.view import View
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.labelling.carry import LabelledView, carry_labels
-from seg2d3d_ros.labelling.frames import FrameTree
-from seg2d3d_ros.labelling.labeller import CloudLabeller, one_per_voxel
-from seg2d3d_ros.labelling.scans import cloud_to_array, read_scan
-from seg2d3d_ros.labelling.trajectory import Trajectory, check_metric
-from seg2d3d_ros.mapstore.ply import CLOUD_POINT, PointWriter, read_cloud
+from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.geometry.trajectory import Trajectory, check_metric
+from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
+from seg2d3d_ros.lidar.labeller import CloudLabeller, one_per_voxel
+from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
+from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, read_cloud
 from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
 
 SECOND = 1_000_000_000
@@ -305,7 +305,7 @@ def test_a_gap_in_the_drive_counts_as_no_more_than_scans_are_placed_in():
 
 
 def test_scans_too_close_in_time_are_left_out_and_stretches_end_by_themselves(monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.labelling.labeller.CHUNK_POINTS", 150)
+    monkeypatch.setattr("seg2d3d_ros.lidar.labeller.CHUNK_POINTS", 150)
     world = np.random.default_rng(0).uniform(-1, 1, (100, 3)) + [2.5, 8, 0]
     machine = labeller(drive(), interval=0.2)
     pieces = [machine.add(scan_of(world, t)) for t in (1.0, 1.1, 1.2, 1.4, 1.6)]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from seg2d3d_ros.config import CloudConfig
+from seg2d3d_ros.dense import densify as dense
+from seg2d3d_ros.dense.plane_sweep import Picture, sweep
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_png, write_labels
-from seg2d3d_ros.labelling import dense
-from seg2d3d_ros.labelling.plane_sweep import Picture, sweep
-from seg2d3d_ros.mapstore.ply import read_cloud
+from seg2d3d_ros.mapstore.point_cloud import read_cloud
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.types import Camera, SparseModel, WorldFrame

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.labelling.kept_scans import KeptScans
-from seg2d3d_ros.labelling.scans import Scan
+from seg2d3d_ros.lidar.kept_scans import KeptScans
+from seg2d3d_ros.lidar.scans import Scan
 
 START = 1_700_000_000_000_000_000
 

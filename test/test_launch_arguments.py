@@ -10,8 +10,8 @@ from rclpy.context import Context
 
 from seg2d3d_ros.config import read_parameters
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.ros.launch_arguments import NODES, arguments, check_names, override_file, plan, read_value
-from seg2d3d_ros.ros.parameters import known_names
+from seg2d3d_ros.ros.node.launch_arguments import NODES, arguments, check_names, override_file, plan, read_value
+from seg2d3d_ros.ros.node.parameters import known_names
 
 pytestmark = pytest.mark.ros
 

@@ -16,7 +16,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 import launch
-from seg2d3d_ros.ros.launch_arguments import NODES, arguments
+from seg2d3d_ros.ros.node.launch_arguments import NODES, arguments
 
 pytestmark = pytest.mark.ros
 FILE = Path(__file__).parents[1] / "launch/pipeline.launch.py"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers_maps import two_houses
 
+from seg2d3d_ros import atomic
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig, Config, load_config
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore import atomic
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore, relabel
 from seg2d3d_ros.types import Camera, GeoPosition, Keyframe

@@ -24,12 +24,12 @@ class TestParameterFile:
     @pytest.fixture(scope="class")
     def ros(self):
         pytest.importorskip("rclpy")
-        from seg2d3d_ros.ros import parameter_file
+        from seg2d3d_ros.ros.node import parameter_file
 
         return parameter_file
 
     def test_it_equals_the_declarations(self, ros):
-        stale = "stale; mend: python -m seg2d3d_ros.ros.parameter_file > config/parameters.yaml"
+        stale = "stale; mend: python -m seg2d3d_ros.ros.node.parameter_file > config/parameters.yaml"
         assert (CONFIG / "parameters.yaml").read_text() == ros.parameter_file(), stale
 
     def test_it_holds_every_parameter_with_its_default(self, ros):
@@ -48,7 +48,7 @@ class TestParameterFile:
 
     def test_a_name_means_the_same_in_every_node(self, ros):
         from seg2d3d_ros.declaration import declarations_of
-        from seg2d3d_ros.ros.parameters import NODE_PARAMETERS
+        from seg2d3d_ros.ros.node.parameters import NODE_PARAMETERS
 
         seen = ros.ros_declarations()
         for cls in NODE_PARAMETERS:

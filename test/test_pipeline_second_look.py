@@ -8,12 +8,12 @@ import numpy as np
 from helpers_boards import Board, boards_world
 
 from seg2d3d_ros.config import make_config
+from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline import write_map
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.segmentation.masks import Mask
-from seg2d3d_ros.segmentation.regions import region_of
+from seg2d3d_ros.pipeline.offline import write_map
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.segmentation.models.mask_models import Mask
 
 
 class Double:

@@ -9,8 +9,8 @@ from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline import build_map
-from seg2d3d_ros.reconstruction import reconstructor
+from seg2d3d_ros.pipeline.offline import build_map
+from seg2d3d_ros.reconstruction.batch import batch_reconstructor as reconstructor
 from seg2d3d_ros.types import Keyframe, Segments
 
 CONFIG = make_config({"segmentation.prompts": ["house"]})

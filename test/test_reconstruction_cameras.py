@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.reconstruction.cameras import (
+from seg2d3d_ros.geometry.wgs84 import choose_datum, read_gps_csv, sigma, to_enu
+from seg2d3d_ros.keyframes.camera_file import (
     camera_from_info,
     default_camera,
     focal_known,
@@ -17,7 +18,6 @@ from seg2d3d_ros.reconstruction.cameras import (
     scale_camera,
 )
 from seg2d3d_ros.reconstruction.exif import camera_from_exif, geo_from_exif
-from seg2d3d_ros.reconstruction.gps import choose_datum, read_gps_csv, sigma, to_enu
 from seg2d3d_ros.types import Camera, GeoPosition
 
 PINHOLE = {"model": "PINHOLE", "width": 1000, "height": 500, "params": [800, 810, 500, 250]}

@@ -9,11 +9,11 @@ import pycolmap
 import pytest
 from test_reconstruction_streaming import Scene, misfit
 
-from seg2d3d_ros.reconstruction import crosscheck
-from seg2d3d_ros.reconstruction.crosscheck import TABLES, CrossCheck, copy_geometry
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import PAIR_BASE
-from seg2d3d_ros.reconstruction.mapping import MapperTask
-from seg2d3d_ros.reconstruction.streaming import Cancelled
+from seg2d3d_ros.reconstruction.online import global_check as crosscheck
+from seg2d3d_ros.reconstruction.online.global_check import TABLES, CrossCheck, copy_geometry
+from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 
 
 def task(path, truth):
@@ -79,7 +79,7 @@ def test_checks_are_rare_enough_to_cost_little():
 def test_a_bent_model_gives_way_and_the_world_stays(tmp_path):
     """Three of twelve poses are pushed aside: the global solution takes over in the frame and scale of the old model."""
     from seg2d3d_ros.config import ReconstructionConfig
-    from seg2d3d_ros.reconstruction.online import OnlineReconstructor
+    from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 
     scene = Scene(tmp_path / "d.db", frames=12, noise=0.3)
     reconstructor = OnlineReconstructor(tmp_path / "map", ReconstructionConfig(mode="online", threads=1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.reconstruction.georeference import fit_similarity, up_direction
+from seg2d3d_ros.reconstruction.world.georeference import fit_similarity, up_direction
 
 TRUE_SCALE = 7.0
 

@@ -9,14 +9,14 @@ import pycolmap
 import pytest
 from test_reconstruction_streaming import Scene, halves, misfit
 
-from seg2d3d_ros.reconstruction import joining
-from seg2d3d_ros.reconstruction.alignment import weighted_similarity
-from seg2d3d_ros.reconstruction.georeference import Similarity
-from seg2d3d_ros.reconstruction.growing_model import GrowingModel
-from seg2d3d_ros.reconstruction.joining import inverse, join, transform
 from seg2d3d_ros.reconstruction.model_io import renumber
+from seg2d3d_ros.reconstruction.online import submap_merging as joining
+from seg2d3d_ros.reconstruction.online.submap import GrowingModel
+from seg2d3d_ros.reconstruction.online.submap_links import find_links, fit_links
+from seg2d3d_ros.reconstruction.online.submap_merging import inverse, join, transform
 from seg2d3d_ros.reconstruction.point_ids import reserve
-from seg2d3d_ros.reconstruction.seam import find_links, fit_links
+from seg2d3d_ros.reconstruction.world.alignment import weighted_similarity
+from seg2d3d_ros.reconstruction.world.georeference import Similarity
 from seg2d3d_ros.types import WorldFrame
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -153,7 +153,7 @@ def test_a_bad_fit_is_refused_and_nothing_changes(tmp_path, monkeypatch):
 
 def test_refused_joins_fall_back_to_image_by_image(tmp_path, monkeypatch):
     _scene, mapper, _target, _source = two_models(tmp_path)
-    monkeypatch.setattr("seg2d3d_ros.reconstruction.streaming.join", lambda *_: False)
+    monkeypatch.setattr("seg2d3d_ros.reconstruction.online.online_mapper.join", lambda *_: False)
     mapper.grow()
     (model,) = mapper.models
     assert model.registered == set(range(1, 11))

@@ -9,10 +9,10 @@ import pycolmap
 import pytest
 
 from seg2d3d_ros.reconstruction import model_io
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_component, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.mapping import MapperTask, solve_component, solve_global, solve_incremental
-from seg2d3d_ros.reconstruction.pairs import PlaceRecognition, candidate_pairs, poor_images
-from seg2d3d_ros.reconstruction.reasons import unregistered_reasons
+from seg2d3d_ros.reconstruction.features.pairs import PlaceRecognition, candidate_pairs, poor_images
+from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.viewgraph import components, rigid_parts
 from seg2d3d_ros.types import WorldFrame
 

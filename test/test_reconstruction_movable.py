@@ -10,12 +10,12 @@ from helpers_scene import HEIGHT, WIDTH, render, textures
 from seg2d3d_ros.config import ReconstructionConfig, make_config
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.images import encode_jpeg, write_labels
-from seg2d3d_ros.intake import Intake
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
+from seg2d3d_ros.pipeline.intake import Intake
 from seg2d3d_ros.progress import Stopwatch
-from seg2d3d_ros.reconstruction.camera_masks import CameraMasks
-from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
+from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.movable import class_ids, movable_mask, without_classes
 from seg2d3d_ros.types import Camera, Keyframe, Segments

@@ -6,7 +6,7 @@ import numpy as np
 from helpers_session import Scene
 
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.reconstruction.arrivals import (
+from seg2d3d_ros.pipeline.arrivals import (
     AGAIN,
     JUMP_AHEAD,
     JUMP_BACK,

@@ -16,9 +16,18 @@ from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.reconstruction.online import OnlineReconstructor, open_reconstructor
-from seg2d3d_ros.reconstruction.streaming import Cancelled
-from seg2d3d_ros.reconstruction.worker import Added, Failed, Opened, Progress, ReconstructionWorker, Rejected, Revision, Stopped
+from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
+from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
+from seg2d3d_ros.reconstruction.worker.worker_handle import (
+    Added,
+    Failed,
+    Opened,
+    Progress,
+    ReconstructionWorker,
+    Rejected,
+    Revision,
+    Stopped,
+)
 from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
 
 CONFIG = ReconstructionConfig(mode="online", max_features=1200, threads=1)
@@ -309,7 +318,7 @@ def test_the_process_ends_with_its_owner_even_while_the_solver_holds_the_lock(tm
     script = (
         "import sys, time, pathlib\n"
         "from seg2d3d_ros.config import ReconstructionConfig\n"
-        "from seg2d3d_ros.reconstruction.worker import ReconstructionWorker\n"
+        "from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker\n"
         "if __name__ == '__main__':\n"
         "    worker = ReconstructionWorker(pathlib.Path(sys.argv[1]), ReconstructionConfig())\n"
         "    while not any(type(e).__name__ == 'Opened' for e in worker.events()):\n"

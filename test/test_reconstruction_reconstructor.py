@@ -12,11 +12,11 @@ import pytest
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.reconstruction.cameras import default_camera
-from seg2d3d_ros.reconstruction.features import extract
+from seg2d3d_ros.keyframes.camera_file import default_camera
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
+from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
-from seg2d3d_ros.reconstruction.worker import Added, Failed, ReconstructionWorker, Rejected, Revision
+from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, ReconstructionWorker, Rejected, Revision
 from seg2d3d_ros.types import Camera, Keyframe
 
 CASTLE = Path(__file__).parents[2] / "shared/data/castle-P30"
@@ -269,7 +269,7 @@ def test_worker_closes_in_the_middle_of_work(tmp_path):
 @pytest.mark.slow
 def test_castle_subset_against_the_laser_survey(tmp_path):
     """Ten neighbouring photographs at 800 px: all registered, camera centres within 0.1 m rms of the survey."""
-    from seg2d3d_ros.reconstruction.cameras import read_camera_file
+    from seg2d3d_ros.keyframes.camera_file import read_camera_file
 
     camera = read_camera_file(CASTLE / "camera.json")("cam", 1536, 1024)
     reconstructor = Reconstructor(tmp_path, ReconstructionConfig(max_features=1500, max_image_size=800))

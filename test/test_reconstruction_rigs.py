@@ -7,12 +7,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.mapping import MapperTask
-from seg2d3d_ros.reconstruction.rig_file import read_rig_file
-from seg2d3d_ros.reconstruction.rig_fit import fit_by_rig, mounting, unit_length
-from seg2d3d_ros.reconstruction.rig_mapping import apply_rig
-from seg2d3d_ros.reconstruction.rigs import make_rig, tie, untie
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
+from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
+from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, mounting, unit_length
+from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, tie, untie
 
 pycolmap = pytest.importorskip("pycolmap")
 

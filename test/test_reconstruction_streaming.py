@@ -7,11 +7,11 @@ import numpy as np
 import pycolmap
 import pytest
 
-from seg2d3d_ros.reconstruction.agreement import agreement, sampson_error
-from seg2d3d_ros.reconstruction.alignment import common_points, fit_points
-from seg2d3d_ros.reconstruction.crosscheck import Standing, prefer_global
-from seg2d3d_ros.reconstruction.priors import adjust_with_positions
-from seg2d3d_ros.reconstruction.streaming import Cancelled, OnlineMapper
+from seg2d3d_ros.reconstruction.online.global_check import Standing, prefer_global
+from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, OnlineMapper
+from seg2d3d_ros.reconstruction.world.alignment import common_points, fit_points
+from seg2d3d_ros.reconstruction.world.msac import agreement, sampson_error
+from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 
 
 class Scene:

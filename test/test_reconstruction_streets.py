@@ -9,7 +9,7 @@ import pytest
 from test_reconstruction_joining import consistent
 
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.reconstruction.streaming import Cancelled, nothing
+from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, nothing
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from reconstruction import Revealing

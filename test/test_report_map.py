@@ -15,7 +15,7 @@ from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.report.content import read_content
 from seg2d3d_ros.report.map_view import make_plan, map_section
 from seg2d3d_ros.report.markup import data_uri
-from seg2d3d_ros.report.projection import Plan, nice_length, plan_axes, up_direction, window
+from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, up_direction, window
 from seg2d3d_ros.report.raster import draw_points
 from seg2d3d_ros.types import Camera, SparseModel
 

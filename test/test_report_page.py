@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from helpers_report import street, write_label_file
 
+from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.atomic import write_json
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report import write_report

@@ -15,8 +15,8 @@ from lifecycle_msgs.srv import ChangeState
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.ros import answers
-from seg2d3d_ros.ros.node import ManagedNode
+from seg2d3d_ros.ros.node import answers
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_jpeg, encode_png
-from seg2d3d_ros.ros import conversion as c
+from seg2d3d_ros.ros.messages import conversion as c
 from seg2d3d_ros.types import GeoPosition
 
 pytestmark = pytest.mark.ros

@@ -26,9 +26,9 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.ros import parameters, qos
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.parameters import KeyframeParameters
+from seg2d3d_ros.ros.node import parameters, qos
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.parameters import KeyframeParameters
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -316,8 +316,8 @@ def test_automatic_qos_follows_a_best_effort_publisher(world):
 
 SCRIPT = """
 import os, sys, time
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.spinning import spin_node
 class Slow(ManagedNode):
     def __init__(self): super().__init__("slow")
     def activate(self):

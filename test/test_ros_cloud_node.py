@@ -19,12 +19,12 @@ from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.mapstore.ply import read_cloud
+from seg2d3d_ros.mapstore.point_cloud import read_cloud
 from seg2d3d_ros.nodes import cloud_node
 from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.pipeline import wants_cloud
-from seg2d3d_ros.ros import map_messages, qos
-from seg2d3d_ros.ros.conversion import (
+from seg2d3d_ros.ros.messages import map_messages
+from seg2d3d_ros.ros.messages.conversion import (
     array_to_cloud,
     camera_to_info,
     cloud_to_array,
@@ -32,7 +32,8 @@ from seg2d3d_ros.ros.conversion import (
     make_header,
     stamp_to_ns,
 )
-from seg2d3d_ros.ros.instance_messages import LABELLED_POINT
+from seg2d3d_ros.ros.messages.instance_messages import LABELLED_POINT
+from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
 
 pytestmark = pytest.mark.ros

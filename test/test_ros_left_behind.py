@@ -22,9 +22,10 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.task import Task
 from std_srvs.srv import Trigger
 
-from seg2d3d_ros.ros import answers, run
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.worker import Worker
+from seg2d3d_ros.ros.node import answers
+from seg2d3d_ros.ros.node import spinning as run
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.worker_thread import Worker
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -34,9 +35,9 @@ import sys, threading, time
 from std_msgs.msg import String
 from lifecycle_msgs.srv import GetState
 from std_srvs.srv import Trigger
-from seg2d3d_ros.ros import qos
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.ros.node import qos
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.spinning import spin_node
 SECONDS = float(sys.argv[1])
 class Busy(ManagedNode):
     '''As association_node: a worker computes under a lock for which the slow service waits.'''

@@ -27,11 +27,13 @@ from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker_events import Opened
-from seg2d3d_ros.ros import map_messages, map_publisher, map_requests, qos
-from seg2d3d_ros.ros.conversion import camera_to_info, cloud_to_array, keyframe_name, labels_to_image, make_header
-from seg2d3d_ros.ros.map_receiver import MapReceiver, revision_of
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.worker.worker_events import Opened
+from seg2d3d_ros.ros.exchange import map_publisher, map_requests
+from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
+from seg2d3d_ros.ros.messages import map_messages
+from seg2d3d_ros.ros.messages.conversion import camera_to_info, cloud_to_array, keyframe_name, labels_to_image, make_header
+from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import Keyframe
 

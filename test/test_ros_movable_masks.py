@@ -16,12 +16,12 @@ from sensor_msgs.msg import Image  # noqa: E402
 from seg2d3d_ros.config import make_config  # noqa: E402
 from seg2d3d_ros.images import encode_png  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
-from seg2d3d_ros.reconstruction.session import MappingSession, Schedule  # noqa: E402
-from seg2d3d_ros.ros import movable_masks  # noqa: E402
-from seg2d3d_ros.ros.class_names import class_names_message  # noqa: E402
-from seg2d3d_ros.ros.conversion import labels_to_image, make_header  # noqa: E402
-from seg2d3d_ros.ros.movable_masks import MovableMasks  # noqa: E402
-from seg2d3d_ros.ros.vehicle_poses import VehiclePoses  # noqa: E402
+from seg2d3d_ros.pipeline.mapping_session import MappingSession, Schedule  # noqa: E402
+from seg2d3d_ros.ros.exchange import movable_masks  # noqa: E402
+from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks  # noqa: E402
+from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses  # noqa: E402
+from seg2d3d_ros.ros.messages.class_names import class_names_message  # noqa: E402
+from seg2d3d_ros.ros.messages.conversion import labels_to_image, make_header  # noqa: E402
 from seg2d3d_ros.types import Keyframe  # noqa: E402
 
 SECOND = 10**9

@@ -27,10 +27,10 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.ros import qos
-from seg2d3d_ros.ros.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, keyframe_name, make_header
-from seg2d3d_ros.ros.map_messages import cloud_to_observations, observations_of
-from seg2d3d_ros.ros.map_receiver import MapReceiver
+from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver
+from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, keyframe_name, make_header
+from seg2d3d_ros.ros.messages.map_messages import cloud_to_observations, observations_of
+from seg2d3d_ros.ros.node import qos
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()

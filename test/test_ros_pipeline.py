@@ -23,14 +23,14 @@ from nav_msgs.msg import Path as PosePath
 from sensor_msgs.msg import CompressedImage, Image, NavSatFix, PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
 
-from seg2d3d_ros.evaluation.evaluate import evaluate_map
+from seg2d3d_ros.association.points.enrich import FIRST_ID
+from seg2d3d_ros.evaluation.measure import evaluate_map
 from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors
-from seg2d3d_ros.ros import qos
-from seg2d3d_ros.ros.conversion import cloud_to_array, image_to_labels, keyframe_name, make_header, unpack_rgb
-from seg2d3d_ros.semidense.enrich import FIRST_ID
-from seg2d3d_ros.simulation.simulate import simulate
+from seg2d3d_ros.ros.messages.conversion import cloud_to_array, image_to_labels, keyframe_name, make_header, unpack_rgb
+from seg2d3d_ros.ros.node import qos
+from seg2d3d_ros.simulation.street_folder import simulate
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 

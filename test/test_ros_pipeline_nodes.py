@@ -17,14 +17,15 @@ from visualization_msgs.msg import MarkerArray
 
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.association_node import AssociationNode
-from seg2d3d_ros.ros import map_messages, qos
-from seg2d3d_ros.ros.conversion import (
+from seg2d3d_ros.ros.messages import map_messages
+from seg2d3d_ros.ros.messages.conversion import (
     cloud_to_array,
     image_to_labels,
     keyframe_name,
     labels_to_image,
     make_header,
 )
+from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import SparseModel
 
@@ -111,7 +112,7 @@ def test_association_follows_revisions_and_sends_what_changed(world, tmp_path):
 
 
 def test_association_asks_for_what_was_lost(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.map_requests.RESEND_SECONDS", 0.5)
+    monkeypatch.setattr("seg2d3d_ros.ros.exchange.map_requests.RESEND_SECONDS", 0.5)
     model, segments = scene(4)
     bench = AssociationBench(world, tmp_path)
     bench.answer_resend = lambda: bench.send_map(model)
@@ -136,7 +137,7 @@ def test_flush_does_not_wait_for_ever_for_what_nobody_sends_again(world, tmp_pat
 
 
 def test_association_started_late_gets_the_map(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.map_requests.RESEND_SECONDS", 0.5)
+    monkeypatch.setattr("seg2d3d_ros.ros.exchange.map_requests.RESEND_SECONDS", 0.5)
     model, segments = scene(4)
     # Only the latched points are left of what was published before.
     points = world.probe.create_publisher(PointCloud2, "map/points", qos.LATCHED)

@@ -17,24 +17,25 @@ from helpers_ros import own_domain, ros, wait_for
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import Trigger
 
-from seg2d3d_ros.association.missed import MissedView, find_missed
-from seg2d3d_ros.association.recovery import labels_by
-from seg2d3d_ros.association.repair import Repair
-from seg2d3d_ros.association.transfer import Transfer
+from seg2d3d_ros.association.masks.missed import MissedView, find_missed
+from seg2d3d_ros.association.masks.recovered_masks import labels_by
+from seg2d3d_ros.association.masks.repair import Repair
+from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import segmentation_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
-from seg2d3d_ros.ros import map_messages, qos
-from seg2d3d_ros.ros.conversion import bytes_to_compressed, camera_to_info, image_to_labels, keyframe_name, make_header
-from seg2d3d_ros.ros.prompt_messages import PROMPT, PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks, prompts_to_cloud
+from seg2d3d_ros.pipeline.second_look import asks_of
+from seg2d3d_ros.ros.messages import map_messages
+from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, camera_to_info, image_to_labels, keyframe_name, make_header
+from seg2d3d_ros.ros.messages.prompt_messages import PROMPT, PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks, prompts_to_cloud
+from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
-from seg2d3d_ros.segmentation.masks import Mask
-from seg2d3d_ros.segmentation.regions import region_of
-from seg2d3d_ros.segmentation.runtime import Runtime
-from seg2d3d_ros.segmentation.second_look import asks_of
+from seg2d3d_ros.segmentation.models.mask_models import Mask
+from seg2d3d_ros.segmentation.models.runtime import Runtime
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -187,7 +188,7 @@ def test_a_look_that_fails_is_an_answer_too(world, tmp_path, monkeypatch):
 
 
 def test_many_keyframes_are_asked_for_a_few_at_a_time(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.second_round.AHEAD", 1)
+    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.AHEAD", 1)
     bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)})
     bench.drive()
     bench.flush()
@@ -196,8 +197,8 @@ def test_many_keyframes_are_asked_for_a_few_at_a_time(world, tmp_path, monkeypat
 
 
 def test_all_questions_together_have_a_limit(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.second_round.AHEAD", 1)
-    monkeypatch.setattr("seg2d3d_ros.ros.second_round.WHOLE", 0.2)
+    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.AHEAD", 1)
+    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.WHOLE", 0.2)
     bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)}, second_look_patience=5.0)
     look_again = bench.segmentation._look_again
 
@@ -241,7 +242,7 @@ def test_who_hears_and_does_not_answer_is_not_waited_for_for_ever(world, tmp_pat
 
 
 def test_who_gives_no_answers_is_waited_for_only_once(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.second_round.AHEAD", 1)
+    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.AHEAD", 1)
     bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)}, second_look_patience=3.0)
     bench.segmentation._look_again = lambda *_: None
     bench.drive()

@@ -21,11 +21,17 @@ from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.nodes import segmentation_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
-from seg2d3d_ros.ros import qos
-from seg2d3d_ros.ros.class_names import added, class_names_message, read_class_names
-from seg2d3d_ros.ros.conversion import bytes_to_compressed, image_to_labels, keyframe_name, labels_to_image, make_header
+from seg2d3d_ros.ros.messages.class_names import added, class_names_message, read_class_names
+from seg2d3d_ros.ros.messages.conversion import (
+    bytes_to_compressed,
+    image_to_labels,
+    keyframe_name,
+    labels_to_image,
+    make_header,
+)
+from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
-from seg2d3d_ros.segmentation.runtime import Runtime
+from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Segments
 
 pytestmark = pytest.mark.ros

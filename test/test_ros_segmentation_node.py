@@ -14,8 +14,14 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.images import encode_jpeg, encode_png
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
-from seg2d3d_ros.ros import qos
-from seg2d3d_ros.ros.conversion import bytes_to_compressed, image_to_labels, keyframe_name, labels_to_image, make_header
+from seg2d3d_ros.ros.messages.conversion import (
+    bytes_to_compressed,
+    image_to_labels,
+    keyframe_name,
+    labels_to_image,
+    make_header,
+)
+from seg2d3d_ros.ros.node import qos
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.segmentation import tiles
-from seg2d3d_ros.segmentation.boxes import (
+from seg2d3d_ros.geometry.masks import Region, cleaned, overlap, parts, region_of
+from seg2d3d_ros.segmentation.models import tiles
+from seg2d3d_ros.segmentation.models.detections import (
     concatenated,
     covered,
     joined_at_seams,
@@ -20,7 +21,6 @@ from seg2d3d_ros.segmentation.boxes import (
     suppress,
     without_rows,
 )
-from seg2d3d_ros.segmentation.regions import Region, cleaned, overlap, parts, region_of
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps, resolve_regions
 
 

@@ -11,7 +11,7 @@ import pytest
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
-from seg2d3d_ros.segmentation.runtime import Runtime
+from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 CONFIG = SegmentationConfig(segmenter="grounded_sam", prompts=("house", "car"))

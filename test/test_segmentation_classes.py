@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.segmentation.panoptic import competition, matched
+from seg2d3d_ros.segmentation.models.panoptic import competition, matched
 
 NAMES = {0: "wall", 1: "building, edifice", 2: "house", 3: "construction--structure--bridge", 4: "building-other-merged"}
 

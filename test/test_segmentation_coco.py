@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import encode_png
-from seg2d3d_ros.segmentation.coco import CocoInstances, decode
 from seg2d3d_ros.segmentation.factory import create_segmenter
+from seg2d3d_ros.segmentation.files.coco import CocoInstances, decode
 from seg2d3d_ros.types import Keyframe
 
 SQUARE = [[2, 3, 10, 3, 10, 8, 2, 8]]

@@ -9,13 +9,13 @@ import pytest
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.images import encode_png
-from seg2d3d_ros.segmentation.boxes import make_boxes
-from seg2d3d_ros.segmentation.everything import Everything, cut_off, distinct, grid
-from seg2d3d_ros.segmentation.grounded_sam import GroundedSam
-from seg2d3d_ros.segmentation.masks import Mask
-from seg2d3d_ros.segmentation.regions import Region, region_of
-from seg2d3d_ros.segmentation.runtime import Runtime
+from seg2d3d_ros.segmentation.models.detections import make_boxes
+from seg2d3d_ros.segmentation.models.everything import Everything, cut_off, distinct, grid
+from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
+from seg2d3d_ros.segmentation.models.mask_models import Mask
+from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe
 
 PLAIN = SegmentationConfig(segmenter="grounded_sam", clean=0.0, min_mask_area=0.0, sky_limit=0.0)

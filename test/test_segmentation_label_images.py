@@ -13,7 +13,7 @@ from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import encode_jpeg, encode_png
 from seg2d3d_ros.segmentation.factory import create_segmenter
-from seg2d3d_ros.segmentation.label_images import LabelImages
+from seg2d3d_ros.segmentation.files.label_images import LabelImages
 from seg2d3d_ros.types import Keyframe
 
 

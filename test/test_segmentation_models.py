@@ -19,18 +19,18 @@ pytest.importorskip("segment_anything")
 import helpers_checkpoints as checkpoints
 import torch
 
-from seg2d3d_ros.association.missed import MissedView
+from seg2d3d_ros.association.masks.missed import MissedView
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import encode_png
-from seg2d3d_ros.segmentation.base import no_segments
-from seg2d3d_ros.segmentation.detector import GroundingDino
+from seg2d3d_ros.pipeline.second_look import Ask, look_again
 from seg2d3d_ros.segmentation.factory import create_segmenter
-from seg2d3d_ros.segmentation.masks import HubSam, MetaSam
-from seg2d3d_ros.segmentation.panoptic import Network, Panoptic, competition
-from seg2d3d_ros.segmentation.regions import Region
-from seg2d3d_ros.segmentation.runtime import Runtime
-from seg2d3d_ros.segmentation.second_look import Ask, look_again
+from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
+from seg2d3d_ros.segmentation.models.mask_models import HubSam, MetaSam
+from seg2d3d_ros.segmentation.models.panoptic import Network, Panoptic, competition
+from seg2d3d_ros.segmentation.models.runtime import Runtime
+from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Keyframe
 
 RNG = np.random.default_rng(0)
@@ -304,9 +304,7 @@ class TestFactory:
         assert segmenter.segment(KEYFRAME).ids.tolist() == found.ids.tolist()
 
     def test_a_second_look_takes_what_agrees_with_the_points_and_nothing_else(self, folder, monkeypatch):
-        monkeypatch.setattr(
-            "seg2d3d_ros.segmentation.second_look.MIN_OVERLAP", 0.0
-        )  # what random weights cut out lies anywhere
+        monkeypatch.setattr("seg2d3d_ros.pipeline.second_look.MIN_OVERLAP", 0.0)  # what random weights cut out lies anywhere
         looker = create_segmenter(self.config(folder, segmenter="grounded_sam")).looker
         areas = [mask.region.area if mask else 0 for mask in looker.look(KEYFRAME, BOXES)]
         x0, y0, x1, y1 = (int(value) for value in BOXES[int(np.argmax(areas))])

@@ -9,7 +9,7 @@ import pytest
 from seg2d3d_ros.errors import DataError, UsageError
 
 torch = pytest.importorskip("torch")
-from seg2d3d_ros.segmentation.runtime import Runtime, choose_device  # noqa: E402
+from seg2d3d_ros.segmentation.models.runtime import Runtime, choose_device  # noqa: E402
 
 
 class Model:

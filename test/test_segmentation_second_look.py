@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from helpers_boards import Board, boards_world
 
-from seg2d3d_ros.association.missed import find_missed
-from seg2d3d_ros.association.recovery import labels_by
-from seg2d3d_ros.association.repair import Repair
-from seg2d3d_ros.association.transfer import Transfer
-from seg2d3d_ros.segmentation.masks import Mask
-from seg2d3d_ros.segmentation.regions import region_of
-from seg2d3d_ros.segmentation.second_look import SCORE, second_round
+from seg2d3d_ros.association.masks.missed import find_missed
+from seg2d3d_ros.association.masks.recovered_masks import labels_by
+from seg2d3d_ros.association.masks.repair import Repair
+from seg2d3d_ros.association.masks.transfer import Transfer
+from seg2d3d_ros.geometry.masks import region_of
+from seg2d3d_ros.pipeline.second_look import SCORE, second_round
+from seg2d3d_ros.segmentation.models.mask_models import Mask
 from seg2d3d_ros.types import Keyframe
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))

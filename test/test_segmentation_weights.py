@@ -14,10 +14,10 @@ import pytest
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.segmentation import weights
-from seg2d3d_ros.segmentation.download import download
 from seg2d3d_ros.segmentation.factory import create_segmenter
-from seg2d3d_ros.segmentation.weights import KNOWN, find_model, models_dir, require
+from seg2d3d_ros.segmentation.models import weights
+from seg2d3d_ros.segmentation.models.download import download
+from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir, require
 
 
 @pytest.fixture(autouse=True)

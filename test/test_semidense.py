@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from seg2d3d_ros.association.session import AssociationSession
+from seg2d3d_ros.association.points.enrich import FIRST_ID, enrich
+from seg2d3d_ros.association.points.feature_views import View, focal_length, rays
+from seg2d3d_ros.association.points.guided_matching import epipolar_matches, essential
+from seg2d3d_ros.association.points.point_tracks import join
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.semidense.enrich import FIRST_ID, enrich
-from seg2d3d_ros.semidense.guided import epipolar_matches, essential
-from seg2d3d_ros.semidense.tracks import join
-from seg2d3d_ros.semidense.views import View, focal_length, rays
+from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.types import Camera, Keyframe, Segments, SparseModel
 
 WIDTH, HEIGHT, FOCAL, DEPTH = 320, 240, 260.0, 10.0

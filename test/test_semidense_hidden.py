@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.semidense.hidden import hidden_points, without_hidden
+from seg2d3d_ros.association.points.doppelgangers import hidden_points, without_hidden
 from seg2d3d_ros.types import Camera, Segments, SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 600.0

@@ -12,7 +12,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.images import read_labels
-from seg2d3d_ros.simulation.simulate import simulate
+from seg2d3d_ros.simulation.street_folder import simulate
 
 pytest.importorskip("rosbags")
 CAMERAS = ("front", "left")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seg2d3d_ros.simulation.detector import QUALITIES, Quality, detect, neighbours
-from seg2d3d_ros.simulation.street import FAR_HOUSE
+from seg2d3d_ros.simulation.scene.street import FAR_HOUSE
 
 
 def _row(houses: int = 6, height: int = 160, width: int = 240) -> np.ndarray:

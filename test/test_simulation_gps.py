@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.simulation.gps import (
+from seg2d3d_ros.simulation.gnss import (
     DATUM,
     QUALITIES,
     Fix,

@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("open3d")
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.keyframes.recording import open_recording
-from seg2d3d_ros.labelling.recorded import find_cloud_topic, recorded_frames, recorded_scans
-from seg2d3d_ros.labelling.scans import cloud_to_array
+from seg2d3d_ros.lidar.bag_scans import find_cloud_topic, recorded_frames, recorded_scans
+from seg2d3d_ros.lidar.scans import cloud_to_array
+from seg2d3d_ros.recording.reader import open_recording
+from seg2d3d_ros.simulation.drive import START_NS, Drive
 from seg2d3d_ros.simulation.lidar import POINT, RATE, RINGS, base_from_lidar, sweeps
-from seg2d3d_ros.simulation.simulate import simulate
-from seg2d3d_ros.simulation.street import build_street
-from seg2d3d_ros.simulation.vehicle import START_NS, Drive
+from seg2d3d_ros.simulation.scene.street import build_street
+from seg2d3d_ros.simulation.street_folder import simulate
 
 SEED = 5
 

@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.images import decode_rgb, read_labels
-from seg2d3d_ros.simulation.gps import geodetic_from_enu
-from seg2d3d_ros.simulation.simulate import IGNORE, read_truth_poses, simulate, truth_labels
-from seg2d3d_ros.simulation.street import FAR_HOUSE, build_street
+from seg2d3d_ros.simulation.gnss import geodetic_from_enu
+from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, build_street
+from seg2d3d_ros.simulation.street_folder import IGNORE, read_truth_poses, simulate, truth_labels
 
 SEED, BUILDINGS, KEYFRAMES = 11, 5, 12
 SIZE = {"width": 320, "height": 208}

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.simulation import mesh as solids
-from seg2d3d_ros.simulation.render import Scene
-from seg2d3d_ros.simulation.sky import sky_color
-from seg2d3d_ros.simulation.street import LANE, ROAD_HALF_WIDTH, SIDE_STREET, build_street, plan_lots
-from seg2d3d_ros.simulation.texture_atlas import TextureAtlas
-from seg2d3d_ros.simulation.textures import TextureSet, noise
-from seg2d3d_ros.simulation.vehicle import CAMERA_NAMES, Drive, base_from_camera, make_camera
+from seg2d3d_ros.simulation.drive import CAMERA_NAMES, Drive, base_from_camera, make_camera
+from seg2d3d_ros.simulation.scene import mesh as solids
+from seg2d3d_ros.simulation.scene.render import Scene
+from seg2d3d_ros.simulation.scene.sky import sky_color
+from seg2d3d_ros.simulation.scene.street import LANE, ROAD_HALF_WIDTH, SIDE_STREET, build_street, plan_lots
+from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
+from seg2d3d_ros.simulation.scene.textures import TextureSet, noise
 from seg2d3d_ros.types import Camera
 
 

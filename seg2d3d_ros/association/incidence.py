@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from seg2d3d_ros.association.growing import GrowingIncidence
+from seg2d3d_ros.association.online_incidence import GrowingIncidence
 from seg2d3d_ros.types import Incidence, Segments, SparseModel
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from seg2d3d_ros.association.boxes import oriented_box
 from seg2d3d_ros.association.consensus import Tracks, consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
-from seg2d3d_ros.association.upright import UP
 from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.geometry.oriented_boxes import oriented_box
+from seg2d3d_ros.geometry.up import UP
 from seg2d3d_ros.types import Boxes, Cuts, Incidence, Instances, Placements
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.config import Config, make_config
-from seg2d3d_ros.keyframes.bag import BagKeyframes, read_bag
-from seg2d3d_ros.labelling.cloud_file import FILE as CLOUD_FILE
-from seg2d3d_ros.labelling.recorded import find_cloud_topic, label_recording
+from seg2d3d_ros.keyframes.bag_keyframes import BagKeyframes, read_bag
+from seg2d3d_ros.lidar.bag_scans import find_cloud_topic, label_recording
+from seg2d3d_ros.lidar.cloud_file import FILE as CLOUD_FILE
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import ProgressBars
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build the map and its report. Masks come from --segments, else from the bag's own segment topics."""
     from seg2d3d_ros.segmentation.factory import create_segmenter
-    from seg2d3d_ros.segmentation.recorded import RecordedSegments
+    from seg2d3d_ros.segmentation.files.bag_segments import RecordedSegments
 
     config = config_from_args(args, overrides_from_args(args))
     if config.segmentation.segmenter == "label_images" and args.segments is None:

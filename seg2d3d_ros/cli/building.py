@@ -12,8 +12,8 @@ from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.segmentation.base import Segmenter
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
+from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
 
 
@@ -104,9 +104,9 @@ def build(
         skipped: images that the source left out so far, with reasons.
         source_warnings: what else the source has to say so far.
     """
-    from seg2d3d_ros.labelling.dense import FILE as DENSE_FILE
-    from seg2d3d_ros.labelling.dense import densify
-    from seg2d3d_ros.pipeline import build_map, open_map, write_metrics
+    from seg2d3d_ros.dense.densify import FILE as DENSE_FILE
+    from seg2d3d_ros.dense.densify import densify
+    from seg2d3d_ros.pipeline.offline import build_map, open_map, write_metrics
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
 

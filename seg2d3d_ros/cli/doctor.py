@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from seg2d3d_ros.segmentation.weights import KNOWN, find_model, models_dir
+from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from seg2d3d_ros.config import SegmentationConfig
-from seg2d3d_ros.segmentation.download import download
-from seg2d3d_ros.segmentation.weights import KNOWN, find_model, models_dir
+from seg2d3d_ros.segmentation.models.download import download
+from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir
 
 _TITLES = {
     "detector": "boxes for a text: segmentation.detector_model (grounded_sam)",

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Simulate and say what was written."""
     from tqdm import tqdm
 
-    from seg2d3d_ros.simulation.simulate import simulate
+    from seg2d3d_ros.simulation.street_folder import simulate
 
     with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
         simulate(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.mapstore.ply import write_points
+from seg2d3d_ros.mapstore.point_cloud import write_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray, image_size
-from seg2d3d_ros.keyframes.exif import read_header
+from seg2d3d_ros.keyframes.photo_header import read_header
 from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ def _put_in_order(entries: list[_Entry], order: str) -> None:
 
 
 def _camera_source(file: Path | None) -> Callable[[str, bytes, int, int], Camera | None]:
-    from seg2d3d_ros.reconstruction.cameras import read_camera_file
+    from seg2d3d_ros.keyframes.camera_file import read_camera_file
     from seg2d3d_ros.reconstruction.exif import camera_from_exif
 
     if file is None:
@@ -212,7 +212,7 @@ def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Ent
         from seg2d3d_ros.reconstruction.exif import geo_from_exif
 
         return lambda entry, encoded: geo_from_exif(encoded)
-    from seg2d3d_ros.reconstruction.gps import read_gps_csv
+    from seg2d3d_ros.geometry.wgs84 import read_gps_csv
 
     table: Mapping[str, GeoPosition] = read_gps_csv(Path(gps))
     positions = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}

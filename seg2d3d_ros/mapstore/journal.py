@@ -12,8 +12,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from seg2d3d_ros.atomic import write_text
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.atomic import write_text
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@
       keyframes.json       what went in: name, camera, stamp, image file, intrinsics, position
       keyframes/           image files of streams (a folder of images stays where it is)
       masks/<name>.png     where keypoints of a stream's keyframe are not wanted (black), if anywhere
-      scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (labelling/kept_scans.py)
+      scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (lidar/kept_scans.py)
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       labels/<name>.png    uint16 instance id per pixel
       tracks.json  points.ply  config.yaml  metrics.json  report.html
@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.association.repair import Repair, Repaired
+from seg2d3d_ros.association.masks.repair import Repair, Repaired
+from seg2d3d_ros.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_png, read_labels, write_labels
-from seg2d3d_ros.mapstore import ply
-from seg2d3d_ros.mapstore.atomic import write_bytes, write_json, write_text
+from seg2d3d_ros.mapstore import point_cloud as ply
 from seg2d3d_ros.mapstore.records import KeyframeRecord
-from seg2d3d_ros.mapstore.tracks import Observation, observations_of, tracks_document
+from seg2d3d_ros.mapstore.tracks_file import Observation, observations_of, tracks_document
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments, SparseModel
 
 

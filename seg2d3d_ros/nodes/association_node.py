@@ -1,8 +1,9 @@
 """association_node: segments and the sparse map in, instances out; writes ``labels/``, ``tracks.json``, ``points.ply``.
 
 It works from messages alone (``keyframes/segments`` and the ``map/`` topics), so it may run on another machine;
-``ros.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its own, at the
-cost of what it changed (``association.incremental``); ids stay, and only label images that changed are sent.
+``ros.exchange.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its
+own, at the cost of what it changed (``association.online.online_association``); ids stay, and only label images that
+changed are sent.
 
 ``association_node/flush`` answers when the newest announced revision, with the segments of all its keyframes, is solved as
 a whole, published and written. Segments that keyframes of the map still lack are waited for until none of them came
@@ -25,29 +26,29 @@ from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from seg2d3d_ros.association.session import AssociationSession, Labelled
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.journal import JOURNAL
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.ros.calls import TriggerCaller
-from seg2d3d_ros.ros.class_names import CLASSES_TOPIC, added, read_class_names
-from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
-from seg2d3d_ros.ros.instance_messages import (
+from seg2d3d_ros.pipeline.association_session import AssociationSession, Labelled
+from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, Revision
+from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
+from seg2d3d_ros.ros.exchange.results import write_association_figures, write_config_sections
+from seg2d3d_ros.ros.exchange.second_round import SecondRound
+from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, read_class_names
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
+from seg2d3d_ros.ros.messages.instance_messages import (
     boxes_message,
     instance_markers,
     labelled_cloud,
     load_vision_msgs,
     tracks_message,
 )
-from seg2d3d_ros.ros.map_receiver import MapReceiver, Revision
-from seg2d3d_ros.ros.map_requests import RESEND, MapRequests
-from seg2d3d_ros.ros.node import QUIET_SECONDS, ManagedNode
-from seg2d3d_ros.ros.parameters import AssociationParameters
-from seg2d3d_ros.ros.publishing import publish_paced, settle
-from seg2d3d_ros.ros.qos import LABELS, LATCHED, OBSERVATIONS, SEGMENTS
-from seg2d3d_ros.ros.results import write_association_figures, write_config_sections
-from seg2d3d_ros.ros.run import spin_node
-from seg2d3d_ros.ros.second_round import SecondRound
+from seg2d3d_ros.ros.node.calls import TriggerCaller
+from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
+from seg2d3d_ros.ros.node.parameters import AssociationParameters
+from seg2d3d_ros.ros.node.publishing import publish_paced, settle
+from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, OBSERVATIONS, SEGMENTS
+from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
 from seg2d3d_ros.segmentation.movable import class_ids, without_classes
 from seg2d3d_ros.types import Instances

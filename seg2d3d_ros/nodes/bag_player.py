@@ -21,12 +21,12 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
-from seg2d3d_ros.ros.bag_source import BagSource, BagTopic
-from seg2d3d_ros.ros.conversion import ns_to_stamp
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.parameters import PlayerParameters
-from seg2d3d_ros.ros.qos import CLOCK, PLAYER, TF_STATIC
-from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.recording.bag_player_source import BagSource, BagTopic
+from seg2d3d_ros.ros.messages.conversion import ns_to_stamp
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.parameters import PlayerParameters
+from seg2d3d_ros.ros.node.qos import CLOCK, PLAYER, TF_STATIC
+from seg2d3d_ros.ros.node.spinning import spin_node
 
 FLUSHED = ("keyframe_node", "segmentation_node")
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")

@@ -27,26 +27,26 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.images import decode_labels, encode_png
-from seg2d3d_ros.keyframes.naming import camera_name
-from seg2d3d_ros.labelling.cloud_file import FILE, write_cloud
-from seg2d3d_ros.labelling.frames import FrameTree
-from seg2d3d_ros.labelling.kept_scans import FOLDER, KeptScans
-from seg2d3d_ros.labelling.labeller import CloudLabeller, LabelledPoints
-from seg2d3d_ros.labelling.map_images import MapImages
-from seg2d3d_ros.labelling.scans import Scan, read_scan
+from seg2d3d_ros.lidar.cloud_file import FILE, write_cloud
+from seg2d3d_ros.lidar.kept_scans import FOLDER, KeptScans
+from seg2d3d_ros.lidar.labeller import CloudLabeller, LabelledPoints
+from seg2d3d_ros.lidar.scans import Scan, read_scan
+from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.reconstruction.rig_file import read_rig_file
-from seg2d3d_ros.ros.calls import TriggerCaller
-from seg2d3d_ros.ros.cloud_messages import carried_cloud, classes_of
-from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, make_header, stamp_to_ns
-from seg2d3d_ros.ros.map_receiver import MapReceiver, revision_of
-from seg2d3d_ros.ros.map_requests import RESEND, MapRequests
-from seg2d3d_ros.ros.node import QUIET_SECONDS, ManagedNode
-from seg2d3d_ros.ros.parameters import CloudParameters
-from seg2d3d_ros.ros.publishing import publish_paced
-from seg2d3d_ros.ros.qos import LABELS, LATCHED, OBSERVATIONS, TF, TF_STATIC, input_profile
-from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
+from seg2d3d_ros.recording.naming import camera_name
+from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
+from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
+from seg2d3d_ros.ros.messages.cloud_messages import carried_cloud, classes_of
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header, stamp_to_ns
+from seg2d3d_ros.ros.node.calls import TriggerCaller
+from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
+from seg2d3d_ros.ros.node.parameters import CloudParameters
+from seg2d3d_ros.ros.node.publishing import publish_paced
+from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, OBSERVATIONS, TF, TF_STATIC, input_profile
+from seg2d3d_ros.ros.node.spinning import spin_node
 
 SETTLED_SECONDS = 1.0
 """Labels of a revision are complete when none came for this long."""

@@ -1,4 +1,4 @@
-"""keyframe_node: camera images in, keyframes out (see ``ros.keyframe_messages``).
+"""keyframe_node: camera images in, keyframes out (see ``ros.exchange.keyframe_exchange``).
 
 Cameras are the named topics, or every image topic in the graph that has a ``camera_info`` beside it. Chosen images wait
 a bounded time for their calibration and for the GPS fix behind them; then they go on without, and that is said.
@@ -17,17 +17,24 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.keyframes.gps import GeoTrack
+from seg2d3d_ros.keyframes.geo_track import GeoTrack
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
-from seg2d3d_ros.keyframes.raw_images import raw_gray
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
-from seg2d3d_ros.ros.conversion import camera_name, compressed_to_bytes, geo_from_fix, image_to_rgb, keyframe_name, stamp_to_ns
-from seg2d3d_ros.ros.graph import CameraTopic, find_cameras, resolve_camera
-from seg2d3d_ros.ros.keyframe_messages import KeyframePublisher
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.parameters import KeyframeParameters
-from seg2d3d_ros.ros.qos import input_profile
-from seg2d3d_ros.ros.run import spin_node
+from seg2d3d_ros.recording.graph_topics import CameraTopic, find_cameras, resolve_camera
+from seg2d3d_ros.recording.raw_images import raw_gray
+from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframePublisher
+from seg2d3d_ros.ros.messages.conversion import (
+    camera_name,
+    compressed_to_bytes,
+    geo_from_fix,
+    image_to_rgb,
+    keyframe_name,
+    stamp_to_ns,
+)
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.parameters import KeyframeParameters
+from seg2d3d_ros.ros.node.qos import input_profile
+from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.types import Keyframe
 
 FIX = "sensor_msgs/msg/NavSatFix"

@@ -25,9 +25,9 @@ from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.keyframe_node import KeyframeNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.parameters import PipelineParameters, PlayerParameters
-from seg2d3d_ros.ros.run import spin_nodes
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.parameters import PipelineParameters, PlayerParameters
+from seg2d3d_ros.ros.node.spinning import spin_nodes
 
 NODES = (AssociationNode, ReconstructionNode, SegmentationNode, KeyframeNode)
 """In the order of their start: who receives comes before who sends."""

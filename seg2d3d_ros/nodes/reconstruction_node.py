@@ -3,7 +3,7 @@
 Keyframes go to disk (``MAP/keyframes``) and from there to the worker process that owns the database; this process never
 runs a solver. The map grows with every keyframe and is finished in pauses (``update_growth``, ``update_idle``), or, with
 ``reconstruction.mode: batch``, is solved again as the keyframes become more (``update_every``, too). Every revision is
-published (``ros.map_messages`` says how a receiver puts it together).
+published (``ros.messages.map_messages`` says how a receiver puts it together).
 
 ``finalize`` spans the nodes, in one direction: everything that was received is added → last solution → its messages are
 delivered → ``association_node/flush`` (associates exactly this revision, publishes and writes the labels) → figures and
@@ -31,23 +31,23 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline import OWN_FILES, OWN_FOLDERS
+from seg2d3d_ros.pipeline.mapping_session import MappingSession, Schedule, worker_factory
+from seg2d3d_ros.pipeline.offline import OWN_FILES, OWN_FOLDERS
 from seg2d3d_ros.progress import Stopwatch
-from seg2d3d_ros.reconstruction.session import MappingSession, Schedule, worker_factory
-from seg2d3d_ros.ros.calls import TriggerCaller
-from seg2d3d_ros.ros.conversion import make_header
-from seg2d3d_ros.ros.keyframe_messages import KeyframeSubscription
-from seg2d3d_ros.ros.map_publisher import MapPublisher
-from seg2d3d_ros.ros.movable_masks import MovableMasks
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.parameters import ReconstructionParameters
-from seg2d3d_ros.ros.results import write_config_sections, write_reconstruction_figures, write_report_if_possible
-from seg2d3d_ros.ros.run import spin_node
-from seg2d3d_ros.ros.vehicle_poses import VehiclePoses
+from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
+from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
+from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks
+from seg2d3d_ros.ros.exchange.results import write_config_sections, write_reconstruction_figures, write_report_if_possible
+from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses
+from seg2d3d_ros.ros.messages.conversion import make_header
+from seg2d3d_ros.ros.node.calls import TriggerCaller
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.parameters import ReconstructionParameters
+from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.types import Keyframe
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
 
 ASSOCIATION = "association_node"
 CALL_SECONDS = 3600.0

@@ -33,21 +33,21 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import image_size, read_labels, write_labels
-from seg2d3d_ros.ros.class_names import CLASSES_TOPIC, added, class_names_message
-from seg2d3d_ros.ros.conversion import image_to_labels, keyframe_name, labels_to_image
-from seg2d3d_ros.ros.graph import IMAGE, find_segments
-from seg2d3d_ros.ros.keyframe_messages import KeyframeSubscription
-from seg2d3d_ros.ros.matching import Matcher
-from seg2d3d_ros.ros.node import ManagedNode
-from seg2d3d_ros.ros.parameters import SegmentationParameters
-from seg2d3d_ros.ros.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
-from seg2d3d_ros.ros.qos import LATCHED, PROMPTS, SEGMENTS, input_profile
-from seg2d3d_ros.ros.run import spin_node
-from seg2d3d_ros.segmentation.base import Segmenter, no_segments
+from seg2d3d_ros.pipeline.second_look import Looker, look_again
+from seg2d3d_ros.recording.graph_topics import IMAGE, find_segments
+from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
+from seg2d3d_ros.ros.exchange.synchronizer import Matcher
+from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
+from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.parameters import SegmentationParameters
+from seg2d3d_ros.ros.node.qos import LATCHED, PROMPTS, SEGMENTS, input_profile
+from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.factory import create_segmenter
-from seg2d3d_ros.segmentation.second_look import Looker, look_again
+from seg2d3d_ros.segmentation.segmenter import Segmenter, no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 
 LATE_KEPT = 100

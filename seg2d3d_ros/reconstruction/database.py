@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 import numpy as np
 
+from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.reconstruction.features import Features
-from seg2d3d_ros.reconstruction.solver import load_pycolmap
+from seg2d3d_ros.reconstruction.features.sift import Features
 from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
 
 PAIR_BASE = 2147483647  # COLMAP's kMaxNumImages: pair_id = smaller image id * base + larger image id

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.reconstruction.solver import load_pycolmap, thread_count
+from seg2d3d_ros.colmap import load_pycolmap, thread_count
 
 PLAUSIBLE = 1.15
 """A refined focal length may differ from the known one by this factor: EXIF rounds, phones crop and stabilise."""

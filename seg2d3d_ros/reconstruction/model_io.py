@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.atomic import write_json
+from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.atomic import write_json
-from seg2d3d_ros.reconstruction.solver import load_pycolmap
 from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
 
 FRAME_FILE = "frame.json"

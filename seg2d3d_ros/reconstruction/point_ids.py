@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.reconstruction.solver import load_pycolmap
+from seg2d3d_ros.colmap import load_pycolmap
 
 BLOCK = 2**22
 """Ids of a block; 1023 blocks fit into the 32 bits of a point cloud's field."""

@@ -39,7 +39,7 @@ class Instance:
 class Content:
     """Everything but the pixels.
 
-    ``points`` is structured like ``mapstore.ply.POINT``; ``damage`` lists, in words, what could not be read.
+    ``points`` is structured like ``mapstore.point_cloud.POINT``; ``damage`` lists, in words, what could not be read.
     """
 
     store: MapStore
@@ -114,7 +114,7 @@ def read_content(root: Path) -> Content:
 
 def store_without_points() -> np.ndarray:
     """An empty labelled cloud."""
-    from seg2d3d_ros.mapstore.ply import POINT
+    from seg2d3d_ros.mapstore.point_cloud import POINT
 
     return np.empty(0, POINT)
 

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.markup import count, data_uri, escape, ink
-from seg2d3d_ros.report.projection import Plan, nice_length, plan_axes, up_direction, window
+from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, up_direction, window
 from seg2d3d_ros.report.raster import draw_points
 from seg2d3d_ros.types import SparseModel
 

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 import seg2d3d_ros
-from seg2d3d_ros.mapstore.atomic import write_text
+from seg2d3d_ros.atomic import write_text
 from seg2d3d_ros.report import sections, strips
 from seg2d3d_ros.report.content import Content, Instance, read_content
 from seg2d3d_ros.report.map_view import map_section

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from seg2d3d_ros.palette import instance_colors
-from seg2d3d_ros.report.projection import Plan
+from seg2d3d_ros.report.plan import Plan
 
 _GREY = np.array([140, 140, 140], np.uint8)
 _GREY_ALPHA = 150

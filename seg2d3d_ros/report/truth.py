@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from seg2d3d_ros.evaluation.evaluate import MAP_ROW
+from seg2d3d_ros.evaluation.measure import MAP_ROW
 from seg2d3d_ros.evaluation.table import COLUMNS, COLUMNS_3D, METHODS
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.markup import badge, count, escape, number, table

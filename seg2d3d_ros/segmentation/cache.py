@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import decode_labels, encode_png
-from seg2d3d_ros.mapstore.atomic import write_bytes
-from seg2d3d_ros.segmentation.runtime import Runtime
+from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class CachedSegmenter:
 
     @property
     def looker(self) -> Any:
-        """The segmenter inside if it can take a second look (``segmentation.second_look.Looker``), else None."""
+        """The segmenter inside if it can take a second look (``pipeline.second_look.Looker``), else None."""
         return self._inner if hasattr(self._inner, "look") else None
 
     def load(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.segmentation.base import segments_from_labels
+from seg2d3d_ros.segmentation.segmenter import segments_from_labels
 from seg2d3d_ros.types import Segments
 
 PER_CLASS = 1000

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.segmentation.base import Segmenter
-from seg2d3d_ros.segmentation.label_images import LabelImages
+from seg2d3d_ros.segmentation.files.label_images import LabelImages
+from seg2d3d_ros.segmentation.segmenter import Segmenter
 
 MODELS = {
     "grounded_sam": ("detector_model", "mask_model"),
@@ -41,7 +41,7 @@ def create_segmenter(config: SegmentationConfig, directory: Path | None = None) 
             raise UsageError("label_images needs a directory of masks: --segments DIR; or --segmenter none for no objects")
         return LabelImages(directory, config.prompts, config.min_area)
     if config.segmenter == "coco":
-        from seg2d3d_ros.segmentation.coco import CocoInstances
+        from seg2d3d_ros.segmentation.files.coco import CocoInstances
 
         if directory is None:
             raise UsageError("coco needs a COCO JSON file of instances: --segments FILE.json")
@@ -54,13 +54,13 @@ def create_segmenter(config: SegmentationConfig, directory: Path | None = None) 
 def _model_segmenter(config: SegmentationConfig) -> Segmenter:
     """Find the weights, without importing torch, and put the parts together."""
     from seg2d3d_ros.segmentation.cache import CachedSegmenter, ModelSegmenter
-    from seg2d3d_ros.segmentation.detector import GroundingDino
-    from seg2d3d_ros.segmentation.everything import Everything
-    from seg2d3d_ros.segmentation.grounded_sam import GroundedSam
-    from seg2d3d_ros.segmentation.masks import mask_model
-    from seg2d3d_ros.segmentation.panoptic import Panoptic
-    from seg2d3d_ros.segmentation.runtime import Runtime
-    from seg2d3d_ros.segmentation.weights import cache_home, find_model, how_to_get, models_dir, require
+    from seg2d3d_ros.segmentation.models.everything import Everything
+    from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
+    from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
+    from seg2d3d_ros.segmentation.models.mask_models import mask_model
+    from seg2d3d_ros.segmentation.models.panoptic import Panoptic
+    from seg2d3d_ros.segmentation.models.runtime import Runtime
+    from seg2d3d_ros.segmentation.models.weights import cache_home, find_model, how_to_get, models_dir, require
 
     folder = models_dir(config.models_dir)
     names = [getattr(config, parameter) for parameter in MODELS[config.segmenter]]
@@ -71,7 +71,7 @@ def _model_segmenter(config: SegmentationConfig) -> Segmenter:
     if not all(model.is_file for model in models):
         packages["transformers"] = "transformers"
     if config.allow_download:
-        from seg2d3d_ros.segmentation.download import download
+        from seg2d3d_ros.segmentation.models.download import download
 
         require([], packages)
         for place, model in enumerate(models):

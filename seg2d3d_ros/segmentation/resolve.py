@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.segmentation.base import no_segments
-from seg2d3d_ros.segmentation.regions import Region, region_of
+from seg2d3d_ros.geometry.masks import Region, region_of
+from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Segments
 
 MAX_SEGMENTS = int(np.iinfo(np.uint16).max)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.simulation.gps import Fix, geodetic_from_enu
+from seg2d3d_ros.simulation.gnss import Fix, geodetic_from_enu
 from seg2d3d_ros.simulation.lidar import FRAME, POINT, TOPIC, Sweep
 from seg2d3d_ros.types import Camera
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from seg2d3d_ros.simulation.street import FAR_HOUSE
+from seg2d3d_ros.simulation.scene.street import FAR_HOUSE
 
 MAX_SEGMENTS = 999
 """Local ids stay below 1000, so that ``class_id * 1000 + id`` is unambiguous."""

@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.simulation.mesh import Mesh
-from seg2d3d_ros.simulation.street import Street
-from seg2d3d_ros.simulation.vehicle import START_NS, Drive
+from seg2d3d_ros.simulation.drive import START_NS, Drive
+from seg2d3d_ros.simulation.scene.mesh import Mesh
+from seg2d3d_ros.simulation.scene.street import Street
 
 FRAME = "lidar"
 TOPIC = "/lidar/points"

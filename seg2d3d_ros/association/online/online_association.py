@@ -1,0 +1,359 @@
+"""Instances of a map that grows: a revision costs what it changes, not what the map holds.
+
+* New and changed segments are attached to the instances around them: the consensus is refined from what is known, on the
+  segments that share points with them (``neighbourhood``). All other instances stay as they are.
+* Attaching unites instances but does not divide them. Therefore changes are counted, in segments, for each instance; when
+  they reach a share of the neighbourhood's segments, that is solved afresh from its single masks. The cost of it, per
+  keyframe, does not grow with the map. Where keyframes come in random order, the neighbourhood is soon everything.
+* What was found has a say where it is solved afresh (``agglomeration.HOLD``), so that instances do not come and go while the
+  views are divided.
+* On request, and when most of the map changed, everything is solved as offline.
+* An instance is shown once it has been seen in some images (``confirmation``), and on request.
+
+Method ``published`` is solved whole each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+
+from seg2d3d_ros.association.consensus import PROJECTED, Tracks, consensus_tracks
+from seg2d3d_ros.association.online.confirmation import Confirmation
+from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, inherit_ids
+from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part
+from seg2d3d_ros.association.online.online_labels import Labelling, seeds_by_segment
+from seg2d3d_ros.association.online_incidence import Delta, GrowingIncidence, Part
+from seg2d3d_ros.association.solve import METHODS, assign, describe, projects
+from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.geometry.up import stacked_up
+from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
+
+SETTLE = 0.15
+"""Changed segments, as a share of the neighbourhood's, that make it worth solving afresh."""
+MOSTLY = 0.5
+"""Where changed segments or the neighbourhood are more than this share of all, everything is solved."""
+LEAST_CHANGE = 0.05
+"""Changes of an instance below this share of its segments wait for more."""
+LEAST_WEIGHT = 2.0
+"""Weight of changed points that an instance must own for its points to be up for discussion."""
+FIRM = 2
+"""Segments from which on an instance is not just united with another."""
+LEAST_HELD = 1.0
+"""Weight of points of the touched instances in a segment for it to take part."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """The instances after a revision.
+
+    Attributes:
+        changed: keyframes that are new or gone, or some of whose segments have another instance, or are divided otherwise,
+            than before.
+        merges: instances that turned out to be one.
+        solved: how many segments were solved afresh, not just attached.
+    """
+
+    instances: Instances
+    changed: tuple[str, ...]
+    merges: tuple[Merge, ...]
+    solved: int
+
+
+class OnlineAssociation:
+    """Call ``update`` with each revision.
+
+    Args:
+        identity: ids that segments had before.
+    """
+
+    def __init__(self, config: AssociationConfig, identity: Identity) -> None:
+        self._config = config
+        self._next_id = identity.next_id
+        self._remembered = dict(identity.of_segment)
+        self._confirmation = Confirmation(config.confirm_images, self._remembered.values())
+        self.growing = GrowingIncidence(project=projects(config))
+        self._labels = Labelling(self.growing)
+        self._dirt: dict[int, float] = {}
+        self._begun = False
+
+    @property
+    def identity(self) -> Identity:
+        """What is to be remembered: the ids that were shown."""
+        shown = self._confirmation.shown
+        return Identity({key: i for key, i in self._remembered.items() if i in shown}, self._next_id)
+
+    def update(
+        self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool = False
+    ) -> Update:
+        """Take over a revision.
+
+        Args:
+            segments: by keyframe name; asked only for keyframes that are new or in ``fresh``.
+            fresh: keyframes whose segments are new or others than before.
+            full: solve everything as offline.
+
+        Raises:
+            DataError: masks that do not fit the images.
+        """
+        found = self._solve(models, segments, fresh, full=full)
+        growing, confirmation = self.growing, self._confirmation
+        appeared = confirmation.confirm(found.instances, growing.row_keyframe, everything=full)
+        changed = (*found.changed, *(growing.names[k] for k in appeared.tolist()))
+        merges = confirmation.announced(found.merges)
+        return Update(confirmation.hide(found.instances), tuple(dict.fromkeys(changed)), merges, found.solved)
+
+    def _solve(self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool) -> Update:
+        """``update``, with instances that are not shown yet."""
+        delta = self.growing.update(models, segments, fresh)
+        xyz, up = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)]), stacked_up(models)
+        lost = self._labels.fit(delta.gone)
+        for instance_id in lost.tolist():
+            self._add_dirt(instance_id, 1.0)
+        rows = len(self.growing.row_id)
+        mostly = int(self._affected(delta).sum()) > MOSTLY * rows
+        if full or mostly or not self._begun or self._config.method != "consensus":
+            return self._solve_all(xyz, up, delta, anew=True)
+        self.growing.project(set(delta.views))
+        changed: list[str] = [*delta.views, *delta.gone]
+        merges: list[Merge] = []
+        moved = self._labels.moved(xyz)
+        stale = [lost, moved]
+        self._attach(delta, changed, merges, stale)
+        neighbours, solved = self._due(), 0
+        if neighbours is not None:
+            solved = int(np.isin(self._labels.segment(), neighbours).sum())
+            if solved > MOSTLY * rows:
+                update = self._solve_all(xyz, up, delta, anew=False)
+                both = tuple(dict.fromkeys([*changed, *update.changed]))
+                return Update(update.instances, both, (*merges, *update.merges), rows)
+            self._settle(neighbours, changed, merges, stale)
+        ids = np.unique(np.concatenate(stale)).astype(np.int32)
+        if len(ids):
+            self._labels.describe(ids, moved, xyz, up)
+        return Update(self._labels.instances(), tuple(dict.fromkeys(changed)), tuple(merges), solved)
+
+    def _solve_all(self, xyz: np.ndarray, up: np.ndarray, delta: Delta, *, anew: bool) -> Update:
+        """Solve everything: ``anew`` as offline, otherwise with a say for the instances as they are."""
+        self.growing.project()
+        incidence = self.growing.whole()
+        method = METHODS[self._config.method]
+
+        def solve(part: Incidence, _: np.ndarray) -> Tracks:
+            if anew:
+                return method(part, self._config)
+            before = self._labels.owner(int(part.classes[0]))[self.growing.slot_of_column]
+            return consensus_tracks(part, self._config, before)
+
+        found = assign(incidence, solve)
+        numbered = describe(incidence, xyz, found.segment, found.entry, found.cuts, up)
+        known = Identity(self._remembered, self._next_id)
+        instances, identity, merges = inherit_ids(incidence, numbered, known, self._labels.point, self._confirmation.shown)
+        self._remembered, self._next_id = dict(identity.of_segment), identity.next_id
+        # The name that each of ``assign``'s numbers was given.
+        name_of = np.zeros(int(numbered.ids.max(initial=0)) + 1, np.int32)
+        name_of[found.segment] = instances.segment_instance
+        name_of[found.cuts.instance] = instances.cuts.instance
+        owner = {class_id: name_of[np.where(point < len(name_of), point, 0)] for class_id, point in found.point.items()}
+        changed = [*delta.views, *delta.gone, *self._labels.replace(instances, owner, xyz)]
+        self._dirt, self._begun = {}, True
+        return Update(instances, tuple(dict.fromkeys(changed)), tuple(merges), len(incidence.segment_ids))
+
+    def _affected(self, delta: Delta) -> np.ndarray:
+        """(S,) bool: segments that are new, or hold points that they did not hold, or the other way round."""
+        affected = delta.fresh.copy()
+        affected[delta.row] = True
+        return affected
+
+    def _add_dirt(self, instance_id: int, amount: float) -> None:
+        self._dirt[instance_id] = self._dirt.get(instance_id, 0.0) + amount
+
+    def _attach(self, delta: Delta, changed: list[str], merges: list[Merge], stale: list[np.ndarray]) -> None:
+        """Attach new and changed segments to the instances around them."""
+        growing, segment = self.growing, self._labels.segment()
+        count, affected = len(segment), self._affected(delta)
+        observed, unseen = growing.observed, growing.projected
+        sizes = np.bincount(observed.row[observed.row >= 0], minlength=count)
+        changes = np.bincount(delta.row, minlength=count)
+        for class_id in np.unique(growing.row_class[affected]).tolist():
+            of_class = growing.row_class == class_id
+            fresh, owner = delta.fresh & of_class, self._labels.owner(class_id)
+            inside = np.append(fresh, False)[unseen.row]
+            mine = of_class[delta.row]
+            gained = np.zeros(growing.slots, bool)
+            gained[unseen.slot[inside]] = gained[delta.slot[mine]] = True
+            top = max(int(owner.max(initial=0)), int(segment.max(initial=0))) + 1
+            weight = np.bincount(owner[delta.slot[mine]], minlength=top) + PROJECTED * np.bincount(
+                owner[unseen.slot[inside]], minlength=top
+            )
+            weight += np.bincount(segment[of_class], changes[of_class], minlength=top)
+            weight[0] = 0.0
+            touched = np.flatnonzero(weight >= LEAST_WEIGHT).astype(np.int32)
+            self._solve_part(class_id, touched, fresh, gained, changed, merges, stale, afresh=False)
+        dirt = np.where(delta.fresh, 1.0, np.minimum(changes / np.maximum(sizes, 1), 1.0))
+        after = self._labels.segment()
+        for row in np.flatnonzero((dirt > 0) & (after > 0)).tolist():
+            self._add_dirt(int(after[row]), float(dirt[row]))
+
+    def _settle(self, ids: np.ndarray, changed: list[str], merges: list[Merge], stale: list[np.ndarray]) -> None:
+        """Solve instances afresh from their single masks."""
+        growing, segment = self.growing, self._labels.segment()
+        rows = np.isin(segment, ids)
+        growing.project({growing.names[k] for k in np.unique(growing.row_keyframe[rows]).tolist()})
+        nothing = np.zeros(growing.slots, bool)
+        for class_id in np.unique(growing.row_class[rows]).tolist():
+            touched = np.unique(segment[rows & (growing.row_class == class_id)])
+            fresh = (segment == 0) & (growing.row_class == class_id)
+            self._solve_part(class_id, touched, fresh & False, nothing, changed, merges, stale, afresh=True)
+        for instance_id in ids.tolist():
+            self._dirt.pop(instance_id, None)
+
+    def _due(self) -> np.ndarray | None:
+        """The instances to be solved afresh, with those around them, if there was enough change."""
+        segment = self._labels.segment()
+        counts = np.bincount(segment, minlength=1)
+        self._dirt = {i: dirt for i, dirt in self._dirt.items() if i < len(counts) and counts[i]}
+        dirty = np.array(sorted(i for i, dirt in self._dirt.items() if dirt >= LEAST_CHANGE * counts[i]), np.int32)
+        total = sum(self._dirt[i] for i in dirty.tolist())
+        if len(dirty) == 0 or total < SETTLE * counts[dirty].sum():
+            return None
+        around = self._around(dirty, segment)
+        return around if total >= SETTLE * counts[around].sum() else None
+
+    def _around(self, ids: np.ndarray, segment: np.ndarray) -> np.ndarray:
+        """These instances, and those that show in their segments or own points there; ascending."""
+        flat = self.growing.observed
+        found = [ids]
+        main = np.append(segment, 0)[flat.row]
+        for class_id in np.unique(self.growing.row_class).tolist():
+            point = self._labels.owner(class_id)[flat.slot]
+            of_class = np.append(self.growing.row_class == class_id, False)[flat.row]
+            mixed = np.flatnonzero(of_class & (main != point) & (main > 0) & (point > 0))
+            a, b = np.isin(main[mixed], ids), np.isin(point[mixed], ids)
+            near, weight = np.unique(np.where(a, point[mixed], main[mixed])[a != b], return_counts=True)
+            found.append(near[weight >= LEAST_WEIGHT])
+        around = np.unique(np.concatenate(found))
+        return around[np.isin(around, segment)]
+
+    def _solve_part(
+        self,
+        class_id: int,
+        touched: np.ndarray,
+        fresh: np.ndarray,
+        gained: np.ndarray,
+        changed: list[str],
+        merges: list[Merge],
+        stale: list[np.ndarray],
+        *,
+        afresh: bool,
+    ) -> None:
+        """Solve for the touched instances (ascending) and fresh segments (S,), given points that are new somewhere (slots,).
+
+        Keyframes that changed, merges, and instances to be described are appended to the lists.
+        """
+        growing, owner, segment = self.growing, self._labels.owner(class_id), self._labels.segment()
+        is_touched = np.zeros(max(int(segment.max(initial=0)), int(owner.max(initial=0))) + 1, bool)
+        is_touched[touched] = True
+        reach = is_touched[owner] | (gained & (owner == 0))
+        load = np.zeros(len(segment) + 1)
+        for flat, weight in ((growing.observed, 1.0), (growing.projected, PROJECTED)):
+            rows_in_reach = flat.row[reach[flat.slot]]
+            load += weight * np.bincount(np.where(rows_in_reach >= 0, rows_in_reach, len(segment)), minlength=len(load))
+        rows = fresh | is_touched[segment] | ((load[:-1] >= LEAST_HELD) & (growing.row_class == class_id))
+        if not rows.any():
+            return
+        part = growing.part(rows)
+        known = Known(segment[part.rows], owner[part.slots], fresh[part.rows], touched)
+        solved = solve_part(part.incidence, self._config, known, afresh=afresh)
+        if not afresh and _unites(known, solved):
+            # Instances keep together better than masks do: only what single masks say as well is believed.
+            solved = solve_part(part.incidence, self._config, known, afresh=True)
+        is_free = known.free
+        free = np.flatnonzero(is_free)
+        tracks = solved.tracks
+        seeds = {row: item for row, item in seeds_by_segment(tracks.cuts).items() if is_free[row]}
+        names = self._names(part, known, solved, free, seeds, segment, merges)
+
+        instance = names[tracks.segment[free]]
+        named = {}
+        for row, (track, xy) in seeds.items():
+            ids = names[track]
+            if len(np.unique(ids[ids > 0])) > 1:
+                named[int(part.rows[row])] = (ids[ids > 0], xy[ids > 0])
+        changed += self._labels.set_rows(part.rows[free], instance, named)
+        heir = {old: merge.kept for merge in merges for old in merge.absorbed}
+        gone = np.setdiff1d(touched, names)
+        other = part.rows[~is_free]
+        changed += self._labels.rename(other, {old: heir.get(old, 0) for old in gone.tolist()})
+        movable = ~np.isin(known.point, solved.fixed)
+        owner[part.slots[movable]] = names[self._tracks_of_points(tracks)[movable]]
+        for row in free[instance > 0].tolist():
+            k = int(part.incidence.segment_keyframe[row])
+            key = (growing.names[k], int(part.incidence.segment_ids[row]))
+            self._remembered[key] = int(names[tracks.segment[row]])
+        for old in gone.tolist():
+            if old in heir and old in self._dirt:
+                self._add_dirt(heir[old], self._dirt.pop(old))
+        stale += [touched, instance[instance > 0], *(ids for ids, _ in named.values())]
+
+    @staticmethod
+    def _tracks_of_points(tracks: Tracks) -> np.ndarray:
+        assert tracks.point is not None, "the consensus names the track of each point"
+        return tracks.point
+
+    def _names(
+        self,
+        part: Part,
+        known: Known,
+        solved: Solved,
+        free: np.ndarray,
+        seeds: Mapping[int, tuple[np.ndarray, np.ndarray]],
+        segment: np.ndarray,
+        merges: list[Merge],
+    ) -> np.ndarray:
+        """(tracks + 1,) the instance that each track is; 0 for tracks that no segment shows."""
+        first, tracks = len(solved.fixed), solved.tracks
+        shown = np.unique(np.concatenate([tracks.segment[free], *(track for track, _ in seeds.values())]))
+        shown = shown[shown > first]
+        if self._config.consensus_min_images > 1:
+            place = np.unique(np.stack([tracks.segment[free], part.incidence.segment_keyframe[free]]), axis=1)
+            images = np.bincount(place[0], minlength=solved.count + 1)
+            shown = shown[images[shown] >= self._config.consensus_min_images]
+        cluster = np.full(solved.count + 1, -1)
+        cluster[shown] = np.arange(len(shown))
+
+        old = known.segment[free].astype(np.int64)
+        elsewhere = set(np.setdiff1d(segment, known.touched).tolist())
+        for place in np.flatnonzero(old == 0).tolist():
+            row = int(free[place])
+            key = (self.growing.names[part.incidence.segment_keyframe[row]], int(part.incidence.segment_ids[row]))
+            before = self._remembered.get(key, 0)
+            old[place] = 0 if before in elsewhere else before
+        rows = (cluster[tracks.segment[free]] >= 0) & (old > 0)
+        of_point = cluster[self._tracks_of_points(tracks)]
+        points = (of_point >= 0) & np.isin(known.point, known.touched)
+        heirs = inherit(
+            len(shown),
+            np.stack([cluster[tracks.segment[free][rows]], old[rows]]),
+            self._next_id,
+            np.stack([of_point[points], known.point[points].astype(np.int64)]),
+            self._confirmation.shown,
+        )
+        self._next_id = heirs.next_id
+        merges += heirs.merges
+        names = np.zeros(solved.count + 1, np.int32)
+        names[1 : first + 1] = solved.fixed
+        names[shown] = heirs.names
+        return names
+
+
+def _unites(known: Known, solved: Solved) -> bool:
+    """Whether two instances of at least ``FIRM`` segments would become one."""
+    track, place = solved.tracks.segment, np.searchsorted(known.touched, known.segment)
+    old = np.isin(known.segment, known.touched) & (track > 0)
+    pairs, counts = np.unique(np.stack([place[old], track[old]]), axis=1, return_counts=True)
+    sizes = np.bincount(place[old], minlength=len(known.touched))
+    most = (2 * counts > sizes[pairs[0]]) & (sizes[pairs[0]] >= FIRM)
+    return len(np.unique(pairs[1, most])) < int(most.sum())

@@ -1,0 +1,122 @@
+"""Matches of many pairs of views joined to tracks, and each track to one 3D point that all its views confirm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from seg2d3d_ros.association.points.feature_views import View
+
+MAX_ERROR = 1.5
+"""Pixels of reprojection error, at FOCAL pixels focal length."""
+FOCAL = 800.0
+MIN_ANGLE = np.deg2rad(1.0)
+"""Between the outermost rays of a point: below, its depth means nothing."""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """T points and their N observations.
+
+    Attributes:
+        xyz: (T, 3) float64.
+        error: (T,) float32 mean reprojection error in pixels.
+        view: (N,) int64.
+        feature: (N,) int64 index into the view's features.
+        track: (N,) int64.
+    """
+
+    xyz: np.ndarray
+    error: np.ndarray
+    view: np.ndarray
+    feature: np.ndarray
+    track: np.ndarray
+
+
+def join(views: Sequence[View], matches: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> Tracks:
+    """Tracks of matched features, triangulated.
+
+    A track that would hold two features of one view is no track and left out. Views that do not confirm a point (error
+    over ``MAX_ERROR``) leave it, the worst first; a point keeps at least two views or vanishes.
+
+    Args:
+        matches: (first view, second view, features of the first, features of the second).
+    """
+    first = np.concatenate([[0], np.cumsum([len(view) for view in views])]).astype(np.int64)
+    if not matches or first[-1] == 0:
+        nothing = np.empty(0, np.int64)
+        return Tracks(np.empty((0, 3)), np.empty(0, np.float32), nothing, nothing, nothing)
+    rows = np.concatenate([first[i] + a for i, _, a, _ in matches])
+    columns = np.concatenate([first[j] + b for _, j, _, b in matches])
+    graph = sparse.coo_matrix((np.ones(len(rows), bool), (rows, columns)), (first[-1], first[-1]))
+    _, component = connected_components(graph, directed=False)
+    node = np.unique(np.concatenate([rows, columns]))
+    view = np.searchsorted(first, node, side="right") - 1
+    _, track = np.unique(component[node], return_inverse=True)
+    place, count = np.unique(np.stack([track, view]), axis=1, return_counts=True)
+    torn = np.zeros(track.max() + 1, bool)
+    torn[place[0, count > 1]] = True
+    kept = ~torn[track]
+    return _confirmed(views, view[kept], (node - first[view])[kept], track[kept])
+
+
+def _confirmed(views: Sequence[View], view: np.ndarray, feature: np.ndarray, track: np.ndarray) -> Tracks:
+    pose = np.stack([v.camera_from_world for v in views])
+    focal = np.array([v.focal for v in views])
+    ray = np.concatenate([v.ray for v in views])[np.concatenate([[0], np.cumsum([len(v) for v in views])[:-1]])[view] + feature]
+    while True:
+        enough = np.bincount(track, minlength=1)[track] >= 2
+        view, feature, ray = view[enough], feature[enough], ray[enough]
+        names, track = np.unique(track[enough], return_inverse=True)
+        xyz = _triangulated(pose[view], ray, track, len(names))
+        local = np.einsum("nij,nj->ni", pose[view, :, :3], xyz[track]) + pose[view, :, 3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.linalg.norm(local[:, :2] / local[:, 2:] - ray, axis=1)
+        error = np.where(local[:, 2] > 0, error, np.inf) * np.minimum(focal[view], FOCAL)
+        worst = np.zeros(len(names))
+        np.maximum.at(worst, track, error)
+        bad = (error > MAX_ERROR) & (error == worst[track])
+        if not bad.any():
+            break
+        view, feature, ray, track = view[~bad], feature[~bad], ray[~bad], track[~bad]
+    wide = _angle(pose[view], xyz, track, len(names)) > MIN_ANGLE
+    kept = wide[track]
+    number = np.cumsum(wide) - 1
+    mean = np.bincount(track, error, len(names)) / np.maximum(np.bincount(track, minlength=len(names)), 1)
+    return Tracks(xyz[wide], mean[wide].astype(np.float32), view[kept], feature[kept], number[track[kept]])
+
+
+def _triangulated(pose: np.ndarray, ray: np.ndarray, track: np.ndarray, count: int) -> np.ndarray:
+    """(count, 3) points nearest to their rays in the algebraic sense (DLT), solved as 3 × 3 normal equations; views far from
+    the point would outweigh near ones, so each is divided by the depth of a first solution."""
+    equations = ray[:, :, None] * pose[:, None, 2, :] - pose[:, :2, :]
+    xyz: np.ndarray = np.zeros((count, 3))
+    scale = np.ones(len(track))
+    for _ in range(2):
+        scaled = equations / scale[:, None, None]
+        a, b = scaled[:, :, :3], -scaled[:, :, 3]
+        normal, right = np.zeros((count, 3, 3)), np.zeros((count, 3))
+        np.add.at(normal, track, np.einsum("nki,nkj->nij", a, a))
+        np.add.at(right, track, np.einsum("nki,nk->ni", a, b))
+        trace = np.einsum("tii->t", normal)
+        normal += (1e-12 * trace + 1e-300)[:, None, None] * np.eye(3)
+        xyz = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
+        depth = np.einsum("nj,nj->n", pose[:, 2, :3], xyz[track]) + pose[:, 2, 3]
+        scale = np.maximum(np.abs(depth), 1e-6)
+    return xyz
+
+
+def _angle(pose: np.ndarray, xyz: np.ndarray, track: np.ndarray, count: int) -> np.ndarray:
+    """(count,) angle between a track's first ray and the one farthest from it."""
+    center = -np.einsum("nji,nj->ni", pose[:, :, :3], pose[:, :, 3])
+    to_point = xyz[track] - center
+    to_point /= np.maximum(np.linalg.norm(to_point, axis=1, keepdims=True), 1e-12)
+    _, first = np.unique(track, return_index=True)
+    cosine = (to_point * to_point[first[track]]).sum(axis=1) if len(track) else np.empty(0)
+    least = np.ones(count)
+    np.minimum.at(least, track, cosine)
+    return np.arccos(np.clip(least, -1, 1))

@@ -1,0 +1,194 @@
+"""``MAP/dense.ply``: a denser labelled cloud, from depth maps that several views agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from scipy import sparse
+
+from seg2d3d_ros.association.votes import vote_points
+from seg2d3d_ros.config import CloudConfig
+from seg2d3d_ros.dense.plane_sweep import Picture, sweep
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.views import View, posed_views
+from seg2d3d_ros.lidar.labeller import one_per_voxel
+from seg2d3d_ros.mapstore.map_images import MapImages
+from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.types import SparseModel
+
+FILE = "dense.ply"
+NEIGHBOURS = 4
+"""Views that a view is compared with."""
+BEST_ANGLE, MAX_ANGLE = np.radians(4.0), np.radians(20.0)
+"""Between the rays to a point: below the first depth is uncertain, above the second façades look different."""
+AGREE = 0.02
+"""Depths of two views agree within this share."""
+MIN_VIEWS = 2
+"""Views beside its own that must agree on a point."""
+CACHED = 48
+"""Views whose pictures and depths are kept: neighbours of those to come. About 2.5 MB each at 480 × 320."""
+TOGETHER = 8
+"""Views whose points are thinned together."""
+
+
+def densify(store: MapStore, config: CloudConfig, *, progress: Progress) -> dict[str, int]:
+    """Write ``MAP/dense.ply``; memory does not grow with the map. Returns ``views``, ``points``, ``points_labelled``.
+
+    Points within a cube of ``config.voxel`` are thinned where the map is in metres.
+
+    Raises:
+        DataError: there is no map, or no depth that several views agree on.
+    """
+    models = read_models(store.root)
+    images = MapImages(store)
+    counts = {"views": 0, "points": 0, "points_labelled": 0}
+    total = sum(len(model.names) for model in models)
+    with PointWriter(store.root / FILE, CLOUD_POINT) as writer:
+        for model in models:
+            pending: list[np.ndarray] = []
+            for points in _Densifier(model, images, config.dense_width).clouds():
+                counts["views"] += 1
+                progress("dense", counts["views"], total)
+                pending.append(points)
+                if len(pending) == TOGETHER:
+                    _write(writer, pending, model, config, counts)
+            _write(writer, pending, model, config, counts)
+        if counts["points"] == 0:
+            raise DataError(
+                f"{store.root}: no depth that {MIN_VIEWS + 1} views agree on; the images are too few or too far apart"
+            )
+    return counts
+
+
+def _write(
+    writer: PointWriter, pending: list[np.ndarray], model: SparseModel, config: CloudConfig, counts: dict[str, int]
+) -> None:
+    points = np.concatenate([np.empty(0, CLOUD_POINT), *pending])
+    pending.clear()
+    if model.frame.kind != "arbitrary":
+        points = points[one_per_voxel(np.stack([points[axis] for axis in "xyz"], axis=1).astype(float), config.voxel)]
+    writer.write(points)
+    counts["points"] += len(points)
+    counts["points_labelled"] += int(np.count_nonzero(points["instance"]))
+
+
+class _Densifier:
+    """Depth maps and points of one component."""
+
+    def __init__(self, model: SparseModel, images: MapImages, width: int) -> None:
+        self._model, self._images, self._width = model, images, width
+        self._views = [view for _, view in posed_views([model])]
+        self._neighbours = neighbours(model)
+        self._near, self._far = depth_ranges(model)
+        self._picture = lru_cache(CACHED)(self._read)
+        self._depth = lru_cache(CACHED)(self._sweep)
+
+    def clouds(self) -> Iterator[np.ndarray]:
+        """The points (N,) ``CLOUD_POINT`` of each view, neighbours after each other."""
+        names, moments = self._model.names, self._images.moments
+        for k in sorted(range(len(names)), key=lambda k: (*moments.get(names[k], ("", 0)), names[k])):
+            yield self._cloud(k)
+
+    def _read(self, k: int) -> tuple[Picture, np.ndarray, np.ndarray] | None:
+        """Undistorted picture, its colours (h, w, 3) and labels (h, w); None without an image or a sparse point."""
+        view, image = self._views[k], self._images.picture(self._model.names[k])
+        if view is None or image is None or not self._near[k] < self._far[k]:
+            return None
+        camera = view.camera
+        scale = min(1.0, self._width / camera.width)
+        width, height = round(camera.width * scale), round(camera.height * scale)
+        focal = camera.params[0] * scale
+        matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        rays = np.stack([(column - width / 2) / focal, (row - height / 2) / focal, np.ones_like(column)], axis=-1)
+        pixels, _ = View(camera, np.eye(3, 4), 0).project(rays.reshape(-1, 3))
+        place = pixels.reshape(height, width, 2) * (np.array(image.shape[1::-1]) / (camera.width, camera.height)) - 0.5
+        place = np.nan_to_num(place, nan=-1.0).astype(np.float32)
+        # Averaged over what falls into a pixel first: sampling a large image would alias.
+        soft = cv2.GaussianBlur(image, (0, 0), 0.4 * image.shape[1] / width) if image.shape[1] > 1.3 * width else image
+        color = cv2.remap(soft, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
+        labels = self._images.labels(self._model.names[k])
+        if labels is None or labels.shape != image.shape[:2]:
+            labels = np.zeros(image.shape[:2], np.uint16)
+        label = cv2.remap(labels, place[..., 0], place[..., 1], cv2.INTER_NEAREST)
+        gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        return Picture(gray, matrix, view.camera_from_world, self._near[k], self._far[k]), color, label
+
+    def _sweep(self, k: int) -> np.ndarray | None:
+        mine = self._picture(k)
+        others = [other[0] for n in self._neighbours[k] if (other := self._picture(n)) is not None]
+        return sweep(mine[0], others) if mine is not None and others else None
+
+    def _cloud(self, k: int) -> np.ndarray:
+        mine, depth = self._picture(k), self._depth(k)
+        if mine is None or depth is None:
+            return np.empty(0, CLOUD_POINT)
+        picture, color, label = mine
+        row, column = np.nonzero(np.isfinite(depth))
+        xyz = picture.points(depth)[row, column]
+        labels, agreeing = [label[row, column]], [np.ones(len(xyz), bool)]
+        for n in self._neighbours[k]:
+            other, known = self._picture(n), self._depth(n)
+            if other is None or known is None:
+                continue
+            x, y, seen = other[0].project(xyz)
+            with np.errstate(invalid="ignore"):
+                agree = (x >= 0) & (np.abs(known[y, x] - seen) < AGREE * seen)
+            labels.append(other[2][y, x])
+            agreeing.append(agree)
+        kept = np.sum(agreeing[1:], axis=0) >= MIN_VIEWS if len(agreeing) > MIN_VIEWS else np.zeros(len(xyz), bool)
+        return _labelled(xyz[kept], color[row, column][kept], np.array(labels)[:, kept], np.array(agreeing)[:, kept])
+
+
+def _labelled(xyz: np.ndarray, color: np.ndarray, labels: np.ndarray, votes: np.ndarray) -> np.ndarray:
+    """(N,) ``CLOUD_POINT``; ``labels`` and ``votes`` (V, N): what each view shows, and whether it has a say."""
+    points = np.zeros(len(xyz), CLOUD_POINT)
+    points["x"], points["y"], points["z"] = xyz.T
+    points["red"], points["green"], points["blue"] = color.T
+    view, point = np.nonzero(votes)
+    ids, place = np.unique(labels[view, point], return_inverse=True)
+    matrix = sparse.csr_matrix((np.ones(len(point), np.float32), (place, point)), (len(ids), len(xyz)))
+    winner, points["confidence"] = vote_points(matrix, np.arange(1, len(ids) + 1))
+    points["instance"] = np.append(ids, 0)[winner - 1]
+    return points
+
+
+def neighbours(model: SparseModel) -> list[list[int]]:
+    """For each view the ``NEIGHBOURS`` that share most points seen at a good angle."""
+    count = len(model.names)
+    seen = sparse.csr_matrix(
+        (np.ones(len(model.obs_point), np.int32), (model.obs_keyframe, model.obs_point)), (count, len(model.point_ids))
+    )
+    shared = (seen @ seen.T).tocsr()
+    centers, found = model.centers, []
+    for k in range(count):
+        row = slice(shared.indptr[k], shared.indptr[k + 1])
+        candidates = shared.indices[row][np.argsort(-shared.data[row], kind="stable")[: 4 * NEIGHBOURS]]
+        rated = []
+        for n in candidates[candidates != k].tolist():
+            common = np.intersect1d(seen[k].indices, seen[n].indices)
+            a, b = (model.xyz[common] - centers[i] for i in (k, n))
+            cosine = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
+            angle = np.arccos(np.clip(cosine, -1, 1))
+            rated.append((float(np.sum(np.minimum(angle / BEST_ANGLE, 1.0) ** 2 * (angle < MAX_ANGLE))), n))
+        found.append([n for rating, n in sorted(rated, key=lambda item: (-item[0], item[1]))[:NEIGHBOURS] if rating > 0])
+    return found
+
+
+def depth_ranges(model: SparseModel) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) nearest and farthest depth that each view sees by its sparse points, with some room; NaN without points."""
+    near, far = np.full(len(model.names), np.nan), np.full(len(model.names), np.nan)
+    axis = model.camera_from_world[model.obs_keyframe, 2]
+    depth = (axis[:, :3] * model.xyz[model.obs_point]).sum(axis=1) + axis[:, 3]
+    for k in range(len(model.names)):
+        mine = depth[(model.obs_keyframe == k) & (depth > 0)]
+        if len(mine) >= 10:
+            low, high = np.percentile(mine, [2, 95])
+            near[k], far[k] = 0.7 * low, 1.4 * high
+    return near, far

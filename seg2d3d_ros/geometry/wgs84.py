@@ -1,0 +1,83 @@
+"""GPS positions from a table, and metres east-north-up from degrees."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.types import GeoPosition
+
+DEFAULT_SIGMA = 10.0
+"""Metres: what a consumer receiver gives between houses, where the source does not say."""
+DATUM_POSITIONS = 3
+"""Positions to wait for before the origin is fixed, so that a first bad one does not become it."""
+REQUIRED = ("image", "latitude", "longitude")
+
+
+def sigma(geo: GeoPosition) -> float:
+    """Horizontal standard deviation in metres; ``DEFAULT_SIGMA`` when unknown."""
+    if geo.covariance is None:
+        return DEFAULT_SIGMA
+    variance = float(np.trace(np.asarray(geo.covariance)[:2, :2]) / 2)
+    return math.sqrt(variance) if variance > 0 and math.isfinite(variance) else DEFAULT_SIGMA
+
+
+def read_gps_csv(path: Path) -> dict[str, GeoPosition]:
+    """Positions by image stem from a CSV file with the columns image, latitude, longitude, altitude and sigma (metres).
+
+    ``altitude`` and ``sigma`` may be missing or empty; ``image`` may carry a suffix. Rows without coordinates are gaps in
+    reception and are left out.
+
+    Raises:
+        UsageError: no such file.
+        DataError: a missing column or a value that is no number, with the line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path}: the GPS table cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: the GPS table is not UTF-8 text") from error
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    missing = [column for column in REQUIRED if column not in (reader.fieldnames or [])]
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)}; expected image,latitude,longitude,altitude[,sigma]")
+    found = {}
+    for row in reader:
+        if not (row["latitude"] or "").strip() or not (row["longitude"] or "").strip():
+            continue
+        try:
+            spread = float(row.get("sigma") or "nan")
+            covariance = np.eye(3) * spread**2 if math.isfinite(spread) and spread > 0 else None
+            geo = GeoPosition(float(row["latitude"]), float(row["longitude"]), float(row.get("altitude") or 0.0), covariance)
+        except ValueError as error:
+            raise DataError(f"{path}: line {reader.line_num}: {error}") from error
+        found[Path(row["image"]).stem if Path(row["image"]).suffix.lower() in _SUFFIXES else row["image"]] = geo
+    return found
+
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+
+
+def choose_datum(positions: Sequence[GeoPosition]) -> tuple[float, float, float]:
+    """Latitude, longitude, altitude of the origin: the median position, rounded to about a metre so that it stays put."""
+    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions])
+    latitude, longitude, altitude = np.median(table, axis=0)
+    return round(float(latitude), 5), round(float(longitude), 5), round(float(altitude), 0)
+
+
+def to_enu(positions: Sequence[GeoPosition], datum: tuple[float, float, float]) -> np.ndarray:
+    """(N, 3) metres east, north, up of ``datum`` on the WGS84 ellipsoid."""
+    if not positions:
+        return np.zeros((0, 3))
+    pycolmap = load_pycolmap()
+    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions], np.float64)
+    transform = pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)
+    return np.asarray(transform.ellipsoid_to_enu(table, *datum), np.float64).reshape(-1, 3)

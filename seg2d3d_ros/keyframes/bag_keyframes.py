@@ -1,0 +1,337 @@
+"""Keyframes from a recording, without ROS and as fast as it can be read."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from seg2d3d_ros.config import KeyframeConfig
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.images import decode_labels, encode_png, image_size
+from seg2d3d_ros.keyframes.geo_track import GeoTrack, geo_from_fix
+from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
+from seg2d3d_ros.keyframes.odometry_track import MAX_GAP, ODOMETRY, OdometryTrack, find_mounts
+from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
+from seg2d3d_ros.recording.calibration import camera_from_message
+from seg2d3d_ros.recording.naming import keyframe_name
+from seg2d3d_ros.recording.raw_images import raw_gray, raw_picture, raw_pixels
+from seg2d3d_ros.recording.reader import Recording, Topic, open_recording
+from seg2d3d_ros.recording.topics import FIX, TF, CameraTopic, find_cameras
+from seg2d3d_ros.types import Camera, Keyframe
+
+log = logging.getLogger(__name__)
+
+JPEG_QUALITY = 95
+SEGMENTS_DELAY = 5.0
+"""Seconds: a segmentation that ran while recording answers this late at most."""
+MAX_WAITING = 256
+"""Keyframes that wait for a later fix or their segments; encoded they take about 100 MB."""
+
+ProgressCallback = Callable[[str, int, int], None]
+
+
+class BagItem(NamedTuple):
+    """A keyframe, and where the recording has one its label image (H, W) uint16, ``class_id * 1000 + k``."""
+
+    keyframe: Keyframe
+    segments: np.ndarray | None
+
+
+@dataclass
+class _Waiting:
+    keyframe: Keyframe
+    camera: CameraTopic
+    until_ns: int
+
+
+class BagKeyframes:
+    """The keyframes of a recording, read one by one while iterating; nothing but a few seconds is held in memory.
+
+    Attributes:
+        recording: open until ``close``.
+        cameras: the camera topics that are read.
+        left_out: the image topics that are not, with the reasons.
+        counts: what became of the messages (``seen``, ``kept``, ``redundant``, …, ``fixes``, ``segments``).
+        warnings: in words, complete after an iteration.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        cameras: Sequence[str],
+        fix_topic: str,
+        config: KeyframeConfig,
+        progress: ProgressCallback | None,
+        odom_topic: str = "",
+    ):
+        self.recording, self._config, self._progress = recording, config, progress
+        self.cameras, self.left_out = find_cameras(recording.topics, cameras, recording.first)
+        for topic, reason in self.left_out.items():
+            log.info("%s is not read: %s", topic, reason)
+        self._fix = _fix_topic(recording.topics, fix_topic)
+        self._odom = _odom_topic(recording.topics, odom_topic)
+        self._tree = _static_tree(recording)
+        self.warnings: list[str] = []
+        self._infos = {camera.topic: recording.first(camera.info) if camera.info else None for camera in self.cameras}
+        for camera in self.cameras:
+            if self._infos[camera.topic] is None:
+                self._warn(
+                    f"{camera.topic}: no calibration, there is no camera_info on {camera.expected_info}; "
+                    "the intrinsics are estimated from the images"
+                )
+        self.counts: dict[str, int] = {}
+
+    def __enter__(self) -> BagKeyframes:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.recording.close()
+
+    def __iter__(self) -> Iterator[BagItem]:
+        """Yield the keyframes in about the order of time.
+
+        Raises:
+            DataError: at the end, if not one image could be used.
+        """
+        run = _Reading(self)
+        yield from run.items()
+        for words in self.recording.damage:
+            self._warn(words)
+        if not self.counts.get("kept"):
+            reasons = "; ".join(self.warnings) or "no image could be decoded"
+            raise DataError(f"{self.recording.path}: no keyframe among {self.counts.get('seen', 0)} images: {reasons}")
+
+    def _warn(self, words: str) -> None:
+        if words not in self.warnings:
+            self.warnings.append(words)
+            log.warning("%s", words)
+
+
+class _Reading:
+    """One pass over the recording."""
+
+    def __init__(self, bag: BagKeyframes):
+        self.bag = bag
+        self.config = bag._config
+        self.selector: ImageSelector[tuple[CameraTopic, Any]] = ImageSelector(self.config)
+        self.track = GeoTrack(self.config.max_fix_gap)
+        self.odometry = OdometryTrack()
+        self.mounts: dict[str, np.ndarray] | None = None
+        self.images = {camera.topic: camera for camera in bag.cameras}
+        self.segments_of = {camera.segments: camera for camera in bag.cameras if camera.segments}
+        # Label images as PNG: a hundredth of the memory while they wait for the decision about their image.
+        self.labels: dict[str, OrderedDict[int, bytes]] = {camera.name: OrderedDict() for camera in bag.cameras}
+        self.calibrations: dict[tuple[str, int, int], Camera | None] = {}
+        self.waiting: deque[_Waiting] = deque()
+        self.extra: Counter[str] = Counter()
+        self.newest_ns = 0
+        waits = (bag._fix, self.config.max_fix_gap), (bag._odom, MAX_GAP), (self.segments_of, SEGMENTS_DELAY)
+        self.hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
+
+    def items(self) -> Iterator[BagItem]:
+        """All keyframes."""
+        names = [*self.images, *self.segments_of, *filter(None, [self.bag._fix, self.bag._odom])]
+        total = sum(self.bag.recording.topics[name].count for name in names)
+        for done, (topic, _, message) in enumerate(self.bag.recording.messages(names), start=1):
+            if topic in self.images:
+                yield from self._image(self.images[topic], message)
+            elif topic == self.bag._odom:
+                self.extra["odometry"] += self.odometry.add_message(message, _stamp_ns(message))
+            elif topic == self.bag._fix:
+                self.extra["fixes"] += self.track.add(_stamp_ns(message), geo_from_fix(message))
+            else:
+                self._segments(self.segments_of[topic], message)
+            yield from self._release()
+            if self.bag._progress is not None:
+                self.bag._progress("reading", done, max(done, total))
+            self._count()
+        self._queue(self.selector.flush())
+        yield from self._release(everything=True)
+        self._count()
+
+    def _image(self, camera: CameraTopic, message: Any) -> Iterator[BagItem]:
+        stamp = _stamp_ns(message)
+        if stamp < self.newest_ns - int(1e9):  # the recording starts again: what waits gets no more
+            yield from self._release(everything=True)
+            self.newest_ns = 0
+        self.newest_ns = max(self.newest_ns, stamp)
+
+        def gray() -> np.ndarray:
+            try:
+                if camera.compressed:
+                    return small_gray(Keyframe("", camera.name, stamp, message.data.tobytes(), source=camera.topic))
+                return raw_gray(message, SHARPNESS_WIDTH, camera.topic)
+            except DataError as error:
+                self.bag._warn(str(error))
+                raise
+
+        self._queue(self.selector.offer(camera.name, stamp, gray, (camera, message)))
+
+    def _segments(self, camera: CameraTopic, message: Any) -> None:
+        try:
+            if message.encoding not in ("mono16", "16UC1"):
+                raise DataError(f"{camera.segments}: label images must be mono16, these are {message.encoding}: left out")
+            store = self.labels[camera.name]
+            store[_stamp_ns(message)] = encode_png(raw_pixels(message, camera.segments or ""))
+        except DataError as error:
+            self.bag._warn(str(error))
+            self.extra["segments_refused"] += 1
+            return
+        self.extra["segments"] += 1
+        oldest = self.newest_ns - self.hold_ns - int(1e9 * (self.config.max_wait + 1))
+        while store and next(iter(store)) < oldest:
+            store.popitem(last=False)
+
+    def _queue(self, chosen: list[tuple[CameraTopic, Any]]) -> None:
+        for camera, message in chosen:
+            keyframe = self._keyframe(camera, message)
+            self.waiting.append(_Waiting(keyframe, camera, keyframe.stamp_ns + self.hold_ns))
+
+    def _release(self, everything: bool = False) -> Iterator[BagItem]:
+        """Yield what need not wait any longer."""
+        while self.waiting:
+            first = self.waiting[0]
+            stamp = first.keyframe.stamp_ns
+            labels = self.labels[first.camera.name]
+            moved = not self.bag._odom or self.odometry.reaches(stamp)
+            whole = (
+                moved and (not self.bag._fix or self.track.reaches(stamp)) and (not first.camera.segments or stamp in labels)
+            )
+            if not (everything or whole or first.until_ns <= self.newest_ns or len(self.waiting) > MAX_WAITING):
+                return
+            self.waiting.popleft()
+            segments = None
+            if stamp in labels:
+                segments = decode_labels(labels.pop(stamp), first.camera.segments or "")
+            elif first.camera.segments:
+                self.extra["segments_missing"] += 1
+            geo = self.track.at(stamp)
+            self.extra["without_position"] += bool(self.bag._fix) and geo is None
+            mount, odometry = self._mounts().get(first.camera.name), self.odometry.at(stamp)
+            yield BagItem(replace(first.keyframe, geo=geo, mount=mount, odometry=odometry), segments)
+
+    def _mounts(self) -> dict[str, np.ndarray]:
+        """Where the cameras are on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
+        if self.mounts is None:
+            frames = {camera.name: camera.frame_id for camera in self.bag.cameras}
+            self.mounts = find_mounts(self.bag._tree, frames, self.odometry.base)
+        return self.mounts
+
+    def _keyframe(self, camera: CameraTopic, message: Any) -> Keyframe:
+        stamp = _stamp_ns(message)
+        name = keyframe_name(camera.name, stamp)
+        if camera.compressed:
+            encoded = message.data.tobytes()
+        else:
+            picture = raw_picture(message, camera.topic)
+            encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+        suffix = "png" if encoded[:4] == b"\x89PNG" else "jpg"
+        return Keyframe(
+            name=name,
+            camera_name=camera.name,
+            stamp_ns=stamp,
+            encoded=encoded,
+            camera=self._calibration(camera, image_size(encoded, name)),
+            file_name=f"{name}.{suffix}",
+            source=camera.topic,
+        )
+
+    def _calibration(self, camera: CameraTopic, size: tuple[int, int]) -> Camera | None:
+        key = (camera.topic, *size)
+        info = self.bag._infos[camera.topic]
+        if key not in self.calibrations:
+            self.calibrations[key] = None
+            try:
+                if info is not None:
+                    source = camera.info or ""
+                    self.calibrations[key] = camera_from_message(info, size, rectified=camera.rectified, source=source)
+                    if self.calibrations[key] is None:
+                        self.bag._warn(f"{source}: K is zero, the camera is not calibrated; the intrinsics are estimated")
+            except DataError as error:
+                self.bag._warn(f"{error}; {camera.topic} counts as uncalibrated")
+        return self.calibrations[key]
+
+    def _count(self) -> None:
+        self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.track.ignored, **self.extra}
+
+
+def read_bag(
+    bag: Path,
+    *,
+    cameras: Sequence[str] = (),
+    fix_topic: str = "",
+    odom_topic: str = "",
+    config: KeyframeConfig | None = None,
+    progress: ProgressCallback | None = None,
+) -> BagKeyframes:
+    """Open a recording and find its cameras.
+
+    A keyframe is named ``<camera>_<stamp ns>`` after its header. Segments are matched by camera and stamp; positions are
+    interpolated to the stamp.
+
+    Args:
+        bag: rosbag2 directory, or a ``.mcap``, ``.db3`` or (ROS 1) ``.bag`` file.
+        cameras: image topics; empty = every camera there is.
+        fix_topic: ``NavSatFix`` topic; empty = the only one, or the one with most messages.
+        odom_topic: ``nav_msgs/Odometry`` topic; empty = none. The cameras' mounts come from ``/tf_static``.
+        progress: called as ``progress("reading", messages so far, all)``.
+
+    Raises:
+        UsageError: no such bag or topic.
+        DataError: no camera in it, or nothing that can be read.
+    """
+    recording = open_recording(Path(bag))
+    try:
+        return BagKeyframes(recording, cameras, fix_topic, config or KeyframeConfig(), progress, odom_topic)
+    except (DataError, UsageError) as error:
+        damage = recording.damage
+        recording.close()
+        raise type(error)("; ".join([f"{bag}: {error}", *damage])) from error
+
+
+def _fix_topic(topics: dict[str, Topic], wanted: str) -> str | None:
+    fixes = {name: topic.count for name, topic in topics.items() if topic.msgtype == FIX and topic.count}
+    if wanted:
+        name = wanted if wanted.startswith("/") else f"/{wanted}"
+        if name not in fixes:
+            raise UsageError(f"no NavSatFix on {wanted}; there are {', '.join(fixes) or 'none'}")
+        return name
+    if len(fixes) > 1:
+        log.info("several NavSatFix topics (%s): the one with most messages is used", ", ".join(fixes))
+    return max(fixes, key=lambda name: fixes[name], default=None)
+
+
+def _odom_topic(topics: dict[str, Topic], wanted: str) -> str | None:
+    if not wanted:
+        return None
+    found = [name for name, topic in topics.items() if topic.msgtype == ODOMETRY and topic.count]
+    name = wanted if wanted.startswith("/") else f"/{wanted}"
+    if name not in found:
+        raise UsageError(f"no Odometry on {wanted}; there are {', '.join(found) or 'none'}")
+    return name
+
+
+def _static_tree(recording: Recording) -> FrameTree:
+    tree = FrameTree()
+    for name, topic in recording.topics.items():
+        if topic.msgtype == TF and name.endswith("tf_static"):
+            for _, _, message in recording.messages([name]):
+                tree.add_message(message, static=True)
+    return tree
+
+
+def _stamp_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

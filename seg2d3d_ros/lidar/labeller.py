@@ -1,0 +1,215 @@
+"""Scans in, labelled points in the map frame out, a stretch of the drive at a time so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seg2d3d_ros.config import CloudConfig
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.geometry.trajectory import Trajectory, check_metric, sensor_trajectory
+from seg2d3d_ros.geometry.views import posed_views
+from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
+from seg2d3d_ros.lidar.scans import Scan
+from seg2d3d_ros.types import SparseModel
+
+CHUNK_POINTS = 400_000
+"""Points that are labelled at once: they hide each other. About 100 MB."""
+CHUNK_SECONDS = 10.0
+"""Scans farther apart in time are not labelled together: what moved in between would hide what stands."""
+POSE_STEP = 0.005
+"""Seconds: within a turn the pose is computed this often."""
+
+
+@dataclass(frozen=True)
+class LabelledPoints:
+    """N points of one or more scans in the map frame.
+
+    Attributes:
+        xyz: (N, 3) float64 metres.
+        instance: (N,) int32, 0 = none.
+        confidence: (N,) float32; 0 = no view sees the point.
+        rgb: (N, 3) uint8.
+        intensity: (N,) float32, NaN where the sensor gives none.
+        scan: (N,) int32 number of the scan, counted from the labeller's first.
+        row: (N,) int32 place in the scan's message.
+        stamps: by number, the stamp in ns of each scan in it.
+    """
+
+    xyz: np.ndarray
+    instance: np.ndarray
+    confidence: np.ndarray
+    rgb: np.ndarray
+    intensity: np.ndarray
+    scan: np.ndarray
+    row: np.ndarray
+    stamps: Mapping[int, int]
+
+
+@dataclass
+class _Chunk:
+    stamps: dict[int, int] = field(default_factory=dict)
+    xyz: list[np.ndarray] = field(default_factory=list)
+    intensity: list[np.ndarray] = field(default_factory=list)
+    scan: list[np.ndarray] = field(default_factory=list)
+    row: list[np.ndarray] = field(default_factory=list)
+    points: int = 0
+
+
+class CloudLabeller:
+    """Places scans by the keyframes' poses and carries the keyframes' labels to their points.
+
+    Args:
+        models: components; those in the frame of the largest one are used.
+        moments: (camera name, stamp in ns) of each keyframe.
+        frames: where the sensors are on the vehicle.
+        frame_of_camera: TF frame of each camera, by camera name; a camera without an entry is its own frame.
+        labels, image: give a keyframe's label image and picture, or None.
+        world_from_scan: where a scan was, in place of the keyframes' poses: gives (4, 4) or None for (frame, stamp in ns).
+
+    Attributes:
+        counts: ``scans``, ``scans_used``, ``scans_without_pose``, ``points``, ``points_seen``, ``points_labelled``.
+
+    Raises:
+        DataError: the map is not metric.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[SparseModel],
+        moments: Mapping[str, tuple[str, int]],
+        frames: FrameTree,
+        config: CloudConfig,
+        *,
+        labels: Callable[[str], np.ndarray | None],
+        image: Callable[[str], np.ndarray | None] = lambda name: None,
+        frame_of_camera: Mapping[str, str] | None = None,
+        world_from_scan: Callable[[str, int], np.ndarray | None] | None = None,
+    ) -> None:
+        check_metric(models)
+        self._models = [model for model in models if model.frame == models[0].frame]
+        self._moments, self._frames, self._config = moments, frames, config
+        self._frame_of_camera, self._world_from_scan = dict(frame_of_camera or {}), world_from_scan
+        self._views = [
+            LabelledView(view, lambda name=name: labels(name), lambda name=name: image(name))  # type: ignore[misc]
+            for name, view in posed_views(self._models)
+            if view is not None
+        ]
+        self._centers = np.array([item.view.center for item in self._views]).reshape(-1, 3)
+        known = [moments[name][1] for model in self._models for name in model.names if name in moments]
+        self._stamps = np.unique(np.array(known, np.int64))
+        self._paths: dict[str, list[Trajectory]] = {}
+        self._chunk, self._last_ns = _Chunk(), -(2**62)
+        names = ("scans", "scans_used", "scans_without_pose", "points", "points_seen", "points_labelled")
+        self.counts = dict.fromkeys(names, 0)
+
+    def covers(self, frame_id: str, stamp_ns: int) -> bool:
+        """Whether a scan of this moment can be placed.
+
+        Raises:
+            DataError: the sensor's place on the vehicle is not known.
+        """
+        if self._world_from_scan is not None:
+            return self._world_from_scan(frame_id, stamp_ns) is not None
+        return any(path.covers(stamp_ns) for path in self.paths(frame_id))
+
+    def seconds_after(self, stamp_ns: int) -> float:
+        """How much of the drive after this moment is in the map: seconds between keyframes, gaps as ``max_gap`` at most."""
+        later = np.append(stamp_ns, self._stamps[self._stamps > stamp_ns])
+        return float(np.minimum(np.diff(later) * 1e-9, self._config.max_gap).sum())
+
+    def paths(self, frame_id: str) -> list[Trajectory]:
+        """The sensor's path in each component.
+
+        Raises:
+            DataError: its place on the vehicle is not known.
+        """
+        if frame_id not in self._paths:
+            cameras = {camera for camera, _ in self._moments.values()}
+            targets = {camera: self._frame_of_camera.get(camera, camera) for camera in sorted(cameras)}
+            found = {camera: self._frames.find(target, frame_id) for camera, target in targets.items()}
+            known = {camera: pose for camera, pose in found.items() if pose is not None}
+            if not known:
+                self._frames.get(next(iter(targets.values()), "camera"), frame_id)
+            self._paths[frame_id] = [
+                sensor_trajectory(model, self._moments, known, self._config.max_gap) for model in self._models
+            ]
+        return self._paths[frame_id]
+
+    def add(self, scan: Scan) -> LabelledPoints | None:
+        """Take a scan; the labelled points of the stretch that it ends, if it ends one.
+
+        Scans closer in time to the last one than ``interval`` are left out.
+        """
+        self.counts["scans"] += 1
+        gap = (scan.stamp_ns - self._last_ns) * 1e-9
+        if 0 <= gap < self._config.interval - 1e-4:
+            return None
+        if not self.covers(scan.frame_id, scan.stamp_ns):
+            self.counts["scans_without_pose"] += 1
+            return None
+        finished = self.flush() if not 0 <= gap < CHUNK_SECONDS or self._chunk.points > CHUNK_POINTS else None
+        self._last_ns = scan.stamp_ns
+        self.counts["scans_used"] += 1
+        chunk, number, kept = self._chunk, self.counts["scans"] - 1, _thinned(scan.xyz, self._config)
+        chunk.xyz.append(self._placed(scan)[kept])
+        chunk.intensity.append(np.full(len(kept), np.nan, np.float32) if scan.intensity is None else scan.intensity[kept])
+        chunk.scan.append(np.full(len(kept), number, np.int32))
+        chunk.row.append(scan.row[kept])
+        chunk.stamps[number] = scan.stamp_ns
+        chunk.points += len(kept)
+        return finished
+
+    def flush(self) -> LabelledPoints | None:
+        """Label what waits."""
+        chunk, self._chunk = self._chunk, _Chunk()
+        if chunk.points == 0:
+            return None
+        xyz = np.concatenate(chunk.xyz)
+        kept = one_per_voxel(xyz, self._config.voxel)
+        xyz = xyz[kept]
+        intensity, scan, row = (np.concatenate(part)[kept] for part in (chunk.intensity, chunk.scan, chunk.row))
+        views = [self._views[k] for k in np.flatnonzero(self._reachable(xyz))]
+        carried = carry_labels(xyz, views, self._config.max_range)
+        self.counts["points"] += len(xyz)
+        self.counts["points_seen"] += int(np.count_nonzero(carried.confidence))
+        self.counts["points_labelled"] += int(np.count_nonzero(carried.instance))
+        return LabelledPoints(xyz, carried.instance, carried.confidence, carried.rgb, intensity, scan, row, chunk.stamps)
+
+    def _placed(self, scan: Scan) -> np.ndarray:
+        """(N, 3) float64 points in the map frame, each by the pose of its own moment."""
+        xyz = scan.xyz.astype(np.float64)
+        if self._world_from_scan is not None:
+            pose = self._world_from_scan(scan.frame_id, scan.stamp_ns)
+            if pose is None:
+                raise DataError(f"{scan.frame_id}: its place in the map is not known any more")
+            return xyz @ pose[:3, :3].T + pose[:3, 3]
+        path = next(path for path in self.paths(scan.frame_id) if path.covers(scan.stamp_ns))
+        offset = np.zeros(len(xyz)) if scan.offset is None else scan.offset
+        moment, place = np.unique(np.round(offset / POSE_STEP), return_inverse=True)
+        poses = path.at(scan.stamp_ns, moment * POSE_STEP)
+        return np.einsum("nij,nj->ni", poses[place, :3, :3], xyz) + poses[place, :3, 3]
+
+    def _reachable(self, xyz: np.ndarray) -> np.ndarray:
+        """(V,) bool: views from which some of the points (N, 3) may be seen."""
+        low, high = xyz.min(axis=0), xyz.max(axis=0)
+        outside = np.maximum(low - self._centers, 0) + np.maximum(self._centers - high, 0)
+        return np.linalg.norm(outside, axis=1) < self._config.max_range
+
+
+def _thinned(xyz: np.ndarray, config: CloudConfig) -> np.ndarray:
+    """Indices of the points (N, 3) of a scan that are neither too far for any camera nor closer together than a voxel."""
+    near = np.flatnonzero((xyz**2).sum(axis=1) < (1.5 * config.max_range) ** 2)
+    return near[one_per_voxel(xyz[near], config.voxel)]
+
+
+def one_per_voxel(xyz: np.ndarray, side: float) -> np.ndarray:
+    """Indices, ascending, of the first point (N, 3) in each cube of this side; all of them where it is 0."""
+    if side <= 0 or len(xyz) == 0:
+        return np.arange(len(xyz))
+    cell = np.floor((xyz - xyz.min(axis=0)) / side).astype(np.int64)
+    key = (cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2]
+    return np.sort(np.unique(key, return_index=True)[1])

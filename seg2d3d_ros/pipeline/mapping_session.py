@@ -1,0 +1,341 @@
+"""A map that grows while keyframes arrive: what to hand to the reconstruction worker, and when to solve again.
+
+No threads and no ROS here: the owner calls ``receive`` for each keyframe and ``tick`` several times a second, from one
+thread. The map directory is the queue: a keyframe is on disk, and in keyframes.json, before the worker hears of it.
+Nothing is lost when the worker or the whole process dies; a new session on the same directory goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.records import KeyframeRecord
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline.arrivals import Arrivals
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progress, Rejected, Revision, Stopped
+from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
+from seg2d3d_ros.types import Keyframe
+
+log = logging.getLogger(__name__)
+
+MAX_AHEAD = 4
+"""Keyframes that may be with the worker at once; the others wait on disk instead of in memory."""
+BACKLOG_SECONDS = 30.0
+"""While keyframes wait, there is at least this much time between two solutions."""
+NEVER = 10**9
+MIN_KEYFRAMES = 2
+"""A solution needs two views."""
+
+
+class WorkerLike(Protocol):
+    """What a session needs of ``ReconstructionWorker``, which repeats a command once when its process dies."""
+
+    @property
+    def busy(self) -> bool: ...
+    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> None: ...
+    def solve(self) -> None: ...
+    def cancel(self) -> bool: ...
+    def events(self) -> list[Event]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the map is solved again while it grows.
+
+    Attributes:
+        every: at least this many new keyframes, …
+        growth: … and at least this share of those that were in the last solution; the sum of all solutions then costs
+            no more than ``1 + 1 / growth`` times the last one (where the cost is linear).
+        idle: or when there is anything new and no keyframe came for this long, in seconds.
+        idle_growth: and then only for at least this share of those that were in the last solution.
+    """
+
+    every: int = 10
+    growth: float = 0.3
+    idle: float = 3.0
+    idle_growth: float = 0.0
+
+    @classmethod
+    def online(cls, growth: float, idle: float) -> Schedule:
+        """For a map that grows by itself: the costly whole solution only in a pause, and only after growth."""
+        return cls(every=NEVER, growth=growth, idle=idle, idle_growth=growth)
+
+    def due(self, new: int, solved: int, quiet: float) -> bool:
+        """Whether to solve now: ``new`` keyframes since a solution of ``solved``, the last one ``quiet`` seconds ago."""
+        if new == 0 or new + solved < MIN_KEYFRAMES:
+            return False
+        pause = quiet >= self.idle and new >= self.idle_growth * solved
+        return pause or new >= max(self.every, self.growth * solved)
+
+
+@dataclass
+class Figures:
+    """What a session can say about itself."""
+
+    received: int = 0
+    added: int = 0
+    rejected: dict[str, str] = field(default_factory=dict)
+    failures: int = 0
+    last_failure: str = ""
+    stage: str = ""
+    odd: dict[str, int] = field(default_factory=dict)
+    """What was odd about keyframes (see ``arrivals``), counted."""
+
+
+class MappingSession:
+    """Feeds a worker and takes its revisions.
+
+    Args:
+        make_worker: starts the process that owns the database in ``store.root``.
+        on_revision: called from ``tick`` with each new ``Reconstruction``.
+        on_failure: called from ``tick`` with a message whenever the worker failed.
+    """
+
+    def __init__(
+        self,
+        store: MapStore,
+        make_worker: Callable[[], WorkerLike],
+        schedule: Schedule,
+        *,
+        on_revision: Callable[[Reconstruction], object],
+        on_failure: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store, self.schedule, self.figures = store, schedule, Figures()
+        self.records = {record.name: record for record in store.read_keyframes()}
+        self.reconstruction: Reconstruction | None = None
+        self._arrivals = Arrivals(lambda name: store.image_path(self.records[name]).read_bytes())
+        self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
+        self.figures.odd = self._arrivals.counts
+        self._on_revision, self._on_failure, self._clock = on_revision, on_failure, clock
+        self._waiting: deque[str] = deque(self.records)
+        self._with_worker: list[str] = []
+        self._added: set[str] = set()
+        self._solving: set[str] | None = None
+        self._solved: set[str] = set()
+        self._finished: set[str] | None = None
+        self._wanted = False
+        self._gave_up = ""
+        self._unsaved = self._closed = self._cancelled = False
+        self._last_arrival = self._solution_start = self._solution_end = clock()
+        self._solution_seconds = 0.0
+        self._worker = make_worker()
+        if self.records:
+            log.info("%s: going on with the %d keyframes of an earlier map", store.root, len(self.records))
+
+    def receive(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> bool:
+        """Keep a keyframe on disk and queue it; False for one that is in the map already (a bag in a loop), and for a
+        picture that is there already under another name.
+
+        Args:
+            ignore: (H, W) bool, True where keypoints are not wanted.
+
+        Raises:
+            DataError: the disk is full.
+        """
+        self.figures.received += 1
+        self._last_arrival = self._clock()
+        if keyframe.name in self.records:
+            self._arrivals.again(keyframe)
+            return False
+        if (twin := self._arrivals.twin(keyframe)) is not None:
+            self.figures.rejected[keyframe.name] = f"{keyframe.name}: the same picture as {twin}"
+            return False
+        image = self.store.write_image(keyframe).relative_to(self.store.root)
+        if ignore is not None and ignore.any():
+            self.store.write_mask(keyframe.name, ignore)
+        self.records[keyframe.name] = KeyframeRecord.of(keyframe, image)
+        self._arrivals.take(keyframe)
+        self._unsaved = True
+        self._waiting.append(keyframe.name)
+        return True
+
+    def save(self) -> None:
+        """Write keyframes.json where it is behind."""
+        if self._unsaved:
+            self.store.write_keyframes(list(self.records.values()))
+            self._unsaved = False
+
+    @property
+    def pending(self) -> int:
+        """Keyframes that are not in the database yet."""
+        return len(self._waiting) + len(self._with_worker)
+
+    @property
+    def solving(self) -> bool:
+        """Whether the worker is at a solution."""
+        return self._solving is not None
+
+    @property
+    def new(self) -> int:
+        """Keyframes in the database that no solution, and no revision of an earlier run, has seen yet."""
+        return len(self._added - self._solved)
+
+    def request_solution(self) -> None:
+        """Solve as soon as all pending keyframes are in, even if none is new where there is no solution yet."""
+        self._wanted, self._cancelled, self._gave_up = True, False, ""
+
+    @property
+    def settled(self) -> bool:
+        """After ``request_solution``: whether everything received is in the present solution, was given up, or cancelled."""
+        return self._cancelled or not (self._wanted or self.pending or self.solving)
+
+    @property
+    def gave_up(self) -> str:
+        """Why the requested solution was given up; empty if it was not."""
+        return self._gave_up
+
+    def cancel(self) -> bool:
+        """Stop what the worker does now; a solution that was asked for is given up, even if keyframes still wait for it.
+
+        Returns:
+            whether there was anything to stop.
+        """
+        asked = self._wanted or self.solving
+        if asked:
+            self._wanted, self._cancelled, self._gave_up = False, True, "cancelled"
+        return self._worker.cancel() or asked
+
+    def tick(self) -> None:
+        """Take the worker's news, hand over keyframes, start a solution where one is due."""
+        if self._closed:
+            return
+        idle = not self._worker.busy  # asked first: what happens meanwhile is the next tick's
+        for event in self._worker.events():
+            self._take(event)
+        if idle:
+            self._write_off()
+        self.save()
+        hold = self._solution_due_in_backlog()
+        while self._waiting and len(self._with_worker) < MAX_AHEAD and not self.solving and not hold:
+            self._hand_over(self._waiting.popleft())
+        if self.solving or self._with_worker:
+            return
+        quiet = self._clock() - self._last_arrival
+        if self._wanted and not self._waiting:
+            self._wanted = False
+            if self._finished == self._added and self.reconstruction is not None:
+                return
+            if len(self._added) < MIN_KEYFRAMES:
+                self._gave_up = f"{len(self._added)} usable keyframes: a map needs at least {MIN_KEYFRAMES}"
+                return
+            self._start_solution()
+        elif self.schedule.due(self.new, len(self._solved), quiet):
+            self._start_solution()
+
+    def close(self) -> None:
+        """Save, and end the worker, whatever it does; further ticks do nothing."""
+        self._closed = True
+        self.save()
+        self._worker.close()
+
+    # Inside
+
+    def _hand_over(self, name: str) -> None:
+        record = self.records[name]
+        try:
+            encoded = self.store.image_path(record).read_bytes()
+            ignore = self.store.read_mask(name)
+        except OSError as error:
+            self._reject(name, f"{record.image}: cannot be read ({error.strerror})")
+            return
+        except DataError as error:
+            self._reject(name, str(error))
+            return
+        self._with_worker.append(name)
+        self._worker.add(record.keyframe(encoded), ignore)
+
+    def _solution_due_in_backlog(self) -> bool:
+        """Whether to let the worker run dry for a solution although keyframes wait: where they come faster than it can
+        take them there would never be a map. Solutions then take a fifth of the time at most."""
+        rest = max(BACKLOG_SECONDS, 4 * self._solution_seconds)
+        due = self.schedule.due(self.new, len(self._solved), 0.0)
+        return bool(self._waiting) and not self._wanted and due and self._clock() - self._solution_end >= rest
+
+    def _start_solution(self) -> None:
+        self._solving, self._solution_start = set(self._added), self._clock()
+        self._worker.solve()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            self._opened(event)
+        elif isinstance(event, Added):
+            self._answered(event.name)
+            self._added.add(event.name)
+            self.figures.added = len(self._added)
+        elif isinstance(event, Rejected):
+            self._answered(event.name)
+            self._reject(event.name, event.reason)
+        elif isinstance(event, Progress):
+            self.figures.stage = f"{event.stage} {event.done}/{event.total}"
+        elif isinstance(event, Revision) and not event.final:
+            self.reconstruction = event.reconstruction
+            self._on_revision(event.reconstruction)
+        elif isinstance(event, Revision):
+            self._finished, self._solving = self._solving or set(self._added), None
+            self._solved = self._finished
+            self._solution_end = self._clock()
+            self._solution_seconds = self._solution_end - self._solution_start
+            self.figures.stage = ""
+            self.reconstruction = event.reconstruction
+            self._on_revision(event.reconstruction)
+        elif isinstance(event, Failed):
+            self.figures.failures += 1
+            self.figures.last_failure = event.message
+            self._on_failure(event.message)
+
+        elif isinstance(event, Stopped):
+            self._stopped(event.message)
+
+    def _opened(self, event: Opened) -> None:
+        """Take over what an earlier process left: nothing of it is done again, and whoever listens gets the map at once."""
+        there = set(event.names) & self.records.keys()
+        self._added |= there
+        self.figures.added = len(self._added)
+        self._waiting = deque(name for name in self._waiting if name not in there)
+        if event.reconstruction is not None and event.reconstruction.models:
+            if not self._solved:
+                self._solved = there & {name for model in event.reconstruction.models for name in model.names}
+            self.reconstruction = event.reconstruction
+            self._on_revision(event.reconstruction)
+
+    def _stopped(self, message: str) -> None:
+        self.figures.stage = ""
+        log.info("the reconstruction was stopped: %s", message)
+        if self._solving is not None:  # not again before something new arrives
+            self._solved, self._solving = self._solving, None
+            self._gave_up = message
+
+    def _answered(self, name: str) -> None:
+        if name in self._with_worker:
+            self._with_worker.remove(name)
+
+    def _reject(self, name: str, reason: str) -> None:
+        log.warning("left out: %s", reason)
+        self.figures.rejected[name] = reason
+
+    def _write_off(self) -> None:
+        """The worker has nothing left to do: what it did not answer, it has given up."""
+        lost, self._with_worker = self._with_worker, []
+        for name in lost:
+            self._reject(name, f"{name}: {self.figures.last_failure}")
+        if self._solving is not None:
+            # Not again before something new arrives; what was solved before stays.
+            self._solved, self._solving = self._solving, None
+            self._gave_up = self.figures.last_failure
+
+
+def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[], WorkerLike]:
+    """Starts the real worker process on a map directory."""
+    return lambda: ReconstructionWorker(store.root, config)

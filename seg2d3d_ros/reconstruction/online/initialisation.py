@@ -1,0 +1,68 @@
+"""How a model begins: two images with plenty of points that survive their adjustment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from seg2d3d_ros.reconstruction.online.correspondence_graph import GrowingGraph
+from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions, Thresholds
+from seg2d3d_ros.reconstruction.online.submap import GrowingModel
+
+MAX_TRIALS = 50
+"""First pairs that are tried at a time."""
+
+
+class Starter:
+    """Finds first pairs; each is taken once, and those that failed are remembered."""
+
+    def __init__(self, graph: GrowingGraph) -> None:
+        self._graph = graph
+        self._failed: set[tuple[int, int, Thresholds]] = set()
+        self._used: set[tuple[int, int]] = set()
+
+    def candidates(self, free: Collection[int], thresholds: Thresholds) -> list[tuple[int, int]]:
+        """Pairs of ``free`` images to try, those with most matches first."""
+        free = set(free)
+        found = [
+            (-count, a, b)
+            for a in sorted(free)
+            for b, count in self._graph.matches(a).items()
+            if a < b
+            and b in free
+            and (a, b) not in self._used
+            and count >= thresholds.init_inliers
+            and self._graph.entered(a, b)
+        ]
+        return [(a, b) for _, a, b in sorted(found) if (a, b, thresholds) not in self._failed]
+
+    def start(
+        self, free: Collection[int], thresholds: Thresholds, options: MapperOptions
+    ) -> tuple[GrowingModel, tuple[int, int]] | None:
+        """A model of two ``free`` images and the pair it began with, or None where no pair is good enough."""
+        pairs = self.candidates(free, thresholds)[:MAX_TRIALS]
+        model: GrowingModel | None = None
+        for pair in pairs:
+            model = model or GrowingModel(self._graph)
+            pose = model.mapper.estimate_initial_two_view_geometry(options.mapper, *pair)
+            if pose is not None:
+                if self._begin(model, pair, pose, thresholds, options):
+                    self._used.add(pair)
+                    return model, pair
+                model = None
+            self._failed.add((*pair, thresholds))
+        return None
+
+    @staticmethod
+    def _begin(model: GrowingModel, pair: tuple[int, int], pose: Any, thresholds: Thresholds, options: MapperOptions) -> bool:
+        mapper = model.mapper
+        mapper.register_initial_image_pair(options.mapper, *pair, pose)
+        for image_id in pair:
+            mapper.triangulate_image(options.initial_triangulation, image_id)
+        if model.reconstruction.num_points3D() < thresholds.init_points:
+            return False
+        mapper.adjust_global_bundle(options.mapper, options.global_adjustment)
+        model.reconstruction.normalize()
+        mapper.filter_points(options.mapper)
+        model.adjusted = len(model)
+        return len(model) == 2 and model.reconstruction.num_points3D() >= thresholds.init_points

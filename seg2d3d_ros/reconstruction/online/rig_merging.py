@@ -1,0 +1,122 @@
+"""The rig in a map that grows image by image: sub-maps that share a rig become one, and its mounts are made to hold.
+
+Between two revisions the mapper moves single images, so that the mounts hold only about; every time a model is fitted to
+the world, and at the end, all images of one moment are tied together and adjusted again.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
+from seg2d3d_ros.reconstruction.online.submap import GrowingModel
+from seg2d3d_ros.reconstruction.online.submap_merging import absorb, inverse, transform
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import RigReport, hold_mounts
+from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, tie, untie
+from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
+
+log = logging.getLogger(__name__)
+
+MIN_PLACED_POINTS = 15
+"""Points that an image must see to be kept when only its mount gave it a pose."""
+
+
+def join_by_rig(models: Sequence[GrowingModel], rig: Rig, length: Callable[[Any], float | None]) -> list[GrowingModel]:
+    """The models after larger ones took in smaller ones by frames with an image in each, the largest first.
+
+    Args:
+        models: the largest first; changed.
+        rig: the mounts.
+        length: metres of the unit of a ``pycolmap.Reconstruction``, or None.
+    """
+    rest, done = list(models), []
+    while rest:
+        target = rest.pop(0)
+        for source in list(rest):
+            pairs = list(rig.pairs(target.registered, source.registered))
+            if len(pairs) < MIN_PAIRS:
+                continue
+            metres = 1.0 if target.frame.kind != "arbitrary" else length(target.reconstruction)
+            similarity = fit_by_rig(source.reconstruction, target.reconstruction, rig, metres)
+            if similarity is None:
+                continue
+            log.info("models of %d and %d images are one by the cameras' mounts", len(target), len(source))
+            if source.frame.kind == "enu" and target.frame.kind != "enu":
+                transform(target, inverse(similarity))
+                target.frame, target.located = source.frame, source.located
+            else:
+                transform(source, similarity)
+            absorb(source, target)
+            rest.remove(source)
+        done.append(target)
+    return sorted(done, key=lambda m: (-len(m), -m.reconstruction.num_points3D()))
+
+
+def hold_in_metres(
+    model: GrowingModel,
+    rig: Rig,
+    options: MapperOptions,
+    fixed_cameras: Collection[int],
+    threads: int,
+    positions: Mapping[int, np.ndarray],
+    sigmas: Mapping[int, float],
+    warnings: list[str],
+) -> None:
+    """Make the mounts hold in a model whose unit is a metre, with the pull of positions where there are any.
+
+    Args:
+        model: changed.
+        rig: the mounts.
+        options: of the mapper's steps.
+        fixed_cameras: ids of cameras whose intrinsics stay.
+        threads: 0 = all cores.
+        positions: image id -> (3,) metres in the model's frame; empty = none.
+        sigmas: image id -> standard deviation in metres.
+        warnings: gets what is wrong with the mounts.
+    """
+    if mounting(model.reconstruction, rig).pairs < MIN_PAIRS:
+        return
+    report = RigReport()
+    held = hold_mounts(model.reconstruction, rig, 1.0, fixed_cameras, threads, report)
+    warnings.extend(report.warnings)
+    if held is model.reconstruction:
+        return
+    if positions:
+        registered = set(held.reg_image_ids())
+        free = tie(held, rig, 1.0)
+        adjustment = copy.deepcopy(options.global_adjustment)
+        adjustment.refine_sensor_from_rig = rig.refine
+        pulled = adjust_with_positions(held, positions, sigmas, adjustment, fixed_cameras)
+        held = held if pulled is None else pulled
+        untie(held, free, keep=registered)
+    model.take_solution(held)
+
+
+def place_companions(model: GrowingModel, rig: Rig, options: MapperOptions) -> int:
+    """Place images that wait by their mounts beside an image of their frame; how many see enough points to stay.
+
+    The model's unit must be a metre.
+    """
+    registered = model.registered
+    wait = {b.image_id for a, b in rig.pairs(registered, set(model.reconstruction.images) - registered)}
+    if not wait:
+        return 0
+    placed = copy.deepcopy(model.reconstruction)
+    untie(placed, tie(placed, rig, 1.0), keep=registered | wait)
+    model.take_solution(placed)
+    for image_id in sorted(wait):
+        model.mapper.triangulate_image(options.triangulation, image_id)
+    model.rebuild()
+    bare = [i for i in sorted(wait) if model.reconstruction.image(i).num_points3D < MIN_PLACED_POINTS]
+    for image_id in bare:
+        model.mapper.observation_manager.deregister_frame(model.reconstruction.image(image_id).frame_id)
+    model.rebuild()
+    if len(bare) < len(wait):
+        log.info("%d images are placed by their mounts", len(wait) - len(bare))
+    return len(wait) - len(bare)

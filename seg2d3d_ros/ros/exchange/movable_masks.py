@@ -1,0 +1,97 @@
+"""Keyframes and the masks of what moves in them: brought together before the keyframe is mapped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from seg2d3d_ros.config import SegmentationConfig
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.ros.exchange.synchronizer import Matcher
+from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, read_class_names
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.qos import LATCHED, SEGMENTS
+from seg2d3d_ros.segmentation.encoding import PER_CLASS
+from seg2d3d_ros.segmentation.movable import class_ids
+from seg2d3d_ros.types import Keyframe
+
+CAPACITY = 200
+
+
+class MovableMasks:
+    """Holds keyframes back until ``keyframes/segments`` has theirs; make it in ``activate``.
+
+    Without movable classes, or without a segmenter, keyframes pass at once. One that waits longer than ``wait`` goes on
+    without a mask, and is counted: a keyframe with a car in its picture is better than none.
+
+    Args:
+        deliver: gets each keyframe with (H, W) bool, True where keypoints are not wanted, or None.
+        wait: seconds.
+    """
+
+    def __init__(
+        self,
+        node: ManagedNode,
+        deliver: Callable[[Keyframe, np.ndarray | None], None],
+        config: SegmentationConfig,
+        wait: float,
+    ) -> None:
+        self._node, self._deliver, self._movable, self._wait = node, deliver, config.movable, wait
+        self._names = config.asked
+        self._matcher: Matcher | None = None
+        if not config.movable or config.segmenter == "none":
+            return
+        self._matcher = Matcher("keyframe", ("segments",), timeout=wait, capacity=CAPACITY)
+        node.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
+        node.subscribe(Image, "keyframes/segments", self._segments, SEGMENTS)
+        node.every(0.2, self._expire)
+
+    @property
+    def pending(self) -> int:
+        """Keyframes that wait."""
+        return self._matcher.pending if self._matcher else 0
+
+    def take(self, keyframe: Keyframe) -> None:
+        """A keyframe came."""
+        if self._matcher is None:
+            self._deliver(keyframe, None)
+        else:
+            self._give(self._matcher.add("keyframe", keyframe.name, keyframe, time.monotonic()))
+
+    def _classes(self, message: String) -> None:
+        self._names = read_class_names(message)
+
+    def _segments(self, message: Image) -> None:
+        assert self._matcher is not None
+        name, late = keyframe_name(message.header), self._matcher.late
+        self._give(self._matcher.add("segments", name, message, time.monotonic()))
+        if self._matcher.late > late:
+            self._node.diagnostics.count("masks of movable things that came late")
+
+    def _expire(self) -> None:
+        assert self._matcher is not None
+        for parts in self._matcher.expired(time.monotonic()):
+            if self._node.diagnostics.count("keyframes without mask of movable things") == 1:
+                self._node.get_logger().warning(
+                    f"{parts['keyframe'].name}: no segments within {self._wait:g} s (movable_wait); it is mapped with what "
+                    "moves in it (further ones are counted in /diagnostics)"
+                )
+            self._give(parts)
+
+    def _give(self, parts: dict[str, Any] | None) -> None:
+        if parts is not None:
+            self._deliver(parts["keyframe"], self._mask(parts["segments"]) if "segments" in parts else None)
+
+    def _mask(self, message: Image) -> np.ndarray | None:
+        try:
+            labels = image_to_labels(message)
+        except DataError as error:
+            self._node.diagnostics.error("movable masks", error)
+            return None
+        return np.isin(labels // PER_CLASS, class_ids(self._names, self._movable))

@@ -1,0 +1,68 @@
+"""Where the cameras are on the vehicle (``/tf_static``) and how it moves (``odom_topic``), for keyframes that come in."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+from nav_msgs.msg import Odometry
+from std_msgs.msg import Header
+
+from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.keyframes.odometry_track import OdometryTrack, find_mounts
+from seg2d3d_ros.ros.messages.conversion import stamp_to_ns
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.qos import TF_STATIC, input_profile
+from seg2d3d_ros.types import Keyframe
+
+
+class VehiclePoses:
+    """Adds ``mount`` and ``odometry`` to keyframes, as far as they are known; make it in ``activate``.
+
+    Args:
+        odom_topic: nav_msgs/Odometry; empty = none.
+        rig: ``reconstruction.rig``; transforms are listened to for ``auto`` only.
+    """
+
+    def __init__(self, node: ManagedNode, odom_topic: str, rig: str) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._tree, self._track = FrameTree(), OdometryTrack()
+        self._frames: dict[str, str] = {}
+        kind = _tf_message(node) if rig == "auto" else None
+        if kind is not None:
+            node.subscribe(kind, "/tf_static", self._add_transforms, TF_STATIC)
+        if odom_topic:
+            topic = node.resolve_topic_name(odom_topic)
+            profile = input_profile("sensor_data", node.get_publishers_info_by_topic(topic))
+            node.subscribe(Odometry, topic, self._add_odometry, profile)
+
+    def complete(self, keyframe: Keyframe, header: Header) -> Keyframe:
+        """The keyframe with what is known at present."""
+        with self._lock:
+            self._frames[keyframe.camera_name] = header.frame_id
+            mounts = find_mounts(self._tree, self._frames, self._track.base)
+            odometry = self._track.at(keyframe.stamp_ns)
+        return dataclasses.replace(keyframe, mount=mounts.get(keyframe.camera_name), odometry=odometry)
+
+    def _add_transforms(self, message: Any) -> None:
+        with self._lock:
+            self._tree.add_message(message, static=True)
+
+    def _add_odometry(self, message: Odometry) -> None:
+        with self._lock:
+            self._track.add_message(message, stamp_to_ns(message.header.stamp))
+        self._node.diagnostics.set("odometry used", self._track.used)
+
+
+def _tf_message(node: ManagedNode) -> Any | None:
+    """The type of ``/tf_static``; None, said once, where tf2_msgs is not installed (it is not on PyPI)."""
+    try:
+        from tf2_msgs.msg import TFMessage
+    except ImportError:
+        node.get_logger().info(
+            "tf2_msgs is not installed: /tf_static is not read; reconstruction.rig can name a file with the cameras' places"
+        )
+        return None
+    return TFMessage

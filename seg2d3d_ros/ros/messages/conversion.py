@@ -1,0 +1,252 @@
+"""Messages <-> arrays and the core's value types.
+
+The everyday encodings are done with NumPy and OpenCV (``recording.raw_images``); cv_bridge is imported only for rare
+ones, because the distributions build it against one NumPy ABI. Message data are filled with ``array.array('B')``: the
+one type that is fast both with and without rclpy's field checks.
+"""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, NavSatStatus, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.keyframes.camera_file import info_from_camera
+from seg2d3d_ros.keyframes.geo_track import geo_from_fix
+from seg2d3d_ros.lidar.scans import POINT_TYPES, cloud_to_array
+from seg2d3d_ros.recording import calibration, naming
+from seg2d3d_ros.recording.naming import camera_name
+from seg2d3d_ros.recording.raw_images import ENCODINGS, raw_picture, raw_pixels
+from seg2d3d_ros.types import Camera, GeoPosition
+
+__all__ = [
+    "array_to_cloud",
+    "array_to_image",
+    "bytes_to_compressed",
+    "camera_from_info",
+    "camera_name",
+    "camera_to_info",
+    "cloud_to_array",
+    "compressed_to_bytes",
+    "fill",
+    "fix_from_geo",
+    "geo_from_fix",
+    "image_to_array",
+    "image_to_labels",
+    "image_to_rgb",
+    "keyframe_name",
+    "labels_to_image",
+    "make_header",
+    "ns_to_stamp",
+    "pack_rgb",
+    "stamp_to_ns",
+    "unpack_rgb",
+]
+
+NANOSECONDS = 1_000_000_000
+
+_WRITABLE: dict[str, tuple[type, int]] = {
+    "mono8": (np.uint8, 1),
+    "mono16": (np.uint16, 1),
+    "rgb8": (np.uint8, 3),
+    "bgr8": (np.uint8, 3),
+}
+
+_POINT_CODES = {kind: code for code, kind in POINT_TYPES.items()}
+
+
+# Headers
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    """Nanoseconds since the epoch."""
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def ns_to_stamp(nanoseconds: int) -> Time:
+    """The inverse of ``stamp_to_ns``."""
+    seconds, rest = divmod(int(nanoseconds), NANOSECONDS)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def make_header(stamp_ns: int, frame_id: str) -> Header:
+    """A header from nanoseconds and a frame."""
+    return Header(stamp=ns_to_stamp(stamp_ns), frame_id=frame_id)
+
+
+def keyframe_name(header: Header) -> str:
+    """``<camera>_<stamp ns>``: the key of a keyframe everywhere on disk."""
+    return naming.keyframe_name(camera_name(header.frame_id), stamp_to_ns(header.stamp))
+
+
+def fill(data: bytes | memoryview | np.ndarray) -> array.array:
+    """Message bytes in the type that rclpy takes fastest."""
+    filled = array.array("B")
+    filled.frombytes(np.ascontiguousarray(data).data.cast("B") if isinstance(data, np.ndarray) else data)
+    return filled
+
+
+# Images
+
+
+def image_to_array(message: Image) -> np.ndarray:
+    """(H, W) or (H, W, C) in the message's own encoding and channel order, native byte order, rows without padding.
+
+    Raises:
+        DataError: the data do not fit the size, or a rare encoding without cv_bridge.
+    """
+    where = f"image {keyframe_name(message.header)}"
+    if message.encoding not in ENCODINGS:
+        return _by_cv_bridge(message, "passthrough", where)
+    return raw_pixels(message, where)
+
+
+def image_to_rgb(message: Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of any colour or grey image; 16-bit grey is cut to its high byte.
+
+    Raises:
+        DataError: as ``image_to_array``, or an encoding that is no picture.
+    """
+    where = f"image {keyframe_name(message.header)}"
+    if message.encoding not in ENCODINGS:
+        return _by_cv_bridge(message, "rgb8", where)
+    picture = raw_picture(message, where)
+    return np.repeat(picture[:, :, None], 3, axis=2) if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
+
+
+def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
+    try:
+        from cv_bridge import CvBridge
+    except ImportError as error:
+        raise DataError(
+            f"{where}: encoding {message.encoding!r} needs cv_bridge (apt install ros-$ROS_DISTRO-cv-bridge); "
+            f"without it: {', '.join(ENCODINGS)}, or the compressed topic"
+        ) from error
+    try:
+        return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding=encoding))
+    except Exception as error:  # cv_bridge raises its own, OpenCV's and, on an ABI mismatch, KeyError
+        raise DataError(f"{where}: cv_bridge cannot convert {message.encoding!r}: {error}") from error
+
+
+def array_to_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
+    """An ``Image`` of an array whose dtype and channels are those of ``encoding`` (mono8, mono16, rgb8, bgr8).
+
+    Raises:
+        DataError: they are not.
+    """
+    kind, channels = _WRITABLE[encoding]
+    shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
+    if pixels.dtype != kind or pixels.shape != shape:
+        raise DataError(f"an image of shape {pixels.shape} and dtype {pixels.dtype} is not {encoding}")
+    message = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding)
+    message.step = pixels.shape[1] * channels * pixels.itemsize
+    message.data = fill(pixels)
+    return message
+
+
+def labels_to_image(labels: np.ndarray, header: Header) -> Image:
+    """(H, W) uint16 labels as mono16."""
+    return array_to_image(labels, "mono16", header)
+
+
+def image_to_labels(message: Image) -> np.ndarray:
+    """(H, W) uint16 labels of a mono16, 16UC1, mono8 or 8UC1 image.
+
+    Raises:
+        DataError: any other encoding.
+    """
+    if message.encoding not in ("mono16", "16UC1", "mono8", "8UC1"):
+        raise DataError(f"segments {keyframe_name(message.header)}: expected mono16 labels, got {message.encoding}")
+    return image_to_array(message).astype(np.uint16)
+
+
+def compressed_to_bytes(message: CompressedImage) -> bytes:
+    """The image file's bytes.
+
+    Raises:
+        DataError: no bytes, or a depth image of compressed_depth_image_transport.
+    """
+    if not len(message.data) or "compressedDepth" in message.format:
+        kind = "is a compressed depth image" if len(message.data) else "is empty"
+        raise DataError(f"compressed image {keyframe_name(message.header)} (format {message.format!r}) {kind}")
+    return bytes(message.data)
+
+
+def bytes_to_compressed(encoded: bytes, header: Header) -> CompressedImage:
+    """A ``CompressedImage`` of a JPEG or PNG file's bytes."""
+    return CompressedImage(header=header, format="png" if encoded[:4] == b"\x89PNG" else "jpeg", data=fill(encoded))
+
+
+# Calibration and position
+
+
+def camera_from_info(message: CameraInfo, size: tuple[int, int], source: str) -> Camera | None:
+    """Intrinsics of the raw (distorted) image of ``size`` (width, height); None where K is zero: ROS's "uncalibrated".
+
+    Raises:
+        DataError: a distortion model without counterpart, or a calibration of an image of another aspect.
+    """
+    return calibration.camera_from_message(message, size, rectified=False, source=source)
+
+
+def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
+    """Intrinsics as a ``CameraInfo``; K is zero for a lens that ROS's distortion models cannot describe."""
+    message = CameraInfo(header=header, width=camera.width, height=camera.height)
+    if (described := info_from_camera(camera)) is not None:
+        message.distortion_model, message.k, message.d = described
+        message.r = np.eye(3).ravel()
+        message.p = np.column_stack([np.reshape(message.k, (3, 3)), np.zeros(3)]).ravel()
+    return message
+
+
+def fix_from_geo(geo: GeoPosition | None, header: Header) -> NavSatFix:
+    """A ``NavSatFix``; None becomes "no fix" with NaN."""
+    message = NavSatFix(header=header)
+    if geo is None:
+        message.status.status = NavSatStatus.STATUS_NO_FIX
+        message.latitude = message.longitude = message.altitude = float("nan")
+        return message
+    message.status.status = NavSatStatus.STATUS_FIX
+    message.latitude, message.longitude, message.altitude = geo.latitude, geo.longitude, geo.altitude
+    if geo.covariance is not None:
+        message.position_covariance = np.asarray(geo.covariance, np.float64).ravel()
+        message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_KNOWN
+    return message
+
+
+# Clouds
+
+
+def array_to_cloud(points: np.ndarray, header: Header) -> PointCloud2:
+    """An unordered cloud of a structured array (N,), one field each; ``rgb`` from ``pack_rgb``.
+
+    Raises:
+        DataError: a field type that PointField does not have.
+    """
+    message = PointCloud2(header=header, height=1, width=len(points), is_dense=True, is_bigendian=False)
+    for name, (kind, offset, *_) in (points.dtype.fields or {}).items():
+        base, count = (kind.subdtype[0], int(np.prod(kind.subdtype[1]))) if kind.subdtype else (kind, 1)
+        if base not in _POINT_CODES:
+            raise DataError(f"point field {name!r} of type {base} cannot be sent; PointField has none for it")
+        message.fields.append(PointField(name=name, offset=offset, datatype=_POINT_CODES[base], count=count))
+    message.point_step = points.dtype.itemsize
+    message.row_step = message.point_step * len(points)
+    message.data = fill(points.view(np.uint8) if len(points) else b"")
+    return message
+
+
+def pack_rgb(rgb: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8 as (N,) float32 whose bits are 0x00RRGGBB: PCL's and RViz's ``rgb`` field."""
+    wide = rgb.astype(np.uint32)
+    return (wide[:, 0] << 16 | wide[:, 1] << 8 | wide[:, 2]).view(np.float32)
+
+
+def unpack_rgb(packed: np.ndarray) -> np.ndarray:
+    """The inverse of ``pack_rgb``: (N, 3) uint8."""
+    bits: Any = np.ascontiguousarray(packed).view(np.uint32)
+    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)

@@ -1,0 +1,147 @@
+"""Instances as standard messages: the labelled cloud, boxes for RViz, and vision_msgs where they are installed."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Point, Quaternion, Vector3
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from seg2d3d_ros.palette import instance_colors
+from seg2d3d_ros.ros.messages.conversion import array_to_cloud, pack_rgb
+from seg2d3d_ros.types import Instances, Segments, SparseModel
+
+log = logging.getLogger(__name__)
+
+LABELLED_POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "rgb", "instance_id", "class_id", "confidence"],
+        "formats": ["f4", "f4", "f4", "f4", "i4", "u2", "f4"],
+        "offsets": [0, 4, 8, 12, 16, 20, 24],
+        "itemsize": 28,
+    }
+)
+
+
+def labelled_cloud(models: Sequence[SparseModel], instances: Instances, header: Header) -> PointCloud2:
+    """``instances/points``: every point of the map with its instance, class and confidence.
+
+    ``rgb`` is the **instance's** colour (``seg2d3d_ros.palette``, grey for none), the same as in labels and reports,
+    because RViz shows it without any setting; the photographs' colours are in ``map/points``.
+    """
+    points = np.zeros(len(instances.point_instance), LABELLED_POINT)
+    for axis, name in enumerate("xyz"):
+        points[name] = np.concatenate([np.empty(0), *(model.xyz[:, axis] for model in models)])
+    points["rgb"] = pack_rgb(instance_colors(instances.point_instance))
+    points["instance_id"] = instances.point_instance
+    points["class_id"] = _class_of(instances)[instances.point_instance]
+    points["confidence"] = instances.point_confidence
+    return array_to_cloud(points, header)
+
+
+def _class_of(instances: Instances) -> np.ndarray:
+    """Table from instance id to class id; 0 for none."""
+    table = np.zeros(int(instances.ids.max(initial=0)) + 1, np.uint16)
+    table[instances.ids] = instances.classes
+    return table
+
+
+def instance_markers(instances: Instances, class_names: Sequence[str], header: Header) -> MarkerArray:
+    """``instances/markers``: per instance with points a translucent upright box and, above it, ``<class> <id>``.
+
+    The first marker deletes all earlier ones, so that instances that are gone vanish.
+    """
+    markers = [Marker(header=header, action=Marker.DELETEALL)]
+    rows = np.flatnonzero(instances.boxes.known)
+    extents = instances.boxes.size[rows]
+    quaternions = instances.boxes.quaternions[rows]
+    # Scenes without GPS have any scale: the letters follow the boxes.
+    letter = 0.15 * float(np.median(np.linalg.norm(extents, axis=1))) if len(rows) else 1.0
+    colors = instance_colors(instances.ids) / 255.0
+    for row, extent, quaternion in zip(rows, extents, quaternions, strict=True):
+        instance_id, center = int(instances.ids[row]), instances.boxes.center[row]
+        up = instances.boxes.rotation[row, :, 2]
+        red, green, blue = map(float, colors[row])
+        box = Marker(header=header, ns="box", id=instance_id, type=Marker.CUBE, action=Marker.ADD)
+        box.pose.position, box.pose.orientation = _point(center), _quaternion(quaternion)
+        box.scale = _vector(np.maximum(extent, 1e-6))
+        box.color = ColorRGBA(r=red, g=green, b=blue, a=0.25)
+        name = Marker(header=header, ns="name", id=instance_id, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
+        name.text = f"{class_names[instances.classes[row] - 1]} {instance_id}"
+        name.pose.position = _point(center + up * (extent[2] / 2 + letter))
+        name.scale.z = max(letter, 1e-6)
+        name.color = ColorRGBA(r=red, g=green, b=blue, a=1.0)
+        markers += [box, name]
+    return MarkerArray(markers=markers)
+
+
+def _point(xyz: np.ndarray) -> Point:
+    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+
+
+def _vector(xyz: np.ndarray) -> Vector3:
+    return Vector3(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+
+
+def _quaternion(xyzw: np.ndarray) -> Quaternion:
+    return Quaternion(**dict(zip("xyzw", map(float, xyzw), strict=True)))
+
+
+def load_vision_msgs() -> Any | None:
+    """``vision_msgs.msg``, or None, said once in the log, where it is not installed (it is not on PyPI)."""
+    try:
+        return importlib.import_module("vision_msgs.msg")
+    except ImportError:
+        log.info(
+            "vision_msgs is not installed (apt install ros-$ROS_DISTRO-vision-msgs): instances/tracks and instances/boxes "
+            "are not published; instances/labels and instances/markers say the same"
+        )
+        return None
+
+
+def _hypothesis(vision: Any, class_name: str, score: float) -> Any:
+    result = vision.ObjectHypothesisWithPose()
+    result.hypothesis.class_id, result.hypothesis.score = class_name, float(score)
+    return result
+
+
+def tracks_message(
+    vision: Any, segments: Segments, instance_of: Mapping[int, int], class_names: Sequence[str], header: Header
+) -> Any:
+    """``instances/tracks``: Detection2DArray of one keyframe, ``id`` = instance id; ROS pixels (first centre at 0, 0).
+
+    Args:
+        instance_of: from segment id to instance id; other segments are left out.
+    """
+    message = vision.Detection2DArray(header=header)
+    for k, (segment_id, box) in enumerate(zip(segments.ids, segments.boxes, strict=True)):
+        if int(segment_id) not in instance_of:
+            continue
+        detection = vision.Detection2D(header=header, id=str(instance_of[int(segment_id)]))
+        detection.results.append(_hypothesis(vision, class_names[segments.classes[k] - 1], segments.scores[k]))
+        x0, y0, x1, y1 = map(float, box)
+        detection.bbox.center.position.x, detection.bbox.center.position.y = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
+        detection.bbox.size_x, detection.bbox.size_y = x1 - x0, y1 - y0
+        message.detections.append(detection)
+    return message
+
+
+def boxes_message(vision: Any, instances: Instances, class_names: Sequence[str], header: Header) -> Any:
+    """``instances/boxes``: Detection3DArray of all instances with points, ``id`` = instance id."""
+    message = vision.Detection3DArray(header=header)
+    boxes, quaternions = instances.boxes, instances.boxes.quaternions
+    for row in np.flatnonzero(boxes.known):
+        detection = vision.Detection3D(header=header, id=str(int(instances.ids[row])))
+        class_name = class_names[instances.classes[row] - 1]
+        detection.results.append(_hypothesis(vision, class_name, instances.scores[row]))
+        detection.bbox.center.position = _point(boxes.center[row])
+        detection.bbox.center.orientation = _quaternion(quaternions[row])
+        detection.bbox.size = _vector(boxes.size[row])
+        message.detections.append(detection)
+    return message

@@ -1,0 +1,303 @@
+"""The sparse map as standard messages, and back.
+
+What travels, and how a receiver puts it together again:
+
+``map/points``
+    PointCloud2 ``x y z rgb point_id``: the points of **all** components, one after the other; ids are unique across
+    them. ``header`` = map frame and the revision's stamp, which is the revision's identity.
+``map/observations``
+    PointCloud2 ``u v point_id`` per keyframe, ``header`` = the keyframe's own. Only keyframes that changed since the
+    last revision are sent; an empty cloud says that the keyframe is not (or no longer) in the map. ``u v`` follow ROS:
+    the first pixel's centre is (0, 0).
+    Behind the last one of a revision comes its end mark: an empty cloud whose header is that of ``map/points``. Order
+    holds within a topic, so whoever has the mark has all observations of the revision (see ``ros.exchange.map_receiver``).
+``map/cameras``, ``map/path/<camera>``
+    PoseArray and Path of ``world_from_camera`` (z forward, optical frames), ``header`` as ``map/points``; each pose of
+    a path has its keyframe's stamp. The poses of the array are those of the keyframes with observations, in the order
+    of their headers' stamp and frame_id.
+``map/camera_info``
+    CameraInfo per keyframe, ``header`` = the keyframe's own: the intrinsics that the map was made with (refined ones
+    where there was no calibration), sent when they change; K is zero for a lens that the message cannot describe.
+``map/datum``
+    NavSatFix: the map frame's origin on the Earth; status "no fix", position NaN, where the map is not georeferenced. Then
+    ``position_covariance_type`` says whether its unit is known: "approximated", with infinite variances, for a map in
+    metres at an unknown place (by a rig or odometry), "unknown" for an arbitrary scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
+from nav_msgs.msg import Path
+from scipy import sparse
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import NavSatFix, PointCloud2
+from std_msgs.msg import Header
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.recording.naming import camera_name
+from seg2d3d_ros.ros.messages.conversion import (
+    array_to_cloud,
+    cloud_to_array,
+    fix_from_geo,
+    geo_from_fix,
+    make_header,
+    pack_rgb,
+    stamp_to_ns,
+    unpack_rgb,
+)
+from seg2d3d_ros.types import Camera, GeoPosition, SparseModel, WorldFrame
+
+MAP_POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("point_id", "u4")])
+OBSERVATION = np.dtype([("u", "f4"), ("v", "f4"), ("point_id", "u4")])
+_HALF_PIXEL = np.float32(0.5)
+
+
+def path_topic(camera: str) -> str:
+    """``map/path/<camera>`` in the characters that a topic name may have."""
+    token = re.sub(r"\W", "_", camera_name(camera), flags=re.ASCII)
+    return f"map/path/{token if not token[0].isdigit() else f'camera_{token}'}"
+
+
+def _point_ids(model: SparseModel) -> np.ndarray:
+    """(P,) uint32. Raises ``DataError`` where an id does not fit."""
+    if len(model.point_ids) and not 0 <= model.point_ids.min() <= model.point_ids.max() <= np.iinfo(np.uint32).max:
+        raise DataError(f"point ids up to {model.point_ids.max()} do not fit the uint32 of PointCloud2")
+    return model.point_ids.astype(np.uint32)
+
+
+# Out
+
+
+def points_to_cloud(models: Sequence[SparseModel], header: Header) -> PointCloud2:
+    """``map/points``."""
+    parts = [np.empty(0, MAP_POINT)]
+    for model in models:
+        part = np.empty(len(model.point_ids), MAP_POINT)
+        part["x"], part["y"], part["z"] = model.xyz.T
+        part["rgb"], part["point_id"] = pack_rgb(model.rgb), _point_ids(model)
+        parts.append(part)
+    return array_to_cloud(np.concatenate(parts), header)
+
+
+def observations_of(models: Sequence[SparseModel]) -> dict[str, np.ndarray]:
+    """Per registered keyframe the (N,) ``OBSERVATION`` array, sorted by point id so that equal content has equal bytes."""
+    found = {}
+    for model in models:
+        rows = np.empty(len(model.obs_point), OBSERVATION)
+        rows["u"], rows["v"] = (model.obs_xy - _HALF_PIXEL).T
+        rows["point_id"] = _point_ids(model)[model.obs_point]
+        order = np.lexsort((rows["v"], rows["u"], rows["point_id"], model.obs_keyframe))
+        bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
+        for k, name in enumerate(model.names):
+            found[name] = rows[order[bounds[k] : bounds[k + 1]]]
+    return found
+
+
+def observations_to_cloud(rows: np.ndarray, header: Header) -> PointCloud2:
+    """``map/observations`` of one keyframe."""
+    return array_to_cloud(rows, header)
+
+
+def end_mark(header: Header) -> PointCloud2:
+    """The last message of a revision on ``map/observations``; ``header`` is that of ``map/points``."""
+    return array_to_cloud(np.empty(0, OBSERVATION), header)
+
+
+def _poses(model: SparseModel) -> list[Pose]:
+    """``world_from_camera`` of each keyframe."""
+    turns = Rotation.from_matrix(model.camera_from_world[:, :, :3]).inv().as_quat() if len(model.names) else []
+    return [
+        Pose(
+            position=Point(**dict(zip("xyz", map(float, center), strict=True))),
+            orientation=Quaternion(**dict(zip("xyzw", map(float, turn), strict=True))),
+        )
+        for center, turn in zip(model.centers, turns, strict=True)
+    ]
+
+
+def poses_of(models: Sequence[SparseModel]) -> dict[str, Pose]:
+    """``world_from_camera`` by keyframe."""
+    return {name: pose for model in models for name, pose in zip(model.names, _poses(model), strict=True)}
+
+
+def by_header(names: Iterable[str], headers: Mapping[str, Header]) -> list[str]:
+    """Keyframes in the order of ``map/cameras``."""
+    return sorted(names, key=lambda name: (stamp_to_ns(headers[name].stamp), headers[name].frame_id))
+
+
+def cameras_to_poses(models: Sequence[SparseModel], headers: Mapping[str, Header], header: Header) -> PoseArray:
+    """``map/cameras``; ``headers`` are those of the keyframes with observations, by name."""
+    poses = poses_of(models)
+    return PoseArray(header=header, poses=[poses[name] for name in by_header(headers, headers)])
+
+
+def camera_from_pose(pose: Pose) -> np.ndarray:
+    """(3, 4) ``camera_from_world`` of a ``world_from_camera`` pose."""
+    q, t = pose.orientation, pose.position
+    rotation = Rotation.from_quat([q.x, q.y, q.z, q.w]).inv().as_matrix()
+    return np.column_stack([rotation, -rotation @ [t.x, t.y, t.z]])
+
+
+def cameras_to_paths(models: Sequence[SparseModel], headers: Mapping[str, Header], header: Header) -> dict[str, Path]:
+    """Per camera (frame_id) its ``Path``, poses in the order of time.
+
+    Args:
+        headers: of the keyframes, by name; keyframes without one are left out.
+    """
+    stamped: dict[str, list[tuple[int, Pose]]] = {}
+    for model in models:
+        for name, pose in zip(model.names, _poses(model), strict=True):
+            if name in headers:
+                stamped.setdefault(headers[name].frame_id, []).append((stamp_to_ns(headers[name].stamp), pose))
+    return {
+        camera: Path(
+            header=header,
+            poses=[
+                PoseStamped(header=make_header(stamp, header.frame_id), pose=pose)
+                for stamp, pose in sorted(items, key=lambda item: item[0])
+            ],
+        )
+        for camera, items in stamped.items()
+    }
+
+
+def frame_to_fix(frame: WorldFrame, header: Header) -> NavSatFix:
+    """``map/datum``."""
+    message = fix_from_geo(GeoPosition(*frame.datum) if frame.datum is not None else None, header)
+    if frame.kind == "metric":
+        message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_APPROXIMATED
+        message.position_covariance = np.diag(np.full(3, np.inf)).ravel()
+    return message
+
+
+# In
+
+
+def frame_from_fix(message: NavSatFix) -> WorldFrame:
+    """The inverse of ``frame_to_fix``."""
+    geo = geo_from_fix(message)
+    if geo is not None:
+        return WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
+    metres = message.position_covariance_type == NavSatFix.COVARIANCE_TYPE_APPROXIMATED
+    return WorldFrame("metric" if metres else "arbitrary")
+
+
+def wanted_fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndarray:
+    """The structured array with exactly the wanted fields. Raises ``DataError`` where one is missing."""
+    array = cloud_to_array(message)
+    missing = set(wanted.names or ()) - set(array.dtype.names or ())
+    if missing:
+        raise DataError(f"{topic}: the cloud has no field {', '.join(sorted(missing))}; it is not from this package")
+    found = np.empty(len(array), wanted)
+    for name in wanted.names or ():
+        found[name] = array[name]
+    return found
+
+
+def cloud_to_points(message: PointCloud2) -> np.ndarray:
+    """(P,) ``MAP_POINT`` array of ``map/points``. Raises ``DataError`` for another layout."""
+    return wanted_fields(message, MAP_POINT, "map/points")
+
+
+def cloud_to_observations(message: PointCloud2) -> np.ndarray:
+    """(N,) ``OBSERVATION`` array of ``map/observations``. Raises ``DataError`` for another layout."""
+    return wanted_fields(message, OBSERVATION, "map/observations")
+
+
+def assemble(
+    points: np.ndarray,
+    observations: Mapping[str, np.ndarray],
+    frame: WorldFrame,
+    poses: Mapping[str, np.ndarray] | None = None,
+    cameras: Mapping[str, Camera | None] | None = None,
+) -> list[SparseModel]:
+    """The components of a map from its messages, most keyframes first, as association needs them.
+
+    Keyframes and points that observations tie together make a component. Reprojection errors do not travel: ``error`` is
+    NaN. Where a pose is not known it is NaN, where one of a component's cameras is not known its ``cameras`` are empty.
+
+    Args:
+        points: (P,) ``MAP_POINT``.
+        observations: per keyframe name (N,) ``OBSERVATION``; rows of unknown points are left out.
+        frame: of the first component: ``map/datum`` says no more. Others may have any scale, and are taken so.
+        poses: (3, 4) ``camera_from_world`` by keyframe name.
+        cameras: intrinsics by keyframe name.
+    """
+    poses, cameras = poses or {}, cameras or {}
+    names = [name for name, rows in observations.items() if len(rows)]
+    order = np.argsort(points["point_id"], kind="stable")
+    points = points[order]
+    rows = np.concatenate([np.empty(0, OBSERVATION), *(observations[name] for name in names)])
+    keyframe = np.repeat(np.arange(len(names)), [len(observations[name]) for name in names])
+    place = np.searchsorted(points["point_id"], rows["point_id"])
+    known = place < len(points)
+    known[known] = points["point_id"][place[known]] == rows["point_id"][known]
+    rows, keyframe, place = rows[known], keyframe[known], place[known]
+
+    size = len(names) + len(points)
+    ties = sparse.coo_matrix((np.ones(len(rows), bool), (keyframe, len(names) + place)), (size, size))
+    count, group = sparse.csgraph.connected_components(ties, directed=False)
+    of_keyframe, of_point = group[: len(names)], group[len(names) :]
+    sizes = np.bincount(of_keyframe, minlength=count)
+    wanted = [int(g) for g in np.argsort(-sizes, kind="stable") if sizes[g]]
+    models = [
+        _component(
+            number,
+            names,
+            points,
+            rows,
+            keyframe,
+            place,
+            of_keyframe == g,
+            of_point == g,
+            frame if number == 0 else WorldFrame(),
+        )
+        for number, g in enumerate(wanted)
+    ]
+    return [_with_cameras(model, poses, cameras) for model in models]
+
+
+def _with_cameras(model: SparseModel, poses: Mapping[str, np.ndarray], cameras: Mapping[str, Camera | None]) -> SparseModel:
+    """The model with what is known of its poses and intrinsics."""
+    known = [camera for name in model.names if (camera := cameras.get(name)) is not None]
+    unknown = np.full((3, 4), np.nan)
+    return dataclasses.replace(
+        model,
+        camera_from_world=np.array([poses.get(name, unknown) for name in model.names]).reshape(-1, 3, 4),
+        cameras=tuple(known) if len(known) == len(model.names) else (),
+    )
+
+
+def _component(
+    number: int,
+    names: Sequence[str],
+    points: np.ndarray,
+    rows: np.ndarray,
+    keyframe: np.ndarray,
+    place: np.ndarray,
+    my_keyframes: np.ndarray,
+    my_points: np.ndarray,
+    frame: WorldFrame,
+) -> SparseModel:
+    """One component: the selected keyframes and points, and the observations between them."""
+    mine = my_keyframes[keyframe]
+    own = points[my_points]
+    return SparseModel(
+        names=tuple(names[int(k)] for k in np.flatnonzero(my_keyframes)),
+        cameras=(),
+        camera_from_world=np.full((int(my_keyframes.sum()), 3, 4), np.nan),
+        xyz=np.stack([own["x"], own["y"], own["z"]], axis=1).astype(np.float64),
+        rgb=unpack_rgb(own["rgb"]),
+        error=np.full(len(own), np.nan, np.float32),
+        point_ids=own["point_id"].astype(np.int64),
+        obs_keyframe=(np.cumsum(my_keyframes) - 1)[keyframe[mine]].astype(np.int32),
+        obs_point=(np.cumsum(my_points) - 1)[place[mine]].astype(np.int32),
+        obs_xy=np.stack([rows["u"][mine], rows["v"][mine]], axis=1) + _HALF_PIXEL,
+        frame=frame,
+        component=number,
+    )

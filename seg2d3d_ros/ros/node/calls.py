@@ -1,0 +1,64 @@
+"""Calls of Trigger services from a node's worker or slow service."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from std_srvs.srv import Trigger
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.ros.node.managed_node import ManagedNode
+
+GONE_SECONDS = 5.0
+"""A service that is out of the graph for this long will not answer any more."""
+
+
+class TriggerCaller:
+    """A client of one Trigger service; make it in ``configure``.
+
+    Args:
+        name: relative to the namespace.
+    """
+
+    def __init__(self, node: ManagedNode, name: str) -> None:
+        self._node, self.name = node, name
+        self._client = node.create_client(Trigger, name, callback_group=ReentrantCallbackGroup())
+
+    @property
+    def available(self) -> bool:
+        """Whether the service is there now."""
+        return self._client.service_is_ready()
+
+    def call(self, timeout: float) -> str:
+        """Call and wait; not from the executor's only thread.
+
+        Returns:
+            the answer's message.
+
+        Raises:
+            DataError: no answer in time, its node is gone, this one ends, or the answer is a failure.
+        """
+        answered = threading.Event()
+        future = self._client.call_async(Trigger.Request())
+        future.add_done_callback(lambda _: answered.set())
+        begin = seen = time.monotonic()
+        while not answered.wait(0.1):
+            now = time.monotonic()
+            seen = now if self.available else seen
+            if now - begin > timeout or now - seen > GONE_SECONDS or self._node.stopping.is_set():
+                self._client.remove_pending_request(future)
+                raise DataError(f"{self.name} did not answer within {now - begin:.0f} s; is its node alive?")
+        answer: Trigger.Response = future.result()
+        if not answer.success:
+            raise DataError(f"{self.name}: {answer.message}")
+        return answer.message
+
+    def send(self) -> None:
+        """Call without waiting for the answer."""
+        self._client.call_async(Trigger.Request())
+
+    def close(self) -> None:
+        """Release the client."""
+        self._node.destroy_client(self._client)

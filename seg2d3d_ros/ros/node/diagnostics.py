@@ -1,0 +1,210 @@
+"""/diagnostics once a second: rates, queues, drops, counters, the last error, and why an input stays silent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.ros.node.qos import DIAGNOSTICS, incompatibility
+from seg2d3d_ros.ros.node.worker_thread import Worker
+
+ERROR_SECONDS = 30.0
+"""How long an error keeps the status red."""
+REPEAT_SECONDS = 10.0
+"""The same error is logged at most this often."""
+
+
+@dataclass
+class Input:
+    """One subscribed topic. ``required`` False: its silence is reported as a value, not as a warning."""
+
+    topic: str
+    type_name: str
+    qos: QoSProfile | None
+    silence: float
+    required: bool
+    count: int = 0
+    ended: bool = False
+    since: float = field(default_factory=time.monotonic)
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+
+    def tick(self) -> None:
+        """Call for each message."""
+        self.count += 1
+        self.ended = False
+        self.times.append(time.monotonic())
+
+    def silent(self, now: float) -> float:
+        """Seconds since the last message, or since the beginning."""
+        return now - (self.times[-1] if self.times else self.since)
+
+    def patience(self) -> float:
+        """How long silence is normal: four times the usual distance of messages, at least ``silence`` seconds."""
+        times = list(self.times)
+        return max(self.silence, 4.0 * (times[-1] - times[0]) / (len(times) - 1)) if len(times) > 1 else self.silence
+
+    def rate(self, now: float) -> float:
+        """Messages per second over the last ten seconds."""
+        return sum(now - t <= 10.0 for t in list(self.times)) / min(10.0, max(now - self.since, 1.0))
+
+
+class Diagnostics:
+    """What one node reports about itself. Safe to call from any thread."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._inputs: dict[str, Input] = {}
+        self._workers: dict[str, Worker] = {}
+        self._counters: dict[str, int] = {}
+        self._values: dict[str, object] = {}
+        self._errors = 0
+        self._last_error, self._last_error_time = "", 0.0
+        self._warned: set[str] = set()
+        self._problems: dict[str, str] = {}
+        self._dropped: dict[str, int] = {}
+        self._logged: dict[str, float] = {}
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
+
+    def watch(
+        self, topic: str, type_name: str, qos: QoSProfile | None = None, *, silence: float = 5.0, required: bool = True
+    ) -> Input:
+        """Watch an input topic (fully resolved name, ``package/msg/Type``); call ``tick`` on the result per message."""
+        with self._lock:
+            self._inputs[topic] = Input(topic, type_name, qos, silence, required)
+            return self._inputs[topic]
+
+    def unwatch(self, topic: str) -> None:
+        """Forget an input."""
+        with self._lock:
+            self._inputs.pop(topic, None)
+            self._warned.discard(topic)
+
+    def add_worker(self, worker: Worker) -> None:
+        """Report a worker's queue, drops and failures."""
+        with self._lock:
+            self._workers[worker.name] = worker
+
+    def remove_worker(self, worker: Worker) -> None:
+        """Forget a worker."""
+        with self._lock:
+            self._workers.pop(worker.name, None)
+
+    def count(self, name: str, more: int = 1) -> int:
+        """Add to a counter and return it."""
+        with self._lock:
+            self._counters[name] = self._counters.get(name, 0) + more
+            return self._counters[name]
+
+    def set(self, name: str, value: object) -> None:
+        """Set a value to report."""
+        with self._lock:
+            self._values[name] = value
+
+    def problem(self, key: str, text: str) -> None:
+        """A state that makes the status WARN as long as it lasts; an empty text ends it."""
+        with self._lock:
+            if text:
+                self._problems[key] = text
+            else:
+                self._problems.pop(key, None)
+
+    def error(self, where: str, error: Exception | str) -> bool:
+        """Report an error: the status is ERROR for the next ``ERROR_SECONDS``.
+
+        Returns:
+            whether the log should say it too: False for a repetition within ``REPEAT_SECONDS``.
+        """
+        plain = isinstance(error, str | Seg2d3dError)
+        text, now = f"{where}: {error}" if plain else f"{where}: {type(error).__name__}: {error}", time.monotonic()
+        with self._lock:
+            repeated = now - self._logged.get(text, -REPEAT_SECONDS) < REPEAT_SECONDS
+            if not repeated:
+                self._logged[text] = now
+            self._errors += 1
+            self._last_error, self._last_error_time = text, now
+        return not repeated
+
+    @property
+    def last_error(self) -> str:
+        """The last error in words, empty if there was none."""
+        return self._last_error
+
+    def quiet_seconds(self) -> float:
+        """How long no input brought anything; infinite where nothing ever came."""
+        with self._lock:
+            last = max((watched.times[-1] for watched in self._inputs.values() if watched.times), default=-float("inf"))
+        return time.monotonic() - last
+
+    def stream_ended(self) -> None:
+        """The senders said that they are done: silence is no problem until something comes again."""
+        with self._lock:
+            for watched in self._inputs.values():
+                watched.ended = True
+
+    def explain(self, watched: Input) -> str:
+        """Why nothing arrives: publishers, their types and quality of service, in words."""
+        text = f"no data on topic {watched.topic} ({watched.type_name}) for {watched.silent(time.monotonic()):.0f} s: "
+        publishers = self._node.get_publishers_info_by_topic(watched.topic)
+        if not publishers:
+            return text + "it has no publisher; is the name right, and the domain id?"
+        reasons = []
+        for publisher in publishers:
+            who = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
+            if publisher.topic_type != watched.type_name:
+                reasons.append(f"{who} publishes {publisher.topic_type}")
+            elif watched.qos and (reason := incompatibility(publisher.qos_profile, watched.qos)):
+                reasons.append(f"QoS of {who} does not fit ({reason}); set input_qos:=auto or sensor_data")
+        names = "publisher" if len(publishers) == 1 else "publishers"
+        return text + f"it has {len(publishers)} {names}; " + ("; ".join(reasons) or "it is silent")
+
+    def status(self) -> DiagnosticStatus:
+        """The present state as a message; warnings of silent inputs are logged once per silence."""
+        now = time.monotonic()
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=self._node.get_fully_qualified_name(), message="ok")
+        status.hardware_id = "seg2d3d_ros"
+        with self._lock:
+            inputs, workers = list(self._inputs.values()), list(self._workers.values())
+            pairs: list[tuple[str, object]] = [*self._counters.items(), *self._values.items()]
+            problems = [*self._problems.values()]
+        for watched in inputs:
+            pairs.append((f"{watched.topic} messages", watched.count))
+            pairs.append((f"{watched.topic} rate [Hz]", f"{watched.rate(now):.1f}"))
+            if watched.ended or watched.silent(now) < watched.patience():
+                self._warned.discard(watched.topic)
+            elif watched.required:
+                problems.append(self.explain(watched))
+                # A stream that ends while its publisher lives is no news for the log: a bag that is over, a parked car.
+                ended = watched.count and self._node.count_publishers(watched.topic)
+                if watched.topic not in self._warned and not ended:
+                    self._warned.add(watched.topic)
+                    self._node.get_logger().warning(problems[-1])
+        for worker in workers:
+            if lost := worker.dropped - self._dropped.get(worker.name, 0):
+                self._dropped[worker.name] = worker.dropped
+                problems.append(f"{worker.name} does not keep up: {lost} dropped, {worker.pending} waiting")
+                self._node.get_logger().warning(problems[-1])
+            pairs += [(f"{worker.name} queue", worker.pending), (f"{worker.name} dropped", worker.dropped)]
+            pairs += [(f"{worker.name} done", worker.done), (f"{worker.name} failed", worker.failed)]
+            pairs.append((f"{worker.name} last [s]", f"{worker.last_seconds:.3f}"))
+        if problems:
+            status.level, status.message = DiagnosticStatus.WARN, "; ".join(problems)
+        if self._errors:
+            pairs += [("errors", self._errors), ("last error", self._last_error)]
+            if now - self._last_error_time < ERROR_SECONDS:
+                status.level, status.message = DiagnosticStatus.ERROR, self._last_error
+        status.values = [KeyValue(key=str(key), value=str(value)) for key, value in pairs]
+        return status
+
+    def publish(self) -> None:
+        """Send the present state to /diagnostics."""
+        message = DiagnosticArray(status=[self.status()])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)

@@ -1,0 +1,253 @@
+"""Boxes or points -> masks: SAM (Kirillov et al., ICCV 2023, arXiv 2304.02643) and SAM 2 (arXiv 2408.00714)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.masks import Region, region_of
+from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_state
+from seg2d3d_ros.segmentation.models.runtime import Runtime
+from seg2d3d_ros.segmentation.models.weights import Model
+
+PROMPTS_AT_ONCE = 64
+"""Boxes or points that go through the mask decoder at once."""
+PIXELS_AT_ONCE = 1 << 26
+"""Pixels of full-size mask logits that are held at once (float32)."""
+_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+"""Width of SAM's image encoder -> its name in ``sam_model_registry``."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask with what the model itself says about it.
+
+    Attributes:
+        region: its pixels.
+        quality: the model's own estimate of the mask's intersection over union with the truth.
+        stability: overlap of the mask at a lower and at a higher threshold.
+    """
+
+    region: Region
+    quality: float
+    stability: float
+
+
+class MaskModel(Protocol):
+    """Cuts out what boxes or points show."""
+
+    def load(self) -> None:
+        """Read the weights; may be called again."""
+        ...
+
+    def free(self) -> None:
+        """Let go of the weights; ``load`` reads them again."""
+        ...
+
+    def from_boxes(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[list[Mask | None]]:
+        """For each (H, W, 3) uint8 RGB image the mask of each of its boxes (N, 4) ``x0 y0 x1 y1``; None where empty."""
+        ...
+
+    def from_points(self, image: np.ndarray, points: np.ndarray, min_quality: float = 0.0) -> list[Mask]:
+        """The masks, up to three each, of the objects at ``points`` (N, 2) ``x y``, with at least this quality."""
+        ...
+
+
+class SamBase(ABC):
+    """What the two libraries share: encode images once, decode prompts in parts, crop masks at once."""
+
+    def __init__(self, path: Path, runtime: Runtime):
+        """Nothing is read before ``load``."""
+        self._path, self._runtime = path, runtime
+        self._model: Any = None
+
+    def load(self) -> None:
+        """Read the weights. Raises ``DataError`` for unsuitable or damaged files."""
+        if self._model is None:
+            self._model = self._runtime.place(self._read())
+
+    def free(self) -> None:
+        """Let go of the weights."""
+        self._model = None
+
+    def from_boxes(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[list[Mask | None]]:
+        """See ``MaskModel``."""
+        self.load()
+        with_boxes = [index for index, wanted in enumerate(boxes) if len(wanted)]
+        encoded = self._runtime.map(self._encode, [images[index] for index in with_boxes])
+        found: list[list[Mask | None]] = [[] for _ in images]
+        for index, code in zip(with_boxes, encoded, strict=True):
+            found[index] = [masks[0] for masks in self._decoded(code, np.asarray(boxes[index], np.float32), points=False)]
+        return found
+
+    def from_points(self, image: np.ndarray, points: np.ndarray, min_quality: float = 0.0) -> list[Mask]:
+        """See ``MaskModel``."""
+        self.load()
+        code = self._runtime.map(self._encode, [image])[0]
+        answers = self._decoded(code, np.asarray(points, np.float32), points=True, least=min_quality)
+        return [mask for masks in answers for mask in masks if mask is not None]
+
+    def _decoded(self, code: Any, prompts: np.ndarray, *, points: bool, least: float = -np.inf) -> list[list[Mask | None]]:
+        height, width = code[0]
+        at_once = max(1, PIXELS_AT_ONCE // (height * width * (3 if points else 1)))
+
+        def call(part: Sequence[np.ndarray]) -> list[list[Mask | None]]:
+            logits, quality = self._decode(code, np.stack(part), points)
+            self._runtime.check(quality)
+            quality = quality.float()
+            # Most answers to a grid of points are poor; to enlarge them would take most of the time.
+            good = quality >= least
+            masks = iter(_cropped(self._enlarge(code, logits[good].float()), quality[good]) if bool(good.any()) else [])
+            return [[next(masks) if kept else None for kept in row] for row in good.tolist()]
+
+        return self._runtime.map(call, list(prompts), batch=min(PROMPTS_AT_ONCE, at_once))
+
+    @abstractmethod
+    def _read(self) -> Any:
+        """The model, from its files."""
+
+    @abstractmethod
+    def _encode(self, images: Sequence[np.ndarray]) -> list[Any]:
+        """Per image a tuple whose first entry is its ``(H, W)``."""
+
+    @abstractmethod
+    def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
+        """Mask logits (n, m, h, w) as the model makes them, and qualities (n, m)."""
+
+    @abstractmethod
+    def _enlarge(self, code: Any, logits: Any) -> Any:
+        """Mask logits (k, h, w) in the image's size (k, H, W)."""
+
+
+class MetaSam(SamBase):
+    """The ``segment_anything`` package with its official checkpoints; which of the three it is, the weights say."""
+
+    def _read(self) -> Any:
+        from segment_anything import sam_model_registry
+
+        state = read_state(self._path)
+        position = state.get("image_encoder.pos_embed")
+        kind = _WIDTHS.get(position.shape[-1]) if position is not None else None
+        if kind is None:
+            raise DataError(f"{self._path}: not a checkpoint of SAM vit_b, vit_l or vit_h; `seg2d3d models` lists them")
+        # Built without its own loader, which would unpickle anything with older versions of torch.
+        model = sam_model_registry[kind]()
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise DataError(f"{self._path}: does not fit SAM {kind} ({str(error).splitlines()[-1].strip()[:200]})") from error
+        return model.eval()
+
+    def _encode(self, images: Sequence[np.ndarray]) -> list[Any]:
+        import torch
+        from segment_anything.utils.transforms import ResizeLongestSide
+
+        resize = ResizeLongestSide(self._model.image_encoder.img_size)
+        small = [resize.apply_image(image) for image in images]
+        tensors = [torch.as_tensor(image, device=self._runtime.device).permute(2, 0, 1) for image in small]
+        codes = self._model.image_encoder(torch.stack([self._model.preprocess(tensor) for tensor in tensors]))
+        self._runtime.check(codes)
+        return [(a.shape[:2], b.shape[:2], codes[k : k + 1]) for k, (a, b) in enumerate(zip(images, small, strict=True))]
+
+    def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
+        import torch
+
+        size, small, embedding = code
+        device = self._runtime.device
+        scale = torch.tensor([small[1] / size[1], small[0] / size[0]], device=device)
+        xy = torch.as_tensor(prompts, device=device).reshape(len(prompts), -1, 2) * scale
+        pair = (xy, torch.ones(xy.shape[:2], dtype=torch.int, device=device)) if points else None
+        sparse, dense = self._model.prompt_encoder(points=pair, boxes=None if points else xy.reshape(-1, 4), masks=None)
+        logits, quality = self._model.mask_decoder(
+            image_embeddings=embedding.to(device),
+            image_pe=self._model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=points,
+        )
+        return logits, quality
+
+    def _enlarge(self, code: Any, logits: Any) -> Any:
+        return self._model.postprocess_masks(logits[None], code[1], code[0])[0]
+
+
+class HubSam(SamBase):
+    """SAM, SAM 2 and SAM 2.1 from a folder in transformers' format."""
+
+    def _read(self) -> Any:
+        import transformers
+
+        kind = _model_type(self._path)
+        # SAM 2's folders name the video model; its image part is all that is needed.
+        name = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}.get(kind)
+        if name is None:
+            raise DataError(f"{self._path}: model type {kind!r} is none of sam, sam2, sam2_video; `seg2d3d models` lists them")
+        cls = getattr(transformers, name, None)
+        if cls is None:
+            raise DataError(f"{self._path}: transformers {transformers.__version__} has no {name}; pip install -U transformers")
+        self._processor = load_pretrained(transformers.AutoImageProcessor, self._path)
+        return load_pretrained(cls, self._path)
+
+    def _encode(self, images: Sequence[np.ndarray]) -> list[Any]:
+        inputs = self._processor(images=list(images), return_tensors="pt")
+        pixels = inputs["pixel_values"].to(self._runtime.device)
+        # SAM keeps the aspect and pads, SAM 2 stretches to a square.
+        used = [tuple(map(int, size)) for size in inputs.get("reshaped_input_sizes", [pixels.shape[-2:]] * len(images))]
+        codes = self._model.get_image_embeddings(pixels)
+        levels = codes if isinstance(codes, list | tuple) else [codes]
+        for level in levels:
+            self._runtime.check(level)
+        return [
+            (image.shape[:2], used[k], [level[k : k + 1] for level in levels], codes is not levels)
+            for k, image in enumerate(images)
+        ]
+
+    def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
+        import torch
+
+        size, used, levels, single = code
+        device = self._runtime.device
+        scale = torch.tensor([used[1] / size[1], used[0] / size[0]], device=device)
+        xy = (torch.as_tensor(prompts, device=device).reshape(1, len(prompts), -1, 2) * scale).float()
+        levels = [level.to(device) for level in levels]
+        given = {"input_points": xy, "input_labels": torch.ones(xy.shape[:3], dtype=torch.int, device=device)}
+        outputs = self._model(
+            image_embeddings=levels[0] if single else levels,
+            multimask_output=points,
+            **(given if points else {"input_boxes": xy.reshape(1, -1, 4)}),
+        )
+        return outputs.pred_masks[0], outputs.iou_scores[0]
+
+    def _enlarge(self, code: Any, logits: Any) -> Any:
+        size, used, _, single = code
+        options = {"reshaped_input_sizes": [used]} if single else {}
+        return self._processor.post_process_masks([logits[None]], [size], binarize=False, **options)[0][0]
+
+
+def _model_type(folder: Path) -> str:
+    import json
+
+    path = folder / "config.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("model_type", ""))
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: missing or damaged ({error}); get the file again") from error
+
+
+def _cropped(logits: Any, quality: Any) -> list[Mask | None]:
+    """Threshold logits (k, H, W) and keep the boxes with pixels only."""
+    inner, outer = (logits > 1.0).sum((-1, -2)).cpu().numpy(), (logits > -1.0).sum((-1, -2)).cpu().numpy()
+    facts = zip((logits > 0).cpu().numpy(), quality.tolist(), (inner / np.maximum(outer, 1)).tolist(), strict=True)
+    regions = [(region_of(mask), rated, stability) for mask, rated, stability in facts]
+    return [None if region is None else Mask(region, rated, stability) for region, rated, stability in regions]
+
+
+def mask_model(model: Model, runtime: Runtime) -> SamBase:
+    """The adapter for a model that was found."""
+    return (MetaSam if model.is_file else HubSam)(model.path, runtime)

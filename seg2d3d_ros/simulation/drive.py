@@ -1,0 +1,126 @@
+"""The vehicle: its drive down the street and back, its cameras, and when they fire.
+
+Frames: ``base_link`` on the ground below the vehicle's middle (x forward, y left, z up, REP 103); camera frames are
+optical (x right, y down, z forward). Transforms are 4×4 ``target_from_source``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.simulation.scene.street import LANE
+from seg2d3d_ros.types import Camera
+
+CAMERA_NAMES = ("front", "left", "right")
+CAMERA_YAW = {"front": 0.0, "left": 62.0, "right": -62.0}
+CAMERA_PLACE = {"front": (0.9, 0.0, 2.1), "left": (0.5, 0.5, 2.1), "right": (0.5, -0.5, 2.1)}
+CAMERA_PITCH_UP = 8.0
+HORIZONTAL_FOV = 90.0
+ANTENNA = (0.0, 0.0, 2.2)
+SPEED = 5.0
+TURN_SECONDS = 12.0
+LEAD_IN = 2.0
+"""Seconds of the recording before the first and after the last image."""
+START_NS = 1_780_300_800_000_000_000
+"""The recording begins on 2026-06-01 at 08:00 UTC."""
+
+
+def make_camera(width: int, height: int) -> Camera:
+    """The intrinsics of all cameras (COLMAP's pixel convention)."""
+    focal = round(width / 2 / float(np.tan(np.radians(HORIZONTAL_FOV / 2))), 6)
+    return Camera("PINHOLE", width, height, (focal, focal, width / 2, height / 2))
+
+
+def base_from_camera(name: str) -> np.ndarray:
+    """The pose (4, 4) of a camera on the vehicle."""
+    optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    turn = Rotation.from_euler("ZY", [CAMERA_YAW[name], -CAMERA_PITCH_UP], degrees=True).as_matrix()
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = turn @ optical, CAMERA_PLACE[name]
+    return pose
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One trigger of all cameras: ``time`` seconds since the recording began, ``leg`` 0 = down the street, 1 = back."""
+
+    index: int
+    time: float
+    leg: int
+    since: float
+    street_from_base: np.ndarray
+
+    @property
+    def stamp_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return START_NS + round(self.time * 1e9)
+
+
+class Drive:
+    """Down the right-hand lane, a turn, and back in the other lane.
+
+    Args:
+        length: of the street in metres.
+        stops: how often the cameras fire in all, at least twice.
+
+    Attributes:
+        stops: in order of time.
+        leg_times: (start, end) of each leg in seconds since the recording began.
+        end_time: of the recording, in seconds.
+    """
+
+    def __init__(self, rng: np.random.Generator, length: float, stops: int) -> None:
+        down, back = (stops + 1) // 2, stops // 2
+        self._legs = [(-3.0, length - 6.0, down), (length + 3.0, 6.0, back)]
+        self._phases = rng.uniform(0, 2 * np.pi, 8)
+        self._starts, clock = [], LEAD_IN
+        self.leg_times: list[tuple[float, float]] = []
+        for begin, end, _ in self._legs:
+            self._starts.append(clock)
+            self.leg_times.append((clock, clock + self._duration(abs(end - begin))))
+            clock = self.leg_times[-1][1] + TURN_SECONDS
+        self.end_time = self.leg_times[-1][1] + LEAD_IN
+        self.stops = self._stops(rng)
+
+    def _duration(self, distance: float) -> float:
+        grid = np.linspace(0.0, 2.0 * distance / SPEED + 2.0, 4000)
+        return float(np.interp(distance, self._way(grid), grid))
+
+    def _way(self, since: np.ndarray) -> np.ndarray:
+        """Metres driven ``since`` seconds after a leg's start; the speed swings around ``SPEED``."""
+        return SPEED * since + 0.9 * (np.sin(0.7 * since + self._phases[0]) - np.sin(self._phases[0]))
+
+    def _stops(self, rng: np.random.Generator) -> tuple[Stop, ...]:
+        found: list[Stop] = []
+        for leg, (begin, end, count) in enumerate(self._legs):
+            distance = abs(end - begin)
+            step = distance / max(1, count)
+            for i in range(count):
+                way = (i + 0.5) * step + rng.uniform(-0.12, 0.12) * step
+                since = self._duration(way)
+                time = round(self._starts[leg] + since, 6)
+                found.append(Stop(len(found), time, leg, since, self.pose(time)))
+        return tuple(found)
+
+    def pose(self, time: float) -> np.ndarray:
+        """``street_from_base`` (4, 4) at ``time`` seconds, with the wobble of a real vehicle."""
+        turned = self._starts[1] - TURN_SECONDS
+        leg = 0 if time < self._starts[1] else 1
+        begin, end, _ = self._legs[leg]
+        since = float(np.clip(time - self._starts[leg], 0.0, None))
+        way = min(float(self._way(np.array(since))), abs(end - begin))
+        x, y, yaw = begin + np.sign(end - begin) * way, (-LANE if leg == 0 else LANE), np.pi * leg
+        if turned < time < self._starts[1]:
+            share = (time - turned) / TURN_SECONDS
+            ends = (self._legs[0][1], self._legs[1][0])
+            x = ends[0] + share * (ends[1] - ends[0]) + 6.0 * np.sin(np.pi * share)
+            y, yaw = -LANE * np.cos(np.pi * share), np.pi * share
+        swing = np.sin(np.array([0.5, 0.9, 1.7, 2.3, 1.3]) * time + self._phases[1:6])
+        pose = np.eye(4)
+        angles = [yaw + np.radians(1.2) * swing[0], np.radians(0.6) * swing[2], np.radians(0.7) * swing[3]]
+        pose[:3, :3] = Rotation.from_euler("ZYX", angles).as_matrix()
+        pose[:3, 3] = x, y + 0.18 * swing[1], 0.02 * swing[4]
+        return pose

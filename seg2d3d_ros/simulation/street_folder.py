@@ -1,0 +1,231 @@
+"""``simulate``: a street with ground truth as a folder of images, masks, poses, GPS and a rosbag."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.atomic import write_bytes, write_json, write_text
+from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
+from seg2d3d_ros.simulation import detector as detectors
+from seg2d3d_ros.simulation import gnss as gps
+from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
+from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Drive, Stop, base_from_camera, make_camera
+from seg2d3d_ros.simulation.lidar import FRAME, base_from_lidar, sweeps
+from seg2d3d_ros.simulation.scene.render import Scene
+from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, Street, build_street
+from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
+from seg2d3d_ros.simulation.sensor import expose, exposure_drift
+
+log = logging.getLogger(__name__)
+
+IGNORE = 65535
+SLIVER = 0.0004
+"""Houses that show less than this share of an image are marked ``IGNORE`` in its truth."""
+MAX_BUILDINGS = 500
+MAX_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image to be made: its name is ``<camera>_<stamp ns>``."""
+
+    camera: str
+    stop: Stop
+    drift: float
+    seeds: np.random.SeedSequence
+
+    @property
+    def name(self) -> str:
+        """The stem of all its files."""
+        return f"{self.camera}_{self.stop.stamp_ns}"
+
+
+def check_arguments(
+    buildings: int, keyframes: int, cameras: int, detector: str, width: int, height: int, miss: float | None = None
+) -> None:
+    """Raise ``UsageError`` for anything that makes no street."""
+    if not 2 <= buildings <= MAX_BUILDINGS:
+        raise UsageError(f"--buildings {buildings}: choose 2 to {MAX_BUILDINGS}")
+    if not 1 <= cameras <= len(CAMERA_NAMES):
+        raise UsageError(f"--cameras {cameras}: choose 1 (front), 2 (front, left) or 3 (front, left, right)")
+    if not 2 * cameras <= keyframes <= 100_000:
+        raise UsageError(f"--keyframes {keyframes}: choose at least {2 * cameras}, so that each camera sees both directions")
+    if detector not in detectors.QUALITIES:
+        raise UsageError(f"--detector {detector}: choose {', '.join(detectors.QUALITIES)}")
+    if miss is not None and not 0 <= miss <= 1:
+        raise UsageError(f"--miss {miss}: choose a share between 0 and 1")
+    if not (64 <= width <= 8192 and 48 <= height <= 8192):
+        raise UsageError(f"--width {width} --height {height}: choose a size between 64×48 and 8192×8192")
+
+
+def simulate(
+    out: Path,
+    *,
+    seed: int,
+    buildings: int = 10,
+    keyframes: int = 96,
+    cameras: int = 3,
+    detector: str = "typical",
+    width: int = 960,
+    height: int = 640,
+    bag: bool = True,
+    miss: float | None = None,
+    lidar: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make a street below ``out`` and return ``out``; the same arguments give the same bytes.
+
+    Args:
+        out: a new or empty folder.
+        seed: of everything random.
+        buildings: houses to be mapped, on both sides together; they set the street's length.
+        keyframes: images of all cameras together, half of them in each direction.
+        cameras: 1 = front, 2 = front and left, 3 = front, left and right.
+        detector: quality of ``segments/`` and of the GPS: clean, typical or hard.
+        width, height: of the images in pixels.
+        bag: also write ``street.mcap``.
+        miss: share of the houses that the detector misses in an image, in place of its quality's; small ones up to twice as
+            often.
+        lidar: also write a LiDAR's scans, with the true owner of each point, into the bag.
+        progress: called with (images done, images in all).
+
+    Raises:
+        UsageError: arguments that make no street, or ``out`` holds files.
+    """
+    out = Path(out)
+    check_arguments(buildings, keyframes, cameras, detector, width, height, miss)
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: choose 0 or more")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: is not an empty folder; choose a new one")
+    if lidar and not bag:
+        raise UsageError("the LiDAR's scans are written into the bag: leave --no-bag or --lidar out")
+    street_seeds, drive_seeds, gps_seeds, picture_seeds, drift_seeds, lidar_seeds = np.random.SeedSequence(seed).spawn(6)
+    street = build_street(street_seeds, buildings)
+    names = CAMERA_NAMES[:cameras]
+    drive = Drive(np.random.default_rng(drive_seeds), street.length, -(-keyframes // cameras))
+    drifts = [exposure_drift(np.random.default_rng(s), len(drive.stops)) for s in drift_seeds.spawn(cameras)]
+    pictures = [(camera, stop, drifts[c][stop.index]) for stop in drive.stops for c, camera in enumerate(names)][:keyframes]
+    plan = [Picture(*facts, seeds) for facts, seeds in zip(pictures, picture_seeds.spawn(keyframes), strict=True)]
+    camera = make_camera(width, height)
+    log.info("rendering %d images of a street of %d houses, %.0f m long", len(plan), buildings, street.length)
+    quality = detectors.QUALITIES[detector]
+    facts = _render_all(out, street, plan, width, height, quality if miss is None else replace(quality, miss=miss), progress)
+    write_json(out / "segments" / "segments.json", facts)
+    write_json(out / "camera.json", {"model": camera.model, "width": width, "height": height, "params": list(camera.params)})
+    enu_from_street = np.eye(4)
+    enu_from_street[:3, :3] = Rotation.from_euler("Z", street.heading).as_matrix()
+    write_text(out / "truth_poses.txt", _poses(plan, enu_from_street))
+    base_from_sensor = {name: base_from_camera(name) for name in names}
+    if lidar:
+        base_from_sensor[FRAME] = base_from_lidar()
+    base_from_sensor["gps"] = np.eye(4)
+    base_from_sensor["gps"][:3, 3] = ANTENNA
+    write_json(out / "rig.json", {"frame": "base_link", "sensors": {k: _pose_facts(v) for k, v in base_from_sensor.items()}})
+    fixes = gps.simulate_fixes(
+        np.random.default_rng(gps_seeds),
+        lambda time: (enu_from_street @ drive.pose(time) @ [*ANTENNA, 1.0])[:3],
+        drive.end_time,
+        drive.leg_times,
+        gps.QUALITIES[detector],
+    )
+    rows = [(p.name, gps.interpolate(fixes, p.stop.time)) for p in plan]
+    sigma = gps.QUALITIES[detector].sigma
+    write_text(out / "gps.csv", gps.gps_csv([(f"{name}.jpg", enu, sigma) for name, enu in rows if enu is not None]))
+    if bag:
+        stamped = [(START_NS + round(fix.time * 1e9), fix) for fix in fixes]
+        scans = sweeps(street, drive, lidar_seeds) if lidar else ()
+        write_bag(out / "street.mcap", _shots(out, plan), camera, stamped, base_from_sensor, START_NS, scans)
+    return out
+
+
+def _render_all(
+    out: Path,
+    street: Street,
+    plan: list[Picture],
+    width: int,
+    height: int,
+    quality: detectors.Quality,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, dict[str, dict[str, object]]]:
+    """Write images, truth and segments; returns the content of ``segments.json``."""
+    atlas = TextureAtlas(street.textures)
+    camera = make_camera(width, height)
+
+    def make(picture: Picture) -> tuple[str, dict[str, dict[str, object]]]:
+        stop = picture.stop
+        moving = street.movers_at(stop.time, stop.leg, stop.since, float(stop.street_from_base[0, 3]))
+        scene = Scene(street.mesh, moving, atlas, street.sun)
+        color, labels = scene.render(camera, stop.street_from_base @ base_from_camera(picture.camera))
+        sensor_seed, detector_seed = picture.seeds.spawn(2)
+        pixels = expose(np.random.default_rng(sensor_seed), color, picture.drift, picture.camera != "front")
+        write_bytes(out / "images" / f"{picture.name}.jpg", encode_jpeg(pixels, 92))
+        write_labels(out / "truth" / f"{picture.name}.png", truth_labels(labels))
+        segments, facts = detectors.detect(labels, quality, np.random.default_rng(detector_seed))
+        write_labels(out / "segments" / f"{picture.name}.png", segments)
+        return picture.name, {str(i): fact for i, fact in facts.items()}
+
+    facts = {}
+    with ThreadPoolExecutor(min(MAX_WORKERS, os.cpu_count() or 1)) as pool:
+        for done, (name, found) in enumerate(pool.map(make, plan), 1):
+            facts[name] = found
+            if progress:
+                progress(done, len(plan))
+    return facts
+
+
+def truth_labels(labels: np.ndarray) -> np.ndarray:
+    """(H, W) uint16 truth: persistent building ids; houses beyond the street and slivers are ``IGNORE``."""
+    truth = labels.astype(np.uint16)
+    ids, areas = np.unique(truth, return_counts=True)
+    slivers = ids[(areas < max(20.0, SLIVER * truth.size)) & (ids != 0)]
+    truth[np.isin(truth, slivers) | (labels == FAR_HOUSE)] = IGNORE
+    return truth
+
+
+def _poses(plan: list[Picture], enu_from_street: np.ndarray) -> str:
+    latitude, longitude, altitude = gps.DATUM
+    lines = [
+        "# name qw qx qy qz tx ty tz : world_from_camera (unit quaternion, then the camera's centre in metres)",
+        "# camera: x right, y down, z forward; world: east, north, up of the datum",
+        f"# datum (WGS84 latitude longitude altitude): {latitude} {longitude} {altitude}",
+    ]
+    for picture in plan:
+        pose = enu_from_street @ picture.stop.street_from_base @ base_from_camera(picture.camera)
+        x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True)
+        values = " ".join(f"{value:.9f}" for value in (w, x, y, z, *pose[:3, 3]))
+        lines.append(f"{picture.name}.jpg {values}")
+    return "\n".join(lines) + "\n"
+
+
+def _pose_facts(base_from_sensor: np.ndarray) -> dict[str, list[float]]:
+    x, y, z, w = (float(v) for v in Rotation.from_matrix(base_from_sensor[:3, :3]).as_quat(canonical=True))
+    return {"base_from_sensor_quaternion_wxyz": [w, x, y, z], "base_from_sensor_translation": base_from_sensor[:3, 3].tolist()}
+
+
+def _shots(out: Path, plan: list[Picture]) -> Iterator[Shot]:
+    for picture in plan:
+        jpeg = (out / "images" / f"{picture.name}.jpg").read_bytes()
+        yield Shot(picture.camera, picture.stop.stamp_ns, jpeg, read_labels(out / "segments" / f"{picture.name}.png"))
+
+
+def read_truth_poses(path: Path) -> dict[str, np.ndarray]:
+    """``truth_poses.txt`` as {stem: world_from_camera (4, 4)}."""
+    poses = {}
+    for line in Path(path).read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, *values = line.split()
+            w, x, y, z, *center = map(float, values)
+            pose = np.eye(4)
+            pose[:3, :3], pose[:3, 3] = Rotation.from_quat([x, y, z, w]).as_matrix(), center
+            poses[Path(name).stem] = pose
+    return poses
