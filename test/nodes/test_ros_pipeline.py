@@ -55,7 +55,7 @@ class Fleet:
         self.logs = logs
         self.processes: dict[str, subprocess.Popen] = {}
         self._environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-        self._environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+        self._environment["PYTHONPATH"] = str(Path(__file__).parents[2])
 
     def start(self, module: str, name: str = "", **parameters: object) -> subprocess.Popen:
         command = [sys.executable, "-m", f"seg2d3d_ros.nodes.{module}", "--ros-args"]

@@ -12,7 +12,7 @@ import pytest
 import seg2d3d_ros
 from seg2d3d_ros.cli.main import COMMANDS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

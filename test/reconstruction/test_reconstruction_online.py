@@ -328,7 +328,7 @@ def test_the_process_ends_with_its_owner_even_while_the_solver_holds_the_lock(tm
     )
     path = tmp_path / "owner.py"
     path.write_text(script)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     owner = subprocess.Popen([sys.executable, path, tmp_path / "map"], stdout=subprocess.PIPE, env=environment)
     worker = int(owner.stdout.readline())
     os.kill(worker, signal.SIGSTOP)

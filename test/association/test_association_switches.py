@@ -10,7 +10,7 @@ import pytest
 
 from seg2d3d_ros.association.online.identity import Merge
 
-PATH = Path(__file__).parents[1] / "benchmarks/association_online.py"
+PATH = Path(__file__).parents[2] / "benchmarks/association_online.py"
 pytestmark = pytest.mark.skipif(not PATH.exists(), reason="benchmarks are not installed with the package")
 
 

@@ -255,7 +255,7 @@ def test_lost_intrinsics_are_asked_for(world, tmp_path, hasty):
 
 
 def begin(root: Path, log: Path) -> subprocess.Popen:
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "seg2d3d_ros.nodes.association_node", "--ros-args", "-p", f"map_dir:={root}"]
     command += ["-p", "association.min_points:=3", "-p", "association.min_images:=2"]
     with log.open("ab") as out:

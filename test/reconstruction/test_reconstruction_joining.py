@@ -19,7 +19,7 @@ from seg2d3d_ros.reconstruction.world.alignment import weighted_similarity
 from seg2d3d_ros.reconstruction.world.georeference import Similarity
 from seg2d3d_ros.types import WorldFrame
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from street import Street
 
 

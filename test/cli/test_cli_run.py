@@ -200,6 +200,6 @@ def test_a_reader_that_has_heard_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "seg2d3d_ros", "models"]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")

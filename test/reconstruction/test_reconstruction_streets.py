@@ -11,7 +11,7 @@ from test_reconstruction_joining import consistent
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, nothing
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from reconstruction import Revealing
 from street import Street, ThereAndBack
 

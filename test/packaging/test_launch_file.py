@@ -19,7 +19,7 @@ import launch
 from seg2d3d_ros.ros.node.launch_arguments import NODES, arguments
 
 pytestmark = pytest.mark.ros
-FILE = Path(__file__).parents[1] / "launch/pipeline.launch.py"
+FILE = Path(__file__).parents[2] / "launch/pipeline.launch.py"
 
 
 def included(given):

@@ -19,7 +19,7 @@ from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, ReconstructionWorker, Rejected, Revision
 from seg2d3d_ros.types import Camera, Keyframe
 
-CASTLE = Path(__file__).parents[2] / "shared/data/castle-P30"
+CASTLE = Path(__file__).parents[3] / "shared/data/castle-P30"
 CONFIG = ReconstructionConfig(max_features=1500, threads=1)
 SIZE = (480, 360)
 FOCAL = 400.0

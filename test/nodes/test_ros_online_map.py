@@ -212,7 +212,7 @@ def test_reset_and_deactivation_do_not_wait_for_the_solver(tmp_path, street):
 
 
 def begin(root: Path, domain: int, log: Path) -> subprocess.Popen:
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "seg2d3d_ros.nodes.reconstruction_node", "--ros-args", "-p", f"map_dir:={root}"]
     for key, setting in PARAMETERS.items():
         command += ["-p", f"{key}:={setting}"]

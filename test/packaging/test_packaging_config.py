@@ -9,7 +9,7 @@ import yaml
 
 from seg2d3d_ros.config import Config, load_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
 TOPICS = set(re.findall(r"`([a-z]+/[a-z_/]+)`", (ROOT / "README.md").read_text()))
 """The topics of the README, relative to the namespace."""
