@@ -34,15 +34,15 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.geometry.wgs84 import to_enu
+from seg2d3d_ros.geometry.similarity import Similarity, fit_points
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, to_enu
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
-from seg2d3d_ros.reconstruction.world.alignment import fit_points
-from seg2d3d_ros.reconstruction.world.georeference import Similarity, fit_similarity
+from seg2d3d_ros.reconstruction.world.georeference import fit_similarity
 from seg2d3d_ros.simulation.drive import ANTENNA, base_from_camera
 from seg2d3d_ros.simulation.gnss import DATUM, geodetic_from_enu
 from seg2d3d_ros.simulation.street_folder import read_truth_poses, simulate
-from seg2d3d_ros.types import GeoPosition, Keyframe, SparseModel
+from seg2d3d_ros.types import Keyframe, SparseModel
 
 SIGMA, OUTLIERS, JUMP, CORRELATION_SECONDS = 2.0, 0.1, 20.0, 6.0
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.reconstruction.database import FeatureDatabase
 from seg2d3d_ros.reconstruction.features.sift import Features
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
-from seg2d3d_ros.types import Camera, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 WIDTH, HEIGHT, FOCAL = 1000, 700, 800.0
 SPACING, DEPTH, HALF_VIEW = 1.0, 10.0, 5.5

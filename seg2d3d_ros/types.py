@@ -10,60 +10,23 @@ Conventions
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from scipy import sparse
-from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.arrays import check_array
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.up import Up, Z, up_of_cameras
+from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 
 FrameKind = Literal["arbitrary", "metric", "enu"]
-
-
-def _check(name: str, array: np.ndarray, shape: tuple[int | None, ...], kind: str) -> None:
-    """Raise ``UsageError`` unless ``array`` has ``shape`` (None = any length) and a dtype of one of the kinds."""
-    fits = array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
-    if not fits or array.dtype.kind not in kind:
-        wanted = "×".join("N" if n is None else str(n) for n in shape)
-        raise UsageError(f"{name}: expected shape {wanted} and dtype kind {kind!r}, got {array.shape} {array.dtype}")
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Intrinsics in COLMAP's terms (model name and parameter order as in ``pycolmap.CameraModelId``).
-
-    ``calibrated`` False marks a guess (EXIF focal length, field-of-view default) that the reconstruction refines.
-    """
-
-    model: str
-    width: int
-    height: int
-    params: tuple[float, ...]
-    calibrated: bool = True
-
-    def __post_init__(self) -> None:
-        if self.width <= 0 or self.height <= 0 or not np.isfinite(self.params).all():
-            raise UsageError(f"camera {self.model}: size {self.width}×{self.height} and params {self.params} do not make sense")
-
-
-@dataclass(frozen=True)
-class GeoPosition:
-    """A WGS84 position of the camera or the vehicle's antenna: degrees, degrees, metres above the ellipsoid.
-
-    ``covariance``: 3×3 in metres², east-north-up, or None where the receiver does not say.
-    """
-
-    latitude: float
-    longitude: float
-    altitude: float
-    covariance: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        finite = np.isfinite([self.latitude, self.longitude, self.altitude]).all()
-        if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
-            raise UsageError(f"not a WGS84 position: {self.latitude}, {self.longitude}, {self.altitude}")
 
 
 @dataclass(frozen=True)
@@ -114,10 +77,10 @@ class Segments:
     scores: np.ndarray
 
     def __post_init__(self) -> None:
-        _check(f"{self.name}: labels", self.labels, (None, None), "u")
-        _check(f"{self.name}: ids", self.ids, (None,), "u")
-        _check(f"{self.name}: classes", self.classes, (len(self.ids),), "i")
-        _check(f"{self.name}: scores", self.scores, (len(self.ids),), "f")
+        check_array(f"{self.name}: labels", self.labels, (None, None), "u")
+        check_array(f"{self.name}: ids", self.ids, (None,), "u")
+        check_array(f"{self.name}: classes", self.classes, (len(self.ids),), "i")
+        check_array(f"{self.name}: scores", self.scores, (len(self.ids),), "f")
 
     @property
     def boxes(self) -> np.ndarray:
@@ -174,19 +137,39 @@ class SparseModel:
 
     def __post_init__(self) -> None:
         keyframes, points, observations = len(self.names), len(self.point_ids), len(self.obs_point)
-        _check("camera_from_world", self.camera_from_world, (keyframes, 3, 4), "f")
-        _check("xyz", self.xyz, (points, 3), "f")
-        _check("rgb", self.rgb, (points, 3), "u")
-        _check("error", self.error, (points,), "f")
-        _check("obs_keyframe", self.obs_keyframe, (observations,), "i")
-        _check("obs_point", self.obs_point, (observations,), "i")
-        _check("obs_xy", self.obs_xy, (observations, 2), "f")
+        check_array("camera_from_world", self.camera_from_world, (keyframes, 3, 4), "f")
+        check_array("xyz", self.xyz, (points, 3), "f")
+        check_array("rgb", self.rgb, (points, 3), "u")
+        check_array("error", self.error, (points,), "f")
+        check_array("obs_keyframe", self.obs_keyframe, (observations,), "i")
+        check_array("obs_point", self.obs_point, (observations,), "i")
+        check_array("obs_xy", self.obs_xy, (observations, 2), "f")
+
+    @property
+    def pose(self) -> Pose:
+        """(K,) ``camera_from_world``; NaN where nobody said it."""
+        return Pose.from_matrix(self.camera_from_world)
 
     @property
     def centers(self) -> np.ndarray:
         """(K, 3) camera centres in the world frame."""
-        rotation, translation = self.camera_from_world[:, :, :3], self.camera_from_world[:, :, 3]
-        return -np.einsum("kji,kj->ki", rotation, translation)
+        return self.pose.origin
+
+    @property
+    def posed(self) -> bool:
+        """Whether the intrinsics and the poses of all keyframes are known."""
+        return len(self.cameras) == len(self.names) and bool(np.isfinite(self.camera_from_world).all())
+
+    @property
+    def up(self) -> Up:
+        """The vertical of the world frame: the z axis where the model is georeferenced, else as the cameras say."""
+        return Up.exact(Z) if self.frame.kind == "enu" else up_of_cameras(self.pose)
+
+    def views(self) -> Iterator[View | None]:
+        """Camera and pose of each keyframe; None where they are unknown."""
+        for k, pose in enumerate(self.pose):
+            known = len(self.cameras) == len(self.names) and bool(pose.finite)
+            yield View(self.cameras[k], pose, self.component) if known else None
 
 
 @dataclass(frozen=True)
@@ -208,8 +191,8 @@ class Placements:
     def __post_init__(self) -> None:
         count = len(self.point)
         for name in ("keyframe", "segment", "point"):
-            _check(name, getattr(self, name), (count,), "i")
-        _check("xy", self.xy, (count, 2), "f")
+            check_array(name, getattr(self, name), (count,), "i")
+        check_array("xy", self.xy, (count, 2), "f")
 
     @classmethod
     def none(cls) -> Placements:
@@ -251,7 +234,7 @@ class Incidence:
         if self.visibility.shape != (len(self.names), points) or len(self.point_ids) != points:
             raise UsageError(f"incidence: {self.matrix.shape} does not fit visibility {self.visibility.shape}")
         for name in ("segment_keyframe", "segment_ids", "classes", "scores"):
-            _check(name, getattr(self, name), (segments,), "iuf")
+            check_array(name, getattr(self, name), (segments,), "iuf")
 
 
 @dataclass(frozen=True)
@@ -275,64 +258,6 @@ class Cuts:
 
 
 @dataclass(frozen=True)
-class Boxes:
-    """B upright boxes in the world frame; NaN throughout for an instance without points.
-
-    Attributes:
-        center: (B, 3) float64.
-        size: (B, 3) float64, full lengths along the box's own axes: the longer horizontal side, the shorter one, the height.
-        rotation: (B, 3, 3) float64 ``world_from_box``; its last column is up.
-    """
-
-    center: np.ndarray
-    size: np.ndarray
-    rotation: np.ndarray
-
-    def __post_init__(self) -> None:
-        count = len(self.center)
-        _check("center", self.center, (count, 3), "f")
-        _check("size", self.size, (count, 3), "f")
-        _check("rotation", self.rotation, (count, 3, 3), "f")
-
-    @classmethod
-    def none(cls, count: int = 0) -> Boxes:
-        """So many instances without points."""
-        return cls(np.full((count, 3), np.nan), np.full((count, 3), np.nan), np.full((count, 3, 3), np.nan))
-
-    def __len__(self) -> int:
-        return len(self.center)
-
-    def __getitem__(self, rows: np.ndarray | slice) -> Boxes:
-        """The boxes of these rows, in their order."""
-        return Boxes(self.center[rows], self.size[rows], self.rotation[rows])
-
-    @property
-    def known(self) -> np.ndarray:
-        """(B,) bool: instances that have points."""
-        return np.isfinite(self.center).all(axis=1)
-
-    @property
-    def corners(self) -> np.ndarray:
-        """(B, 8, 3) corners in the world frame."""
-        signs = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing="ij"), axis=-1).reshape(8, 3)
-        return self.center[:, None] + np.einsum("bij,bkj->bki", self.rotation, signs * self.size[:, None])
-
-    @property
-    def bounds(self) -> np.ndarray:
-        """(B, 2, 3) lower and upper corner of the axis-aligned boxes around them."""
-        corners = self.corners
-        return np.stack([corners.min(axis=1), corners.max(axis=1)], axis=1)
-
-    @property
-    def quaternions(self) -> np.ndarray:
-        """(B, 4) ``world_from_box`` as x y z w with w ≥ 0."""
-        found = np.full((len(self), 4), np.nan)
-        if self.known.any():
-            found[self.known] = Rotation.from_matrix(self.rotation[self.known]).as_quat(canonical=True)
-        return found
-
-
-@dataclass(frozen=True)
 class Instances:
     """The answer: one id for each physical object. S segments and P points in the incidence's order, I instances.
 
@@ -353,14 +278,14 @@ class Instances:
     ids: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
-    boxes: Boxes
+    boxes: OrientedBoxes
     cuts: Cuts = field(default_factory=Cuts.none)
 
     def __post_init__(self) -> None:
-        _check("segment_instance", self.segment_instance, (None,), "i")
-        _check("point_instance", self.point_instance, (None,), "i")
-        _check("point_confidence", self.point_confidence, (len(self.point_instance),), "f")
+        check_array("segment_instance", self.segment_instance, (None,), "i")
+        check_array("point_instance", self.point_instance, (None,), "i")
+        check_array("point_confidence", self.point_confidence, (len(self.point_instance),), "f")
         count = len(self.ids)
-        _check("classes", self.classes, (count,), "i")
-        _check("scores", self.scores, (count,), "f")
-        _check("boxes", self.boxes.center, (count, 3), "f")
+        check_array("classes", self.classes, (count,), "i")
+        check_array("scores", self.scores, (count,), "f")
+        check_array("boxes", self.boxes.center, (count, 3), "f")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from seg2d3d_ros.types import Camera, Segments, SparseModel
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.types import Segments, SparseModel
 
 WIDTH, HEIGHT, FOCAL = 96, 64, 48.0
 HOUSE, DEPTH = 8.0, 10.0

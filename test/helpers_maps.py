@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from seg2d3d_ros.types import Camera, Segments, SparseModel, WorldFrame
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.types import Segments, SparseModel, WorldFrame
 
 WIDTH, HEIGHT, POINTS = 64, 48, 40
 

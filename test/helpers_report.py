@@ -7,12 +7,14 @@ import numpy as np
 
 from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.mapstore import point_cloud as ply
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors
-from seg2d3d_ros.types import Camera, GeoPosition, Keyframe, Segments, SparseModel, WorldFrame
+from seg2d3d_ros.types import Keyframe, Segments, SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL = 480, 320, 300.0
 LOOK_NORTH = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
 
-from seg2d3d_ros.types import Camera, Keyframe, SparseModel
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.types import Keyframe, SparseModel
 
 CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))
 SECOND = 1_000_000_000

@@ -13,7 +13,8 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.types import Camera, Placements, SparseModel
+from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.types import Placements, SparseModel
 
 PARTNERS = 40
 """Views whose points are tried: those that share most points."""
@@ -42,7 +43,7 @@ def project_unobserved(models: Sequence[SparseModel], names: Set[str]) -> Placem
     parts = []
     first_keyframe = first_point = 0
     for model in models:
-        if np.isfinite(model.camera_from_world).all() and len(model.cameras) == len(model.names):
+        if model.posed:
             for keyframe, points, xy in _project_component(model, names):
                 count = len(points)
                 parts.append(
@@ -78,6 +79,7 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
         span = slice(shared.indptr[row], shared.indptr[row + 1])
         partners_of.append(shared.indices[span][np.argsort(-shared.data[span], kind="stable")[:PARTNERS]])
         tried_at_all[seen[partners_of[-1]].indices] = True
+    views = [View(camera, pose) for camera, pose in zip(model.cameras, model.pose, strict=True)]
     centers = model.centers
     used = np.flatnonzero(tried_at_all[model.obs_point])
     view, point = model.obs_keyframe[used], model.obs_point[used]
@@ -100,27 +102,15 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
         reach = np.linalg.norm(ray, axis=1)
         facing = (ray * direction[tried]).sum(axis=1) > MIN_COSINE * reach
         tried = tried[facing & (reach < farthest[tried] * MAX_RATIO) & (reach > nearest[tried] / MAX_RATIO)]
-        pixels, depth, inside = _pixels(model.cameras[k], model.camera_from_world[k], model.xyz[tried])
+        own = views[k]
+        pixels, depth = own.project(model.xyz[tried])
+        inside = own.inside(pixels)
         tried, pixels, depth = tried[inside], pixels[inside], depth[inside]
         mine = order[bounds[k] : bounds[k + 1]]
-        own_depth = model.xyz[model.obs_point[mine]] @ model.camera_from_world[k, 2, :3] + model.camera_from_world[k, 2, 3]
-        free = depth < HIDDEN_BEHIND * _surface_depth(pixels, model.obs_xy[mine], own_depth, model.cameras[k].width)
+        own_depth = own.depth(model.xyz[model.obs_point[mine]])
+        free = depth < HIDDEN_BEHIND * _surface_depth(pixels, model.obs_xy[mine], own_depth, own.camera.width)
         found.append((k, tried[free], pixels[free]))
     return found
-
-
-def _pixels(camera: Camera, camera_from_world: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, 2) pixels, (N,) depths, and whether the point is in front and inside the image."""
-    import pycolmap
-
-    local = np.ascontiguousarray(xyz @ camera_from_world[:, :3].T + camera_from_world[:, 3])
-    if len(local) == 0:
-        return np.empty((0, 2)), np.empty(0), np.empty(0, bool)
-    lens = pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
-    pixels = np.asarray(lens.img_from_cam(local))
-    with np.errstate(invalid="ignore"):
-        inside = (pixels >= 0).all(axis=1) & (pixels[:, 0] < camera.width) & (pixels[:, 1] < camera.height)
-    return pixels, local[:, 2], inside & (local[:, 2] > 0)
 
 
 def _surface_depth(pixels: np.ndarray, own_pixels: np.ndarray, own_depth: np.ndarray, width: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +11,9 @@ from seg2d3d_ros.association.consensus import Tracks, consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
 from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.config import AssociationConfig
-from seg2d3d_ros.geometry.oriented_boxes import oriented_box
-from seg2d3d_ros.geometry.up import UP
-from seg2d3d_ros.types import Boxes, Cuts, Incidence, Instances, Placements
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes, oriented_box
+from seg2d3d_ros.geometry.up import Z
+from seg2d3d_ros.types import Cuts, Incidence, Instances, Placements, SparseModel
 
 
 def _published(incidence: Incidence, config: AssociationConfig) -> Tracks:
@@ -46,11 +46,22 @@ def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig, 
     Args:
         incidence: segments × points.
         xyz: (P, 3) point positions in the world frame, for the boxes.
-        up: (P, 3) up at each point (``upright.stacked_up``); None = the z axis.
+        up: (P, 3) up at each point (``stacked_up``); None = the z axis.
     """
     method = METHODS[config.method]
     found = assign(incidence, lambda part, _: method(part, config))
     return describe(incidence, xyz, found.segment, found.entry, found.cuts, up)
+
+
+def stacked_xyz(models: Sequence[SparseModel]) -> np.ndarray:
+    """(P, 3) points of all components, in the incidence's order."""
+    return np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
+
+
+def stacked_up(models: Sequence[SparseModel]) -> np.ndarray:
+    """(P, 3) float32 the up vector at each point of all components, in the incidence's order."""
+    ups = [np.tile(model.up.direction.astype(np.float32), (len(model.point_ids), 1)) for model in models]
+    return np.concatenate([np.empty((0, 3), np.float32), *ups])
 
 
 @dataclass(frozen=True)
@@ -145,7 +156,7 @@ def describe(
     known = np.concatenate([segment_instance, cuts.instance])
     ids = np.unique(known[known > 0]).astype(np.int32)
     classes, scores = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.float32)
-    boxes = Boxes.none(len(ids))
+    boxes = OrientedBoxes.none(len(ids))
     segments_of, points_of = _members(segment_instance, ids), _members(point_instance, ids)
     for k in range(len(ids)):
         if len(segments_of[k]) == 0:  # it shows in parts of segments only
@@ -153,7 +164,7 @@ def describe(
         classes[k] = np.bincount(incidence.classes[segments_of[k]]).argmax()
         scores[k] = incidence.scores[segments_of[k]].mean()
         if len(mine := points_of[k]):
-            upright = UP if up is None else up[mine[0]]  # an instance lies in one component, which has one up
+            upright = Z if up is None else up[mine[0]]  # an instance lies in one component, which has one up
             boxes.center[k], boxes.size[k], boxes.rotation[k] = oriented_box(xyz[mine], upright)
     return Instances(segment_instance.astype(np.int32), point_instance, confidence, ids, classes, scores, boxes, cuts)
 

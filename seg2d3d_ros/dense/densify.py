@@ -13,8 +13,7 @@ from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.dense.plane_sweep import Picture, sweep
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.geometry.views import View, posed_views
-from seg2d3d_ros.lidar.labeller import one_per_voxel
+from seg2d3d_ros.geometry.voxels import one_per_voxel
 from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter
 from seg2d3d_ros.mapstore.store import MapStore
@@ -83,7 +82,7 @@ class _Densifier:
 
     def __init__(self, model: SparseModel, images: MapImages, width: int) -> None:
         self._model, self._images, self._width = model, images, width
-        self._views = [view for _, view in posed_views([model])]
+        self._views = list(model.views())
         self._neighbours = neighbours(model)
         self._near, self._far = depth_ranges(model)
         self._picture = lru_cache(CACHED)(self._read)
@@ -107,7 +106,7 @@ class _Densifier:
         matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
         column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         rays = np.stack([(column - width / 2) / focal, (row - height / 2) / focal, np.ones_like(column)], axis=-1)
-        pixels, _ = View(camera, np.eye(3, 4), 0).project(rays.reshape(-1, 3))
+        pixels = camera.project(rays.reshape(-1, 3))
         place = pixels.reshape(height, width, 2) * (np.array(image.shape[1::-1]) / (camera.width, camera.height)) - 0.5
         place = np.nan_to_num(place, nan=-1.0).astype(np.float32)
         # Averaged over what falls into a pixel first: sampling a large image would alias.

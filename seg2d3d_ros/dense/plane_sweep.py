@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from seg2d3d_ros.geometry.pose import Pose
+
 PLANES = 64
 """Evenly spaced in inverse depth."""
 WINDOW = 7
@@ -30,13 +32,13 @@ class Picture:
     Attributes:
         gray: (h, w) float32.
         matrix: (3, 3) pinhole intrinsics of this size.
-        camera_from_world: (3, 4).
+        camera_from_world: a single pose.
         near, far: depths between which the view sees something.
     """
 
     gray: np.ndarray
     matrix: np.ndarray
-    camera_from_world: np.ndarray
+    camera_from_world: Pose
     near: float
     far: float
 
@@ -45,12 +47,11 @@ class Picture:
         height, width = depth.shape
         column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         rays = np.stack([column, row, np.ones_like(column)], axis=-1) @ np.linalg.inv(self.matrix).T
-        rotation, shift = self.camera_from_world[:, :3], self.camera_from_world[:, 3]
-        return (rays * depth[..., None] - shift) @ rotation
+        return self.camera_from_world.inverse().apply(rays * depth[..., None])
 
     def project(self, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Column and row (…) int and depth of world points (…, 3); -1 where they lie outside."""
-        local = xyz @ self.camera_from_world[:, :3].T + self.camera_from_world[:, 3]
+        local = self.camera_from_world.apply(xyz)
         depth = local[..., 2]
         with np.errstate(invalid="ignore", divide="ignore"):
             pixel = (local @ self.matrix.T)[..., :2] / depth[..., None]
@@ -69,14 +70,14 @@ def sweep(view: Picture, neighbours: Sequence[Picture]) -> np.ndarray:
     mean, deviation = _moments(view.gray)
     inverse = np.linspace(1 / view.far, 1 / view.near, PLANES)
     scores = np.full((PLANES, height, width), -1.0, np.float32)
-    relative = [_relative(view, other) for other in neighbours]
+    relative = [other.camera_from_world @ view.camera_from_world.inverse() for other in neighbours]
     back = np.linalg.inv(view.matrix)
     # From pixel centres at half integers to OpenCV's at integers and back.
     half = np.array([[1.0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     for k, inverse_depth in enumerate(inverse):
         best = np.full((2, height, width), -1.0, np.float32)
-        for other, (rotation, shift) in zip(neighbours, relative, strict=True):
-            onto = other.matrix @ (rotation + np.outer(shift, [0, 0, inverse_depth])) @ back
+        for other, pose in zip(neighbours, relative, strict=True):
+            onto = other.matrix @ (pose.rotation + np.outer(pose.translation, [0, 0, inverse_depth])) @ back
             homography = np.linalg.inv(half) @ onto @ half
             warped = cv2.warpPerspective(
                 other.gray, homography, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=-1e4
@@ -99,12 +100,6 @@ def _winner(scores: np.ndarray, inverse: np.ndarray, deviation: np.ndarray) -> n
     depth = 1.0 / (inverse[0] + (middle + np.clip(shift, -0.5, 0.5)) * step)
     sure = (best == middle) & (top > MIN_SCORE) & (deviation > MIN_CONTRAST)
     return np.where(sure, depth, np.nan).astype(np.float32)
-
-
-def _relative(view: Picture, other: Picture) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and translation ``other_from_view``."""
-    rotation = other.camera_from_world[:, :3] @ view.camera_from_world[:, :3].T
-    return rotation, other.camera_from_world[:, 3] - rotation @ view.camera_from_world[:, 3]
 
 
 def _box(image: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Poses, cameras, directions and shapes: what every stage borrows. Imports nothing of the stages."""

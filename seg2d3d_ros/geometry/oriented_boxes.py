@@ -7,11 +7,16 @@ the rest; they are left out before, and of what remains the outermost share on e
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+
+from seg2d3d_ros.arrays import check_array
+from seg2d3d_ros.geometry.up import level_frame
 
 NEIGHBOURS = 6
 """Points are linked to so many nearest ones, and further only within ``REACH``."""
@@ -28,6 +33,64 @@ MAX_POINTS = 4000
 STRIP = 0.05
 """Of the footprint's spread: a wall's points lie in a strip this wide."""
 COARSE, FINE = np.radians(3.0), np.radians(0.1)
+
+
+@dataclass(frozen=True)
+class OrientedBoxes:
+    """B upright boxes in the world frame; NaN throughout for an instance without points.
+
+    Attributes:
+        center: (B, 3) float64.
+        size: (B, 3) float64, full lengths along the box's own axes: the longer horizontal side, the shorter one, the height.
+        rotation: (B, 3, 3) float64 ``world_from_box``; its last column is up.
+    """
+
+    center: np.ndarray
+    size: np.ndarray
+    rotation: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.center)
+        check_array("center", self.center, (count, 3), "f")
+        check_array("size", self.size, (count, 3), "f")
+        check_array("rotation", self.rotation, (count, 3, 3), "f")
+
+    @classmethod
+    def none(cls, count: int = 0) -> OrientedBoxes:
+        """So many instances without points."""
+        return cls(np.full((count, 3), np.nan), np.full((count, 3), np.nan), np.full((count, 3, 3), np.nan))
+
+    def __len__(self) -> int:
+        return len(self.center)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> OrientedBoxes:
+        """The boxes of these rows, in their order."""
+        return OrientedBoxes(self.center[rows], self.size[rows], self.rotation[rows])
+
+    @property
+    def known(self) -> np.ndarray:
+        """(B,) bool: instances that have points."""
+        return np.isfinite(self.center).all(axis=1)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(B, 8, 3) corners in the world frame."""
+        signs = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5], indexing="ij"), axis=-1).reshape(8, 3)
+        return self.center[:, None] + np.einsum("bij,bkj->bki", self.rotation, signs * self.size[:, None])
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """(B, 2, 3) lower and upper corner of the axis-aligned boxes around them."""
+        corners = self.corners
+        return np.stack([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+    @property
+    def quaternions(self) -> np.ndarray:
+        """(B, 4) ``world_from_box`` as x y z w with w ≥ 0."""
+        found = np.full((len(self), 4), np.nan)
+        if self.known.any():
+            found[self.known] = Rotation.from_matrix(self.rotation[self.known]).as_quat(canonical=True)
+        return found
 
 
 def oriented_box(xyz: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,16 +119,6 @@ def oriented_box(xyz: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarra
         low, high = np.percentile(local @ turn, [TRIM, 100 - TRIM], axis=0)
     rotation = world_from_level @ turn
     return rotation @ ((low + high) / 2), high - low, rotation
-
-
-def level_frame(up: np.ndarray) -> np.ndarray:
-    """(3, 3) the smallest rotation that takes the z axis to ``up`` (3,)."""
-    up = np.asarray(up, float) / np.linalg.norm(up)
-    axis = np.cross([0.0, 0.0, 1.0], up)
-    sine, cosine = np.linalg.norm(axis), up[2]
-    if sine < 1e-9:
-        return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
-    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)).as_matrix()
 
 
 def without_strays(xyz: np.ndarray) -> np.ndarray:

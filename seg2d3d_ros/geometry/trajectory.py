@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.types import SparseModel
 
 SAME_MOMENT = 0.02
 """Seconds: keyframes of several cameras this close in time give one pose."""
@@ -53,11 +50,6 @@ class Trajectory:
         at = (stamp_ns - self._start) * 1e-9
         return any(begin <= at <= end for begin, end, _, _ in self._paths)
 
-    @property
-    def end_ns(self) -> int:
-        """The last moment with a pose; 0 without any."""
-        return self._start + round(self._paths[-1][1] * 1e9) if self._paths else 0
-
     def at(self, stamp_ns: int, offsets: np.ndarray) -> np.ndarray:
         """(N, 4, 4) ``world_from_sensor`` at (N,) seconds after ``stamp_ns``; times beyond the path take its end.
 
@@ -72,39 +64,3 @@ class Trajectory:
                 poses[:, :3, :3], poses[:, :3, 3] = turn(times).as_matrix(), position(times)
                 return poses
         raise DataError(f"no keyframes around {stamp_ns * 1e-9:.3f} s; the pose is not known there")
-
-
-def sensor_trajectory(
-    model: SparseModel,
-    moments: Mapping[str, tuple[str, int]],
-    camera_from_sensor: Mapping[str, np.ndarray],
-    max_gap: float,
-) -> Trajectory:
-    """The path of a sensor that is fixed to the cameras of one component.
-
-    Args:
-        model: metric.
-        moments: camera name and stamp in ns of each keyframe; those without a stamp (0) say nothing.
-        camera_from_sensor: (4, 4) by camera name; other cameras are left out.
-    """
-    stamps: list[int] = []
-    poses: list[np.ndarray] = []
-    for name, camera_from_world in zip(model.names, model.camera_from_world, strict=True):
-        camera, stamp_ns = moments.get(name, ("", 0))
-        if stamp_ns and camera in camera_from_sensor and np.isfinite(camera_from_world).all():
-            pose = np.eye(4)
-            pose[:3] = camera_from_world
-            stamps.append(stamp_ns)
-            poses.append(np.linalg.inv(pose) @ camera_from_sensor[camera])
-    return Trajectory(np.array(stamps, np.int64), np.array(poses).reshape(-1, 4, 4), max_gap)
-
-
-def check_metric(models: Sequence[SparseModel]) -> None:
-    """Raise ``DataError`` unless the largest component's unit is the metre."""
-    if not models:
-        raise DataError("there is no map to carry labels from")
-    if models[0].frame.kind == "arbitrary":
-        raise DataError(
-            "labels cannot be carried to a LiDAR cloud: the map's scale is arbitrary, and the cloud is in metres. Positions "
-            "(a NavSatFix topic), odometry, or the cameras' places on the vehicle (reconstruction.rig) give the map its scale"
-        )

@@ -1,50 +1,106 @@
-"""Which way is up: the vertical of a model's world frame."""
+"""Which way is up, by how cameras are held and moved; the one estimate that everything uses.
+
+Three things are known of cameras on streets, each with a standard deviation: they are hardly rolled, so that the rows of
+their images are level (Brown and Lowe, Automatic panoramic image stitching using invariant features, IJCV 2007,
+section 5); they are seldom pitched far; and they travel on about one level. The direction that fits all three best
+weighs each by its variance. Where the cameras look in different directions the rows decide alone; along a street seen
+forward the rows leave a pitch open, and the level of the travel decides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.types import SparseModel
+from seg2d3d_ros.geometry.pose import Pose
 
-UP = np.array([0.0, 0.0, 1.0])
-UPRIGHT_WEIGHT = 0.05
-"""How much the mean of the cameras' own up counts beside their horizontal axes: it decides what those leave open."""
-LEVEL_WEIGHT = 0.2
-"""How much it counts that cameras travel on about one level; forward-looking cameras on a straight road need it."""
+Z = np.array([0.0, 0.0, 1.0])
+ROLL_SIGMA = np.deg2rad(2.0)
+"""Of the rows of images against the horizon, common to the images of one mount."""
+SLOPE_SIGMA = np.deg2rad(4.5)
+"""Of the longest way against the horizon: an 8 % slope."""
+PITCH_SIGMA = np.deg2rad(9.0)
+"""Of the mean viewing direction against the horizon."""
 MAX_CLIMB = 0.5
 """Cosine between the cameras' main direction of travel and their up beyond which they climb, as drones and lifts do."""
 
 
-def up_of(model: SparseModel) -> np.ndarray:
-    """(3,) unit vector: up in the model's world frame.
+@dataclass(frozen=True, eq=False)
+class Up:
+    """An estimate of the vertical.
 
-    Georeferenced models are east-north-up. Elsewhere photographs say it: cameras are rarely rolled, so that their x axes
-    are horizontal and up is what is perpendicular to all of them (Brown and Lowe, Automatic panoramic image stitching
-    using invariant features, IJCV 2007, section 5). One street seen forward has one x axis only; there the cameras' mean up
-    and the level on which they travel decide. Without poses the z axis is taken.
+    Attributes:
+        direction: (3,) unit vector in the world frame.
+        precision: (3, 3) inverse covariance (1/rad²) of its deviations, which lie across it; zero along it.
     """
-    if model.frame.kind == "enu" or len(model.names) == 0 or not np.isfinite(model.camera_from_world).all():
-        return UP.copy()
-    sideways, above = model.camera_from_world[:, 0, :3], -model.camera_from_world[:, 1, :3]
-    mean_up = above.mean(axis=0)
+
+    direction: np.ndarray
+    precision: np.ndarray
+
+    @classmethod
+    def exact(cls, direction: np.ndarray) -> Up:
+        """A vertical that is known."""
+        return cls(direction, 1e12 * (np.eye(3) - np.outer(direction, direction)))
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation in radians across the direction that is known worst; infinite where nothing is known."""
+        least = float(np.linalg.eigvalsh(self.precision)[1])
+        return 1.0 / np.sqrt(least) if least > 0 else float("inf")
+
+    def residuals(self, direction: np.ndarray) -> np.ndarray:
+        """(3,) how many standard deviations another unit vector is away, as a vector for least squares."""
+        values, vectors = np.linalg.eigh(self.precision)
+        return np.sqrt(np.maximum(values, 0.0)) * (vectors.T @ direction)
+
+
+UNKNOWN = Up(Z, np.zeros((3, 3)))
+
+
+def up_of_cameras(camera_from_world: Pose) -> Up:
+    """The vertical of the world frame of these cameras (K,); ``UNKNOWN`` without cameras.
+
+    Up is found to within half of space only, so that a vehicle with its cameras upside down would be.
+    """
+    if len(camera_from_world.rotation) == 0 or not camera_from_world.finite.all():
+        return UNKNOWN
+    rows, down = camera_from_world.rotation[:, 0], camera_from_world.rotation[:, 1]
+    mean_up = -down.mean(axis=0)
     if np.linalg.norm(mean_up) < 1e-6:
-        return UP.copy()
+        return UNKNOWN
     mean_up /= np.linalg.norm(mean_up)
-    # The vector u that minimises the sum of (x·u)² over the cameras, pulled towards the mean up and across the travel.
-    cost = sideways.T @ sideways / len(sideways) - UPRIGHT_WEIGHT * np.outer(mean_up, mean_up)
-    travel = model.centers - model.centers.mean(axis=0)
-    spread = travel.T @ travel
-    largest = np.linalg.eigh(spread)
-    if largest[0][-1] > 0 and abs(largest[1][:, -1] @ mean_up) < MAX_CLIMB:
-        cost = cost + LEVEL_WEIGHT * spread / largest[0][-1]
-    up = np.linalg.eigh(cost)[1][:, 0]
-    return up if up @ mean_up > 0 else -up
+    across = np.eye(3) - np.outer(mean_up, mean_up)
+    cost = rows.T @ rows / len(rows) / ROLL_SIGMA**2 + across / PITCH_SIGMA**2
+    centers = camera_from_world.origin
+    travel = centers - centers.mean(axis=0)
+    spread, axes = np.linalg.eigh(travel.T @ travel)
+    if spread[-1] > 0 and abs(axes[:, -1] @ mean_up) < MAX_CLIMB:
+        cost += (axes * (spread / spread[-1])) @ axes.T / SLOPE_SIGMA**2
+    values, vectors = np.linalg.eigh(cost)
+    up = vectors[:, 0] if vectors[:, 0] @ mean_up > 0 else -vectors[:, 0]
+    # The cost of a deviation d across the vertical is dᵀ (cost - least) d: its second derivative is the precision.
+    precision = (vectors[:, 1:] * (values[1:] - values[0])) @ vectors[:, 1:].T
+    return Up(up, precision)
 
 
-def stacked_up(models: Sequence[SparseModel]) -> np.ndarray:
-    """(P, 3) float32 the up vector at each point of all components, in the incidence's order."""
-    return np.concatenate(
-        [np.empty((0, 3), np.float32), *(np.tile(up_of(m).astype(np.float32), (len(m.point_ids), 1)) for m in models)]
-    )
+def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(3, 3) the smallest rotation that takes one unit vector (3,) to another; half a turn is about any axis across.
+
+    The axis goes along as a second pair: SciPy before 1.12 turns a single pair by any angle about it.
+    """
+    axis = np.cross(source, target)
+    if np.linalg.norm(axis) < 1e-9:
+        if source @ target > 0:
+            return np.eye(3)
+        axis = np.cross(source, np.eye(3)[np.argmin(np.abs(source))])
+        axis /= np.linalg.norm(axis)
+        return 2 * np.outer(axis, axis) - np.eye(3)
+    axis /= np.linalg.norm(axis)
+    return Rotation.align_vectors(np.stack([target, axis]), np.stack([source, axis]))[0].as_matrix()
+
+
+def level_frame(up: np.ndarray) -> np.ndarray:
+    """(3, 3) ``world_from_level``, the smallest rotation that takes the z axis to ``up`` (3,)."""
+    return rotation_between(Z, np.asarray(up, float) / np.linalg.norm(up))

@@ -1,68 +1,52 @@
-"""One posed keyframe: points of the world into its image, and pixels with a depth back into the world."""
+"""One posed camera: points of the world into its image, and pixels with a depth back into the world."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from seg2d3d_ros.types import Camera, SparseModel
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 
 
+@dataclass(frozen=True, eq=False)
 class View:
     """A keyframe's camera and pose.
 
     Attributes:
         camera: intrinsics.
-        camera_from_world: (3, 4) float64.
+        camera_from_world: a single pose.
         component: index of the model that the keyframe belongs to.
     """
 
-    def __init__(self, camera: Camera, camera_from_world: np.ndarray, component: int) -> None:
-        self.camera, self.camera_from_world, self.component = camera, camera_from_world, component
-
-    @cached_property
-    def _lens(self) -> Any:
-        import pycolmap
-
-        camera = self.camera
-        return pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
+    camera: Camera
+    camera_from_world: Pose
+    component: int = 0
 
     @property
     def center(self) -> np.ndarray:
         """(3,) the camera's centre in the world."""
-        return -self.camera_from_world[:, :3].T @ self.camera_from_world[:, 3]
+        return self.camera_from_world.origin
+
+    @property
+    def axis(self) -> np.ndarray:
+        """(3,) the viewing direction in the world, of unit length."""
+        return self.camera_from_world.rotation[2]
 
     def depth(self, xyz: np.ndarray) -> np.ndarray:
         """(N,) distance of world points (N, 3) along the optical axis."""
-        return xyz @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
+        return xyz @ self.axis + self.camera_from_world.translation[2]
 
     def project(self, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 2) pixels of world points (N, 3), NaN where a point lies behind the camera or beyond the lens; (N,) depths."""
-        local = np.ascontiguousarray(xyz @ self.camera_from_world[:, :3].T + self.camera_from_world[:, 3])
-        pixels = np.full((len(local), 2), np.nan)
-        front = local[:, 2] > 1e-9
-        if front.any():
-            pixels[front] = self._lens.img_from_cam(np.ascontiguousarray(local[front]))
-        return pixels, local[:, 2]
+        local = self.camera_from_world.apply(xyz)
+        return self.camera.project(local), local[:, 2]
 
     def inside(self, pixels: np.ndarray) -> np.ndarray:
         """(N,) bool, whether pixels (N, 2) lie in the image; NaN does not."""
-        return (pixels >= 0).all(axis=1) & (pixels[:, 0] < self.camera.width) & (pixels[:, 1] < self.camera.height)
+        return self.camera.inside(pixels)
 
     def back_project(self, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """(N, 3) world points of pixels (N, 2) at depths (N,)."""
-        plane = np.asarray(self._lens.cam_from_img(np.ascontiguousarray(pixels, np.float64))).reshape(-1, 2)
-        local = np.column_stack([plane, np.ones(len(plane))]) * depth[:, None]
-        return (local - self.camera_from_world[:, 3]) @ self.camera_from_world[:, :3]
-
-
-def posed_views(models: Sequence[SparseModel]) -> Iterator[tuple[str, View | None]]:
-    """Name and view of each keyframe of all components, in the incidence's order; None where the pose is unknown."""
-    for component, model in enumerate(models):
-        known = len(model.cameras) == len(model.names)
-        for k, name in enumerate(model.names):
-            pose = model.camera_from_world[k]
-            yield name, View(model.cameras[k], pose, component) if known and np.isfinite(pose).all() else None
+        return self.camera_from_world.inverse().apply(self.camera.rays(pixels) * depth[:, None])

@@ -5,19 +5,37 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.types import GeoPosition
 
 DEFAULT_SIGMA = 10.0
 """Metres: what a consumer receiver gives between houses, where the source does not say."""
 DATUM_POSITIONS = 3
 """Positions to wait for before the origin is fixed, so that a first bad one does not become it."""
 REQUIRED = ("image", "latitude", "longitude")
+
+
+@dataclass(frozen=True)
+class GeoPosition:
+    """A WGS84 position of the camera or the vehicle's antenna: degrees, degrees, metres above the ellipsoid.
+
+    ``covariance``: 3×3 in metres², east-north-up, or None where the receiver does not say.
+    """
+
+    latitude: float
+    longitude: float
+    altitude: float
+    covariance: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        finite = np.isfinite([self.latitude, self.longitude, self.altitude]).all()
+        if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
+            raise UsageError(f"not a WGS84 position: {self.latitude}, {self.longitude}, {self.altitude}")
 
 
 def sigma(geo: GeoPosition) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.images import decode_labels, encode_png, image_size
 from seg2d3d_ros.keyframes.geo_track import GeoTrack, geo_from_fix
@@ -25,7 +26,7 @@ from seg2d3d_ros.recording.naming import keyframe_name
 from seg2d3d_ros.recording.raw_images import raw_gray, raw_picture, raw_pixels
 from seg2d3d_ros.recording.reader import Recording, Topic, open_recording
 from seg2d3d_ros.recording.topics import FIX, TF, CameraTopic, find_cameras
-from seg2d3d_ros.types import Camera, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
 

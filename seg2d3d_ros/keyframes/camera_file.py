@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.reconstruction.exif import camera_from_exif, geo_from_exif
-from seg2d3d_ros.types import Camera
 
 __all__ = [
     "CameraFile",

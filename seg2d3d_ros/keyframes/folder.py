@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray, image_size
 from seg2d3d_ros.keyframes.photo_header import read_header
-from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
 

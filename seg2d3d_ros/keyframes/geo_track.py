@@ -6,7 +6,7 @@ import bisect
 
 import numpy as np
 
-from seg2d3d_ros.types import GeoPosition
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 
 NANOSECONDS = 1_000_000_000
 

@@ -84,7 +84,7 @@ def seen_by(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which of the candidates (n,) among the points (N, 3) a view sees: indices, pixels (m, 2), depths (m,) float32."""
     rays = xyz[candidates] - view.center
-    axis = view.camera_from_world[2, :3]
+    axis = view.axis
     # Beyond the image's border lens polynomials turn back and show points where they are not.
     front = rays @ axis > np.maximum(_edge_cosine(view) * np.linalg.norm(rays, axis=1), MIN_DEPTH)
     candidates = candidates[front]
@@ -101,7 +101,7 @@ def _edge_cosine(view: View) -> float:
     width, height = view.camera.width, view.camera.height
     border = np.array([(x, y) for x in (0, width / 2, width) for y in (0, height / 2, height)], float)
     rays = view.back_project(border, np.ones(len(border))) - view.center
-    cosine = (rays @ view.camera_from_world[2, :3]) / np.linalg.norm(rays, axis=1)
+    cosine = (rays @ view.axis) / np.linalg.norm(rays, axis=1)
     return float(np.nanmin(cosine)) - 0.02
 
 

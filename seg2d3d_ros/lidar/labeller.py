@@ -10,10 +10,11 @@ import numpy as np
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.frames import FrameTree
-from seg2d3d_ros.geometry.trajectory import Trajectory, check_metric, sensor_trajectory
-from seg2d3d_ros.geometry.views import posed_views
+from seg2d3d_ros.geometry.trajectory import Trajectory
+from seg2d3d_ros.geometry.voxels import one_per_voxel
 from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
 from seg2d3d_ros.lidar.scans import Scan
+from seg2d3d_ros.lidar.sensor_path import check_metric, sensor_trajectory
 from seg2d3d_ros.types import SparseModel
 
 CHUNK_POINTS = 400_000
@@ -95,7 +96,8 @@ class CloudLabeller:
         self._frame_of_camera, self._world_from_scan = dict(frame_of_camera or {}), world_from_scan
         self._views = [
             LabelledView(view, lambda name=name: labels(name), lambda name=name: image(name))  # type: ignore[misc]
-            for name, view in posed_views(self._models)
+            for model in self._models
+            for name, view in zip(model.names, model.views(), strict=True)
             if view is not None
         ]
         self._centers = np.array([item.view.center for item in self._views]).reshape(-1, 3)
@@ -204,12 +206,3 @@ def _thinned(xyz: np.ndarray, config: CloudConfig) -> np.ndarray:
     """Indices of the points (N, 3) of a scan that are neither too far for any camera nor closer together than a voxel."""
     near = np.flatnonzero((xyz**2).sum(axis=1) < (1.5 * config.max_range) ** 2)
     return near[one_per_voxel(xyz[near], config.voxel)]
-
-
-def one_per_voxel(xyz: np.ndarray, side: float) -> np.ndarray:
-    """Indices, ascending, of the first point (N, 3) in each cube of this side; all of them where it is 0."""
-    if side <= 0 or len(xyz) == 0:
-        return np.arange(len(xyz))
-    cell = np.floor((xyz - xyz.min(axis=0)) / side).astype(np.int64)
-    key = (cell[:, 0] << 42) | (cell[:, 1] << 21) | cell[:, 2]
-    return np.sort(np.unique(key, return_index=True)[1])

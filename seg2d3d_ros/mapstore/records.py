@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.types import Keyframe
 
 _POSES = ("mount", "odometry")
 

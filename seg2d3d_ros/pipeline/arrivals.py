@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import image_size
 from seg2d3d_ros.mapstore.records import KeyframeRecord
-from seg2d3d_ros.types import Camera, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
 

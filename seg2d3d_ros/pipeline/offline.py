@@ -18,10 +18,9 @@ from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.association.points.doppelgangers import without_hidden
 from seg2d3d_ros.association.points.enrich import enrich
-from seg2d3d_ros.association.solve import associate, enriches, projects
+from seg2d3d_ros.association.solve import associate, enriches, projects, stacked_up, stacked_xyz
 from seg2d3d_ros.config import AssociationConfig, Config
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.geometry.up import stacked_up
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_images import StoredImages
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
@@ -200,11 +199,6 @@ def evidence(
     if enriches(config) and images is not None:
         models = enrich(models, segments, images, enough=config.enough_points)
     return without_hidden(models, segments) if projects(config) else models
-
-
-def stacked_xyz(models: Sequence[SparseModel]) -> np.ndarray:
-    """(P, 3) points of all components, in the incidence's order."""
-    return np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
 
 
 def count(names: Sequence[str], models: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> dict[str, int]:

@@ -19,8 +19,10 @@ import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.features.sift import Features
-from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 PAIR_BASE = 2147483647  # COLMAP's kMaxNumImages: pair_id = smaller image id * base + larger image id
 

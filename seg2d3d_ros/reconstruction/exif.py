@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.types import Camera, GeoPosition
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 
 IFD_EXIF, IFD_GPS = 0x8769, 0x8825
 FOCAL_LENGTH, FOCAL_LENGTH_35MM = 0x920A, 0xA405

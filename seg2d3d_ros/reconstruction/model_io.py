@@ -16,7 +16,8 @@ import numpy as np
 from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 FRAME_FILE = "frame.json"
 NO_POINT = np.iinfo(np.uint64).max

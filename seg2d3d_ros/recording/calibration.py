@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.types import Camera
+from seg2d3d_ros.geometry.camera import Camera
 
 
 def camera_from_message(message: Any, size: tuple[int, int], *, rectified: bool, source: str) -> Camera | None:

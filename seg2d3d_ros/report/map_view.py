@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.up import up_of_cameras
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.markup import count, data_uri, escape, ink
-from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, up_direction, window
+from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, window
 from seg2d3d_ros.report.raster import draw_points
 from seg2d3d_ros.types import SparseModel
 
@@ -105,7 +107,7 @@ def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarr
 
     spine = centers if len(centers) > 1 else xyz
     if kind != "enu":
-        return along(plan_axes(up_direction(models), spine))
+        return along(plan_axes(up_of_cameras(Pose.stack([pose for model in models for pose in model.pose])).direction, spine))
     plan = along(np.eye(3)[:2])
     width, height = plan.high - plan.low
     if height <= 1.1 * width:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from seg2d3d_ros.types import SparseModel
 
 
 @dataclass(frozen=True)
@@ -25,23 +22,6 @@ class Plan:
     def holds(self, xy: np.ndarray) -> np.ndarray:
         """(N,) bool: inside the window."""
         return np.all((xy >= self.low) & (xy <= self.high), axis=1)
-
-
-def up_direction(models: Sequence[SparseModel]) -> np.ndarray:
-    """Unit vector (3,) that points up, from the cameras alone.
-
-    People and vehicles hold cameras level: up is at right angles to the images' x axes, and the images' y axes point
-    down. The smallest eigenvector of ``mean(x xᵀ) - mean(y yᵀ) / 4`` balances the two: the x axes decide where the
-    cameras look in different directions, the y axes where they all look the same way.
-    """
-    rotations = [model.camera_from_world[:, :, :3] for model in models if len(model.names)]
-    if not rotations:
-        return np.array([0.0, 0.0, 1.0])
-    stacked = np.concatenate(rotations)
-    right, down = stacked[:, 0], stacked[:, 1]
-    spread = (right.T @ right - down.T @ down / 4) / len(stacked)
-    up = np.linalg.eigh(spread)[1][:, 0]
-    return -up if up @ down.sum(axis=0) > 0 else up
 
 
 def plan_axes(up: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.simulation.gnss import Fix, geodetic_from_enu
 from seg2d3d_ros.simulation.lidar import FRAME, POINT, TOPIC, Sweep
-from seg2d3d_ros.types import Camera
 
 NO_FIX, FIX = -1, 0
 DIAGONAL_KNOWN, TYPE_UNKNOWN = 2, 0

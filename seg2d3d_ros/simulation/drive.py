@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.simulation.scene.street import LANE
-from seg2d3d_ros.types import Camera
 
 CAMERA_NAMES = ("front", "left", "right")
 CAMERA_YAW = {"front": 0.0, "left": 62.0, "right": -62.0}

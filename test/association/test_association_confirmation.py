@@ -12,7 +12,8 @@ from seg2d3d_ros.association.online.confirmation import Confirmation
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit
 from seg2d3d_ros.association.online.online_association import OnlineAssociation
 from seg2d3d_ros.config import AssociationConfig
-from seg2d3d_ros.types import Boxes, Cuts, Incidence, Instances, Segments
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
+from seg2d3d_ros.types import Cuts, Incidence, Instances, Segments
 
 
 def three_instances() -> Instances:
@@ -24,7 +25,7 @@ def three_instances() -> Instances:
         np.array([7, 8], np.int32),
         np.array([1, 2], np.int32),
         np.array([0.5, 0.6], np.float32),
-        Boxes(np.array([[7.0] * 3, [8.0] * 3]), np.ones((2, 3)), np.tile(np.eye(3), (2, 1, 1))),
+        OrientedBoxes(np.array([[7.0] * 3, [8.0] * 3]), np.ones((2, 3)), np.tile(np.eye(3), (2, 1, 1))),
         Cuts(np.array([0, 0], np.int32), np.array([7, 8], np.int32), np.array([[1, 2], [6, 2]], np.float32)),
     )
 

@@ -10,7 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from seg2d3d_ros.association.points.doppelgangers import hidden_points, without_hidden
-from seg2d3d_ros.types import Camera, Segments, SparseModel, WorldFrame
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.types import Segments, SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 600.0
 CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))

@@ -14,11 +14,12 @@ from seg2d3d_ros.association.points.guided_matching import epipolar_matches, ess
 from seg2d3d_ros.association.points.point_tracks import join
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
-from seg2d3d_ros.types import Camera, Keyframe, Segments, SparseModel
+from seg2d3d_ros.types import Keyframe, Segments, SparseModel
 
 WIDTH, HEIGHT, FOCAL, DEPTH = 320, 240, 260.0, 10.0
 CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit_ids
-from seg2d3d_ros.types import Boxes, Incidence, Instances
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
+from seg2d3d_ros.types import Incidence, Instances
 
 
 def scene(cluster_of_segment: list[int]) -> tuple[Incidence, Instances]:
@@ -34,7 +35,7 @@ def scene(cluster_of_segment: list[int]) -> tuple[Incidence, Instances]:
         ids,
         ids.copy(),
         ids.astype(np.float32),
-        Boxes(*(np.tile(ids[:, None].astype(float), (1, 3)) for _ in range(2)), np.tile(np.eye(3), (len(ids), 1, 1))),
+        OrientedBoxes(*(np.tile(ids[:, None].astype(float), (1, 3)) for _ in range(2)), np.tile(np.eye(3), (len(ids), 1, 1))),
     )
     return incidence, instances
 

@@ -9,7 +9,7 @@ import pytest
 from helpers_boards import Board, boards_world
 
 from seg2d3d_ros.association.masks.missed import find_missed, solid_points
-from seg2d3d_ros.geometry.views import View, posed_views
+from seg2d3d_ros.geometry.views import View
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))
 PLACES = (-2.0, -1.0, 0.0, 1.0, 2.0)
@@ -109,7 +109,7 @@ def test_stray_points_do_not_count():
 
 def test_a_view_projects_and_back_projects():
     world = boards_world(HOUSES, PLACES)
-    (_, view), *_ = posed_views([world.model])
+    view, *_ = world.model.views()
     pixels, depth = view.project(world.model.xyz)
     np.testing.assert_allclose(view.back_project(pixels, depth), world.model.xyz, atol=1e-9)
     np.testing.assert_allclose(view.center, [-2.0, 0, 0])
@@ -120,4 +120,4 @@ def test_a_view_projects_and_back_projects():
 def test_models_without_cameras_have_no_views(camera):
     world = boards_world(HOUSES, PLACES)
     model = world.model if camera else dataclasses.replace(world.model, cameras=())
-    assert all(isinstance(view, View) == bool(camera) for _, view in posed_views([model]))
+    assert all(isinstance(view, View) == bool(camera) for view in model.views())

@@ -10,9 +10,10 @@ from helpers_maps import two_houses
 from seg2d3d_ros.association.masks.repair import cut_mask
 from seg2d3d_ros.association.projection import project_unobserved
 from seg2d3d_ros.config import make_config
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
-from seg2d3d_ros.types import Camera, Segments
+from seg2d3d_ros.types import Segments
 
 
 def halves(seed: int = 0, count: int = 40) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.geometry.oriented_boxes import level_frame, oriented_box, without_strays
-from seg2d3d_ros.geometry.up import stacked_up, up_of
-from seg2d3d_ros.types import Boxes, Camera, SparseModel, WorldFrame
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes, oriented_box, without_strays
+from seg2d3d_ros.geometry.up import level_frame
 
 Z = np.array([0.0, 0.0, 1.0])
 SIZE = np.array([12.0, 6.0, 9.0])
@@ -27,13 +26,13 @@ def house(seed: int, count: int = 1200, side: float = 0.3, noise: float = 0.02) 
     return walls * SIZE + rng.normal(0, noise, (count, 3))
 
 
-def box_of(xyz: np.ndarray, up: np.ndarray = Z) -> Boxes:
+def box_of(xyz: np.ndarray, up: np.ndarray = Z) -> OrientedBoxes:
     center, size, rotation = oriented_box(xyz, up)
-    return Boxes(center[None], size[None], rotation[None])
+    return OrientedBoxes(center[None], size[None], rotation[None])
 
 
-def same_corners(first: Boxes, second: Boxes, tolerance: float) -> None:
-    """Boxes are equal as sets: a box is its own image under a half turn."""
+def same_corners(first: OrientedBoxes, second: OrientedBoxes, tolerance: float) -> None:
+    """OrientedBoxes are equal as sets: a box is its own image under a half turn."""
     gap = np.linalg.norm(first.corners[0][:, None] - second.corners[0][None], axis=2)
     assert gap.min(axis=1).max() < tolerance
     assert gap.min(axis=0).max() < tolerance
@@ -57,7 +56,7 @@ def test_turning_the_world_about_up_turns_the_box(seed: int, degrees: float, shi
     xyz = house(seed, 300)
     turn = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
     box, turned = box_of(xyz), box_of(xyz @ turn.T + shift)
-    moved = Boxes(box.center @ turn.T + shift, box.size, turn @ box.rotation)
+    moved = OrientedBoxes(box.center @ turn.T + shift, box.size, turn @ box.rotation)
     same_corners(turned, moved, 0.3)  # walls of 12 m with 2 cm of noise tell a degree
 
 
@@ -66,7 +65,7 @@ def test_turning_the_world_about_up_turns_the_box(seed: int, degrees: float, shi
 def test_any_up_gives_the_same_box_of_the_turned_world(seed: int, other: int):
     xyz, turn = house(seed, 300), Rotation.random(random_state=other).as_matrix()
     box, turned = box_of(xyz), box_of(xyz @ turn.T, turn[:, 2])
-    same_corners(turned, Boxes(box.center @ turn.T, box.size, turn @ box.rotation), 0.3)
+    same_corners(turned, OrientedBoxes(box.center @ turn.T, box.size, turn @ box.rotation), 0.3)
     np.testing.assert_allclose(turned.rotation[0, :, 2], turn[:, 2], atol=1e-9)
 
 
@@ -135,45 +134,6 @@ def test_level_frame_is_a_rotation_to_up(seed: int):
     frame = level_frame(up)
     np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-9)
     np.testing.assert_allclose(frame @ Z, up, atol=1e-9)
-
-
-def drive(yaws: list[float], pitch: float, seed: int = 0, roll: float = 1.0, spin: np.ndarray | None = None) -> SparseModel:
-    """Cameras along a street of 60 m, looking to ``yaws`` (degrees from forward), pitched up, in a world turned by ``spin``."""
-    rng = np.random.default_rng(seed)
-    optical = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-    poses = []
-    for k in range(30):
-        angles = [yaws[k % len(yaws)] + rng.normal(0, 2), -pitch + rng.normal(0, 1), rng.normal(0, roll)]
-        rotation = Rotation.from_euler("ZYX", angles, degrees=True).as_matrix() @ optical
-        center = np.array([2.0 * k, rng.normal(0, 0.3), rng.normal(0, 0.05)])
-        if spin is not None:
-            rotation, center = spin @ rotation, spin @ center
-        poses.append(np.hstack([rotation.T, -rotation.T @ center[:, None]]))
-    camera = Camera("PINHOLE", 100, 100, (50.0, 50.0, 50.0, 50.0))
-    none = np.empty(0, np.int32)
-    return SparseModel(
-        tuple(str(k) for k in range(30)), (camera,) * 30, np.array(poses), np.zeros((4, 3)), np.zeros((4, 3), np.uint8),
-        np.zeros(4, np.float32), np.arange(4), none, none, np.empty((0, 2), np.float32),
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(("yaws", "tolerance"), [([0.0, 62.0, -62.0], 1.0), ([0.0], 3.0), ([90.0, -90.0], 3.0)])
-def test_up_is_found_from_cameras_that_look_up_by_eight_degrees(yaws: list[float], tolerance: float):
-    for seed in range(5):
-        spin = Rotation.random(random_state=seed).as_matrix()
-        up = up_of(drive(yaws, 8.0, seed, spin=spin))
-        assert np.degrees(np.arccos(min(1.0, up @ spin[:, 2]))) < tolerance
-
-
-def test_georeferenced_is_z_and_without_poses_too():
-    from dataclasses import replace
-
-    model = drive([0.0], 8.0, spin=Rotation.from_euler("x", 40, degrees=True).as_matrix())
-    np.testing.assert_array_equal(up_of(replace(model, frame=WorldFrame("enu", (52.0, 13.0, 40.0)))), Z)
-    np.testing.assert_array_equal(up_of(replace(model, camera_from_world=np.full((30, 3, 4), np.nan))), Z)
-    assert stacked_up([model, model]).shape == (8, 3)
-    np.testing.assert_allclose(stacked_up([model])[0], up_of(model), atol=1e-6)
-    assert stacked_up([]).shape == (0, 3)
 
 
 def test_boxes_stand_on_the_models_own_vertical():

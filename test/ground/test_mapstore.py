@@ -13,9 +13,11 @@ from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig, Config, load_config
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore, relabel
-from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 
 @pytest.fixture

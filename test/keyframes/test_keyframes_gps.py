@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.keyframes.geo_track import NANOSECONDS, GeoTrack
-from seg2d3d_ros.types import GeoPosition
 
 
 def geo(t, sigma=None):

@@ -10,11 +10,13 @@ from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.dense import densify as dense
 from seg2d3d_ros.dense.plane_sweep import Picture, sweep
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_png, write_labels
 from seg2d3d_ros.mapstore.point_cloud import read_cloud
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL, DEPTH = 160, 120, 150.0, 8.0
 MATRIX = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
@@ -51,7 +53,7 @@ def photo(camera_from_world: np.ndarray, wall: np.ndarray) -> np.ndarray:
 
 
 def pictures(poses: list[np.ndarray], wall: np.ndarray) -> list[Picture]:
-    return [Picture(photo(p, wall).astype(np.float32), MATRIX, p, 4.0, 20.0) for p in poses]
+    return [Picture(photo(p, wall).astype(np.float32), MATRIX, Pose.from_matrix(p), 4.0, 20.0) for p in poses]
 
 
 @pytest.mark.parametrize(

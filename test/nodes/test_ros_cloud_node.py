@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.mapstore.point_cloud import read_cloud
 from seg2d3d_ros.nodes import cloud_node
 from seg2d3d_ros.nodes.cloud_node import CloudNode
@@ -34,7 +35,7 @@ from seg2d3d_ros.ros.messages.conversion import (
 )
 from seg2d3d_ros.ros.messages.instance_messages import LABELLED_POINT
 from seg2d3d_ros.ros.node import qos
-from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()

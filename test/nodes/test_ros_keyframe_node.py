@@ -12,6 +12,7 @@ from helpers_ros import own_domain, ros, wait_for
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 from std_srvs.srv import Trigger
 
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import decode_rgb, encode_jpeg
 from seg2d3d_ros.nodes.keyframe_node import KeyframeNode
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
@@ -24,7 +25,6 @@ from seg2d3d_ros.ros.messages.conversion import (
 )
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
-from seg2d3d_ros.types import GeoPosition
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()

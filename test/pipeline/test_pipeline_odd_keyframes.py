@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from helpers_session import Scene
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.pipeline.arrivals import (
     AGAIN,
@@ -16,7 +17,7 @@ from seg2d3d_ros.pipeline.arrivals import (
     SAME_PICTURE,
     SAME_STAMP,
 )
-from seg2d3d_ros.types import Camera, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 
 def picture(value: int, size: tuple[int, int] = (64, 48)) -> bytes:

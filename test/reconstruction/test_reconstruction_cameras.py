@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.geometry.wgs84 import choose_datum, read_gps_csv, sigma, to_enu
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, choose_datum, read_gps_csv, sigma, to_enu
 from seg2d3d_ros.keyframes.camera_file import (
     camera_from_info,
     default_camera,
@@ -18,7 +19,6 @@ from seg2d3d_ros.keyframes.camera_file import (
     scale_camera,
 )
 from seg2d3d_ros.reconstruction.exif import camera_from_exif, geo_from_exif
-from seg2d3d_ros.types import Camera, GeoPosition
 
 PINHOLE = {"model": "PINHOLE", "width": 1000, "height": 500, "params": [800, 810, 500, 250]}
 K = [800.0, 0, 500.0, 0, 810.0, 250.0, 0, 0, 1]

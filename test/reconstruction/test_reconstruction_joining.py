@@ -9,14 +9,13 @@ import pycolmap
 import pytest
 from test_reconstruction_streaming import Scene, halves, misfit
 
+from seg2d3d_ros.geometry.similarity import Similarity, weighted_similarity
 from seg2d3d_ros.reconstruction.model_io import renumber
 from seg2d3d_ros.reconstruction.online import submap_merging as joining
 from seg2d3d_ros.reconstruction.online.submap import GrowingModel
 from seg2d3d_ros.reconstruction.online.submap_links import find_links, fit_links
 from seg2d3d_ros.reconstruction.online.submap_merging import inverse, join, transform
 from seg2d3d_ros.reconstruction.point_ids import reserve
-from seg2d3d_ros.reconstruction.world.alignment import weighted_similarity
-from seg2d3d_ros.reconstruction.world.georeference import Similarity
 from seg2d3d_ros.types import WorldFrame
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

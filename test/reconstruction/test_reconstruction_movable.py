@@ -9,6 +9,7 @@ from helpers_scene import HEIGHT, WIDTH, render, textures
 
 from seg2d3d_ros.config import ReconstructionConfig, make_config
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg, write_labels
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
@@ -18,7 +19,7 @@ from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.movable import class_ids, movable_mask, without_classes
-from seg2d3d_ros.types import Camera, Keyframe, Segments
+from seg2d3d_ros.types import Keyframe, Segments
 
 CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (330.0, 330.0, WIDTH / 2, HEIGHT / 2))
 CAR = (slice(70, 290), slice(70, 430))

@@ -15,6 +15,8 @@ from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
@@ -28,7 +30,7 @@ from seg2d3d_ros.reconstruction.worker.worker_handle import (
     Revision,
     Stopped,
 )
-from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 CONFIG = ReconstructionConfig(mode="online", max_features=1200, threads=1)
 CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))

@@ -11,13 +11,14 @@ import pytest
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.keyframes.camera_file import default_camera
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, ReconstructionWorker, Rejected, Revision
-from seg2d3d_ros.types import Camera, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 CASTLE = Path(__file__).parents[3] / "shared/data/castle-P30"
 CONFIG = ReconstructionConfig(max_features=1500, threads=1)

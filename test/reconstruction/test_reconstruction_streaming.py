@@ -7,9 +7,10 @@ import numpy as np
 import pycolmap
 import pytest
 
+from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.reconstruction.online.global_check import Standing, prefer_global
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, OnlineMapper
-from seg2d3d_ros.reconstruction.world.alignment import common_points, fit_points
+from seg2d3d_ros.reconstruction.world.alignment import common_points
 from seg2d3d_ros.reconstruction.world.msac import agreement, sampson_error
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 

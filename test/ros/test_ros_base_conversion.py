@@ -14,9 +14,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, Point
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg, encode_png
 from seg2d3d_ros.ros.messages import conversion as c
-from seg2d3d_ros.types import GeoPosition
 
 pytestmark = pytest.mark.ros
 HEADER = c.make_header(1_700_000_000_123_456_789, "front")

@@ -21,11 +21,13 @@ from visualization_msgs.msg import Marker  # noqa: E402
 
 from seg2d3d_ros.association.incidence import build_incidence  # noqa: E402
 from seg2d3d_ros.errors import DataError  # noqa: E402
+from seg2d3d_ros.geometry.camera import Camera  # noqa: E402
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes  # noqa: E402
 from seg2d3d_ros.palette import instance_colors  # noqa: E402
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver  # noqa: E402
 from seg2d3d_ros.ros.messages import instance_messages, map_messages  # noqa: E402
 from seg2d3d_ros.ros.messages.conversion import camera_to_info, cloud_to_array, make_header, unpack_rgb  # noqa: E402
-from seg2d3d_ros.types import Boxes, Camera, Instances, Segments, SparseModel, WorldFrame  # noqa: E402
+from seg2d3d_ros.types import Instances, Segments, SparseModel, WorldFrame  # noqa: E402
 
 STAMP = 1_700_000_000_123_456_789
 MAP = make_header(STAMP, "map")
@@ -270,7 +272,9 @@ INSTANCES = Instances(
     np.array([3, 7], np.int32),
     np.array([1, 2], np.int32),
     np.array([0.9, 0.8], np.float32),
-    Boxes(np.array([[1, 2, 3], [np.nan] * 3]), np.array([[2, 4, 6], [np.nan] * 3]), np.stack([TURN, np.full((3, 3), np.nan)])),
+    OrientedBoxes(
+        np.array([[1, 2, 3], [np.nan] * 3]), np.array([[2, 4, 6], [np.nan] * 3]), np.stack([TURN, np.full((3, 3), np.nan)])
+    ),
 )
 
 
@@ -307,7 +311,7 @@ def test_markers():
 
 
 def test_empty_result():
-    nothing = Instances(*(np.empty(0, t) for t in ("i4", "i4", "f4", "i4", "i4", "f4")), Boxes.none())
+    nothing = Instances(*(np.empty(0, t) for t in ("i4", "i4", "f4", "i4", "i4", "f4")), OrientedBoxes.none())
     assert instance_messages.labelled_cloud([], nothing, MAP).width == 0
     assert len(instance_messages.instance_markers(nothing, ("house",), MAP).markers) == 1
     assert map_messages.points_to_cloud([], MAP).width == 0

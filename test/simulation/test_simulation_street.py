@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.simulation.drive import CAMERA_NAMES, Drive, base_from_camera, make_camera
 from seg2d3d_ros.simulation.scene import mesh as solids
 from seg2d3d_ros.simulation.scene.render import Scene
@@ -16,7 +17,6 @@ from seg2d3d_ros.simulation.scene.sky import sky_color
 from seg2d3d_ros.simulation.scene.street import LANE, ROAD_HALF_WIDTH, SIDE_STREET, build_street, plan_lots
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
 from seg2d3d_ros.simulation.scene.textures import TextureSet, noise
-from seg2d3d_ros.types import Camera
 
 
 @given(seed=st.integers(0, 10_000), buildings=st.integers(2, 40))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.geometry.views import View, posed_views
+from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 MIN_POINTS = 5
@@ -155,7 +155,7 @@ def find_missed(
     seen = sightings(models, incidence)
     shown = instances_shown(incidence, instances)
     found: list[MissedView] = []
-    views = [view for _, view in posed_views(models)]
+    views = [view for model in models for view in model.views()]
     for k, rows in enumerate(seen.of_keyframes(len(views))):
         view = views[k]
         if view is not None and incidence.names[k] in segmented:

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from seg2d3d_ros.association.masks.missed import HIDDEN_BEHIND, MissedView, Sightings, sightings, solid_points
 from seg2d3d_ros.geometry.masks import Region, region_of
-from seg2d3d_ros.geometry.views import View, posed_views
+from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 VIEWS = 6
@@ -47,7 +47,7 @@ class Transfer:
         labels_of: Callable[[str], np.ndarray],
     ) -> None:
         self._xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
-        self._views = [view for _, view in posed_views(models)]
+        self._views = [view for model in models for view in model.views()]
         self._names = incidence.names
         self._solid = solid_points(self._xyz, instances)
         self._seen: Sightings = sightings(models, incidence)

@@ -26,9 +26,8 @@ from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, in
 from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part
 from seg2d3d_ros.association.online.online_labels import Labelling, seeds_by_segment
 from seg2d3d_ros.association.online_incidence import Delta, GrowingIncidence, Part
-from seg2d3d_ros.association.solve import METHODS, assign, describe, projects
+from seg2d3d_ros.association.solve import METHODS, assign, describe, projects, stacked_up, stacked_xyz
 from seg2d3d_ros.config import AssociationConfig
-from seg2d3d_ros.geometry.up import stacked_up
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 SETTLE = 0.15
@@ -108,7 +107,7 @@ class OnlineAssociation:
     def _solve(self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool) -> Update:
         """``update``, with instances that are not shown yet."""
         delta = self.growing.update(models, segments, fresh)
-        xyz, up = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)]), stacked_up(models)
+        xyz, up = stacked_xyz(models), stacked_up(models)
         lost = self._labels.fit(delta.gone)
         for instance_id in lost.tolist():
             self._add_dirt(instance_id, 1.0)

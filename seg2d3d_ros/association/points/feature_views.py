@@ -8,7 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seg2d3d_ros.types import Camera, Segments
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.types import Segments
 
 CONTRAST = 0.008
 """OpenCV's contrast threshold, a fifth of its default: the poses will tell which of the weak features match."""

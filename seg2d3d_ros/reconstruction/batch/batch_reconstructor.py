@@ -17,6 +17,8 @@ from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry import wgs84 as gps
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.up import up_of_cameras
 from seg2d3d_ros.images import image_size
 from seg2d3d_ros.keyframes.camera_file import default_camera, focal_known, scale_camera
 from seg2d3d_ros.reconstruction import model_io
@@ -267,9 +269,10 @@ class Reconstructor:
         positions, _ = self._positions(rows)
         sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
         ids = [i for i in sorted(model.reg_image_ids()) if i in positions]
-        poses = np.array([model.image(i).cam_from_world().matrix() for i in ids]).reshape(-1, 3, 4)
+        poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
+        up = up_of_cameras(Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in model.reg_image_ids()]))
         metres = np.array([positions[i] for i in ids]).reshape(-1, 3)
-        return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed, unit)
+        return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed, unit, up)
 
     def _georeference(self, model: Any, rows: Sequence[ImageRow], warnings: list[str], unit: Unit | None = None) -> WorldFrame:
         """Move a model to metres east, north, up by GPS; without GPS to metres where the length of its unit is known."""

@@ -16,6 +16,7 @@ import numpy as np
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry import wgs84 as gps
+from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.reconstruction import model_io, point_ids
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Progress, Reconstruction, Reconstructor, timed
 from seg2d3d_ros.reconstruction.batch.mappers import MIN_IMAGES, PLENTY
@@ -29,7 +30,7 @@ from seg2d3d_ros.reconstruction.online.submap_merging import transform
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.viewgraph import COMMON_POINTS, keep_images
-from seg2d3d_ros.reconstruction.world.alignment import common_points, fit_points
+from seg2d3d_ros.reconstruction.world.alignment import common_points
 from seg2d3d_ros.reconstruction.world.georeference import Unit
 from seg2d3d_ros.reconstruction.world.msac import agreement, explained
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions

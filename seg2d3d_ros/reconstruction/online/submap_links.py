@@ -9,9 +9,8 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.similarity import Similarity, weighted_similarity
 from seg2d3d_ros.reconstruction.online.correspondence_graph import GrowingGraph
-from seg2d3d_ros.reconstruction.world.alignment import weighted_similarity
-from seg2d3d_ros.reconstruction.world.georeference import Similarity
 
 TRIALS = 200
 SAMPLE = 4

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.reconstruction.online.submap import GrowingModel
 from seg2d3d_ros.reconstruction.online.submap_links import Links, find_links, fit_links
-from seg2d3d_ros.reconstruction.world.georeference import Similarity
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting, unit_length
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, mounts_of, tie, untie
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
-from seg2d3d_ros.reconstruction.world.georeference import Similarity
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, pose
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
-from seg2d3d_ros.reconstruction.world.georeference import Similarity
 
 MIN_PAIRS = 3
 BENT_DEGREES = 3.0

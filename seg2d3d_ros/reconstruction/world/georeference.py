@@ -9,11 +9,13 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.similarity import Similarity
+from seg2d3d_ros.geometry.up import Up, Z, rotation_between, up_of_cameras
+
 MIN_POSITIONS = 4
 MAX_UNCERTAINTY = 0.15
 """Largest relative standard error of scale and heading with which a model is called georeferenced."""
-TILT_SIGMA = np.deg2rad(3.0)
-"""How far the mean upright direction of the cameras may be off."""
 CAUCHY = 3.0
 """Standard deviations where the loss turns from square to logarithmic: at 1 half of the good positions' weight is lost."""
 TUKEY = 6.0
@@ -23,19 +25,6 @@ MEDIAN_DISTANCE = 1.5382
 FEW = 20
 """Below so many positions their scatter is too uncertain to call them better than they claim."""
 TRIALS = 500
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """``target = scale * rotation @ source + translation``."""
-
-    scale: float
-    rotation: np.ndarray
-    translation: np.ndarray
-
-    def apply(self, points: np.ndarray) -> np.ndarray:
-        """Transform (N, 3) points."""
-        return self.scale * points @ self.rotation.T + self.translation
 
 
 @dataclass(frozen=True)
@@ -54,30 +43,6 @@ class Fit:
     used: int = 0
     residual: float = float("nan")
     problem: str = ""
-
-
-def up_direction(camera_from_world: np.ndarray) -> np.ndarray:
-    """(3,) unit vector that points up, from (K, 3, 4) poses of cameras held roughly upright.
-
-    Image rows are horizontal more reliably than the optical axis is: the vector is perpendicular to the cameras' x axes
-    (least squares), with their mean -y axis as a weak prior that decides where all headings are alike.
-    """
-    x, y = camera_from_world[:, 0, :3], camera_from_world[:, 1, :3]
-    prior = 0.1
-    up = np.linalg.solve(x.T @ x + prior * len(x) * np.eye(3), -prior * y.sum(0))
-    return up / np.linalg.norm(up)
-
-
-def _rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(3, 3) smallest rotation from one unit vector to another."""
-    axis = np.cross(source, target)
-    cosine = float(source @ target)
-    if cosine < -1 + 1e-9:
-        side = np.eye(3)[np.argmin(np.abs(source))]
-        axis = np.cross(source, side)
-        axis /= np.linalg.norm(axis)
-        return 2 * np.outer(axis, axis) - np.eye(3)
-    return Rotation.from_rotvec(axis / max(np.linalg.norm(axis), 1e-12) * np.arccos(np.clip(cosine, -1, 1))).as_matrix()
 
 
 def _upright_ransac(source: np.ndarray, target: np.ndarray, sigma: np.ndarray, seed: int) -> tuple[complex, complex]:
@@ -113,7 +78,12 @@ def _scatter(distances: np.ndarray) -> float:
 
 
 def fit_similarity(
-    camera_from_world: np.ndarray, positions: np.ndarray, sigma: np.ndarray, seed: int = 0, unit: Unit | None = None
+    camera_from_world: Pose,
+    positions: np.ndarray,
+    sigma: np.ndarray,
+    seed: int = 0,
+    unit: Unit | None = None,
+    up: Up | None = None,
 ) -> Fit:
     """The similarity from model to metres that explains most GPS positions and keeps the cameras upright.
 
@@ -124,16 +94,19 @@ def fit_similarity(
     estimates for regression, Annals of Statistics 1987).
 
     Args:
-        camera_from_world: (N, 3, 4) poses in the model's frame.
+        camera_from_world: (N,) poses in the model's frame.
         positions: (N, 3) metres east, north, up.
         sigma: (N,) standard deviations in metres.
         seed: of the RANSAC.
         unit: of the model, where a rig or odometry tell it.
+        up: the vertical of the model's frame, by all of its images; None = by these. It pulls by its own uncertainty, so
+            that positions good enough to tell the slope of a street decide.
     """
     if len(positions) < MIN_POSITIONS:
         return Fit(None, problem=f"only {len(positions)} images of the model have a GPS position, {MIN_POSITIONS} are needed")
-    centers = -np.einsum("kji,kj->ki", camera_from_world[:, :, :3], camera_from_world[:, :, 3])
-    upright = _rotation_between(up_direction(camera_from_world), np.array([0.0, 0.0, 1.0]))
+    centers = camera_from_world.origin
+    up = up or up_of_cameras(camera_from_world)
+    upright = rotation_between(up.direction, Z)
     a, _ = _upright_ransac(centers @ upright.T, positions, sigma, seed)
     scale = abs(a)
     if not np.isfinite(scale) or scale <= 0:
@@ -153,9 +126,8 @@ def fit_similarity(
 
     def residuals(x: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], scatter: float) -> np.ndarray:
         s, rotation, _ = unpack(x)
-        tilt = (rotation @ upright.T @ np.array([0.0, 0.0, 1.0]))[:2] / TILT_SIGMA
         stretch = [] if unit is None else [np.log(s / unit.metres) / unit.sigma]
-        return np.concatenate([np.sqrt(loss(distances(x) / scatter)), tilt, stretch])
+        return np.concatenate([np.sqrt(loss(distances(x) / scatter)), up.residuals(rotation.T @ Z), stretch])
 
     steps = [0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])]
     x = least_squares(residuals, np.zeros(7), x_scale=steps, args=(_cauchy, 1.0)).x

@@ -16,6 +16,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_size
 from seg2d3d_ros.recording.naming import camera_name
 from seg2d3d_ros.ros.exchange.synchronizer import Matcher
@@ -30,7 +32,7 @@ from seg2d3d_ros.ros.messages.conversion import (
 )
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import KEYFRAMES
-from seg2d3d_ros.types import Camera, GeoPosition, Keyframe
+from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from geometry_msgs.msg import PoseArray
 from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.ros.messages.conversion import camera_from_info, keyframe_name, stamp_to_ns
 from seg2d3d_ros.ros.messages.map_messages import (
     MAP_POINT,
@@ -28,7 +29,7 @@ from seg2d3d_ros.ros.messages.map_messages import (
     cloud_to_points,
     frame_from_fix,
 )
-from seg2d3d_ros.types import Camera, SparseModel, WorldFrame
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 Revision = tuple[str, int]
 """Map frame and stamp in ns: what points and end mark of one revision share."""

@@ -16,13 +16,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, NavSa
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.keyframes.camera_file import info_from_camera
 from seg2d3d_ros.keyframes.geo_track import geo_from_fix
 from seg2d3d_ros.lidar.scans import POINT_TYPES, cloud_to_array
 from seg2d3d_ros.recording import calibration, naming
 from seg2d3d_ros.recording.naming import camera_name
 from seg2d3d_ros.recording.raw_images import ENCODINGS, raw_picture, raw_pixels
-from seg2d3d_ros.types import Camera, GeoPosition
 
 __all__ = [
     "array_to_cloud",

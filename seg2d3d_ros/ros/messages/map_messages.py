@@ -39,6 +39,8 @@ from sensor_msgs.msg import NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.recording.naming import camera_name
 from seg2d3d_ros.ros.messages.conversion import (
     array_to_cloud,
@@ -50,7 +52,7 @@ from seg2d3d_ros.ros.messages.conversion import (
     stamp_to_ns,
     unpack_rgb,
 )
-from seg2d3d_ros.types import Camera, GeoPosition, SparseModel, WorldFrame
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 MAP_POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("point_id", "u4")])
 OBSERVATION = np.dtype([("u", "f4"), ("v", "f4"), ("point_id", "u4")])

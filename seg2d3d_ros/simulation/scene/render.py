@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.simulation.scene.mesh import Mesh, concatenate
 from seg2d3d_ros.simulation.scene.sky import sky_color
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
-from seg2d3d_ros.types import Camera
 
 SUN_COLOR = np.array([1.0, 0.95, 0.86], np.float32)
 SKY_LIGHT = np.array([0.52, 0.58, 0.68], np.float32)
