@@ -11,12 +11,13 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.odometry_track import OdometryTrack, find_mounts
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.world.georeference import Unit, fit_similarity
-from seg2d3d_ros.reconstruction.world.odometry_scale import positions, unit_by_odometry
+from seg2d3d_ros.reconstruction.world.georeference import Scale, fit_similarity
+from seg2d3d_ros.reconstruction.world.odometry_scale import positions, scale_by_odometry
 from seg2d3d_ros.types import Keyframe
 
 
@@ -153,7 +154,7 @@ def test_old_records_without_poses_are_read():
     assert KeyframeRecord.from_json(item).keyframe(b"").mount is None
 
 
-class TestUnit:
+class TestScale:
     def rows(self, count=30):
         return [ImageRow(k, 1, f"c_{k}", "", "c", (k + 1) * SECOND, 9, None) for k in range(count)]
 
@@ -161,21 +162,21 @@ class TestUnit:
         return {k: np.array([1.5 * k, 4 * np.sin(0.2 * k), 0.0]) for k in range(count)}
 
     def test_drift_and_slips_do_no_harm(self):
-        """Odometry that turns away, is 2 % long and slips for some metres at one place: the unit within 3 %."""
+        """Odometry that turns away, is 2 % long and slips for some metres at one place: the scale within 3 %."""
         known = {}
         for k, place in self.way().items():
             turned = Rotation.from_euler("z", 0.02 * k).as_matrix() @ place
             known[k] = 1.02 * turned + (np.array([5.0, 0, 0]) if k > 17 else 0.0)
         model = {k: place / 4.0 for k, place in self.way().items()}
-        assert unit_by_odometry(model, known, self.rows()) == pytest.approx(4.0 * 1.02, rel=0.03)
+        assert scale_by_odometry(model, known, self.rows()) == pytest.approx(4.0 * 1.02, rel=0.03)
 
     def test_at_rest_and_in_disagreement_nothing_is_said(self):
         model, rng = self.way(), np.random.default_rng(0)
         rest = {k: 0.001 * rng.normal(size=3) for k in model}
-        assert unit_by_odometry(model, rest, self.rows()) is None
+        assert scale_by_odometry(model, rest, self.rows()) is None
         wild = {k: 10.0 * np.exp(2 * rng.normal()) * rng.normal(size=3) for k in model}
-        assert unit_by_odometry(model, wild, self.rows()) is None
-        assert unit_by_odometry({}, {}, self.rows()) is None
+        assert scale_by_odometry(model, wild, self.rows()) is None
+        assert scale_by_odometry({}, {}, self.rows()) is None
 
     def test_positions_are_the_cameras_where_mounts_are_known(self):
         rows = self.rows(2)
@@ -183,14 +184,13 @@ class TestUnit:
         np.testing.assert_allclose(found[0], [3, 1, 0], atol=1e-12)
         np.testing.assert_allclose(positions({0: shifted(3)}, {}, rows)[0], [3, 0, 0])
 
-    def test_a_known_unit_holds_the_fit_to_noisy_positions(self):
-        """40 m of way, 3 m of noise: the scale alone from positions is some percent off, with the unit .3 %."""
+    def test_a_known_scale_holds_the_fit_to_noisy_positions(self):
+        """40 m of way, 3 m of noise: the scale alone from positions is some percent off, with the known one .3 %."""
         rng = np.random.default_rng(4)
         centers = np.array(list(self.way().values()))
-        poses = np.zeros((len(centers), 3, 4))
-        poses[:, :3, :3] = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # upright: camera y is down
-        poses[:, :, 3] = -np.einsum("kij,kj->ki", poses[:, :, :3], centers / 5.0)
+        upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # camera y is down
+        poses = Pose(np.tile(upright.T, (len(centers), 1, 1)), centers / 5.0).inverse()
         noisy, sigma = centers + 3.0 * rng.normal(size=centers.shape), np.full(len(centers), 3.0)
         free = fit_similarity(poses, noisy, sigma).similarity.scale
-        held = fit_similarity(poses, noisy, sigma, unit=Unit(5.0, 0.003)).similarity.scale
+        held = fit_similarity(poses, noisy, sigma, known_scale=Scale(5.0, 0.003)).similarity.scale
         assert abs(held / 5.0 - 1) < 0.003 < abs(free / 5.0 - 1)

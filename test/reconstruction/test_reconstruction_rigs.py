@@ -11,8 +11,8 @@ from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
-from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, mounting, unit_length
-from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, tie, untie
+from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, mounting, scale_by_rig
+from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, to_rig_frames, to_single_frames
 
 pycolmap = pytest.importorskip("pycolmap")
 
@@ -161,9 +161,9 @@ class TestTie:
         drive = Drive()
         (model,) = drive.models([("left", "right")])
         before = {i: model.image(i).cam_from_world().matrix() for i in model.reg_image_ids()}
-        free = tie(model, rig_of(drive), 1.0)
+        free = to_rig_frames(model, rig_of(drive), 1.0)
         assert (model.num_reg_frames(), model.num_reg_images()) == (STOPS, 2 * STOPS)
-        untie(model, free, keep=set(before))
+        to_single_frames(model, free, keep=set(before))
         assert model.num_reg_frames() == 2 * STOPS
         for i, pose in before.items():
             np.testing.assert_allclose(model.image(i).cam_from_world().matrix(), pose, atol=1e-9)
@@ -176,9 +176,9 @@ class TestTie:
         model.deregister_frame(model.image(waits.image_id).frame_id)
         registered = set(model.reg_image_ids())
         for keep in (registered | {waits.image_id}, registered):
-            free = tie(model, rig_of(drive), 1.0)
+            free = to_rig_frames(model, rig_of(drive), 1.0)
             np.testing.assert_allclose(model.image(waits.image_id).cam_from_world().matrix(), truth, atol=1e-9)
-            untie(model, free, keep=keep)
+            to_single_frames(model, free, keep=keep)
             assert set(model.reg_image_ids()) == keep
 
 
@@ -189,11 +189,11 @@ class TestFit:
         turn = Rotation.from_euler("XYZ", [0.4, 1.0, 2.0]).as_matrix()
         (model,) = drive.models([("left", "right")], move=[(0.25, turn, [3, 4, 5])])
         # The two sides share no points here: whatever the distance is, it was not measured.
-        assert unit_length(model, rig_of(drive)) is None
+        assert scale_by_rig(model, rig_of(drive)) is None
         drive.points = lambda group: np.random.default_rng(1).uniform([-2, 6, -1], [18, 12, 4], (600, 3))
         both = {"left": mount("left"), "right": mount("left", 1.5)}  # both look to the left, a metre apart
         (model,) = drive.models([("left", "right")], mounts=both, move=[(0.25, turn, [3, 4, 5])])
-        assert unit_length(model, rig_of(drive, both)) == pytest.approx(4.0, rel=0.005)
+        assert scale_by_rig(model, rig_of(drive, both)) == pytest.approx(4.0, rel=0.005)
 
     def test_two_models_by_their_mounts(self):
         drive = Drive()

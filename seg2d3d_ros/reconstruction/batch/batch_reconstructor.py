@@ -30,18 +30,18 @@ from seg2d3d_ros.reconstruction.features.pairs import PlaceRecognition, candidat
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
-from seg2d3d_ros.reconstruction.rigs.rig_fit import unit_length
+from seg2d3d_ros.reconstruction.rigs.rig_fit import scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.viewgraph import components
 from seg2d3d_ros.reconstruction.world import odometry_scale as odometry
-from seg2d3d_ros.reconstruction.world.georeference import Fit, Unit, fit_similarity
+from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
 from seg2d3d_ros.types import Keyframe, SparseModel, WorldFrame
 
 Progress = Callable[[str, int, int], None]
 
 RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
-"""Relative standard deviations of a model's unit by the distances between cameras, and by wheels."""
+"""Relative standard deviations of a model's scale by the distances between cameras, and by wheels."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ class Reconstructor:
         with timed(timings, "mapping"):
             solved = self._map(rows, report)
         with timed(timings, "rig"):
-            solved, units = self._tie(solved, rows, warnings)
+            solved, scales = self._apply_rig(solved, rows, warnings)
         with timed(timings, "georeference"):
-            frames = [self._georeference(m, rows, warnings, unit) for m, unit in zip(solved, units, strict=True)]
+            frames = [self._georeference(m, rows, warnings, scale) for m, scale in zip(solved, scales, strict=True)]
         with timed(timings, "writing"):
             models = self._publish(solved, frames, rows)
         reasons = unregistered_reasons(rows, self._database.matched_pairs(), models, self.config.min_pair_inliers)
@@ -181,35 +181,37 @@ class Reconstructor:
         """The rig of all images so far, or None where no two cameras with known mounts have an image of one moment."""
         return make_rig(self._known_mounts(), rows, self.config.rig_tolerance, refine=self.config.refine_rig)
 
-    def _tie(self, models: list[Any], rows: Sequence[ImageRow], warnings: list[str]) -> tuple[list[Any], list[Unit | None]]:
-        """Join models by the rig and make its mounts hold; the models, and their units by rig or odometry."""
+    def _apply_rig(
+        self, models: list[Any], rows: Sequence[ImageRow], warnings: list[str]
+    ) -> tuple[list[Any], list[Scale | None]]:
+        """Join models by the rig and make its mounts hold; the models, and their scales by rig or odometry."""
         rig = self._rig(rows)
         if rig is None:
-            return models, [self._unit(model, rows, None) for model in models]
+            return models, [self._scale(model, rows, None) for model in models]
         ids = [row.image_id for row in rows]
         tools = self._task(rows, ids), self._loader(rows)
         models, report = apply_rig(models, rig, *tools, lambda model: self._metres(model, rows, None))
         warnings.extend(report.warnings)
         known = zip(models, report.metres, report.by_rig, strict=True)
-        return models, [Unit(m, RIG_SIGMA) if m and sure else self._unit(model, rows, None) for model, m, sure in known]
+        return models, [Scale(m, RIG_SIGMA) if m and sure else self._scale(model, rows, None) for model, m, sure in known]
 
-    def _unit(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> Unit | None:
-        """A model's unit by the rig or by odometry."""
-        metres = unit_length(model, rig) if rig is not None else None
+    def _scale(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> Scale | None:
+        """A model's scale by the rig or by odometry."""
+        metres = scale_by_rig(model, rig) if rig is not None else None
         if metres is not None:
-            return Unit(metres, RIG_SIGMA)
+            return Scale(metres, RIG_SIGMA)
         known = self._odometry(rows)
         centers = {i: model.image(i).projection_center() for i in model.reg_image_ids()} if known else {}
-        metres = odometry.unit_by_odometry(centers, known, rows)
-        return None if metres is None else Unit(metres, ODOMETRY_SIGMA)
+        metres = odometry.scale_by_odometry(centers, known, rows)
+        return None if metres is None else Scale(metres, ODOMETRY_SIGMA)
 
     def _metres(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> float | None:
-        """Metres of a model's unit by the rig, GPS or odometry."""
-        unit = self._unit(model, rows, rig)
-        if self._positions(rows)[1] is not None and (unit is None or unit.sigma > RIG_SIGMA):
-            found = self._fit(model, rows, unit).similarity
-            return found.scale if found is not None else None if unit is None else unit.metres
-        return None if unit is None else unit.metres
+        """Metres of a model's scale by the rig, GPS or odometry."""
+        scale = self._scale(model, rows, rig)
+        if self._positions(rows)[1] is not None and (scale is None or scale.sigma > RIG_SIGMA):
+            found = self._fit(model, rows, scale).similarity
+            return found.scale if found is not None else None if scale is None else scale.factor
+        return None if scale is None else scale.factor
 
     def _loader(self, rows: Sequence[ImageRow]) -> Callable[[int], tuple[Any, Any, Any, Any]]:
         by_id = {row.image_id: row for row in rows}
@@ -264,7 +266,7 @@ class Reconstructor:
             threads=self.config.threads,
         )
 
-    def _fit(self, model: Any, rows: Sequence[ImageRow], unit: Unit | None = None) -> Fit:
+    def _fit(self, model: Any, rows: Sequence[ImageRow], scale: Scale | None = None) -> Fit:
         """The similarity that takes a model to its images' GPS positions, or why there is none."""
         positions, _ = self._positions(rows)
         sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
@@ -272,18 +274,20 @@ class Reconstructor:
         poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
         up = up_of_cameras(Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in model.reg_image_ids()]))
         metres = np.array([positions[i] for i in ids]).reshape(-1, 3)
-        return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed, unit, up)
+        return fit_similarity(poses, metres, np.array([sigmas[i] for i in ids]), self.config.seed, scale, up)
 
-    def _georeference(self, model: Any, rows: Sequence[ImageRow], warnings: list[str], unit: Unit | None = None) -> WorldFrame:
-        """Move a model to metres east, north, up by GPS; without GPS to metres where the length of its unit is known."""
+    def _georeference(
+        self, model: Any, rows: Sequence[ImageRow], warnings: list[str], scale: Scale | None = None
+    ) -> WorldFrame:
+        """Move a model to metres east, north, up by GPS; without GPS to metres where the length of its scale is known."""
         _, datum = self._positions(rows)
-        fit = Fit(None, problem="there is no GPS") if datum is None else self._fit(model, rows, unit)
+        fit = Fit(None, problem="there is no GPS") if datum is None else self._fit(model, rows, scale)
         pycolmap, s = load_pycolmap(), fit.similarity
         if s is not None:
             model.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
             return WorldFrame("enu", datum)
-        if unit is not None:
-            model.transform(pycolmap.Sim3d(unit.metres, pycolmap.Rotation3d(), np.zeros(3)))
+        if scale is not None:
+            model.transform(pycolmap.Sim3d(scale.factor, pycolmap.Rotation3d(), np.zeros(3)))
             return WorldFrame("metric")
         if datum is not None or self._known_mounts():
             warnings.append(

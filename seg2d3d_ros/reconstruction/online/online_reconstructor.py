@@ -31,7 +31,7 @@ from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.viewgraph import COMMON_POINTS, keep_images
 from seg2d3d_ros.reconstruction.world.alignment import common_points
-from seg2d3d_ros.reconstruction.world.georeference import Unit
+from seg2d3d_ros.reconstruction.world.georeference import Scale
 from seg2d3d_ros.reconstruction.world.msac import agreement, explained
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 from seg2d3d_ros.types import WorldFrame
@@ -310,10 +310,10 @@ class OnlineReconstructor(Reconstructor):
         due = len(model) >= RELOCATE_GROWTH * model.located or (final and rig is not None and len(model) > model.located)
         if not due and (model.frame.kind == "enu" or (model.frame.kind == "metric" and datum is None)):
             return
-        unit = self._unit(model.reconstruction, rows, rig)
-        if not due and model.frame.kind == "metric" and self._fit(model.reconstruction, rows, unit).similarity is None:
+        scale = self._scale(model.reconstruction, rows, rig)
+        if not due and model.frame.kind == "metric" and self._fit(model.reconstruction, rows, scale).similarity is None:
             return
-        frame = self._georeference(model.reconstruction, rows, warnings, unit)
+        frame = self._georeference(model.reconstruction, rows, warnings, scale)
         if frame.kind == "arbitrary":
             return
         model.frame, model.located = frame, len(model)
@@ -330,8 +330,8 @@ class OnlineReconstructor(Reconstructor):
             if adjusted is not None:
                 model.take_solution(adjusted)
         if positions:
-            unit = None if unit is None else Unit(1.0, unit.sigma)
-            self._georeference(model.reconstruction, rows, [], unit)  # positions alone leave the tilt about a street open
+            scale = None if scale is None else Scale(1.0, scale.sigma)
+            self._georeference(model.reconstruction, rows, [], scale)  # positions alone leave the tilt about a street open
 
 
 def open_reconstructor(

@@ -18,7 +18,7 @@ from seg2d3d_ros.reconstruction.online.submap import GrowingModel
 from seg2d3d_ros.reconstruction.online.submap_merging import absorb, inverse, transform
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import RigReport, hold_mounts
 from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting
-from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, tie, untie
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 
 log = logging.getLogger(__name__)
@@ -89,12 +89,12 @@ def hold_in_metres(
         return
     if positions:
         registered = set(held.reg_image_ids())
-        free = tie(held, rig, 1.0)
+        free = to_rig_frames(held, rig, 1.0)
         adjustment = copy.deepcopy(options.global_adjustment)
         adjustment.refine_sensor_from_rig = rig.refine
         pulled = adjust_with_positions(held, positions, sigmas, adjustment, fixed_cameras)
         held = held if pulled is None else pulled
-        untie(held, free, keep=registered)
+        to_single_frames(held, free, keep=registered)
     model.take_solution(held)
 
 
@@ -108,7 +108,7 @@ def place_companions(model: GrowingModel, rig: Rig, options: MapperOptions) -> i
     if not wait:
         return 0
     placed = copy.deepcopy(model.reconstruction)
-    untie(placed, tie(placed, rig, 1.0), keep=registered | wait)
+    to_single_frames(placed, to_rig_frames(placed, rig, 1.0), keep=registered | wait)
     model.take_solution(placed)
     for image_id in sorted(wait):
         model.mapper.triangulate_image(options.triangulation, image_id)

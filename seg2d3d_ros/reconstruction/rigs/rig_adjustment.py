@@ -13,8 +13,8 @@ import numpy as np
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
-from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting, unit_length
-from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, mounts_of, tie, untie
+from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting, scale_by_rig
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, mounts_of, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def apply_rig(
                 "check the rig (TF, reconstruction.rig), or let reconstruction.refine_rig correct it"
             )
             return list(models), RigReport([None] * len(models), [False] * len(models), report.warnings)
-        metres = unit_length(model, rig)
+        metres = scale_by_rig(model, rig)
         found.append(_Part(model, metres if metres is not None else length(model), metres is not None))
     joined = []
     for part in _join(found, rig, load):
@@ -138,8 +138,8 @@ def hold_mounts(model: Any, rig: Rig, metres: float, fixed_cameras: Collection[i
     tied, registered = copy.deepcopy(model), set(model.reg_image_ids())
     before = mean_error(tied)
     place_parts(tied, rig, metres)
-    free = tie(tied, rig, metres)
-    adjust_tied(tied, fixed_cameras, threads, refine=rig.refine)
+    free = to_rig_frames(tied, rig, metres)
+    adjust_rig_frames(tied, fixed_cameras, threads, refine=rig.refine)
     after = mean_error(tied)
     if after > WORSE * before + 0.1:
         report.warnings.append(
@@ -149,7 +149,7 @@ def hold_mounts(model: Any, rig: Rig, metres: float, fixed_cameras: Collection[i
         return model
     if rig.refine:
         report.mounts = mounts_of(tied, rig, metres)
-    untie(tied, free, keep=registered)
+    to_single_frames(tied, free, keep=registered)
     return tied
 
 
@@ -176,7 +176,7 @@ def _move_part(model: Any, part: set[int], similarity: Similarity) -> None:
             point.xyz = moved * point.xyz
 
 
-def adjust_tied(tied: Any, fixed_cameras: Collection[int], threads: int, *, refine: bool) -> None:
+def adjust_rig_frames(tied: Any, fixed_cameras: Collection[int], threads: int, *, refine: bool) -> None:
     """Bundle adjustment of a tied model with a robust loss; the mounts stay unless ``refine``."""
     pycolmap = load_pycolmap()
     config = pycolmap.BundleAdjustmentConfig()

@@ -72,7 +72,7 @@ def _median_rotation(rotations: Rotation) -> Rotation:
     return rotations[near].mean()
 
 
-def unit_length(reconstruction: Any, rig: Rig) -> float | None:
+def scale_by_rig(reconstruction: Any, rig: Rig) -> float | None:
     """Metres of the model's unit by the distances between cameras of one frame, or None where they do not say.
 
     Only frames count of which two images hang together by points: in others the mounts alone gave the distance.

@@ -1,8 +1,8 @@
 """Cameras that are mounted together: which images are one frame, and models in which their mounts hold.
 
 The map's database and models know every image as a frame of its own, so that images may come in any order and models may
-grow by single ones. ``tie`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the mounts
-hold; ``untie`` turns it back.
+grow by single ones. ``to_rig_frames`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the
+mounts hold; ``to_single_frames`` turns it back.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ def rigid(matrix: np.ndarray) -> Any:
 
 
 @dataclass(frozen=True)
-class Free:
+class SingleFrames:
     """A model's own rigs and frames, to go back to: frame id -> (rig id, data ids)."""
 
     rigs: list[Any]
     frames: dict[int, tuple[int, list[Any]]]
 
 
-def tie(reconstruction: Any, rig: Rig, metres: float) -> Free:
+def to_rig_frames(reconstruction: Any, rig: Rig, metres: float) -> SingleFrames:
     """Make the images of one moment one frame, in place; its pose is the mean of what its registered images say.
 
     Images of a frame with a registered one get a pose by their mounts, even if they had none.
@@ -97,7 +97,7 @@ def tie(reconstruction: Any, rig: Rig, metres: float) -> Free:
         metres: length of the model's unit.
     """
     pycolmap = load_pycolmap()
-    free = Free(
+    free = SingleFrames(
         [copy.deepcopy(r) for r in reconstruction.rigs.values()],
         {int(i): (int(f.rig_id), list(f.data_ids)) for i, f in reconstruction.frames.items()},
     )
@@ -135,8 +135,8 @@ def tie(reconstruction: Any, rig: Rig, metres: float) -> Free:
     return free
 
 
-def untie(reconstruction: Any, free: Free, *, keep: Collection[int]) -> None:
-    """Undo ``tie``, in place; the images ``keep`` keep their poses, others are no longer registered."""
+def to_single_frames(reconstruction: Any, free: SingleFrames, *, keep: Collection[int]) -> None:
+    """Undo ``to_rig_frames``, in place; the images ``keep`` keep their poses, others are no longer registered."""
     frames = [_single(reconstruction, number, rig_id, data, keep) for number, (rig_id, data) in free.frames.items()]
     reconstruction.set_rigs_and_frames(free.rigs, frames)
 

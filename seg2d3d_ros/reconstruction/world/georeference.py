@@ -28,10 +28,10 @@ TRIALS = 500
 
 
 @dataclass(frozen=True)
-class Unit:
-    """How long a model's unit is: ``metres``, with a relative standard deviation ``sigma``."""
+class Scale:
+    """Metres per unit of a model: ``factor``, with a relative standard deviation ``sigma``."""
 
-    metres: float
+    factor: float
     sigma: float
 
 
@@ -82,7 +82,7 @@ def fit_similarity(
     positions: np.ndarray,
     sigma: np.ndarray,
     seed: int = 0,
-    unit: Unit | None = None,
+    known_scale: Scale | None = None,
     up: Up | None = None,
 ) -> Fit:
     """The similarity from model to metres that explains most GPS positions and keeps the cameras upright.
@@ -98,7 +98,7 @@ def fit_similarity(
         positions: (N, 3) metres east, north, up.
         sigma: (N,) standard deviations in metres.
         seed: of the RANSAC.
-        unit: of the model, where a rig or odometry tell it.
+        known_scale: of the model, where a rig or odometry tell it.
         up: the vertical of the model's frame, by all of its images; None = by these. It pulls by its own uncertainty, so
             that positions good enough to tell the slope of a street decide.
     """
@@ -111,8 +111,8 @@ def fit_similarity(
     scale = abs(a)
     if not np.isfinite(scale) or scale <= 0:
         return Fit(None, problem="all images stand in one place")
-    if unit is not None:
-        scale = unit.metres
+    if known_scale is not None:
+        scale = known_scale.factor
     start = Rotation.from_euler("z", float(np.angle(a))).as_matrix() @ upright
     origin = centers.mean(0)
     shift = np.median(positions - scale * (centers - origin) @ start.T, axis=0)
@@ -126,7 +126,7 @@ def fit_similarity(
 
     def residuals(x: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], scatter: float) -> np.ndarray:
         s, rotation, _ = unpack(x)
-        stretch = [] if unit is None else [np.log(s / unit.metres) / unit.sigma]
+        stretch = [] if known_scale is None else [np.log(s / known_scale.factor) / known_scale.sigma]
         return np.concatenate([np.sqrt(loss(distances(x) / scatter)), up.residuals(rotation.T @ Z), stretch])
 
     steps = [0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])]

@@ -31,7 +31,7 @@ def positions(odometry: Mapping[int, np.ndarray], mounts: Mapping[str, np.ndarra
     }
 
 
-def unit_by_odometry(
+def scale_by_odometry(
     centers: Mapping[int, np.ndarray], known: Mapping[int, np.ndarray], rows: Sequence[ImageRow]
 ) -> float | None:
     """Metres of the model's unit, or None where the stretches are too few or do not agree.
