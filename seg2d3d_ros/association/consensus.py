@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.association.agglomeration import agglomerate
 from seg2d3d_ros.association.evidence import Groups, ones_at, sample
 from seg2d3d_ros.association.reliability import reliability_by_objects, reliability_by_views, same_view_pairs, weight_matrix
@@ -272,4 +273,4 @@ def _seeds(placements: tuple[Placements, ...], object_of: np.ndarray, parts: spa
             continue
         good = np.asarray(parts[segment, owner]).ravel().astype(bool) & (number[owner] > 0)
         found.append(Cuts(segment[good], number[owner[good]].astype(np.int32), item.xy[chosen[good]]))
-    return Cuts(*(np.concatenate([getattr(part, name) for part in found]) for name in ("segment", "instance", "xy")))
+    return concatenated(found)
