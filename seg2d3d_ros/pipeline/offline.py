@@ -16,7 +16,7 @@ from seg2d3d_ros.association.masks.missed import MissedView, find_missed
 from seg2d3d_ros.association.masks.recovered_masks import labels_by, repair_with_recovery
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
-from seg2d3d_ros.association.points.doppelgangers import without_hidden
+from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.solve import associate, enriches, projects, stacked_up, stacked_xyz
 from seg2d3d_ros.config import AssociationConfig, Config
@@ -198,7 +198,7 @@ def evidence(
     """
     if enriches(config) and images is not None:
         models = enrich(models, segments, images, enough=config.enough_points)
-    return without_hidden(models, segments) if projects(config) else models
+    return without_doppelgangers(models, segments) if projects(config) else models
 
 
 def count(names: Sequence[str], models: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> dict[str, int]:
