@@ -19,7 +19,7 @@ from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.images import decode_labels, encode_png, image_size
 from seg2d3d_ros.keyframes.geo_track import GeoTrack, geo_from_fix
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
-from seg2d3d_ros.keyframes.odometry_track import MAX_GAP, ODOMETRY, OdometryTrack, find_mounts
+from seg2d3d_ros.keyframes.odometry import MAX_GAP, ODOMETRY, OdometryTrack, find_mounts
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.naming import keyframe_name

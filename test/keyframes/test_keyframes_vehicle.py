@@ -13,7 +13,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
-from seg2d3d_ros.keyframes.odometry_track import OdometryTrack, find_mounts
+from seg2d3d_ros.keyframes.odometry import OdometryTrack, find_mounts
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.world.georeference import Scale, fit_similarity
