@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,35 @@ class GeoPosition:
         finite = np.isfinite([self.latitude, self.longitude, self.altitude]).all()
         if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
             raise UsageError(f"not a WGS84 position: {self.latitude}, {self.longitude}, {self.altitude}")
+
+    @classmethod
+    def from_ros(cls, fix: Any) -> GeoPosition | None:
+        """Of a ``NavSatFix`` of any origin; None without a fix (status, or NaN as some drivers say)."""
+        latitude, longitude, altitude = float(fix.latitude), float(fix.longitude), float(fix.altitude)
+        finite = np.isfinite([latitude, longitude, altitude]).all()
+        if fix.status.status < 0 or not finite or abs(latitude) > 90 or abs(longitude) > 360:
+            return None
+        covariance = np.asarray(fix.position_covariance, np.float64).reshape(3, 3)
+        known = fix.position_covariance_type != 0 and np.isfinite(covariance).all()
+        return cls(latitude, longitude, altitude, covariance if known else None)
+
+    def interpolate(self, other: GeoPosition, share: float) -> GeoPosition:
+        """The position at ``share`` of the way to another, over short ways.
+
+        The covariance is the two's average by distance, not less: neighbouring errors of a receiver are alike and do not
+        average out.
+        """
+        latitude, longitude, altitude = (
+            a + share * (b - a)
+            for a, b in (
+                (self.latitude, other.latitude),
+                (self.longitude, other.longitude),
+                (self.altitude, other.altitude),
+            )
+        )
+        if self.covariance is None or other.covariance is None:
+            return GeoPosition(latitude, longitude, altitude)
+        return GeoPosition(latitude, longitude, altitude, self.covariance + share * (other.covariance - self.covariance))
 
 
 def sigma(geo: GeoPosition) -> float:

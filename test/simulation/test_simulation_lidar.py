@@ -64,7 +64,7 @@ def test_the_bag_holds_the_scans_and_the_sensors_place_and_the_rest_is_the_same(
         topic = find_cloud_topic(recording, "lidar/points")
         with pytest.raises(UsageError, match=r"no PointCloud2 on /radar; there are /lidar/points"):
             find_cloud_topic(recording, "/radar")
-        np.testing.assert_allclose(recorded_frames(recording).get("base_link", "lidar"), base_from_lidar(), atol=1e-9)
+        np.testing.assert_allclose(recorded_frames(recording).get("base_link", "lidar").matrix, base_from_lidar(), atol=1e-9)
         scans = list(recorded_scans(recording, topic))
         message = recording.first(topic)
         stamps = [stamp for _, stamp, _ in recording.messages(list(recording.topics))]

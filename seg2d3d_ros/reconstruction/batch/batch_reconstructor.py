@@ -173,8 +173,8 @@ class Reconstructor:
     def _odometry(self, rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
         return odometry.positions(self._database.odometry(), self._known_mounts(), rows)
 
-    def _known_mounts(self) -> Mapping[str, np.ndarray]:
-        """Camera name -> (4, 4) pose on the vehicle: by the rig file, or as the keyframes say."""
+    def _known_mounts(self) -> Mapping[str, Pose]:
+        """Camera name -> ``base_from_camera``: by the rig file, or as the keyframes say."""
         return self._database.mounts() if self._mounts is None else self._mounts
 
     def _rig(self, rows: Sequence[ImageRow]) -> Rig | None:
