@@ -1,24 +1,21 @@
-"""GPS positions from a table, and metres east-north-up from degrees."""
+"""Positions on the Earth in degrees, and in metres east, north, up of a datum."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.errors import UsageError
 
 DEFAULT_SIGMA = 10.0
 """Metres: what a consumer receiver gives between houses, where the source does not say."""
 DATUM_POSITIONS = 3
 """Positions to wait for before the origin is fixed, so that a first bad one does not become it."""
-REQUIRED = ("image", "latitude", "longitude")
 
 
 @dataclass(frozen=True)
@@ -74,44 +71,6 @@ def sigma(geo: GeoPosition) -> float:
         return DEFAULT_SIGMA
     variance = float(np.trace(np.asarray(geo.covariance)[:2, :2]) / 2)
     return math.sqrt(variance) if variance > 0 and math.isfinite(variance) else DEFAULT_SIGMA
-
-
-def read_gps_csv(path: Path) -> dict[str, GeoPosition]:
-    """Positions by image stem from a CSV file with the columns image, latitude, longitude, altitude and sigma (metres).
-
-    ``altitude`` and ``sigma`` may be missing or empty; ``image`` may carry a suffix. Rows without coordinates are gaps in
-    reception and are left out.
-
-    Raises:
-        UsageError: no such file.
-        DataError: a missing column or a value that is no number, with the line.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: the GPS table cannot be read ({error.strerror or error})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: the GPS table is not UTF-8 text") from error
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    missing = [column for column in REQUIRED if column not in (reader.fieldnames or [])]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; expected image,latitude,longitude,altitude[,sigma]")
-    found = {}
-    for row in reader:
-        if not (row["latitude"] or "").strip() or not (row["longitude"] or "").strip():
-            continue
-        try:
-            spread = float(row.get("sigma") or "nan")
-            covariance = np.eye(3) * spread**2 if math.isfinite(spread) and spread > 0 else None
-            geo = GeoPosition(float(row["latitude"]), float(row["longitude"]), float(row.get("altitude") or 0.0), covariance)
-        except ValueError as error:
-            raise DataError(f"{path}: line {reader.line_num}: {error}") from error
-        found[Path(row["image"]).stem if Path(row["image"]).suffix.lower() in _SUFFIXES else row["image"]] = geo
-    return found
-
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 
 
 def choose_datum(positions: Sequence[GeoPosition]) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.geometry.wgs84 import GeoPosition, choose_datum, read_gps_csv, sigma, to_enu
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, choose_datum, sigma, to_enu
 from seg2d3d_ros.keyframes.camera_file import (
     camera_from_info,
     default_camera,
@@ -18,6 +18,7 @@ from seg2d3d_ros.keyframes.camera_file import (
     read_camera_file,
     scale_camera,
 )
+from seg2d3d_ros.keyframes.positions_file import read_gps_csv
 from seg2d3d_ros.reconstruction.exif import camera_from_exif, geo_from_exif
 
 PINHOLE = {"model": "PINHOLE", "width": 1000, "height": 500, "params": [800, 810, 500, 250]}
