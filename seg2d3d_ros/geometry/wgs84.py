@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.errors import UsageError
+
+if TYPE_CHECKING:
+    import pycolmap
 
 DEFAULT_SIGMA = 10.0
 """Metres: what a consumer receiver gives between houses, where the source does not say."""
@@ -34,6 +37,14 @@ class GeoPosition:
         finite = np.isfinite([self.latitude, self.longitude, self.altitude]).all()
         if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
             raise UsageError(f"not a WGS84 position: {self.latitude}, {self.longitude}, {self.altitude}")
+
+    @property
+    def sigma(self) -> float:
+        """Horizontal standard deviation in metres; ``DEFAULT_SIGMA`` when unknown."""
+        if self.covariance is None:
+            return DEFAULT_SIGMA
+        variance = float(np.trace(np.asarray(self.covariance)[:2, :2]) / 2)
+        return math.sqrt(variance) if variance > 0 and math.isfinite(variance) else DEFAULT_SIGMA
 
     @classmethod
     def from_ros(cls, fix: Any) -> GeoPosition | None:
@@ -65,14 +76,6 @@ class GeoPosition:
         return GeoPosition(latitude, longitude, altitude, self.covariance + share * (other.covariance - self.covariance))
 
 
-def sigma(geo: GeoPosition) -> float:
-    """Horizontal standard deviation in metres; ``DEFAULT_SIGMA`` when unknown."""
-    if geo.covariance is None:
-        return DEFAULT_SIGMA
-    variance = float(np.trace(np.asarray(geo.covariance)[:2, :2]) / 2)
-    return math.sqrt(variance) if variance > 0 and math.isfinite(variance) else DEFAULT_SIGMA
-
-
 def choose_datum(positions: Sequence[GeoPosition]) -> tuple[float, float, float]:
     """Latitude, longitude, altitude of the origin: the median position, rounded to about a metre so that it stays put."""
     table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions])
@@ -82,9 +85,16 @@ def choose_datum(positions: Sequence[GeoPosition]) -> tuple[float, float, float]
 
 def to_enu(positions: Sequence[GeoPosition], datum: tuple[float, float, float]) -> np.ndarray:
     """(N, 3) metres east, north, up of ``datum`` on the WGS84 ellipsoid."""
-    if not positions:
-        return np.zeros((0, 3))
+    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions], np.float64).reshape(-1, 3)
+    return _transform().ellipsoid_to_enu(table, *datum) if len(table) else table
+
+
+def from_enu(enu: np.ndarray, datum: tuple[float, float, float]) -> list[GeoPosition]:
+    """The positions that lie (N, 3) metres east, north, up of ``datum``."""
+    enu = np.asarray(enu, np.float64).reshape(-1, 3)
+    return [GeoPosition(*row) for row in _transform().enu_to_ellipsoid(enu, *datum).tolist()] if len(enu) else []
+
+
+def _transform() -> pycolmap.GPSTransform:
     pycolmap = load_pycolmap()
-    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions], np.float64)
-    transform = pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)
-    return np.asarray(transform.ellipsoid_to_enu(table, *datum), np.float64).reshape(-1, 3)
+    return pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)
