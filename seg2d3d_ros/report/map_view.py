@@ -13,7 +13,7 @@ from seg2d3d_ros.geometry.up import up_of_cameras
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.markup import count, data_uri, escape, ink
-from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, window
+from seg2d3d_ros.report.plan import PlanView, nice_length, plan_axes, window
 from seg2d3d_ros.report.raster import draw_points
 from seg2d3d_ros.types import SparseModel
 
@@ -93,7 +93,7 @@ _FRAME_WORDS = {
 }
 
 
-def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarray, kind: str) -> Plan:
+def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarray, kind: str) -> PlanView:
     """The view from above of points (N, 3) and the models' cameras; ``kind`` as in ``WorldFrame``.
 
     North is up, unless that would stand a long street on end: then the street runs across and north lies to the right.
@@ -102,8 +102,8 @@ def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarr
     centers = centers[np.isfinite(centers).all(axis=1)]
     labelled, others = xyz[instance != 0], xyz[instance == 0]
 
-    def along(axes: np.ndarray) -> Plan:
-        return Plan(axes, *window(centers @ axes.T, labelled @ axes.T, others @ axes.T))
+    def along(axes: np.ndarray) -> PlanView:
+        return PlanView(axes, *window(centers @ axes.T, labelled @ axes.T, others @ axes.T))
 
     spine = centers if len(centers) > 1 else xyz
     if kind != "enu":
@@ -117,9 +117,9 @@ def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarr
 
 
 class _Canvas:
-    """Plan coordinates to SVG units (y down)."""
+    """PlanView coordinates to SVG units (y down)."""
 
-    def __init__(self, plan: Plan, height: int):
+    def __init__(self, plan: PlanView, height: int):
         self.plan, self.height = plan, height
         self.scale = WIDTH / float((plan.high - plan.low)[0])
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlanView:
     """A view from above: ``plan = axes @ world``, x right and y up, of the window ``low`` … ``high`` (world units)."""
 
     axes: np.ndarray

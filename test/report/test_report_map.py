@@ -15,7 +15,7 @@ from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.report.content import read_content
 from seg2d3d_ros.report.map_view import make_plan, map_section
 from seg2d3d_ros.report.markup import data_uri
-from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, window
+from seg2d3d_ros.report.plan import PlanView, nice_length, plan_axes, window
 from seg2d3d_ros.report.raster import draw_points
 from seg2d3d_ros.types import SparseModel
 
@@ -122,7 +122,7 @@ def test_only_metric_maps_have_a_scale_and_only_enu_maps_an_arrow(tmp_path):
 
 
 def test_points_are_drawn_in_their_colour_at_their_place():
-    plan = Plan(np.eye(3)[:2], np.zeros(2), np.array([10.0, 5.0]))
+    plan = PlanView(np.eye(3)[:2], np.zeros(2), np.array([10.0, 5.0]))
     xyz = np.array([[2.05, 1.05, 3], [8.05, 4.05, 0], [20, 1, 0]])
     uri = data_uri(draw_points(plan, xyz, np.array([7, 0, 7]), (100, 50)), "png")
     rgba = cv2.cvtColor(decoded(uri), cv2.COLOR_BGRA2RGBA)
