@@ -12,9 +12,9 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import up_of_cameras
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report.content import Content
-from seg2d3d_ros.report.markup import count, data_uri, escape, ink
 from seg2d3d_ros.report.plan import PlanView, nice_length, plan_axes, window
 from seg2d3d_ros.report.raster import draw_points
+from seg2d3d_ros.report.words import count, data_uri, escape, ink
 from seg2d3d_ros.types import SparseModel
 
 WIDTH = 1000

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import seg2d3d_ros
 from seg2d3d_ros.atomic import write_text
-from seg2d3d_ros.report import sections, strips
+from seg2d3d_ros.report import facts, strips
 from seg2d3d_ros.report.content import Content, Instance, read_content
 from seg2d3d_ros.report.map_view import map_section
-from seg2d3d_ros.report.markup import escape, section
 from seg2d3d_ros.report.pictures import make_pictures
 from seg2d3d_ros.report.truth import truth_section
+from seg2d3d_ros.report.words import escape, section
 
 # The browser itself enforces that the page asks nobody for anything.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -44,18 +44,18 @@ def render(content: Content) -> str:
 
     parts = [
         ("map", "The map from above", map_section(content)),
-        ("warnings", "Warnings", sections.warnings(content)),
+        ("warnings", "Warnings", facts.warnings(content)),
         ("measured", "Measured against the truth", truth_section(content)),
         ("instances", "Instances", strips.strips_section(content.instances, chosen, pictures)),
         ("images", "Images", strips.contact_section(content, sheet, pictures)),
-        ("inputs", "What went in", sections.inputs(content)),
-        ("times", "Time per stage", sections.timings(content)),
-        ("files", "Files", sections.files(content)),
-        ("configuration", "Configuration", sections.configuration(content)),
+        ("inputs", "What went in", facts.inputs(content)),
+        ("times", "Time per stage", facts.timings(content)),
+        ("files", "Files", facts.files(content)),
+        ("configuration", "Configuration", facts.configuration(content)),
     ]
     name = escape(content.store.root.resolve().name)
     links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, body in parts if body)
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    style = resources.files(__package__).joinpath("templates/style.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -68,8 +68,8 @@ def render(content: Content) -> str:
 <body>
 <header>
 <h1>Labelled map “{name}”</h1>
-<p class=headline>{escape(sections.headline(content))}</p>
-{sections.tiles(content)}
+<p class=headline>{escape(facts.headline(content))}</p>
+{facts.tiles(content)}
 <nav>{links}</nav>
 </header>
 <main>

@@ -13,7 +13,7 @@ from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.report.content import Instance
-from seg2d3d_ros.report.markup import data_uri, ink
+from seg2d3d_ros.report.words import data_uri, ink
 
 CROP_HEIGHT = 168
 OVERLAY_WIDTH = 420

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.report.content import Content, Instance
-from seg2d3d_ros.report.markup import badge, count, escape, evenly, table
 from seg2d3d_ros.report.pictures import CROP_HEIGHT, Pictures
+from seg2d3d_ros.report.words import badge, count, escape, evenly, table
 
 PICTURES_IN_STRIP = 12
 PICTURES_IN_ALL = 420

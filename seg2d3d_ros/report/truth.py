@@ -9,7 +9,7 @@ from typing import Any
 from seg2d3d_ros.evaluation.measure import MAP_ROW
 from seg2d3d_ros.evaluation.table import COLUMNS, COLUMNS_3D, METHODS
 from seg2d3d_ros.report.content import Content
-from seg2d3d_ros.report.markup import badge, count, escape, number, table
+from seg2d3d_ros.report.words import badge, count, escape, number, table
 
 
 def truth_section(content: Content) -> str:

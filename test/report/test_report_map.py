@@ -14,9 +14,9 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.report.content import read_content
 from seg2d3d_ros.report.map_view import make_plan, map_section
-from seg2d3d_ros.report.markup import data_uri
 from seg2d3d_ros.report.plan import PlanView, nice_length, plan_axes, window
 from seg2d3d_ros.report.raster import draw_points
+from seg2d3d_ros.report.words import data_uri
 from seg2d3d_ros.types import SparseModel
 
 

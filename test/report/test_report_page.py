@@ -17,8 +17,8 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report import write_report
-from seg2d3d_ros.report.markup import duration, file_size
 from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
+from seg2d3d_ros.report.words import duration, file_size
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

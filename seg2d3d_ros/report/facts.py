@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from seg2d3d_ros.report.content import Content
-from seg2d3d_ros.report.markup import count, duration, escape, file_size, table
+from seg2d3d_ros.report.words import count, duration, escape, file_size, table
 
 MAX_CAMERA_ROWS = 12
 MAX_NAMES = 200
