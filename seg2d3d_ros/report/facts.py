@@ -1,4 +1,4 @@
-"""The report's parts in words and tables: headline, what went in, warnings, times, files."""
+"""What the report says of a map in words: headline, figures, what went in, advice, files. Plain text, no HTML."""
 
 from __future__ import annotations
 
@@ -6,67 +6,71 @@ from collections import Counter
 from pathlib import Path
 
 from seg2d3d_ros.report.content import Content
-from seg2d3d_ros.report.words import count, duration, escape, file_size, table
+from seg2d3d_ros.report.words import count, duration, file_size
 
-MAX_CAMERA_ROWS = 12
 MAX_NAMES = 200
 
 
 def headline(content: Content) -> str:
-    """The result in one sentence (plain text)."""
-    images = _images(content)
+    """The result in one sentence."""
+    images = content.image_count
     if not images:
         return "This map is still empty: no image went in."
     placed = f"{len(content.registered):,} of {count(images, 'image')} registered"
     if not content.models:
         return f"No 3D model: {placed}."
     by_class = Counter(item.class_name for item in content.instances)
-    labelled = int((content.points["instance"] != 0).sum())
     if not by_class:
-        found = "no instances" if _segmented(content) else "reconstruction only"
+        found = "no instances" if content.segmented else "reconstruction only"
         result = f"{placed}, {count(len(content.points), 'point')}, {found}"
     else:
         kinds = " and ".join(f"{count(n, 'instance')} of “{name}”" for name, n in by_class.most_common(3))
         rest = f" and {len(by_class) - 3} more classes" if len(by_class) > 3 else ""
-        result = f"{placed}, {kinds}{rest} with {count(labelled, 'point')}"
+        result = f"{placed}, {kinds}{rest} with {count(content.labelled_points, 'point')}"
     return f"{result}; it took {duration(content.seconds)}." if content.timings else f"{result}."
 
 
-def tiles(content: Content) -> str:
-    """The main figures."""
+def tiles(content: Content) -> dict[str, str]:
+    """The main figures by their name."""
     counts = content.metrics.get("counts") or {}
-    facts = [
-        ("Images registered", f"{len(content.registered):,} / {_images(content):,}"),
-        ("3D points", f"{len(content.points):,}"),
-    ]
-    if _segmented(content):
-        labelled = int((content.points["instance"] != 0).sum())
-        facts += [("Instances", f"{len(content.instances):,}"), ("Labelled points", f"{labelled:,}")]
+    figures = {
+        "Images registered": f"{len(content.registered):,} / {content.image_count:,}",
+        "3D points": f"{len(content.points):,}",
+    }
+    if content.segmented:
+        figures |= {"Instances": f"{len(content.instances):,}", "Labelled points": f"{content.labelled_points:,}"}
     if counts.get("segments"):
-        facts.append(("Segments linked", f"{counts.get('segments_with_instance', 0):,} / {counts['segments']:,}"))
+        figures["Segments linked"] = f"{counts.get('segments_with_instance', 0):,} / {counts['segments']:,}"
     if counts.get("missed_views"):
         drawn = f" ({counts['recovered_views']:,} recovered)" if "recovered_views" in counts else ""
-        facts.append(("Missed by the detector", f"{count(counts['missed_views'], 'view')}{drawn}"))
+        figures["Missed by the detector"] = f"{count(counts['missed_views'], 'view')}{drawn}"
     if len(content.models) > 1:
-        facts.append(("Components", f"{len(content.models):,}"))
-    return "<dl class=tiles>" + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts) + "</dl>"
+        figures["Components"] = f"{len(content.models):,}"
+    return figures
 
 
-def inputs(content: Content) -> str:
-    """What went in: source, images, positions, prompts, method, cameras."""
+def folders(content: Content) -> list[str]:
+    """The folders that most images lie in; none where they came as a stream."""
+    paths = [Path(record.image) for record in content.records]
+    return [folder for folder, _ in Counter(str(path.parent) for path in paths if path.is_absolute()).most_common(3)]
+
+
+def inputs(content: Content) -> dict[str, str]:
+    """What went in, by name: images, positions, prompts, method."""
     get = content.config.get
-    rows = {"Source": _source(content), "Images": f"{_images(content):,}"}
-    if cameras := sorted({record.camera_name for record in content.records if record.camera_name}):
-        rows["Cameras"] = ", ".join(escape(name) for name in cameras[:20]) + (" …" if len(cameras) > 20 else "")
-    rows["GPS"] = escape(_gps(content))
+    found = {"Images": f"{content.image_count:,}"}
+    if names := sorted({record.camera_name for record in content.records if record.camera_name}):
+        found["Cameras"] = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
     prompts = get("segmentation.prompts") or ()
-    rows["Prompts"] = ", ".join(f"“{escape(p)}”" for p in ([prompts] if isinstance(prompts, str) else prompts)) or "none"
     segmenter = str(get("segmentation.segmenter") or "not stated")
-    rows["Masks from"] = escape(_SEGMENTERS.get(segmenter, segmenter))
-    rows["Association"] = f"method “{escape(get('association.method', 'not stated'))}”"
-    rows["Reconstruction"] = f"mapper “{escape(get('reconstruction.mapper', 'not stated'))}”"
-    listing = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items())
-    return f"<dl class=facts>{listing}</dl>{_cameras(content)}"
+    return {
+        **found,
+        "GPS": _gps(content),
+        "Prompts": ", ".join(f"“{prompt}”" for prompt in ([prompts] if isinstance(prompts, str) else prompts)) or "none",
+        "Masks from": _SEGMENTERS.get(segmenter, segmenter),
+        "Association": f"method “{get('association.method', 'not stated')}”",
+        "Reconstruction": f"mapper “{get('reconstruction.mapper', 'not stated')}”",
+    }
 
 
 _SEGMENTERS = {
@@ -78,24 +82,6 @@ _SEGMENTERS = {
     "topic": "a ROS topic",
     "none": "nowhere: reconstruction only",
 }
-
-
-def _images(content: Content) -> int:
-    """All images that were offered, those that could not be read included."""
-    listed = (content.metrics.get("counts") or {}).get("images", 0)
-    names = {record.name for record in content.records} | set(content.unregistered) | content.registered
-    return max(len(names), int(listed))
-
-
-def _segmented(content: Content) -> bool:
-    return content.config.get("segmentation.segmenter") != "none"
-
-
-def _source(content: Content) -> str:
-    folders = Counter(str(Path(record.image).parent) for record in content.records if Path(record.image).is_absolute())
-    if folders:
-        return " ".join(f"<code>{escape(folder)}</code>" for folder, _ in folders.most_common(3))
-    return "a stream; its keyframes are kept in <code>keyframes/</code>" if content.records else "nothing yet"
 
 
 def _gps(content: Content) -> str:
@@ -112,8 +98,11 @@ def _gps(content: Content) -> str:
     return f"{given}; the map is in metres east, north and up{place}"
 
 
-def _cameras(content: Content) -> str:
-    """Intrinsics: as solved for registered images, else as given."""
+def cameras(content: Content) -> list[tuple[tuple[str, ...], int]]:
+    """Intrinsics, as solved for registered images, else as given: the table's cells, and how many images have them.
+
+    The cells are camera, pixels, model, parameters, and whether these are given, estimated or a guess.
+    """
     solved = {name: camera for model in content.models for name, camera in zip(model.names, model.cameras, strict=True)}
     given = {record.name: record for record in content.records}
     groups: Counter[tuple[str, ...]] = Counter()
@@ -127,18 +116,13 @@ def _cameras(content: Content) -> str:
         parameters = ", ".join(f"{p:.5g}" for p in camera.params)
         label = record.camera_name if record else ""
         groups[label, f"{camera.width}\u00a0×\u00a0{camera.height}", camera.model, parameters, origin] += 1
-    if not groups:
-        return ""
-    rows = [(*map(escape, key), f"{n:,}") for key, n in groups.most_common(MAX_CAMERA_ROWS)]
-    listing = table(("camera", "pixels", "model", "parameters (COLMAP's order)", "calibration", "images"), rows, (5,))
-    more = f"<p class=soft>and {len(groups) - MAX_CAMERA_ROWS} more</p>" if len(groups) > MAX_CAMERA_ROWS else ""
-    return f"<details open><summary>Intrinsics</summary>{listing}{more}</details>"
+    return groups.most_common()
 
 
 def advice(content: Content) -> list[str]:
-    """What a person should know or do, in words; HTML-free."""
+    """What a person should know or do."""
     words = [str(w) for w in content.metrics.get("warnings") or []] + list(content.damage)
-    images, placed = _images(content), len(content.registered)
+    images, placed = content.image_count, len(content.registered)
     if not images:
         words.append(
             "No image went in. Give 'seg2d3d run' a folder with JPEG or PNG files, or 'seg2d3d bag' a bag with cameras."
@@ -148,7 +132,7 @@ def advice(content: Content) -> list[str]:
             "No two images could be brought together in 3D. They must overlap by more than half, be sharp, and be taken "
             "from different places."
         )
-    elif not content.instances and _segmented(content):
+    elif not content.instances and content.segmented:
         words.append(
             "The 3D model is there, but no instance was found. Check that segments/ holds masks for the registered images, "
             "and that association.min_points and association.min_images are not too strict for so few images."
@@ -161,45 +145,13 @@ def advice(content: Content) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def warnings(content: Content) -> str:
-    """The advice as HTML, then images without a pose, grouped by reason."""
-    listed = "".join(f"<li>{escape(word)}</li>" for word in advice(content))
-    shown = f"<ul class=warnings>{listed}</ul>" if listed else ""
+def unregistered(content: Content) -> list[tuple[str, list[str], int]]:
+    """The images without a pose by reason, the most frequent first: reason, names to show, how many more there are."""
     reasons: dict[str, list[str]] = {}
     for name, reason in sorted(content.unregistered.items()):
         reasons.setdefault(reason, []).append(name)
-    rows = []
-    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-        rows.append((str(len(names)), escape(reason), f"<code>{escape(', '.join(names[:MAX_NAMES]))}</code>{more}"))
-    if rows:
-        shown += f"<h3>Images that are not in the map</h3>{table(('images', 'why', 'which'), rows, (0,))}"
-    return shown or "<p>None: every image is in the map.</p>"
-
-
-def timings(content: Content) -> str:
-    """A bar for each stage."""
-    stages = content.timings
-    if not stages:
-        return ""
-    longest = max(max(stages.values()), 1e-9)
-    bars = "".join(
-        f"<span>{escape(stage.replace('_', ' '))}</span><span><i style='width:{max(100 * s / longest, 0):.1f}%'></i></span>"
-        f"<b>{duration(s)}</b>"
-        for stage, s in stages.items()
-    )
-    return f"<div class=bars>{bars}<span>together</span><span></span><b>{duration(content.seconds)}</b></div>"
-
-
-def configuration(content: Content) -> str:
-    """Every parameter in effect, folded away."""
-    if not content.config:
-        return ""
-    rows = [
-        (f"<code>{escape(key)}</code>", escape(", ".join(map(str, value)) if isinstance(value, list | tuple) else value))
-        for key, value in content.config.items()
-    ]
-    return f"<details><summary>{count(len(rows), 'parameter')}</summary>{table(('parameter', 'value'), rows)}</details>"
+    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
+    return [(reason, names[:MAX_NAMES], max(len(names) - MAX_NAMES, 0)) for reason, names in ordered]
 
 
 _FILES = (
@@ -218,16 +170,15 @@ _FILES = (
 )
 
 
-def files(content: Content) -> str:
-    """What lies where and what opens it."""
-    root = content.store.root
+def files(root: Path) -> list[tuple[str, str, str, str]]:
+    """What lies in a map directory and what opens it: name, meaning, programs, size or number of entries."""
     rows = []
     for name, meaning, program in _FILES:
         path = root / name
         if path.is_dir():
             entries = sum(1 for _ in path.iterdir())
             if entries:
-                rows.append((f"<code>{name}/</code>", meaning, program, count(entries, "entry", "entries")))
+                rows.append((f"{name}/", meaning, program, count(entries, "entry", "entries")))
         elif path.exists():
-            rows.append((f"<code>{name}</code>", meaning, program, file_size(path.stat().st_size)))
-    return f"<p>In <code>{escape(root.resolve())}</code>:</p>" + table(("file", "what", "opens with", "size"), rows, (3,))
+            rows.append((name, meaning, program, file_size(path.stat().st_size)))
+    return rows
