@@ -24,10 +24,10 @@ from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.odometry import MAX_GAP, ODOMETRY, VehicleOdometry
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.recording.calibration import camera_from_message
+from seg2d3d_ros.recording.cameras import FIX, TF, CameraTopic, find_cameras
 from seg2d3d_ros.recording.naming import keyframe_name
 from seg2d3d_ros.recording.raw_images import raw_gray, raw_picture, raw_pixels
 from seg2d3d_ros.recording.reader import Recording, Topic, open_recording
-from seg2d3d_ros.recording.topics import FIX, TF, CameraTopic, find_cameras
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_size
+from seg2d3d_ros.keyframes.waiting import Matcher
 from seg2d3d_ros.recording.naming import camera_name
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
 from seg2d3d_ros.ros.messages.conversion import (
     bytes_to_compressed,
     camera_from_info,
