@@ -25,8 +25,9 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored_images import StoredImages
 from seg2d3d_ros.mapstore.stored_segments import StoredSegments
 from seg2d3d_ros.pipeline.intake import Intake
-from seg2d3d_ros.pipeline.second_look import Looker, second_round
+from seg2d3d_ros.pipeline.second_look import second_round
 from seg2d3d_ros.progress import Progress, Stopwatch
+from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments, SparseModel
 
