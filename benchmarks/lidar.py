@@ -29,7 +29,7 @@ from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import open_recording
-from seg2d3d_ros.simulation.lidar import TOPIC
+from seg2d3d_ros.simulation.lidar_scanner import TOPIC
 
 IGNORE = 65535
 

@@ -165,6 +165,11 @@ class SparseModel:
         """The vertical of the world frame: the z axis where the model is georeferenced, else as the cameras say."""
         return Up.exact(Z) if self.frame.kind == "enu" else up_of_cameras(self.pose)
 
+    def observation_depths(self) -> np.ndarray:
+        """(N,) distance of each observation's point along the optical axis of its camera."""
+        row = self.camera_from_world[self.obs_keyframe, 2]
+        return np.einsum("ij,ij->i", row[:, :3], self.xyz[self.obs_point]) + row[:, 3]
+
     def views(self) -> Iterator[View | None]:
         """Camera and pose of each keyframe; None where they are unknown."""
         for k, pose in enumerate(self.pose):
