@@ -16,9 +16,9 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.voxels import one_per_voxel
-from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.types import SparseModel
@@ -47,13 +47,12 @@ def densify(store: MapStore, config: CloudConfig, *, progress: Progress) -> dict
         DataError: there is no map, or no depth that several views agree on.
     """
     models = read_models(store.root)
-    images = MapImages(store)
     counts = {"views": 0, "points": 0, "points_labelled": 0}
     total = sum(len(model.names) for model in models)
     with PointWriter(store.root / FILE, CLOUD_POINT) as writer:
         for model in models:
             pending: list[np.ndarray] = []
-            for points in _Densifier(model, images, config.dense_width).clouds():
+            for points in _Densifier(model, store, config.dense_width).clouds():
                 counts["views"] += 1
                 progress("dense", counts["views"], total)
                 pending.append(points)
@@ -82,8 +81,9 @@ def _write(
 class _Densifier:
     """Depth maps and points of one component."""
 
-    def __init__(self, model: SparseModel, images: MapImages, width: int) -> None:
-        self._model, self._images, self._width = model, images, width
+    def __init__(self, model: SparseModel, store: MapStore, width: int) -> None:
+        self._model, self._moments, self._width = model, store.moments(), width
+        self._images, self._labels = StoredImages(store), StoredLabels(store)
         self._views = list(model.views())
         self._neighbours = neighbours(model)
         self._near, self._far = depth_ranges(model)
@@ -92,13 +92,13 @@ class _Densifier:
 
     def clouds(self) -> Iterator[np.ndarray]:
         """The points (N,) ``CLOUD_POINT`` of each view, neighbours after each other."""
-        names, moments = self._model.names, self._images.moments
+        names, moments = self._model.names, self._moments
         for k in sorted(range(len(names)), key=lambda k: (*moments.get(names[k], ("", 0)), names[k])):
             yield self._cloud(k)
 
     def _read(self, k: int) -> tuple[UndistortedView, np.ndarray, np.ndarray] | None:
         """The undistorted view, its colours (h, w, 3) and labels (h, w); None without an image or a sparse point."""
-        view, image = self._views[k], self._images.picture(self._model.names[k])
+        view, image = self._views[k], self._images.get(self._model.names[k])
         if view is None or image is None or not self._near[k] < self._far[k]:
             return None
         camera = view.camera
@@ -113,7 +113,7 @@ class _Densifier:
         # Averaged over what falls into a pixel first: sampling a large image would alias.
         soft = cv2.GaussianBlur(image, (0, 0), 0.4 * image.shape[1] / width) if image.shape[1] > 1.3 * width else image
         color = cv2.remap(soft, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
-        labels = self._images.labels(self._model.names[k])
+        labels = self._labels.get(self._model.names[k])
         if labels is None or labels.shape != image.shape[:2]:
             labels = np.zeros(image.shape[:2], np.uint16)
         label = cv2.remap(labels, place[..., 0], place[..., 1], cv2.INTER_NEAREST)

@@ -59,7 +59,7 @@ def read_cloud(map_root: Path, truth: Path, raw: Overlaps) -> MapCloud:
     from seg2d3d_ros.association.incidence import build_incidence
     from seg2d3d_ros.config import Config, load_config
     from seg2d3d_ros.mapstore.store import MapStore
-    from seg2d3d_ros.mapstore.stored_segments import StoredSegments
+    from seg2d3d_ros.mapstore.stored import StoredSegments
     from seg2d3d_ros.reconstruction.model_io import read_models
 
     store, saved = MapStore(map_root), map_root / "config.yaml"

@@ -26,10 +26,11 @@ def published(raw: Overlaps, map_root: Path) -> np.ndarray:
     if not (map_root / "segments").is_dir():
         raise DataError("the map has no raw segments")
     from seg2d3d_ros.association.incidence import build_incidence
+    from seg2d3d_ros.association.masks.repair import Repair
     from seg2d3d_ros.association.solve import associate
     from seg2d3d_ros.config import AssociationConfig, Config, load_config
-    from seg2d3d_ros.mapstore.store import MapStore, segment_to_instance
-    from seg2d3d_ros.mapstore.stored_segments import StoredSegments
+    from seg2d3d_ros.mapstore.store import MapStore
+    from seg2d3d_ros.mapstore.stored import StoredSegments
     from seg2d3d_ros.reconstruction.model_io import read_models
 
     saved = map_root / "config.yaml"
@@ -38,6 +39,6 @@ def published(raw: Overlaps, map_root: Path) -> np.ndarray:
     registered = [name for model in models for name in model.names]
     incidence = build_incidence(models, StoredSegments(MapStore(map_root), registered, prompts))
     xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
-    tables = segment_to_instance(incidence, associate(incidence, xyz, AssociationConfig(method="published")))
+    repair = Repair(incidence, associate(incidence, xyz, AssociationConfig(method="published")))
     places = zip(raw.region_image, raw.region_label, strict=True)
-    return np.array([tables.get(raw.names[image], {}).get(int(label), 0) for image, label in places], np.int64)
+    return np.array([repair.instance_of(raw.names[image]).get(int(label), 0) for image, label in places], np.int64)
