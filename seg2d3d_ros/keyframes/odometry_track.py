@@ -11,7 +11,6 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from seg2d3d_ros.geometry.frames import FrameTree
 
-ODOMETRY = "nav_msgs/msg/Odometry"
 MAX_GAP = 0.5
 """Seconds between two messages of odometry beyond which nothing is known in between."""
 
