@@ -15,10 +15,12 @@ import numpy as np
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.trajectory import StampedSeries
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import decode_labels, encode_png, image_size, image_suffix
-from seg2d3d_ros.keyframes.geo_track import GeoTrack, geo_from_fix
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
-from seg2d3d_ros.keyframes.odometry_track import MAX_GAP, OdometryTrack, find_mounts
+from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
 from seg2d3d_ros.recording.calibration import camera_from_message
@@ -126,9 +128,9 @@ class _Reading:
         self.bag = bag
         self.config = bag._config
         self.selector: ImageSelector[tuple[CameraTopic, Any]] = ImageSelector(self.config)
-        self.track = GeoTrack(self.config.max_fix_gap)
-        self.odometry = OdometryTrack()
-        self.mounts: dict[str, np.ndarray] | None = None
+        self.fixes = StampedSeries[GeoPosition](self.config.max_fix_gap)
+        self.odometry = VehicleOdometry()
+        self.mounts: dict[str, Pose] | None = None
         self.images = {camera.topic: camera for camera in bag.cameras}
         self.segments_of = {camera.segments: camera for camera in bag.cameras if camera.segments}
         # Label images as PNG: a hundredth of the memory while they wait for the decision about their image.
@@ -139,7 +141,7 @@ class _Reading:
         waits = (bag._fix, self.config.max_fix_gap), (bag._odom, MAX_GAP), (self.segments_of, SEGMENTS_DELAY)
         self.hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
         there: list[Callable[[_Chosen], bool]] = [
-            lambda chosen: not bag._fix or self.track.reaches(chosen.keyframe.stamp_ns),
+            lambda chosen: not bag._fix or self.fixes.reaches(chosen.keyframe.stamp_ns),
             lambda chosen: not bag._odom or self.odometry.reaches(chosen.keyframe.stamp_ns),
             lambda chosen: not chosen.camera.segments or chosen.keyframe.stamp_ns in self.labels[chosen.camera.name],
         ]
@@ -155,7 +157,7 @@ class _Reading:
             elif topic == self.bag._odom:
                 self.extra["odometry"] += self.odometry.add_message(message, stamp_to_ns(message.header.stamp))
             elif topic == self.bag._fix:
-                self.extra["fixes"] += self.track.add(stamp_to_ns(message.header.stamp), geo_from_fix(message))
+                self.extra["fixes"] += self.fixes.add(stamp_to_ns(message.header.stamp), GeoPosition.from_ros(message))
             else:
                 self._segments(self.segments_of[topic], message)
             yield from self._release()
@@ -213,16 +215,16 @@ class _Reading:
                 segments = decode_labels(labels.pop(stamp), camera.segments or "")
             elif camera.segments:
                 self.extra["segments_missing"] += 1
-            geo = self.track.at(stamp)
+            geo = self.fixes.at(stamp)
             self.extra["without_position"] += bool(self.bag._fix) and geo is None
             mount, odometry = self._mounts().get(camera.name), self.odometry.at(stamp)
             yield BagItem(replace(keyframe, geo=geo, mount=mount, odometry=odometry), segments)
 
-    def _mounts(self) -> dict[str, np.ndarray]:
+    def _mounts(self) -> dict[str, Pose]:
         """Where the cameras are on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
         if self.mounts is None:
             frames = {camera.name: camera.frame_id for camera in self.bag.cameras}
-            self.mounts = find_mounts(self.bag._tree, frames, self.odometry.base)
+            self.mounts = self.bag._tree.mounts(frames, self.odometry.base)
         return self.mounts
 
     def _keyframe(self, camera: CameraTopic, message: Any) -> Keyframe:
@@ -261,7 +263,7 @@ class _Reading:
         return self.calibrations[key]
 
     def _count(self) -> None:
-        self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.track.ignored, **self.extra}
+        self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.fixes.ignored, **self.extra}
 
 
 def read_bag(

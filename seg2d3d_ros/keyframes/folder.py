@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.geometry.wgs84 import GeoPosition, read_gps_csv
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.keyframes.photo_header import PhotoHeader, read_header
+from seg2d3d_ros.keyframes.positions_file import read_gps_csv
 from seg2d3d_ros.recording.naming import natural_key
 from seg2d3d_ros.types import Keyframe
 
@@ -207,7 +208,7 @@ def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Ent
         return lambda entry, header: None
     if str(gps) == "exif":
         return lambda entry, header: header.geo
-    table: Mapping[str, GeoPosition] = read_gps_csv(Path(gps))
+    table = read_gps_csv(Path(gps))
     positions = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
     if not any(positions.values()):
         log.warning("%s: none of its %d positions belongs to an image in the folder", gps, len(table))

@@ -17,8 +17,9 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.trajectory import StampedSeries
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.keyframes.geo_track import GeoTrack, geo_from_fix
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
@@ -72,7 +73,7 @@ class KeyframeNode(ManagedNode):
 
     def activate(self) -> None:
         self._selector: ImageSelector[tuple[_Camera, Any]] = ImageSelector(self.config.keyframes)
-        self._track = GeoTrack(self.config.keyframes.max_fix_gap)
+        self._fixes = StampedSeries[GeoPosition](self.config.keyframes.max_fix_gap)
         self._fix_topic = ""
         self._cameras: dict[str, _Camera] = {}
         self._left_out: set[str] = set()
@@ -154,8 +155,8 @@ class KeyframeNode(ManagedNode):
 
     def _fix(self, message: NavSatFix) -> None:
         with self._lock:
-            self._track.add(stamp_to_ns(message.header.stamp), geo_from_fix(message))
-        self.diagnostics.set("positions used", self._track.used)
+            self._fixes.add(stamp_to_ns(message.header.stamp), GeoPosition.from_ros(message))
+        self.diagnostics.set("positions used", self._fixes.used)
 
     # Choosing (worker).
 
@@ -189,7 +190,7 @@ class KeyframeNode(ManagedNode):
             self._worker.put(None)
         with self._lock:
             ready = self._waiting.release(time.monotonic(), everything)
-            positions = [self._track.at(stamp_to_ns(chosen.message.header.stamp)) for chosen in ready]
+            positions = [self._fixes.at(stamp_to_ns(chosen.message.header.stamp)) for chosen in ready]
         for chosen, geo in zip(ready, positions, strict=True):
             camera = chosen.camera
             if camera.info is None and not camera.warned:
@@ -201,7 +202,7 @@ class KeyframeNode(ManagedNode):
             self.diagnostics.count("keyframes with position" if geo else "keyframes without position")
 
     def _positioned(self, chosen: _Chosen) -> bool:
-        return not self._fix_topic or self._track.reaches(stamp_to_ns(chosen.message.header.stamp))
+        return not self._fix_topic or self._fixes.reaches(stamp_to_ns(chosen.message.header.stamp))
 
     def _calibrated(self, chosen: _Chosen) -> bool:
         """A calibration that somebody publishes will come, if late on a busy machine; one that nobody publishes will not."""

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.geometry.wgs84 import sigma
 from seg2d3d_ros.keyframes.photo_header import read_header, stamp_nanoseconds
 
 
@@ -41,7 +40,7 @@ def test_position_from_exif():
     assert (geo.altitude, geo.covariance) == (37.0, None)
     south_west = read_header(jpeg(gps=north_east | {1: "S", 3: "W", 5: b"\1", 31: 4.0})).geo
     assert (south_west.latitude, south_west.longitude, south_west.altitude) == (-geo.latitude, -geo.longitude, -37.0)
-    assert sigma(south_west) == pytest.approx(4.0)
+    assert south_west.sigma == pytest.approx(4.0)
     assert read_header(jpeg(gps={1: "N", 2: (55.0, 41.0, 53.4)})).geo is None
     assert read_header(jpeg()).geo is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.geometry.wgs84 import read_gps_csv, sigma
+from seg2d3d_ros.keyframes.positions_file import read_gps_csv
 
 
 def test_gps_table(tmp_path):
@@ -14,7 +14,7 @@ def test_gps_table(tmp_path):
     table = read_gps_csv(path)
     assert set(table) == {"a", "b"}
     assert table["a"].altitude == 100.0
-    assert sigma(table["a"]) == pytest.approx(2.0)
+    assert table["a"].sigma == pytest.approx(2.0)
     path.write_text("image,latitude\na,1\n")
     with pytest.raises(DataError, match="no column longitude"):
         read_gps_csv(path)

@@ -19,7 +19,6 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_size, image_suffix
-from seg2d3d_ros.keyframes.geo_track import geo_from_fix
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
@@ -97,7 +96,7 @@ class KeyframeSubscription:
         encoded = compressed_to_bytes(image)
         name = keyframe_name(image.header)
         camera = self._camera(parts["info"], encoded, name) if "info" in parts else None
-        geo = geo_from_fix(parts["fix"]) if "fix" in parts else None
+        geo = GeoPosition.from_ros(parts["fix"]) if "fix" in parts else None
         keyframe = Keyframe(
             name=name,
             camera_name=camera_name(image.header.frame_id),

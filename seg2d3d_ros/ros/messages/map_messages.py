@@ -41,7 +41,6 @@ from std_msgs.msg import Header
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.keyframes.geo_track import geo_from_fix
 from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud, fix_from_geo, make_header, pack_rgb, unpack_rgb
@@ -175,7 +174,7 @@ def frame_to_fix(frame: WorldFrame, header: Header) -> NavSatFix:
 
 def frame_from_fix(message: NavSatFix) -> WorldFrame:
     """The inverse of ``frame_to_fix``."""
-    geo = geo_from_fix(message)
+    geo = GeoPosition.from_ros(message)
     if geo is not None:
         return WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
     metres = message.position_covariance_type == NavSatFix.COVARIANCE_TYPE_APPROXIMATED
