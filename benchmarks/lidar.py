@@ -27,8 +27,8 @@ from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
 from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.recording.frames import recorded_frames
 from seg2d3d_ros.recording.reader import open_recording
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import CLOUD
 from seg2d3d_ros.simulation.lidar import TOPIC
 

@@ -25,10 +25,10 @@ from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.cameras import CameraTopic, recorded_cameras
-from seg2d3d_ros.recording.frames import recorded_frames
-from seg2d3d_ros.recording.naming import keyframe_name, stamp_to_ns
+from seg2d3d_ros.recording.naming import stamp_to_ns, stream_name
 from seg2d3d_ros.recording.raw_images import raw_gray, raw_picture, raw_pixels
 from seg2d3d_ros.recording.reader import Recording, open_recording
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import FIX, INFO, ODOMETRY
 from seg2d3d_ros.types import Keyframe
 
@@ -229,7 +229,7 @@ class _Reading:
 
     def _keyframe(self, camera: CameraTopic, message: Any) -> Keyframe:
         stamp = stamp_to_ns(message.header.stamp)
-        name = keyframe_name(camera.name, stamp)
+        name = stream_name(camera.name, stamp)
         if camera.compressed:
             encoded = message.data.tobytes()
         else:

@@ -12,8 +12,8 @@ from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.recording.frames import recorded_frames
 from seg2d3d_ros.recording.reader import Recording
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
 
 DYNAMIC_MESSAGES = 2000
 """So many messages of ``/tf`` are read for sensors' places that a bag has nowhere else."""

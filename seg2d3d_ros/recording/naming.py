@@ -11,7 +11,7 @@ def camera_name(frame_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", frame_id).strip("._-") or "camera"
 
 
-def keyframe_name(camera: str, stamp_ns: int) -> str:
+def stream_name(camera: str, stamp_ns: int) -> str:
     """``<camera>_<stamp ns>``: the key of a keyframe everywhere on disk."""
     return f"{camera}_{stamp_ns}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from seg2d3d_ros.ros.node.worker_thread import Worker
+from seg2d3d_ros.ros.node.worker_thread import WorkerThread
 
 
 def test_a_worker_goes_on_after_errors_and_tells_them():
@@ -15,7 +15,7 @@ def test_a_worker_goes_on_after_errors_and_tells_them():
             raise ValueError(item)
         done.append(item)
 
-    worker = Worker("w", work, on_error=lambda name, error: errors.append((name, error.args)))
+    worker = WorkerThread("w", work, on_error=lambda name, error: errors.append((name, error.args)))
     for item in range(4):
         worker.put(item)
     assert worker.drain(5)
@@ -28,7 +28,7 @@ def test_a_worker_goes_on_after_errors_and_tells_them():
 
 def test_closing_a_worker_waits_for_the_item_at_work_and_forgets_the_others():
     begun, gate, done = threading.Event(), threading.Event(), []
-    worker = Worker("w", lambda item: (begun.set(), gate.wait(5), done.append(item)))
+    worker = WorkerThread("w", lambda item: (begun.set(), gate.wait(5), done.append(item)))
     worker.put(1)
     worker.put(2)
     assert begun.wait(5)

@@ -13,8 +13,8 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.lidar.bag_scans import recorded_scans
 from seg2d3d_ros.lidar.scans import cloud_to_array
-from seg2d3d_ros.recording.frames import recorded_frames
 from seg2d3d_ros.recording.reader import open_recording
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import CLOUD
 from seg2d3d_ros.simulation.drive import START_NS, Drive
 from seg2d3d_ros.simulation.lidar import POINT, RATE, RINGS, base_from_lidar, sweeps

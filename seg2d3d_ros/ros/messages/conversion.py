@@ -20,9 +20,8 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_suffix
 from seg2d3d_ros.lidar.scans import POINT_TYPES
-from seg2d3d_ros.recording import naming
 from seg2d3d_ros.recording.calibration import info_from_camera
-from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
+from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns, stream_name
 from seg2d3d_ros.recording.raw_images import ENCODINGS, raw_picture, raw_pixels
 
 _WRITABLE: dict[str, tuple[type, int]] = {
@@ -51,7 +50,7 @@ def make_header(stamp_ns: int, frame_id: str) -> Header:
 
 def keyframe_name(header: Header) -> str:
     """``<camera>_<stamp ns>``: the key of a keyframe everywhere on disk."""
-    return naming.keyframe_name(camera_name(header.frame_id), stamp_to_ns(header.stamp))
+    return stream_name(camera_name(header.frame_id), stamp_to_ns(header.stamp))
 
 
 def fill(data: bytes | memoryview | np.ndarray) -> array.array:
@@ -149,7 +148,7 @@ def compressed_to_bytes(message: CompressedImage) -> bytes:
 
 def bytes_to_compressed(encoded: bytes, header: Header) -> CompressedImage:
     """A ``CompressedImage`` of a JPEG or PNG file's bytes."""
-    return CompressedImage(header=header, format=image_suffix(encoded).replace("jpg", "jpeg"), data=fill(encoded))
+    return CompressedImage(header=header, format="png" if image_suffix(encoded) == "png" else "jpeg", data=fill(encoded))
 
 
 # Calibration and position
