@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 
+_COLOR = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_GRAY = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -68,27 +75,26 @@ def _decode(encoded: bytes, flags: int, source: str) -> np.ndarray:
     return image
 
 
-def decode_rgb(encoded: bytes, source: str = "image") -> np.ndarray:
-    """Decode to (H, W, 3) uint8 RGB; EXIF orientation is ignored, as COLMAP does.
+def decode_rgb(encoded: bytes, source: str = "image", reduction: int = 1) -> np.ndarray:
+    """Decode to (H, W, 3) uint8 RGB at 1/``reduction`` of the size; EXIF orientation is ignored, as COLMAP does.
+
+    Args:
+        encoded: bytes of an image file.
+        source: what error messages call it.
+        reduction: 1, 2, 4 or 8; JPEG skips most of the inverse DCT then.
 
     Raises:
         DataError: the bytes are no image, or a damaged one, or one that was cut off.
     """
-    return cv2.cvtColor(_decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, source), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_decode(encoded, _COLOR[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source), cv2.COLOR_BGR2RGB)
 
 
 def decode_small_gray(encoded: bytes, reduction: int = 8, source: str = "image") -> np.ndarray:
-    """Decode to uint8 grey at 1/``reduction`` (1, 2, 4 or 8) of the size; JPEG skips most of the inverse DCT then.
+    """Decode to uint8 grey at 1/``reduction`` of the size, as ``decode_rgb`` does.
 
-    A whole pass over the file: what comes back from here also decodes in full. Raises ``DataError`` like ``decode_rgb``.
+    A whole pass over the file: what comes back from here also decodes in full.
     """
-    flags = {
-        1: cv2.IMREAD_GRAYSCALE,
-        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    }
-    return _decode(encoded, flags[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source)
+    return _decode(encoded, _GRAY[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source)
 
 
 @contextlib.contextmanager
