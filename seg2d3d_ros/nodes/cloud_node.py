@@ -36,11 +36,11 @@ from seg2d3d_ros.lidar.scans import Scan, read_scan
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
-from seg2d3d_ros.recording.naming import camera_name
+from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
 from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
 from seg2d3d_ros.ros.messages.cloud_messages import carried_cloud, classes_of
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header, stamp_to_ns
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import CloudParameters

@@ -13,7 +13,6 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.keyframes.camera_file import default_camera
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
@@ -187,7 +186,7 @@ def test_keypoints_use_colmaps_pixel_centres():
 
 def test_uncalibrated_images_share_one_refined_camera(tmp_path):
     reconstructor = Reconstructor(tmp_path, CONFIG)
-    guess = default_camera(*SIZE)
+    guess = Camera.guess(*SIZE)
     images, _ = views(count=6)
     for k, image in enumerate(images):
         reconstructor.add(keyframe(f"{k}", image, guess))
