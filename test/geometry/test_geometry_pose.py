@@ -36,6 +36,7 @@ def test_a_pose_is_its_matrix(seed: int):
     for k, one in enumerate(many):
         np.testing.assert_allclose(one.apply(xyz), many.apply(xyz)[k])
         np.testing.assert_allclose(one.apply(one.origin[None]), np.zeros((1, 3)), atol=1e-12)
+        np.testing.assert_allclose(many.apply_each(xyz[:4])[k], one.apply(xyz[k : k + 1])[0])
         np.testing.assert_allclose((one @ other[k]).apply(xyz), one.apply(other[k].apply(xyz)), atol=1e-12)
     np.testing.assert_allclose((many[1] @ other).matrix, many[1].matrix @ other.matrix, atol=1e-12)
     assert (len(many), len(many[0]), len(Pose.stack([]))) == (4, 1, 0)
@@ -154,6 +155,13 @@ def test_parts_of_the_parameters_by_name():
     one, two = (Camera(model, 1000, 600, tuple(map(float, LENSES[model]))) for model in ("RADIAL", "OPENCV"))
     assert (one.focal_lengths, one.principal_point, one.distortion) == ((800, 800), (500, 300), (-0.1, 0.02))
     assert (two.focal_lengths, two.principal_point, two.distortion) == ((800, 820), (500, 300), (-0.1, 0.02, 1e-3, -1e-3))
+
+
+def test_pixels_per_tangent_are_the_lens_s_whatever_the_model_calls_f():
+    assert Camera("PINHOLE", 640, 480, (500.0, 510.0, 320.0, 240.0)).pixels_per_tangent == pytest.approx(500.0, rel=1e-6)
+    # FOV: the distorted radius is atan(2 r tan(w / 2)) / w.
+    fov = Camera("FOV", 640, 480, (500.0, 500.0, 320.0, 240.0, 0.9))
+    assert fov.pixels_per_tangent == pytest.approx(500.0 * 2 * np.tan(0.45) / 0.9, rel=1e-5)
 
 
 def test_a_view_projects_into_its_own_frame_and_back():
