@@ -212,16 +212,6 @@ class MapStore:
             raise DataError(f"{path}: damaged ({error}); delete it and run again") from error
 
 
-def segment_to_instance(incidence: Incidence, instances: Instances) -> dict[str, dict[int, int]]:
-    """Per keyframe name, the instance of each segment that has one."""
-    tables: dict[str, dict[int, int]] = {}
-    rows = np.flatnonzero(instances.segment_instance)
-    for row in rows:
-        name = incidence.names[incidence.segment_keyframe[row]]
-        tables.setdefault(name, {})[int(incidence.segment_ids[row])] = int(instances.segment_instance[row])
-    return tables
-
-
 def relabel(labels: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
     """(H, W) uint16 instance ids from segment ids; segments without an entry become 0."""
     if table and max(table.values()) > np.iinfo(np.uint16).max:
