@@ -40,8 +40,8 @@ class Keyframe:
         encoded: the image file's bytes (JPEG, PNG, …), decoded on demand by ``seg2d3d_ros.images``.
         camera: intrinsics, or None if nothing is known.
         geo: WGS84 position, or None.
-        mount: (4, 4) ``base_from_camera`` in metres, where the camera's place on the vehicle is known (TF).
-        odometry: (4, 4) ``odom_from_base`` at the capture time: metres, drifting, from the wheels or an IMU.
+        mount: ``base_from_camera`` in metres, where the camera's place on the vehicle is known (TF).
+        odometry: ``odom_from_base`` at the capture time: metres, drifting, from the wheels or an IMU.
         file_name: the image's name in the COLMAP model and below the image folder, e.g. ``0001.jpg``.
         source: path or topic, for messages to the user.
     """
@@ -54,8 +54,8 @@ class Keyframe:
     geo: GeoPosition | None = None
     file_name: str = ""
     source: str = ""
-    mount: np.ndarray | None = field(default=None, compare=False, repr=False)
-    odometry: np.ndarray | None = field(default=None, compare=False, repr=False)
+    mount: Pose | None = field(default=None, compare=False, repr=False)
+    odometry: Pose | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

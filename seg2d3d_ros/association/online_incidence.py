@@ -1,4 +1,4 @@
-"""The incidence of a map that grows, and what changed in it.
+"""The incidence of a live map, and what changed in it.
 
 Every revision brings the whole map; most of it is as before. Per keyframe the segments under its keypoints are remembered,
 and the label image as runs, so that a revision costs a look at its arrays and a few look-ups; no image is read twice. Points
@@ -37,7 +37,7 @@ class _Seen:
 
 
 @dataclass
-class _View:
+class _Keyframe:
     """One keyframe with its segments (S of them, 0 where it has none)."""
 
     ids: np.ndarray
@@ -81,7 +81,7 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """Some rows and columns of the incidence: ``rows`` (s,) and ``slots`` (p,) say which."""
 
     incidence: Incidence
@@ -89,7 +89,7 @@ class Part:
     slots: np.ndarray
 
 
-class GrowingIncidence:
+class OnlineIncidence:
     """Feed revisions to ``update``; take ``whole()`` or a ``part`` of the incidence.
 
     Args:
@@ -98,7 +98,7 @@ class GrowingIncidence:
 
     def __init__(self, *, project: bool) -> None:
         self._project = project
-        self._views: dict[str, _View] = {}
+        self._views: dict[str, _Keyframe] = {}
         self._models: Sequence[SparseModel] = ()
         self._known = np.empty(0, np.int64)  # point ids, ascending
         self._slot_of_known = np.empty(0, np.int32)
@@ -144,7 +144,7 @@ class GrowingIncidence:
         self._models = models
         names = tuple(name for model in models for name in model.names)
         new = [name for name in names if name not in self._views or name in fresh]
-        made = {name: _new_view(segments.get(name)) for name in new}
+        made = {name: _new_keyframe(segments.get(name)) for name in new}
         self._number_points(models)
         seen = self._seen(models)
         changes: dict[str, np.ndarray] = {}
@@ -244,7 +244,7 @@ class GrowingIncidence:
         """All segments and all points."""
         return self._assemble(np.ones(len(self.row_id), bool), self.slot_of_column).incidence
 
-    def part(self, rows: np.ndarray) -> Part:
+    def part(self, rows: np.ndarray) -> Subset:
         """Some segments, (S,) bool, and all points that they hold, wherever these are seen."""
         held = np.zeros(self.slots, bool)
         with_none = np.append(rows, False)
@@ -252,13 +252,13 @@ class GrowingIncidence:
             held[flat.slot[with_none[flat.row]]] = True
         return self._assemble(rows, self.slot_of_column[held[self.slot_of_column]])
 
-    def held_part(self, rows: np.ndarray, slots: np.ndarray) -> Part:
+    def held_part(self, rows: np.ndarray, slots: np.ndarray) -> Subset:
         """Some segments, (S,) bool, and those of ``slots``, bool, that are observed in them; nothing about other views."""
         held = np.zeros(self.slots, bool)
         held[self.observed.slot[np.append(rows, False)[self.observed.row]]] = True
         return self._assemble(rows, self.slot_of_column[(held & slots)[self.slot_of_column]], elsewhere=False)
 
-    def _assemble(self, rows: np.ndarray, slots: np.ndarray, *, elsewhere: bool = True) -> Part:
+    def _assemble(self, rows: np.ndarray, slots: np.ndarray, *, elsewhere: bool = True) -> Subset:
         chosen = np.flatnonzero(rows)
         place = np.full(self.slots, -1, np.int32)
         place[slots] = np.arange(len(slots), dtype=np.int32)
@@ -286,13 +286,13 @@ class GrowingIncidence:
             observed=within,
             projected=projected,
         )
-        return Part(incidence, chosen, slots)
+        return Subset(incidence, chosen, slots)
 
 
-def _new_view(segments: Segments | None) -> _View:
+def _new_keyframe(segments: Segments | None) -> _Keyframe:
     if segments is None or len(segments.ids) == 0:
-        return _View(np.empty(0, np.uint16), _NO_SLOTS, np.empty(0, np.float32), None, segments is not None)
-    return _View(
+        return _Keyframe(np.empty(0, np.uint16), _NO_SLOTS, np.empty(0, np.float32), None, segments is not None)
+    return _Keyframe(
         segments.ids.astype(np.uint16),
         segments.classes.astype(np.int32),
         segments.scores.astype(np.float32),

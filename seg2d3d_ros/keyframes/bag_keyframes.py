@@ -16,16 +16,18 @@ from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.trajectory import StampedSeries
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import decode_labels, encode_png, image_size
-from seg2d3d_ros.keyframes.geo_track import GeoTrack, geo_from_fix
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
-from seg2d3d_ros.keyframes.odometry_track import MAX_GAP, ODOMETRY, OdometryTrack, find_mounts
+from seg2d3d_ros.keyframes.odometry import MAX_GAP, ODOMETRY, VehicleOdometry
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.recording.calibration import camera_from_message
+from seg2d3d_ros.recording.cameras import FIX, TF, CameraTopic, find_cameras
 from seg2d3d_ros.recording.naming import keyframe_name
 from seg2d3d_ros.recording.raw_images import raw_gray, raw_picture, raw_pixels
 from seg2d3d_ros.recording.reader import Recording, Topic, open_recording
-from seg2d3d_ros.recording.topics import FIX, TF, CameraTopic, find_cameras
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -127,9 +129,9 @@ class _Reading:
         self.bag = bag
         self.config = bag._config
         self.selector: ImageSelector[tuple[CameraTopic, Any]] = ImageSelector(self.config)
-        self.track = GeoTrack(self.config.max_fix_gap)
-        self.odometry = OdometryTrack()
-        self.mounts: dict[str, np.ndarray] | None = None
+        self.fixes = StampedSeries[GeoPosition](self.config.max_fix_gap)
+        self.odometry = VehicleOdometry()
+        self.mounts: dict[str, Pose] | None = None
         self.images = {camera.topic: camera for camera in bag.cameras}
         self.segments_of = {camera.segments: camera for camera in bag.cameras if camera.segments}
         # Label images as PNG: a hundredth of the memory while they wait for the decision about their image.
@@ -151,7 +153,7 @@ class _Reading:
             elif topic == self.bag._odom:
                 self.extra["odometry"] += self.odometry.add_message(message, _stamp_ns(message))
             elif topic == self.bag._fix:
-                self.extra["fixes"] += self.track.add(_stamp_ns(message), geo_from_fix(message))
+                self.extra["fixes"] += self.fixes.add(_stamp_ns(message), GeoPosition.from_ros(message))
             else:
                 self._segments(self.segments_of[topic], message)
             yield from self._release()
@@ -208,7 +210,7 @@ class _Reading:
             labels = self.labels[first.camera.name]
             moved = not self.bag._odom or self.odometry.reaches(stamp)
             whole = (
-                moved and (not self.bag._fix or self.track.reaches(stamp)) and (not first.camera.segments or stamp in labels)
+                moved and (not self.bag._fix or self.fixes.reaches(stamp)) and (not first.camera.segments or stamp in labels)
             )
             if not (everything or whole or first.until_ns <= self.newest_ns or len(self.waiting) > MAX_WAITING):
                 return
@@ -218,16 +220,16 @@ class _Reading:
                 segments = decode_labels(labels.pop(stamp), first.camera.segments or "")
             elif first.camera.segments:
                 self.extra["segments_missing"] += 1
-            geo = self.track.at(stamp)
+            geo = self.fixes.at(stamp)
             self.extra["without_position"] += bool(self.bag._fix) and geo is None
             mount, odometry = self._mounts().get(first.camera.name), self.odometry.at(stamp)
             yield BagItem(replace(first.keyframe, geo=geo, mount=mount, odometry=odometry), segments)
 
-    def _mounts(self) -> dict[str, np.ndarray]:
+    def _mounts(self) -> dict[str, Pose]:
         """Where the cameras are on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
         if self.mounts is None:
             frames = {camera.name: camera.frame_id for camera in self.bag.cameras}
-            self.mounts = find_mounts(self.bag._tree, frames, self.odometry.base)
+            self.mounts = self.bag._tree.mounts(frames, self.odometry.base)
         return self.mounts
 
     def _keyframe(self, camera: CameraTopic, message: Any) -> Keyframe:
@@ -265,7 +267,7 @@ class _Reading:
         return self.calibrations[key]
 
     def _count(self) -> None:
-        self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.track.ignored, **self.extra}
+        self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.fixes.ignored, **self.extra}
 
 
 def read_bag(

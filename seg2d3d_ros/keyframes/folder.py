@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray, image_size
 from seg2d3d_ros.keyframes.photo_header import read_header
+from seg2d3d_ros.keyframes.positions_file import read_gps_csv
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -214,9 +215,7 @@ def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Ent
         from seg2d3d_ros.reconstruction.exif import geo_from_exif
 
         return lambda entry, encoded: geo_from_exif(encoded)
-    from seg2d3d_ros.geometry.wgs84 import read_gps_csv
-
-    table: Mapping[str, GeoPosition] = read_gps_csv(Path(gps))
+    table = read_gps_csv(Path(gps))
     positions = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
     if not any(positions.values()):
         log.warning("%s: none of its %d positions belongs to an image in the folder", gps, len(table))

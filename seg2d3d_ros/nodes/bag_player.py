@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
-from seg2d3d_ros.recording.bag_player_source import BagSource, BagTopic
+from seg2d3d_ros.recording.storage import BagSource, BagTopic
 from seg2d3d_ros.ros.messages.conversion import ns_to_stamp
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import PlayerParameters

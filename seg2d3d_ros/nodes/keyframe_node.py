@@ -16,8 +16,9 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.trajectory import StampedSeries
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.keyframes.geo_track import GeoTrack
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.recording.graph_topics import CameraTopic, find_cameras, resolve_camera
@@ -26,7 +27,6 @@ from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframePublisher
 from seg2d3d_ros.ros.messages.conversion import (
     camera_name,
     compressed_to_bytes,
-    geo_from_fix,
     image_to_rgb,
     keyframe_name,
     stamp_to_ns,
@@ -77,7 +77,7 @@ class KeyframeNode(ManagedNode):
 
     def activate(self) -> None:
         self._selector: ImageSelector[tuple[_Camera, Any]] = ImageSelector(self.config.keyframes)
-        self._track = GeoTrack(self.config.keyframes.max_fix_gap)
+        self._fixes = StampedSeries[GeoPosition](self.config.keyframes.max_fix_gap)
         self._fix_topic = ""
         self._cameras: dict[str, _Camera] = {}
         self._left_out: set[str] = set()
@@ -156,8 +156,8 @@ class KeyframeNode(ManagedNode):
 
     def _fix(self, message: NavSatFix) -> None:
         with self._lock:
-            self._track.add(stamp_to_ns(message.header.stamp), geo_from_fix(message))
-        self.diagnostics.set("positions used", self._track.used)
+            self._fixes.add(stamp_to_ns(message.header.stamp), GeoPosition.from_ros(message))
+        self.diagnostics.set("positions used", self._fixes.used)
 
     # Choosing (worker).
 
@@ -192,7 +192,7 @@ class KeyframeNode(ManagedNode):
         with self._lock:
             ready = [chosen for chosen in self._chosen if everything or self._is_ready(chosen)]
             self._chosen = [chosen for chosen in self._chosen if chosen not in ready]
-            positions = [self._track.at(stamp_to_ns(chosen.message.header.stamp)) for chosen in ready]
+            positions = [self._fixes.at(stamp_to_ns(chosen.message.header.stamp)) for chosen in ready]
         for chosen, geo in zip(ready, positions, strict=True):
             camera = chosen.camera
             if camera.info is None and not camera.warned:
@@ -206,7 +206,7 @@ class KeyframeNode(ManagedNode):
     def _is_ready(self, chosen: _Chosen) -> bool:
         now = time.monotonic()
         calibrated = chosen.camera.info is not None or now - chosen.camera.since > self._patience(chosen.camera)
-        positioned = not self._fix_topic or self._track.reaches(stamp_to_ns(chosen.message.header.stamp))
+        positioned = not self._fix_topic or self._fixes.reaches(stamp_to_ns(chosen.message.header.stamp))
         return calibrated and (positioned or now - chosen.since > self.config.keyframes.max_fix_gap + 0.5)
 
     def _patience(self, camera: _Camera) -> float:

@@ -33,10 +33,10 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import image_size, read_labels, write_labels
+from seg2d3d_ros.keyframes.waiting import Matcher
 from seg2d3d_ros.pipeline.second_look import Looker, look_again
 from seg2d3d_ros.recording.graph_topics import IMAGE, find_segments
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks

@@ -170,7 +170,7 @@ class AssociationSession:
             self._online = OnlineAssociation(self._config.association, self._online.identity)
             raise
         self._fresh.clear()
-        incidence, instances = self._online.growing.whole(), found.instances
+        incidence, instances = self._online.incidence.whole(), found.instances
         for name in found.changed:
             self._observed.pop(name, None)  # until its labels are written: if that fails, it is tried again
         if full:

@@ -165,3 +165,31 @@ def test_a_view_projects_into_its_own_frame_and_back():
     np.testing.assert_allclose(view.depth(xyz), depth)
     np.testing.assert_allclose(view.camera_from_world.apply(view.center[None]), np.zeros((1, 3)), atol=1e-12)
     assert view.axis @ (xyz[0] - view.center) == pytest.approx(3.0)
+
+
+@given(st.integers(0, 500), st.floats(0, 1))
+def test_between_two_poses_the_turn_is_even_and_the_line_straight(seed: int, share: float):
+    first, second = poses(seed, 5), poses(seed + 1, 5)
+    between = first.interpolate(second, share)
+    np.testing.assert_allclose(between.translation, (1 - share) * first.translation + share * second.translation, atol=1e-12)
+    whole, part = (Rotation.from_matrix(np.swapaxes(first.rotation, 1, 2) @ p.rotation).as_rotvec() for p in (second, between))
+    np.testing.assert_allclose(part, share * whole, atol=1e-6)
+    each = first.interpolate(second, np.full(5, share))
+    np.testing.assert_allclose(each.matrix, between.matrix, atol=1e-12)
+    np.testing.assert_allclose(first[0].interpolate(second[0], share).matrix, between.matrix[0], atol=1e-12)
+
+
+def test_the_mean_of_poses_is_between_them_by_weight():
+    turns = Rotation.from_euler("z", [[0.0], [0.4], [3.0]]).as_matrix()
+    some = Pose(turns, np.array([[0.0, 0, 0], [4.0, 2, 0], [99.0, 0, 0]]))
+    np.testing.assert_allclose(some[:2].mean().matrix, some[0].interpolate(some[1], 0.5).matrix, atol=1e-9)
+    weighted = some.mean(np.array([3.0, 1.0, 0.0]))
+    np.testing.assert_allclose(weighted.translation, [1.0, 0.5, 0.0])
+    angle = Rotation.from_matrix(weighted.rotation).as_rotvec()[2]
+    assert 0.09 < angle < 0.11, "nearly a quarter of the way"
+
+
+def test_quaternions_become_rotations_of_any_batch():
+    many = poses(2, 6)
+    again = Pose.from_quaternion(2 * many.quaternion.reshape(2, 3, 4), many.translation.reshape(2, 3, 3))
+    np.testing.assert_allclose(again.rotation.reshape(6, 3, 3), many.rotation, atol=1e-12)

@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.nodes.bag_player import BagPlayer
-from seg2d3d_ros.recording.bag_player_source import BagSource
+from seg2d3d_ros.recording.storage import BagSource
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, stamp_to_ns
 from seg2d3d_ros.ros.node import qos
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.geometry.wgs84 import GeoPosition, choose_datum, read_gps_csv, sigma, to_enu
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, choose_datum, to_enu
 from seg2d3d_ros.keyframes.camera_file import (
     camera_from_info,
     default_camera,
@@ -18,6 +18,7 @@ from seg2d3d_ros.keyframes.camera_file import (
     read_camera_file,
     scale_camera,
 )
+from seg2d3d_ros.keyframes.positions_file import read_gps_csv
 from seg2d3d_ros.reconstruction.exif import camera_from_exif, geo_from_exif
 
 PINHOLE = {"model": "PINHOLE", "width": 1000, "height": 500, "params": [800, 810, 500, 250]}
@@ -154,7 +155,7 @@ def test_position_from_exif():
     assert (geo.altitude, geo.covariance) == (37.0, None)
     south_west = geo_from_exif(jpeg(gps=north_east | {1: "S", 3: "W", 5: b"\1", 31: 4.0}))
     assert (south_west.latitude, south_west.longitude, south_west.altitude) == (-geo.latitude, -geo.longitude, -37.0)
-    assert sigma(south_west) == pytest.approx(4.0)
+    assert south_west.sigma == pytest.approx(4.0)
     assert geo_from_exif(jpeg(gps={1: "N", 2: (55.0, 41.0, 53.4)})) is None
     assert geo_from_exif(jpeg()) is None
 
@@ -165,7 +166,7 @@ def test_gps_table(tmp_path):
     table = read_gps_csv(path)
     assert set(table) == {"a", "b"}
     assert table["a"].altitude == 100.0
-    assert sigma(table["a"]) == pytest.approx(2.0)
+    assert table["a"].sigma == pytest.approx(2.0)
     path.write_text("image,latitude\na,1\n")
     with pytest.raises(DataError, match="no column longitude"):
         read_gps_csv(path)

@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
@@ -22,14 +23,17 @@ SECOND = 10**9
 
 
 def mount(name, baseline=0.5):
-    """(4, 4) base_from_camera: looks to its side, half a metre to it."""
+    """base_from_camera: looks to its side, half a metre to it."""
     side = SIDES[name]
     optical = np.array([[side, 0.0, 0.0], [0.0, 0.0, side], [0.0, -1.0, 0.0]])  # right, down, forward in base's x, y, z
     if side < 0:
         optical = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]])
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = optical, [0.3, side * baseline, 1.5]
-    return pose
+    return Pose(optical, np.array([0.3, side * baseline, 1.5]))
+
+
+def turned(pose, axis, degrees):
+    """The pose with its source frame turned about one of its axes."""
+    return pose @ Pose(Rotation.from_euler(axis, degrees, degrees=True).as_matrix(), np.zeros(3))
 
 
 MOUNTS = {name: mount(name) for name in SIDES}
@@ -40,11 +44,9 @@ def row(image_id, camera, stamp, name=""):
 
 
 def base_pose(k):
-    """(4, 4) world_from_base at stop k: along x, with a wobble."""
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_euler("ZYX", [0.1 * np.sin(k), 0.03 * np.cos(2 * k), 0.02 * k]).as_matrix()
-    pose[:3, 3] = 2.0 * k, 0.3 * np.sin(1.3 * k), 0.05 * k
-    return pose
+    """world_from_base at stop k: along x, with a wobble."""
+    rotation = Rotation.from_euler("ZYX", [0.1 * np.sin(k), 0.03 * np.cos(2 * k), 0.02 * k]).as_matrix()
+    return Pose(rotation, np.array([2.0 * k, 0.3 * np.sin(1.3 * k), 0.05 * k]))
 
 
 class Drive:
@@ -56,8 +58,8 @@ class Drive:
         self.keypoints = {}
 
     def truth(self, r, mounts=None):
-        """(4, 4) camera_from_world."""
-        return np.linalg.inv(base_pose(r.image_id // 10) @ (mounts or MOUNTS)[r.camera_name])
+        """camera_from_world."""
+        return (base_pose(r.image_id // 10) @ (mounts or MOUNTS)[r.camera_name]).inverse()
 
     def load(self, image_id):
         r = next(r for r in self.rows if r.image_id == image_id)
@@ -87,8 +89,7 @@ class Drive:
                 if not model.exists_camera(camera.camera_id):
                     model.add_camera(camera)
                     model.add_rig(rig)
-                pose = self.truth(r, mounts)
-                frame.rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:3, :3].copy()), pose[:3, 3].copy())
+                frame.rig_from_world = self.truth(r, mounts).to_colmap()
                 model.add_frame(frame)
                 model.add_image(image)
                 model.register_frame(frame.frame_id)
@@ -113,7 +114,7 @@ class Drive:
         return np.column_stack([self.rng.uniform(-6, 2 * STOPS + 4, len(y)), y, self.rng.uniform(-1, 4, len(y))])
 
     def view(self, r, xyz, mounts):
-        local = xyz @ self.truth(r, mounts)[:3, :3].T + self.truth(r, mounts)[:3, 3]
+        local = self.truth(r, mounts).apply(xyz)
         xy = FOCAL * local[:, :2] / np.where(local[:, 2:] > 0.1, local[:, 2:], np.nan) + [WIDTH / 2, HEIGHT / 2]
         inside = np.flatnonzero(((xy > 0) & (xy < [WIDTH, HEIGHT])).all(1))
         return xy[inside] + self.noise * self.rng.normal(size=(len(inside), 2)), inside
@@ -132,7 +133,7 @@ def errors(model, drive, mounts=None):
     """Centres against the truth after the best similarity, in metres; and its scale."""
     rows = [r for r in drive.rows if r.image_id in set(model.reg_image_ids())]
     a = np.array([model.image(r.image_id).projection_center() for r in rows])
-    b = np.array([np.linalg.inv(drive.truth(r, mounts))[:3, 3] for r in rows])
+    b = np.array([drive.truth(r, mounts).origin for r in rows])
     a, b = a - a.mean(0), b - b.mean(0)
     u, s, vt = np.linalg.svd(b.T @ a)
     d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
@@ -203,7 +204,7 @@ class TestFit:
         assert found.scale == pytest.approx(1 / 2.5, rel=1e-3)
         np.testing.assert_allclose(found.rotation, moves[1][1].T, atol=1e-6)
         moved = found.apply(np.array([right.image(r.image_id).projection_center() for r in drive.rows[1::2]]))
-        truth = np.array([np.linalg.inv(drive.truth(r))[:3, 3] for r in drive.rows[1::2]])
+        truth = np.array([drive.truth(r).origin for r in drive.rows[1::2]])
         np.testing.assert_allclose(moved, truth, atol=0.01)
 
     def test_models_that_move_differently_are_not_joined(self):
@@ -251,8 +252,7 @@ class TestApply:
 
     def test_wrong_mounts_are_said_and_not_used(self):
         drive = Drive()
-        wrong = {**MOUNTS, "right": MOUNTS["right"] @ np.diag([1.0, 1, 1, 1])}
-        wrong["right"][:3, :3] = wrong["right"][:3, :3] @ Rotation.from_euler("y", 20, degrees=True).as_matrix()
+        wrong = {**MOUNTS, "right": turned(MOUNTS["right"], "y", 20)}
         (model,) = drive.models([("left", "right")])
         found, report = apply_rig([model], rig_of(drive, wrong), task(), drive.load, lambda m: 1.0)
         assert found[0] is model
@@ -264,12 +264,11 @@ class TestApply:
         drive = Drive()
         drive.points = lambda group: np.random.default_rng(1).uniform([-2, 6, -1], [18, 12, 4], (600, 3))
         true = {"left": mount("left"), "right": mount("left", 1.5)}
-        guess = {name: pose.copy() for name, pose in true.items()}
-        guess["right"][:3, :3] = guess["right"][:3, :3] @ Rotation.from_euler("y", 2, degrees=True).as_matrix()
+        guess = {**true, "right": turned(true["right"], "y", 2)}
         (model,) = drive.models([("left", "right")], mounts=true)
         _, report = apply_rig([model], rig_of(drive, guess, refine=True), task(), drive.load, lambda m: None)
-        away = np.linalg.inv(report.mounts["right"]) @ true["right"]
-        assert np.degrees(Rotation.from_matrix(away[:3, :3]).magnitude()) < 0.1
+        away = report.mounts["right"].inverse() @ true["right"]
+        assert np.degrees(Rotation.from_matrix(away.rotation).magnitude()) < 0.1
 
 
 class TestFile:
@@ -281,9 +280,9 @@ class TestFile:
             "  b: {sensor_from_rig: {translation: [1, 2, 3], quaternion_xyzw: [0, 0, 0.7071068, 0.7071068]}}\n"
         )
         found = read_rig_file(path)
-        np.testing.assert_allclose(found["a"][:3, 3], [1, 2, 3])
-        np.testing.assert_allclose(found["a"] @ [1, 0, 0, 0], [0, 1, 0, 0], atol=1e-6)
-        np.testing.assert_allclose(np.linalg.inv(found["b"]), found["a"], atol=1e-6)
+        np.testing.assert_allclose(found["a"].translation, [1, 2, 3])
+        np.testing.assert_allclose(found["a"].rotation @ [1, 0, 0], [0, 1, 0], atol=1e-6)
+        np.testing.assert_allclose(found["b"].inverse().matrix, found["a"].matrix, atol=1e-6)
 
     @pytest.mark.parametrize(
         ("text", "words"),

@@ -153,16 +153,16 @@ def test_calibration_moves_by_half_a_pixel_and_scales_with_the_image():
 def test_fixes_without_a_position_are_none(latitude, altitude, status, known):
     message = NavSatFix(latitude=latitude, longitude=8.0, altitude=altitude)
     message.status.status = status
-    assert (c.geo_from_fix(message) is not None) == known
+    assert (GeoPosition.from_ros(message) is not None) == known
 
 
 def test_positions_survive_the_round_trip():
     geo = GeoPosition(49.0, 8.4, 110.0, np.diag([1.0, 2.0, 3.0]))
-    back = c.geo_from_fix(c.fix_from_geo(geo, HEADER))
+    back = GeoPosition.from_ros(c.fix_from_geo(geo, HEADER))
     assert (back.latitude, back.longitude, back.altitude) == (49.0, 8.4, 110.0)
     np.testing.assert_array_equal(back.covariance, geo.covariance)
-    assert c.geo_from_fix(c.fix_from_geo(GeoPosition(49.0, 8.4, 110.0), HEADER)).covariance is None
-    assert c.geo_from_fix(c.fix_from_geo(None, HEADER)) is None
+    assert GeoPosition.from_ros(c.fix_from_geo(GeoPosition(49.0, 8.4, 110.0), HEADER)).covariance is None
+    assert GeoPosition.from_ros(c.fix_from_geo(None, HEADER)) is None
 
 
 POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("instance_id", "i4"), ("class_id", "u2"), ("w", "f8")])

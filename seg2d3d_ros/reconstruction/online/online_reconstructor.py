@@ -15,7 +15,6 @@ import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.geometry import wgs84 as gps
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.reconstruction import model_io, point_ids
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Progress, Reconstruction, Reconstructor, timed
@@ -318,7 +317,7 @@ class OnlineReconstructor(Reconstructor):
             return
         model.frame, model.located = frame, len(model)
         options = self._mapper.options(self._mapper.thresholds, len(model))
-        sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
+        sigmas = {r.image_id: r.geo.sigma for r in rows if r.geo is not None}
         fixed = self._mapper.fixed_cameras
         if frame.kind != "enu":
             positions = {}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting, scale_by_rig
@@ -42,7 +43,7 @@ class RigReport:
     metres: list[float | None] = field(default_factory=list)
     by_rig: list[bool] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    mounts: dict[str, np.ndarray] = field(default_factory=dict)
+    mounts: dict[str, Pose] = field(default_factory=dict)
 
 
 def apply_rig(

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, pose
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, camera_from_world
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
 
 MIN_PAIRS = 3
@@ -49,8 +49,8 @@ def mounting(reconstruction: Any, rig: Rig) -> Mounting:
     by_cameras: dict[tuple[str, str], list[np.ndarray]] = {}
     for a, b in rig.pairs(registered, registered):
         if a.camera_name < b.camera_name:
-            measured = pose(reconstruction, b.image_id) @ np.linalg.inv(pose(reconstruction, a.image_id))
-            away = rig.relative(a, b)[:3, :3].T @ measured[:3, :3]
+            pose_a, pose_b = (camera_from_world(reconstruction, row.image_id) for row in (a, b))
+            away = rig.relative(a, b).rotation.T @ (pose_b @ pose_a.inverse()).rotation
             by_cameras.setdefault((a.camera_name, b.camera_name), []).append(away)
     count = sum(map(len, by_cameras.values()))
     if count < MIN_PAIRS:
@@ -82,12 +82,11 @@ def scale_by_rig(reconstruction: Any, rig: Rig) -> float | None:
     for part in parts:
         inside = set(part)
         for a, b in rig.pairs(inside, inside):
-            known = rig.relative(b, a)[:3, 3]  # centre of b in a's frame
+            known = rig.relative(b, a).translation  # centre of b in a's frame
             length = float(np.linalg.norm(known))
             if a.image_id < b.image_id and length > 0.0:
-                pose_a, pose_b = pose(reconstruction, a.image_id), pose(reconstruction, b.image_id)
-                center = pose_a @ np.linalg.inv(pose_b)[:, 3]
-                ratios.append(float(center[:3] @ known) / length**2)
+                pose_a, pose_b = (camera_from_world(reconstruction, row.image_id) for row in (a, b))
+                ratios.append(float((pose_a @ pose_b.inverse()).translation @ known) / length**2)
     if len(ratios) < MIN_PAIRS:
         return None
     middle = float(np.median(ratios))
@@ -114,12 +113,11 @@ def fit_by_rig(
     rotations, before, after = [], [], []
     sources, targets = between or (source.reg_image_ids(), target.reg_image_ids())
     for a, b in rig.pairs(set(targets), set(sources)):
-        b_from_a = rig.relative(a, b)
-        b_from_a[:3, 3] *= 0.0 if metres is None else 1.0 / metres
-        there, here = b_from_a @ pose(target, a.image_id), pose(source, b.image_id)
-        rotations.append(there[:3, :3].T @ here[:3, :3])
-        before.append(np.linalg.inv(here)[:3, 3])
-        after.append(np.linalg.inv(there)[:3, 3])
+        b_from_a = rig.relative(a, b).scaled(0.0 if metres is None else 1.0 / metres)
+        there, here = b_from_a @ camera_from_world(target, a.image_id), camera_from_world(source, b.image_id)
+        rotations.append(there.rotation.T @ here.rotation)
+        before.append(here.origin)
+        after.append(there.origin)
     if len(rotations) < MIN_PAIRS:
         return None
     all_rotations = Rotation.from_matrix(np.array(rotations))

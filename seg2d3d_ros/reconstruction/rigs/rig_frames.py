@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
 
 
@@ -24,12 +24,12 @@ class Rig:
     """The mounts of the cameras on one vehicle, and the images that they took.
 
     Attributes:
-        mounts: camera name -> (4, 4) ``rig_from_camera`` in metres.
+        mounts: camera name -> ``rig_from_camera`` in metres.
         frames: images of one moment, each camera at most once; in order of time. Frames of one image are among them.
         refine: whether adjustments may correct the mounts.
     """
 
-    mounts: Mapping[str, np.ndarray]
+    mounts: Mapping[str, Pose]
     frames: Sequence[Sequence[ImageRow]]
     refine: bool = False
 
@@ -41,16 +41,16 @@ class Rig:
                     if a is not b and a.image_id in first and b.image_id in second:
                         yield a, b
 
-    def relative(self, a: ImageRow, b: ImageRow) -> np.ndarray:
-        """(4, 4) ``b_from_a`` in metres."""
-        return np.linalg.inv(self.mounts[b.camera_name]) @ self.mounts[a.camera_name]
+    def relative(self, a: ImageRow, b: ImageRow) -> Pose:
+        """``b_from_a`` in metres."""
+        return self.mounts[b.camera_name].inverse() @ self.mounts[a.camera_name]
 
 
-def make_rig(mounts: Mapping[str, np.ndarray], rows: Sequence[ImageRow], tolerance: float, *, refine: bool) -> Rig | None:
+def make_rig(mounts: Mapping[str, Pose], rows: Sequence[ImageRow], tolerance: float, *, refine: bool) -> Rig | None:
     """The rig of these mounts, or None where no two images are of one frame.
 
     Args:
-        mounts: camera name -> (4, 4) ``rig_from_camera``.
+        mounts: camera name -> ``rig_from_camera``.
         rows: all images.
         tolerance: seconds between the first and the last image of a frame.
         refine: whether adjustments may correct the mounts.
@@ -67,15 +67,9 @@ def make_rig(mounts: Mapping[str, np.ndarray], rows: Sequence[ImageRow], toleran
     return Rig(mounts, frames, refine) if any(len(frame) > 1 for frame in frames) else None
 
 
-def pose(reconstruction: Any, image_id: int) -> np.ndarray:
-    """(4, 4) ``camera_from_world`` of a registered image."""
-    return np.vstack([reconstruction.image(image_id).cam_from_world().matrix(), [0.0, 0.0, 0.0, 1.0]])
-
-
-def rigid(matrix: np.ndarray) -> Any:
-    """A ``pycolmap.Rigid3d`` of a (3, 4) or (4, 4) pose."""
-    pycolmap = load_pycolmap()
-    return pycolmap.Rigid3d(pycolmap.Rotation3d(np.ascontiguousarray(matrix[:3, :3])), np.array(matrix[:3, 3]))
+def camera_from_world(reconstruction: Any, image_id: int) -> Pose:
+    """The pose of a registered image."""
+    return Pose.from_colmap(reconstruction.image(image_id).cam_from_world())
 
 
 @dataclass(frozen=True)
@@ -105,15 +99,14 @@ def to_rig_frames(reconstruction: Any, rig: Rig, metres: float) -> SingleFrames:
     inside = [frame for frame in inside if frame]
     cameras = sorted({(r.camera_id, r.camera_name) for frame in inside for r in frame})
     made = pycolmap.Rig(rig_id=max(int(r.rig_id) for r in free.rigs) + 1)
-    sensor_from_rig: dict[str, np.ndarray] = {}
+    sensor_from_rig: dict[str, Pose] = {}
     for place, (camera_id, name) in enumerate(cameras):
         sensor = reconstruction.camera(camera_id).sensor_id
-        sensor_from_rig[name] = np.linalg.inv(rig.mounts[name]) @ rig.mounts[cameras[0][1]]
-        sensor_from_rig[name][:3, 3] /= metres
+        sensor_from_rig[name] = (rig.mounts[name].inverse() @ rig.mounts[cameras[0][1]]).scaled(1 / metres)
         if place == 0:
             made.add_ref_sensor(sensor)
         else:
-            made.add_sensor(sensor, rigid(sensor_from_rig[name]))
+            made.add_sensor(sensor, sensor_from_rig[name].to_colmap())
     registered = set(reconstruction.reg_image_ids())
     tied = {r.image_id for frame in inside for r in frame}
     frames = []
@@ -123,9 +116,10 @@ def to_rig_frames(reconstruction: Any, rig: Rig, metres: float) -> SingleFrames:
             whole.add_data_id(reconstruction.image(row.image_id).data_id)
         known = [r for r in frame if r.image_id in registered]
         if known:
-            says = [np.linalg.inv(sensor_from_rig[r.camera_name]) @ pose(reconstruction, r.image_id) for r in known]
-            weights = [1.0 + reconstruction.image(r.image_id).num_points3D for r in known]
-            whole.rig_from_world = rigid(_mean_pose(says, weights))
+            # The mean centre is wanted, not the mean translation.
+            says = [camera_from_world(reconstruction, r.image_id).inverse() @ sensor_from_rig[r.camera_name] for r in known]
+            weights = np.array([1.0 + reconstruction.image(r.image_id).num_points3D for r in known])
+            whole.rig_from_world = Pose.stack(says).mean(weights).inverse().to_colmap()
         frames.append(whole)
     for number, (rig_id, data) in free.frames.items():
         if not any(d.id in tied for d in data):
@@ -151,21 +145,12 @@ def _single(reconstruction: Any, number: int, rig_id: int, data: Sequence[Any], 
     return frame
 
 
-def _mean_pose(poses: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """(3, 4) the mean rotation with the mean centre of several ``camera_from_world``."""
-    rotation = Rotation.from_matrix(np.array([p[:3, :3] for p in poses])).mean(weights).as_matrix()
-    center = np.average([-p[:3, :3].T @ p[:3, 3] for p in poses], axis=0, weights=weights)
-    return np.column_stack([rotation, -rotation @ center])
-
-
-def mounts_of(reconstruction: Any, rig: Rig, metres: float) -> dict[str, np.ndarray]:
-    """Camera name -> (4, 4) ``rig_from_camera`` in metres, of a tied model: the given mounts, or as they were refined."""
+def mounts_of(reconstruction: Any, rig: Rig, metres: float) -> dict[str, Pose]:
+    """Camera name -> ``rig_from_camera`` in metres, of a tied model: the given mounts, or as they were refined."""
     first = min((r.camera_id, r.camera_name) for frame in rig.frames for r in frame)[1]
     found = {first: rig.mounts[first]}
     for made in reconstruction.rigs.values():
         for sensor, sensor_from_rig in made.non_ref_sensors.items():
             name = next(r.camera_name for frame in rig.frames for r in frame if r.camera_id == sensor.id)
-            matrix = np.vstack([sensor_from_rig.matrix(), [0.0, 0.0, 0.0, 1.0]])
-            matrix[:3, 3] *= metres
-            found[name] = rig.mounts[first] @ np.linalg.inv(matrix)
+            found[name] = rig.mounts[first] @ Pose.from_colmap(sensor_from_rig).scaled(metres).inverse()
     return found

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.geometry.pose import Pose
+
 TOLERANCE = 4.0
 """Pixels of Sampson error where a match counts nothing."""
 
@@ -22,16 +24,16 @@ def _rays(reconstruction: Any, image_id: int, keypoints: np.ndarray) -> np.ndarr
     return np.column_stack([flat, np.ones(len(flat))])
 
 
-def sampson_error(first: np.ndarray, second: np.ndarray, second_from_first: np.ndarray) -> np.ndarray:
+def sampson_error(first: np.ndarray, second: np.ndarray, second_from_first: Pose) -> np.ndarray:
     """(N,) Sampson errors in units of the rays (Hartley and Zisserman, Multiple View Geometry, 11.4.3).
 
     Args:
         first: (N, 3) rays in the first camera, z = 1.
         second: (N, 3) rays in the second.
-        second_from_first: (3, 4).
+        second_from_first: a single pose; its length does not matter.
     """
-    x, y, z = second_from_first[:, 3]
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ second_from_first[:, :3]
+    x, y, z = second_from_first.translation
+    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ second_from_first.rotation
     lines, back = first @ essential.T, second @ essential
     algebraic = np.einsum("ij,ij->i", second, lines)
     scale = lines[:, 0] ** 2 + lines[:, 1] ** 2 + back[:, 0] ** 2 + back[:, 1] ** 2
@@ -64,7 +66,7 @@ def explained(
     """
     registered = set(reconstruction.reg_image_ids())
     rays: dict[int, np.ndarray] = {}
-    poses: dict[int, np.ndarray] = {}
+    poses: dict[int, Pose] = {}
     counts: list[float] = []
     for first, second in pairs:
         if first not in registered or second not in registered:
@@ -73,8 +75,8 @@ def explained(
         for image_id in (first, second):
             if image_id not in rays:
                 rays[image_id] = _rays(reconstruction, image_id, keypoints(image_id))
-                poses[image_id] = np.vstack([reconstruction.image(image_id).cam_from_world().matrix(), [0, 0, 0, 1]])
-        relative = (poses[second] @ np.linalg.inv(poses[first]))[:3]
+                poses[image_id] = Pose.from_colmap(reconstruction.image(image_id).cam_from_world())
+        relative = poses[second] @ poses[first].inverse()
         found = matches(first, second)
         error = sampson_error(rays[first][found[:, 0]], rays[second][found[:, 1]], relative)
         focal = [reconstruction.camera(reconstruction.image(i).camera_id).mean_focal_length() for i in (first, second)]

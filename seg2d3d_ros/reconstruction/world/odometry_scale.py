@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
 
 STRETCH = 5
@@ -17,17 +18,19 @@ MAX_ERROR = 0.1
 """Largest relative standard error with which the length is called known."""
 
 
-def positions(odometry: Mapping[int, np.ndarray], mounts: Mapping[str, np.ndarray], rows: Sequence[ImageRow]) -> dict:
+def positions(odometry: Mapping[int, Pose], mounts: Mapping[str, Pose], rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
     """Image id -> (3,) metres in the odometry's frame, of the camera where its mount is known, else of the vehicle.
 
     Args:
-        odometry: image id -> (4, 4) ``odom_from_base``.
-        mounts: camera name -> (4, 4) ``base_from_camera``.
+        odometry: image id -> ``odom_from_base``.
+        mounts: camera name -> ``base_from_camera``.
         rows: all images.
     """
-    nowhere = np.eye(4)
+    at_base = Pose.identity()
     return {
-        r.image_id: (odometry[r.image_id] @ mounts.get(r.camera_name, nowhere))[:3, 3] for r in rows if r.image_id in odometry
+        r.image_id: (odometry[r.image_id] @ mounts.get(r.camera_name, at_base)).translation
+        for r in rows
+        if r.image_id in odometry
     }
 
 

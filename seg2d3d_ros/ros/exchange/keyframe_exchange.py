@@ -19,14 +19,13 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_size
+from seg2d3d_ros.keyframes.waiting import Matcher
 from seg2d3d_ros.recording.naming import camera_name
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
 from seg2d3d_ros.ros.messages.conversion import (
     bytes_to_compressed,
     camera_from_info,
     compressed_to_bytes,
     fix_from_geo,
-    geo_from_fix,
     keyframe_name,
     stamp_to_ns,
 )
@@ -103,7 +102,7 @@ class KeyframeSubscription:
         encoded = compressed_to_bytes(image)
         name = keyframe_name(image.header)
         camera = self._camera(parts["info"], encoded, name) if "info" in parts else None
-        geo = geo_from_fix(parts["fix"]) if "fix" in parts else None
+        geo = GeoPosition.from_ros(parts["fix"]) if "fix" in parts else None
         suffix = "png" if encoded[:4] == b"\x89PNG" else "jpg"
         keyframe = Keyframe(
             name=name,

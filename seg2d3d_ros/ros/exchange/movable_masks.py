@@ -12,7 +12,7 @@ from std_msgs.msg import String
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
+from seg2d3d_ros.keyframes.waiting import Matcher
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, read_class_names
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name
 from seg2d3d_ros.ros.node.managed_node import ManagedNode

@@ -19,7 +19,6 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.keyframes.camera_file import info_from_camera
-from seg2d3d_ros.keyframes.geo_track import geo_from_fix
 from seg2d3d_ros.lidar.scans import POINT_TYPES, cloud_to_array
 from seg2d3d_ros.recording import calibration, naming
 from seg2d3d_ros.recording.naming import camera_name
@@ -36,7 +35,6 @@ __all__ = [
     "compressed_to_bytes",
     "fill",
     "fix_from_geo",
-    "geo_from_fix",
     "image_to_array",
     "image_to_labels",
     "image_to_rgb",

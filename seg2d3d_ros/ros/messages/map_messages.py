@@ -46,7 +46,6 @@ from seg2d3d_ros.ros.messages.conversion import (
     array_to_cloud,
     cloud_to_array,
     fix_from_geo,
-    geo_from_fix,
     make_header,
     pack_rgb,
     stamp_to_ns,
@@ -182,7 +181,7 @@ def frame_to_fix(frame: WorldFrame, header: Header) -> NavSatFix:
 
 def frame_from_fix(message: NavSatFix) -> WorldFrame:
     """The inverse of ``frame_to_fix``."""
-    geo = geo_from_fix(message)
+    geo = GeoPosition.from_ros(message)
     if geo is not None:
         return WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
     metres = message.position_covariance_type == NavSatFix.COVARIANCE_TYPE_APPROXIMATED

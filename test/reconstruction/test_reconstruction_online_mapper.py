@@ -7,6 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.reconstruction.online.global_check import Standing, prefer_global
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, OnlineMapper
@@ -216,7 +217,7 @@ def test_sampson_error_is_the_distance_to_the_epipolar_line():
     """Pure sideways motion: lines are rows, and an offset of d across them is d / sqrt(2) in both images together."""
     rays = np.array([[0.1, 0.2, 1.0], [-0.3, 0.0, 1.0]])
     moved = rays + [0.05, 0.01, 0.0]
-    pose = np.hstack([np.eye(3), [[1.0], [0.0], [0.0]]])
+    pose = Pose(np.eye(3), np.array([1.0, 0.0, 0.0]))
     np.testing.assert_allclose(sampson_error(rays, moved, pose), 0.01 / np.sqrt(2), rtol=1e-9)
 
 

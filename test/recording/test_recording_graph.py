@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.keyframes.waiting import Matcher
 from seg2d3d_ros.recording.graph_topics import CameraTopic, find_cameras, find_segments, resolve_camera
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
 from seg2d3d_ros.ros.node.worker_thread import Worker
 
 IMAGE, COMPRESSED, INFO = ["sensor_msgs/msg/Image"], ["sensor_msgs/msg/CompressedImage"], ["sensor_msgs/msg/CameraInfo"]
