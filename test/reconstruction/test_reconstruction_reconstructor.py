@@ -1,6 +1,7 @@
 """From encoded images to models on disk: rendered pictures with a known scene, real photographs, restarts, bad input."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -114,10 +115,12 @@ def test_models_are_read_back(solved):
     assert [p.name for p in root.iterdir() if p.name.startswith(".sparse")] == []
 
 
-def test_solving_again_keeps_ids_and_matches_nothing_anew(solved):
-    root, reconstructor, result, _, _ = solved
-    stages = []
+def test_solving_again_keeps_ids_and_matches_nothing_anew(solved, tmp_path):
+    root, _, result, _, _ = solved
+    root, stages = shutil.copytree(root, tmp_path / "map"), []
+    reconstructor = Reconstructor(root, CONFIG)
     again = reconstructor.solve(lambda stage, done, total: stages.append(stage))
+    reconstructor.close()
     assert "matching" not in stages
     np.testing.assert_array_equal(again.models[0].point_ids, result.models[0].point_ids)
     np.testing.assert_array_equal(again.models[0].xyz, result.models[0].xyz)
