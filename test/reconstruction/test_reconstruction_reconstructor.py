@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers_reconstruction import drain
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
@@ -210,16 +211,6 @@ def test_a_foreign_database_is_left_alone(tmp_path):
     (tmp_path / "text/database.db").write_text("this is no database, " * 100)
     with pytest.raises(DataError, match="database"):
         Reconstructor(tmp_path / "text", CONFIG)
-
-
-def drain(worker, until, limit=60.0):
-    events, end = [], time.monotonic() + limit
-    while time.monotonic() < end:
-        events += worker.events()
-        if until(events):
-            return events
-        time.sleep(0.02)
-    raise AssertionError(f"no answer in {limit} s: {events}")
 
 
 def test_worker_survives_kill_and_resumes(tmp_path):
