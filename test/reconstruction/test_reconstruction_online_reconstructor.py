@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers_reconstruction import drain
 from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
 
 from seg2d3d_ros.config import ReconstructionConfig
@@ -215,16 +216,6 @@ def test_unusable_images_do_not_disturb(tmp_path, street):
     assert len(result.models[0].names) >= 6
     assert "no features" in result.unregistered["blank"]
     reconstructor.close()
-
-
-def drain(worker, until, limit=90.0):
-    events, end = [], time.monotonic() + limit
-    while time.monotonic() < end:
-        events += worker.events()
-        if until(events):
-            return events
-        time.sleep(0.02)
-    raise AssertionError(f"no answer in {limit} s: {events}")
 
 
 def test_worker_delivers_revisions_and_survives_kills(tmp_path, street):

@@ -1,6 +1,7 @@
 """From encoded images to models on disk: rendered pictures with a known scene, real photographs, restarts, bad input."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers_reconstruction import drain
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
@@ -114,10 +116,12 @@ def test_models_are_read_back(solved):
     assert [p.name for p in root.iterdir() if p.name.startswith(".sparse")] == []
 
 
-def test_solving_again_keeps_ids_and_matches_nothing_anew(solved):
-    root, reconstructor, result, _, _ = solved
-    stages = []
+def test_solving_again_keeps_ids_and_matches_nothing_anew(solved, tmp_path):
+    root, _, result, _, _ = solved
+    root, stages = shutil.copytree(root, tmp_path / "map"), []
+    reconstructor = Reconstructor(root, CONFIG)
     again = reconstructor.solve(lambda stage, done, total: stages.append(stage))
+    reconstructor.close()
     assert "matching" not in stages
     np.testing.assert_array_equal(again.models[0].point_ids, result.models[0].point_ids)
     np.testing.assert_array_equal(again.models[0].xyz, result.models[0].xyz)
@@ -207,16 +211,6 @@ def test_a_foreign_database_is_left_alone(tmp_path):
     (tmp_path / "text/database.db").write_text("this is no database, " * 100)
     with pytest.raises(DataError, match="database"):
         Reconstructor(tmp_path / "text", CONFIG)
-
-
-def drain(worker, until, limit=60.0):
-    events, end = [], time.monotonic() + limit
-    while time.monotonic() < end:
-        events += worker.events()
-        if until(events):
-            return events
-        time.sleep(0.02)
-    raise AssertionError(f"no answer in {limit} s: {events}")
 
 
 def test_worker_survives_kill_and_resumes(tmp_path):
