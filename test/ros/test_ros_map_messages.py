@@ -285,7 +285,7 @@ def test_an_empty_cloud_takes_a_keyframe_out():
 
 def test_a_foreign_cloud_is_refused():
     _, observations, _ = messages_of([model(["front_1"], 0)])
-    with pytest.raises(DataError, match="no field rgb, x, y, z"):
+    with pytest.raises(DataError, match="no field component, rgb, x, y, z"):
         map_messages.cloud_to_points(observations[0])
 
 
