@@ -52,6 +52,7 @@ setup(
         "numpy>=1.24",
         "scipy>=1.10",
         "opencv-python-headless<5",  # cv_bridge and the distributions are at 4
+        "pycocotools",
         "pycolmap>=4.2,<4.3",  # every minor version has changed the interface
         "pyyaml",
         "pillow",
