@@ -110,7 +110,7 @@ def test_every_command_has_its_module():
 
 
 STANDARD = set(sys.stdlib_module_names)
-ALLOWED = {"numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "pycolmap", "rosbags", "mcap", "jinja2", "markupsafe", "seg2d3d_ros"}
+ALLOWED = {"numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "pycolmap", "rosbags", "mcap", "jinja2", "seg2d3d_ros"}
 OF_EXTRAS = {
     "open3d",
     "torch",
