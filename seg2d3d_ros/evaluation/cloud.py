@@ -16,7 +16,7 @@ from seg2d3d_ros.evaluation.overlaps import Overlaps
 from seg2d3d_ros.evaluation.points import point_metrics, true_owners
 from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.mapstore.stored_segments import StoredSegments
+from seg2d3d_ros.mapstore.stored import StoredSegments
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.types import Incidence
 

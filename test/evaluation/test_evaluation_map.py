@@ -11,10 +11,11 @@ from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.evaluation.measure import evaluate_map
-from seg2d3d_ros.evaluation.reading import natural_key, read_map_masks
+from seg2d3d_ros.evaluation.reading import read_map_masks
 from seg2d3d_ros.evaluation.table import COLUMNS, METHODS, format_result
 from seg2d3d_ros.images import write_labels
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.recording.naming import natural_key
 
 STREET = {  # image: truth, labels, segments
     "img9": ("1122", "7788", "3344"),

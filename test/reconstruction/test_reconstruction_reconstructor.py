@@ -15,11 +15,11 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.keyframes.camera_file import default_camera
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, ReconstructionWorker, Rejected, Revision
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised
+from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe
 
 CASTLE = Path(__file__).parents[3] / "shared/data/castle-P30"
@@ -190,7 +190,7 @@ def test_keypoints_use_colmaps_pixel_centres():
 
 def test_uncalibrated_images_share_one_refined_camera(tmp_path):
     reconstructor = Reconstructor(tmp_path, CONFIG)
-    guess = default_camera(*SIZE)
+    guess = Camera.guess(*SIZE)
     images, _ = views(count=6)
     for k, image in enumerate(images):
         reconstructor.add(keyframe(f"{k}", image, guess))
@@ -225,10 +225,10 @@ def test_worker_survives_kill_and_resumes(tmp_path):
             worker.add(keyframe(f"{k}", image))
         worker.add(keyframe("bad", b"nothing"))
         worker.solve()
-        events = drain(worker, lambda events: any(isinstance(e, Revision) for e in events))
+        events = drain(worker, lambda events: any(isinstance(e, Revised) for e in events))
         assert any(isinstance(e, Failed) and "signal 9" in e.message for e in events)
         assert [e.name for e in events if isinstance(e, Rejected)] == ["bad"]
-        (revision,) = [e.reconstruction for e in events if isinstance(e, Revision)]
+        (revision,) = [e.reconstruction for e in events if isinstance(e, Revised)]
         assert len(revision.models[0].names) == 5
         assert fit_error(revision.models[0].centers, centers).max() < 0.01
         drain(worker, lambda _: not worker.busy)
