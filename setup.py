@@ -59,7 +59,7 @@ setup(
         "rosbags>=0.11,<0.12",  # likewise
         "mcap>=1.1",  # what is left of recordings that were cut off
         "tqdm",
-        "jinja2",
+        "jinja2>=3.0",
     ],
     extras_require={
         # rclpy over Fast DDS without a ROS distribution; without pins pip would mix in a later distribution.

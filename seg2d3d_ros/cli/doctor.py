@@ -26,7 +26,7 @@ _PIP = f"{sys.executable} -m pip install"
 _NEEDS = (
     *(
         Need("core", module, f"{_PIP} .   (in the project's folder)")
-        for module in ("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm")
+        for module in ("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "jinja2")
     ),
     Need("reconstruction", "pycolmap", f"{_PIP} 'pycolmap>=4.2,<4.3'"),
     Need("masks from COCO files", "pycocotools", f"{_PIP} pycocotools"),

@@ -7,7 +7,6 @@ from typing import Any
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.trajectory import StampedSeries
 
-ODOMETRY = "nav_msgs/msg/Odometry"
 MAX_GAP = 0.5
 """Seconds between two messages of odometry beyond which nothing is known in between."""
 

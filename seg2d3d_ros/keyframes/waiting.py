@@ -1,71 +1,113 @@
-"""Brings together what belongs to one image but arrives on several topics, in any order."""
+"""Keyframes that wait for what belongs to them: a position, odometry, a calibration, a label image.
+
+A keyframe goes on when all of it is there, or without what did not come in time. Time is the caller's: that of a recording
+or of the clock, in any unit.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+CAPACITY = 256
+"""Keyframes that may wait; encoded they take about 100 MB."""
 
 
-@dataclass
-class _Bundle:
-    parts: dict[str, Any]
-    since: float
+@dataclass(frozen=True)
+class Companion(Generic[Item]):
+    """Something that belongs to a keyframe: whether it is there, and how long the keyframe waits for it."""
+
+    there: Callable[[Item], bool]
+    patience: float
 
 
-class Matcher:
-    """Bundles of one ``main`` part and the ``others``, by key.
+class WaitingKeyframes(Generic[Item]):
+    """Keyframes until their companions are there.
 
-    A bundle is handed out when all parts are there, or incomplete when its main part has waited for ``timeout`` seconds.
-    Parts without a main part (segments of images that are no keyframes) are kept until ``capacity`` bundles wait, then the
-    oldest of them go first.
-
-    Attributes:
-        late: parts that came after their bundle had been handed out.
-        evicted: main parts lost because ``capacity`` was too small.
+    Args:
+        companions: of each keyframe.
+        capacity: beyond it the oldest go on as they are.
+        in_order: keep the order in which they came: none overtakes one that waits.
     """
 
-    def __init__(self, main: str, others: tuple[str, ...], *, timeout: float, capacity: int = 200) -> None:
-        self.late = self.evicted = 0
-        self._main, self._all = main, {main, *others}
-        self._timeout, self._capacity = timeout, capacity
-        self._waiting: OrderedDict[Hashable, _Bundle] = OrderedDict()
-        self._given: OrderedDict[Hashable, None] = OrderedDict()
+    def __init__(self, companions: Sequence[Companion[Item]], *, capacity: int = CAPACITY, in_order: bool = False) -> None:
+        self._companions, self._capacity, self._in_order = companions, capacity, in_order
+        self._waiting: list[tuple[Item, float]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, item: Item, since: float) -> None:
+        """A keyframe that waits from ``since`` on."""
+        self._waiting.append((item, since))
+
+    def release(self, now: float, everything: bool = False) -> list[Item]:
+        """The keyframes that need not wait any longer, the oldest first; with ``everything`` all of them."""
+        released, left = [], []
+        excess = len(self._waiting) - self._capacity
+        for place, (item, since) in enumerate(self._waiting):
+            if everything or place < excess or all(now - since >= one.patience or one.there(item) for one in self._companions):
+                released.append(item)
+            elif self._in_order:
+                left = self._waiting[place:]
+                break
+            else:
+                left.append((item, since))
+        self._waiting = left
+        return released
+
+
+class Synchronizer:
+    """Bundles of one ``main`` part, a keyframe, and the ``others``, which arrive one by one in any order and share its key.
+
+    A bundle goes on when all parts are there, or incomplete when its keyframe has waited for ``timeout`` or more than
+    ``capacity`` wait. Parts without a keyframe (segments of images that are none) are kept until there are ``capacity`` of
+    them; then the oldest are dropped.
+
+    Attributes:
+        late: parts that came after their bundle had gone on.
+    """
+
+    def __init__(self, main: str, others: Collection[str], *, timeout: float, capacity: int = 200) -> None:
+        self.late = 0
+        self._main, self._capacity = main, capacity
+        self._bundles: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
+        self._gone: OrderedDict[Hashable, None] = OrderedDict()
+        companions = [Companion(partial(self._has, part), timeout) for part in others]
+        self._waiting: WaitingKeyframes[Hashable] = WaitingKeyframes(companions, capacity=capacity)
 
     @property
     def pending(self) -> int:
-        """Main parts that wait."""
-        return sum(self._main in bundle.parts for bundle in self._waiting.values())
+        """Keyframes that wait."""
+        return len(self._waiting)
 
-    def clear(self) -> None:
-        """Forget everything, after a jump in time."""
-        self._waiting.clear()
-        self._given.clear()
-
-    def add(self, part: str, key: Hashable, value: Any, now: float) -> dict[str, Any] | None:
-        """Add one part at time ``now`` (s); the complete bundle if it was the last one."""
-        if part != self._main and key in self._given:
+    def add(self, part: str, key: Hashable, value: Any, now: float) -> list[dict[str, Any]]:
+        """Add one part; the bundles that go on now, by the names of their parts."""
+        if part != self._main and key in self._gone:
             self.late += 1
-            return None
-        bundle = self._waiting.setdefault(key, _Bundle({}, now))
-        if part == self._main:
-            bundle.since = now
-        bundle.parts[part] = value
-        if bundle.parts.keys() == self._all:
-            return self._give(key)
-        if len(self._waiting) > self._capacity:
-            oldest = next((k for k, b in self._waiting.items() if self._main not in b.parts), next(iter(self._waiting)))
-            self.evicted += self._main in self._waiting.pop(oldest).parts
-        return None
+            return []
+        bundle = self._bundles.setdefault(key, {})
+        if part == self._main and part not in bundle:
+            self._waiting.add(key, now)
+        bundle[part] = value
+        if len(self._bundles) - len(self._waiting) > self._capacity:
+            del self._bundles[next(key for key, parts in self._bundles.items() if self._main not in parts)]
+        return self.release(now)
 
-    def expired(self, now: float) -> list[dict[str, Any]]:
-        """Incomplete bundles whose main part has waited long enough, the oldest first."""
-        keys = [k for k, b in self._waiting.items() if self._main in b.parts and now - b.since >= self._timeout]
-        return [self._give(key) for key in keys]
+    def release(self, now: float) -> list[dict[str, Any]]:
+        """The bundles whose time is over, the oldest first."""
+        released = []
+        for key in self._waiting.release(now):
+            released.append(self._bundles.pop(key))
+            self._gone[key] = None
+        while len(self._gone) > 10 * self._capacity:
+            self._gone.popitem(last=False)
+        return released
 
-    def _give(self, key: Hashable) -> dict[str, Any]:
-        self._given[key] = None
-        while len(self._given) > 10 * self._capacity:
-            self._given.popitem(last=False)
-        return self._waiting.pop(key).parts
+    def _has(self, part: str, key: Hashable) -> bool:
+        return part in self._bundles[key]

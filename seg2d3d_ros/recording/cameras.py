@@ -1,109 +1,185 @@
-"""Which topics of a recording are cameras, and what belongs to each."""
+"""Which topics are cameras, and what belongs to each: in a recording as in a running system.
+
+Both give the names and types of their topics. A recording can be looked into, too: the first message of a topic has the
+encoding of its images and their frame_id, where else only the names of topics can say what is a camera.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.recording.naming import camera_name
-from seg2d3d_ros.recording.reader import Topic
-
-IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-INFO, FIX = "sensor_msgs/msg/CameraInfo", "sensor_msgs/msg/NavSatFix"
-TF = "tf2_msgs/msg/TFMessage"
+from seg2d3d_ros.recording.reader import Recording
+from seg2d3d_ros.recording.topics import IMAGE, INFO, TopicTypes, is_image
 
 _NO_PICTURE = ("mono16", "16UC1", "32FC1", "64FC1", "16SC1", "32SC1")
 """Encodings of depth and label images; 16-bit cameras exist, but have to be named."""
+_NO_CAMERA = re.compile(r"segment|label|mask|truth|depth|disparity|semantic|instance|panoptic|theora|ffmpeg|zstd")
+"""In the names of images that are no camera's."""
+_SEGMENTS = re.compile(r"segment|instance|panoptic")
 
 
 @dataclass(frozen=True)
 class CameraTopic:
-    """One camera of a recording.
+    """One camera.
 
     Attributes:
-        name: of the camera in keyframe names.
         topic: its images.
-        frame_id: of its headers.
         compressed: whether they are ``CompressedImage``.
-        info: its ``camera_info`` topic, or None; ``expected_info`` is where it was looked for.
-        segments: its topic of mono16 label images, or None.
-        rectified: whether the images are undistorted already.
+        info_topic: its ``camera_info``: the one that is there, else the place where image_transport would have it.
+        frame_id: of its headers; empty where none was seen, as in the graph.
+        name: of the camera in keyframe names; empty where no header was seen.
+        segments: its topic of mono16 label images in a recording, or None.
     """
 
-    name: str
     topic: str
-    frame_id: str
     compressed: bool
-    info: str | None
-    expected_info: str
-    segments: str | None
-    rectified: bool
+    info_topic: str
+    frame_id: str = ""
+    name: str = ""
+    segments: str | None = None
 
+    @property
+    def image_name(self) -> str:
+        """The last part of the topic's name, without the image transport: ``image_rect``."""
+        return _base(self.topic).rpartition("/")[2]
 
-def image_base(topic: str) -> str:
-    """``/front/image_raw/compressed`` and ``/front/image_raw`` are the same images: ``/front/image_raw``."""
-    return topic.removesuffix("/compressed")
+    @property
+    def folder(self) -> str:
+        """The topic's name before that: ``/front``."""
+        return _base(self.topic).rpartition("/")[0]
 
-
-def neighbours(topic: str, name: str) -> tuple[str, str]:
-    """Where ``name`` (``camera_info``, ``segments``) may lie: beside the image topic, as image_transport wants, or below."""
-    base = image_base(topic)
-    return f"{base.rpartition('/')[0]}/{name}", f"{base}/{name}"
+    @property
+    def rectified(self) -> bool:
+        """Whether the images are undistorted already, by their name."""
+        return "rect" in self.image_name
 
 
 def find_cameras(
-    topics: Mapping[str, Topic], wanted: Sequence[str], first: Callable[[str], Any | None]
+    topics: TopicTypes, *, own: Iterable[str] = (), first: Callable[[str], Any | None] | None = None
 ) -> tuple[list[CameraTopic], dict[str, str]]:
-    """The cameras among ``topics``, and the image topics left out with the reasons.
+    """Every camera among ``topics``, and the image topics left out with the reasons.
 
-    Without ``wanted`` all topics of 8-bit pictures are cameras, but of topics that show the same camera (the same frame_id
-    and camera_info, raw and compressed, rectified and not) one is taken: compressed before raw, the camera's own before
-    rectified or grey; and pictures without ``camera_info`` in the frame of a camera that has one (drawings of somebody's
-    results) are none.
+    In a recording all topics of 8-bit pictures are cameras; in the graph, those whose names do not speak of something else
+    and that have a ``camera_info``. Of topics that show the same camera (raw and compressed, rectified and not) one is
+    taken: the camera's own before rectified, colour before grey, compressed before raw. Pictures without ``camera_info`` in
+    the frame of a camera that has one (drawings of somebody's results) are none.
 
     Args:
-        topics: by name, with counts.
-        wanted: names of image topics; a camera's compressed topic may go without ``/compressed``.
-        first: gives a topic's first message, or None.
+        own: names that begin like this are outputs of the package.
+        first: gives a topic's first message, or None; without it only names and types are known.
+    """
+    cameras, left_out = [], {}
+    for name, types in topics.items():
+        if not is_image(types) or name.startswith(tuple(own)):
+            continue
+        camera = _camera(name, topics)
+        if first is None:
+            if _has_info(camera, topics) and not _NO_CAMERA.search(camera.image_name):
+                cameras.append(camera)
+        elif (message := first(name)) is None:
+            left_out[name] = "no messages"
+        elif reason := _no_picture(message):
+            left_out[name] = reason
+        else:
+            cameras.append(_with_header(camera, message, topics))
+    kept = _one_each(cameras, topics, left_out)
+    for camera in kept:
+        left_out.pop(camera.segments or "", None)  # read, but not as a camera
+    return kept, left_out
+
+
+def resolve_camera(wanted: str, topics: TopicTypes) -> CameraTopic | None:
+    """The camera of a topic that the user named, with or without ``/compressed``; None where there is no such topic.
+
+    Raises:
+        UsageError: the topic has another type.
+    """
+    for name in (wanted, f"{wanted}/compressed"):
+        if is_image(topics.get(name, ())):
+            return _camera(name, topics)
+    if topics.get(wanted):
+        found = ", ".join(name for name, types in topics.items() if is_image(types)) or "none"
+        raise UsageError(f"camera topic {wanted} is a {', '.join(topics[wanted])}, not an image; image topics: {found}")
+    return None
+
+
+def recorded_cameras(recording: Recording, wanted: Sequence[str] = ()) -> tuple[list[CameraTopic], dict[str, str]]:
+    """The cameras of a recording, and the image topics left out with the reasons.
+
+    Args:
+        wanted: names of image topics, with or without the leading slash and ``/compressed``; empty = ``find_cameras``.
 
     Raises:
         UsageError: a wanted topic is not there.
         DataError: no camera; the message lists all topics.
     """
-    pictures = {name: t for name, t in topics.items() if t.msgtype in (IMAGE, COMPRESSED) and t.count}
-    left_out: dict[str, str] = {}
+    topics = recording.types
     if wanted:
-        chosen = [_named(name, pictures, topics) for name in wanted]
-        cameras = [camera for name in dict.fromkeys(chosen) if (camera := _camera(name, topics, first(name))) is not None]
+        named = dict.fromkeys(_recorded_camera(name, topics) for name in wanted)
+        seen = [(camera, recording.first(camera.topic)) for camera in named]
+        cameras = [_with_header(camera, message, topics) for camera, message in seen if message is not None]
+        left_out: dict[str, str] = {}
     else:
-        seen = {name: first(name) for name in pictures}
-        usable = []
-        for name, message in seen.items():
-            if message is None or (reason := _no_camera(message)):
-                left_out[name] = "no messages" if message is None else reason
-            else:
-                usable.append(_camera(name, topics, message))
-        cameras = _one_each([camera for camera in usable if camera is not None], left_out)
-        for camera in cameras:
-            left_out.pop(camera.segments or "", None)  # read, but not as a camera
+        cameras, left_out = find_cameras(topics, first=recording.first)
     if not cameras:
-        table = "; ".join(f"{topic.name} ({topic.msgtype}, {topic.count})" for topic in topics.values()) or "nothing"
+        table = "; ".join(f"{t.name} ({t.msgtype}, {t.count})" for t in recording.topics.values()) or "nothing"
         raise DataError(f"no camera: there is no topic of {IMAGE} or CompressedImage with 8-bit pictures. It has: {table}")
     return _unique_names(cameras), left_out
 
 
-def _named(name: str, pictures: Mapping[str, Topic], topics: Mapping[str, Topic]) -> str:
-    absolute = name if name.startswith("/") else f"/{name}"
-    for candidate in (absolute, name, f"{absolute}/compressed"):
-        if candidate in pictures:
-            return candidate
-    kind = f"is of type {topics[absolute].msgtype}" if absolute in topics else "is not in the recording"
-    raise UsageError(f"camera topic {name} {kind}; image topics: {', '.join(pictures) or 'none'}")
+def find_segments(topics: TopicTypes, *, own: Iterable[str] = ()) -> list[str]:
+    """Image topics whose last name speaks of segments."""
+    return sorted(
+        name
+        for name, types in topics.items()
+        if IMAGE in types and _SEGMENTS.search(name.rpartition("/")[2]) and not name.startswith(tuple(own))
+    )
 
 
-def _no_camera(message: Any) -> str:
+def _base(topic: str) -> str:
+    """``/front/image_raw/compressed`` and ``/front/image_raw`` are the same images: ``/front/image_raw``."""
+    return topic.removesuffix("/compressed")
+
+
+def _beside(topic: str, name: str) -> tuple[str, str]:
+    """Where ``name`` (``camera_info``, ``segments``) may lie: beside the images, as image_transport wants, or below."""
+    base = _base(topic)
+    return f"{base.rpartition('/')[0]}/{name}", f"{base}/{name}"
+
+
+def _camera(topic: str, topics: TopicTypes) -> CameraTopic:
+    places = _beside(topic, "camera_info")
+    info = next((place for place in places if INFO in topics.get(place, ())), places[0])
+    return CameraTopic(topic, IMAGE not in topics[topic], info)
+
+
+def _has_info(camera: CameraTopic, topics: TopicTypes) -> bool:
+    return INFO in topics.get(camera.info_topic, ())
+
+
+def _with_header(camera: CameraTopic, message: Any, topics: TopicTypes) -> CameraTopic:
+    frame = message.header.frame_id
+    name = camera_name(frame or camera.folder.strip("/") or camera.topic)
+    segments = next((place for place in _beside(camera.topic, "segments") if IMAGE in topics.get(place, ())), None)
+    return replace(camera, frame_id=frame, name=name, segments=segments)
+
+
+def _recorded_camera(wanted: str, topics: TopicTypes) -> CameraTopic:
+    absolute = wanted if wanted.startswith("/") else f"/{wanted}"
+    camera = resolve_camera(absolute, topics) or resolve_camera(wanted, topics)
+    if camera is None:
+        images = ", ".join(name for name, types in topics.items() if is_image(types)) or "none"
+        raise UsageError(f"camera topic {wanted} is not in the recording; image topics: {images}")
+    return camera
+
+
+def _no_picture(message: Any) -> str:
     """Why this is no picture of a camera, empty if it may be one."""
     encoding = getattr(message, "encoding", "")
     if encoding in _NO_PICTURE:
@@ -111,55 +187,27 @@ def _no_camera(message: Any) -> str:
     return "compressed depth images" if "compressedDepth" in getattr(message, "format", "") else ""
 
 
-def _camera(name: str, topics: Mapping[str, Topic], message: Any | None) -> CameraTopic | None:
-    if message is None:
-        return None
-    frame = message.header.frame_id
-    info = neighbours(name, "camera_info")
-    return CameraTopic(
-        name=camera_name(frame or image_base(name).rpartition("/")[0].strip("/") or name),
-        topic=name,
-        frame_id=frame,
-        compressed=topics[name].msgtype == COMPRESSED,
-        info=next((t for t in info if t in topics and topics[t].msgtype == INFO and topics[t].count), None),
-        expected_info=info[0],
-        segments=next(
-            (t for t in neighbours(name, "segments") if t in topics and topics[t].msgtype == IMAGE and topics[t].count), None
-        ),
-        rectified="rect" in image_base(name).rpartition("/")[2],
-    )
-
-
-def _one_each(cameras: Sequence[CameraTopic], left_out: dict[str, str]) -> list[CameraTopic]:
-    """One topic per physical camera."""
-
-    def preference(camera: CameraTopic) -> tuple[bool, bool, bool, str]:
-        leaf = image_base(camera.topic).rpartition("/")[2]
-        return camera.rectified, "mono" in leaf, not camera.compressed, camera.topic
-
-    kept: list[CameraTopic] = []
-    for camera in sorted(cameras, key=preference):
-        twin = next((k for k in kept if k.frame_id == camera.frame_id and k.expected_info == camera.expected_info), None)
-        if twin is not None:
-            left_out[camera.topic] = f"the same camera as {twin.topic}"
-        else:
-            kept.append(camera)
-    calibrated = {camera.frame_id: camera.topic for camera in kept if camera.info}
-    for camera in [c for c in kept if c.info is None and c.frame_id in calibrated]:
+def _one_each(cameras: Sequence[CameraTopic], topics: TopicTypes, left_out: dict[str, str]) -> list[CameraTopic]:
+    """One topic per physical camera, in the order of the topics; the others go to ``left_out``."""
+    kept: dict[tuple[str, str], CameraTopic] = {}
+    for camera in sorted(cameras, key=lambda c: (c.rectified, "mono" in c.image_name, not c.compressed, c.topic)):
+        # Without frame_id, two cameras in one folder are told apart by their calibrations.
+        key = camera.frame_id, camera.folder if camera.frame_id else camera.info_topic
+        if kept.setdefault(key, camera) is not camera:
+            left_out[camera.topic] = f"the same camera as {kept[key].topic}"
+    calibrated = {camera.frame_id: camera.topic for camera in kept.values() if _has_info(camera, topics)}
+    drawings = [c for c in kept.values() if c.frame_id in calibrated and not _has_info(c, topics)]
+    for camera in drawings:
         left_out[camera.topic] = f"no camera_info, and the same frame_id as {calibrated[camera.frame_id]}"
-        kept.remove(camera)
-    return sorted(kept, key=lambda camera: camera.topic)
+    return sorted((c for c in kept.values() if c not in drawings), key=lambda camera: camera.topic)
 
 
 def _unique_names(cameras: Sequence[CameraTopic]) -> list[CameraTopic]:
     """Two cameras that claim one frame_id are told apart by their topics: their images must not mix."""
-    from dataclasses import replace
-
-    names = [camera.name for camera in cameras]
-    result = []
-    for camera in cameras:
-        if names.count(camera.name) > 1:
-            folder = image_base(camera.topic).rpartition("/")[0].strip("/")
-            camera = replace(camera, name=camera_name(f"{folder}_{camera.name}".replace("/", "_")))
-        result.append(camera)
-    return result
+    counts = Counter(camera.name for camera in cameras)
+    return [
+        camera
+        if counts[camera.name] == 1
+        else replace(camera, name=camera_name(f"{camera.folder.strip('/')}_{camera.name}".replace("/", "_")))
+        for camera in cameras
+    ]

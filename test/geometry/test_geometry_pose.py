@@ -18,6 +18,7 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points, weighted_similarity
 from seg2d3d_ros.geometry.up import rotation_between
 from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.types import SparseModel
 
 
 def poses(seed: int, count: int) -> Pose:
@@ -201,3 +202,16 @@ def test_quaternions_become_rotations_of_any_batch():
     many = poses(2, 6)
     again = Pose.from_quaternion(2 * many.quaternion.reshape(2, 3, 4), many.translation.reshape(2, 3, 3))
     np.testing.assert_allclose(again.rotation.reshape(6, 3, 3), many.rotation, atol=1e-12)
+
+
+def test_depths_of_observations_are_those_of_the_views():
+    rng = np.random.default_rng(3)
+    camera = Camera("PINHOLE", 64, 48, (50.0, 50.0, 32.0, 24.0))
+    poses = Pose(Rotation.random(3, random_state=4).as_matrix(), rng.normal(size=(3, 3)))
+    seen, points = np.repeat(np.arange(3, dtype=np.int32), 5), np.tile(np.arange(5, dtype=np.int32), 3)
+    model = SparseModel(
+        ("a", "b", "c"), (camera,) * 3, poses.matrix[:, :3], rng.normal(size=(5, 3)), np.zeros((5, 3), np.uint8),
+        np.zeros(5, np.float32), np.arange(5), seen, points, np.zeros((15, 2), np.float32),
+    )  # fmt: skip
+    views = [view for view in model.views() if view is not None]
+    np.testing.assert_allclose(model.observation_depths(), np.concatenate([view.depth(model.xyz) for view in views]))

@@ -110,21 +110,8 @@ def test_every_command_has_its_module():
 
 
 STANDARD = set(sys.stdlib_module_names)
-ALLOWED = {
-    "numpy",
-    "scipy",
-    "cv2",
-    "yaml",
-    "PIL",
-    "tqdm",
-    "pycolmap",
-    "rosbags",
-    "mcap",
-    "jinja2",
-    "markupsafe",
-    "pycocotools",
-    "seg2d3d_ros",
-}
+THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags mcap jinja2 pycocotools"
+ALLOWED = {*THIRD_PARTY.split(), "seg2d3d_ros"}
 OF_EXTRAS = {
     "open3d",
     "torch",

@@ -16,11 +16,11 @@ import numpy as np
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import up_of_cameras
 from seg2d3d_ros.geometry.wgs84 import DATUM_POSITIONS, choose_datum, to_enu
 from seg2d3d_ros.images import image_size
-from seg2d3d_ros.keyframes.camera_file import default_camera, focal_known, scale_camera
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_component
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
@@ -118,9 +118,9 @@ class Reconstructor:
             max_features=self.config.max_features,
             ignore=ignore,
         )
-        camera = keyframe.camera or default_camera(features.width, features.height)
-        camera = scale_camera(camera, features.width, features.height, source)
-        camera_id = self._database.camera_id(keyframe.camera_name, camera, focal_known=focal_known(camera))
+        camera = keyframe.camera or Camera.guess(features.width, features.height)
+        camera = camera.scaled(features.width, features.height, source)
+        camera_id = self._database.camera_id(keyframe.camera_name, camera, focal_known=camera.focal_known)
         self._database.add_image(keyframe, camera_id, features)
         self._added[keyframe.name] = len(features)
         self._seconds_adding += time.perf_counter() - begin
@@ -188,12 +188,10 @@ class Reconstructor:
         rig = self._rig(rows)
         if rig is None:
             return models, [self._scale(model, rows, None) for model in models]
-        ids = [row.image_id for row in rows]
-        tools = self._task(rows, ids), self._loader(rows)
-        models, report = apply_rig(models, rig, *tools, lambda model: self._metres(model, rows, None))
-        warnings.extend(report.warnings)
-        known = zip(models, report.metres, report.by_rig, strict=True)
-        return models, [Scale(m, RIG_SIGMA) if m and sure else self._scale(model, rows, None) for model, m, sure in known]
+        fixed, metres = self._database.calibrated_cameras(), lambda model: self._metres(model, rows, None)
+        models, by_rig = apply_rig(models, rig, self._loader(rows), metres, fixed, self.config.threads, warnings)
+        known = zip(models, by_rig, strict=True)
+        return models, [self._scale(model, rows, None) if m is None else Scale(m, RIG_SIGMA) for model, m in known]
 
     def _scale(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> Scale | None:
         """A model's scale by the rig or by odometry."""

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.keyframes.odometry import VehicleOdometry
-from seg2d3d_ros.ros.messages.conversion import stamp_to_ns
+from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import TF_STATIC, input_profile
 from seg2d3d_ros.types import Keyframe

@@ -1,0 +1,35 @@
+"""The topics of a recording and the ROS types that are looked for, by the names that ROS's graph uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+INFO, FIX, CLOUD = "sensor_msgs/msg/CameraInfo", "sensor_msgs/msg/NavSatFix", "sensor_msgs/msg/PointCloud2"
+ODOMETRY, TF = "nav_msgs/msg/Odometry", "tf2_msgs/msg/TFMessage"
+
+TopicTypes = Mapping[str, Sequence[str]]
+"""Topic name -> types, as ``dict(node.get_topic_names_and_types())``."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A recorded topic.
+
+    Attributes:
+        name: as recorded.
+        msgtype: ``package/msg/Type``; empty where it has several.
+        count: number of messages (an estimate where the recording is damaged).
+        latched: whether a late subscriber got the last message.
+    """
+
+    name: str
+    msgtype: str
+    count: int
+    latched: bool = False
+
+
+def is_image(types: Sequence[str]) -> bool:
+    """Whether a topic of these types carries images."""
+    return IMAGE in types or COMPRESSED in types
