@@ -37,7 +37,8 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points
 from seg2d3d_ros.geometry.wgs84 import GeoPosition, to_enu
 from seg2d3d_ros.keyframes.folder import read_folder
-from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
+from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
+from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.world.georeference import fit_similarity
 from seg2d3d_ros.simulation.drive import ANTENNA, base_from_camera
 from seg2d3d_ros.simulation.gnss import DATUM, geodetic_from_enu

@@ -91,12 +91,16 @@ class Pose:
         """``a_from_b @ b_from_c`` is ``a_from_c``; batches are matched as NumPy broadcasts them."""
         return Pose(
             self.rotation @ other.rotation,
-            np.einsum("...ij,...j->...i", self.rotation, other.translation) + self.translation,
+            self.apply_each(other.translation),
         )
 
     def apply(self, xyz: np.ndarray) -> np.ndarray:
         """(..., N, 3) points of the source frame in the target frame."""
         return np.asarray(xyz) @ np.swapaxes(self.rotation, -1, -2) + self.translation[..., None, :]
+
+    def apply_each(self, xyz: np.ndarray) -> np.ndarray:
+        """Of a batch (..., 3), one point for each pose: the points in the target frame."""
+        return np.einsum("...ij,...j->...i", self.rotation, xyz) + self.translation
 
     def scaled(self, factor: float) -> Pose:
         """The same motion where lengths count ``factor`` times as much."""

@@ -31,7 +31,7 @@ from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments, SparseModel
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def build_map(
     Raises:
         DataError: nothing could be reconstructed; all that there is was written before.
     """
-    from seg2d3d_ros.reconstruction.online.online_reconstructor import open_reconstructor
+    from seg2d3d_ros.reconstruction.opening import open_reconstructor
 
     watch = Stopwatch()
     store.write_config(config)

@@ -121,7 +121,7 @@ class Drive:
 
 def task():
     parameters = (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2)
-    return MapperTask("", {}, {1: parameters, 2: parameters}, frozenset(), 15, 0, 1)
+    return MapperTask("", {}, {}, {1: parameters, 2: parameters}, 15, 0, 1)
 
 
 def rig_of(drive, mounts=None, refine=False):

@@ -1,25 +1,28 @@
-"""The rig in a map that grows image by image: sub-maps that share a rig become one, and its mounts are made to hold.
+"""The rig in an online map: submaps that share a rig become one, and its mounts are made to hold.
 
-Between two revisions the mapper moves single images, so that the mounts hold only about; every time a model is fitted to
-the world, and at the end, all images of one moment are tied together and adjusted again.
+Between two revisions the mapper moves single images, so that the mounts hold only about; every time a submap is fitted to
+the world, and at the end, all images of one moment become one rig frame and are adjusted again.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
-from seg2d3d_ros.reconstruction.online.submap import GrowingModel
-from seg2d3d_ros.reconstruction.online.submap_merging import absorb, inverse, transform
+from seg2d3d_ros.reconstruction.online.submap import Submap, largest_submap_first
+from seg2d3d_ros.reconstruction.online.submap_merging import absorb, bring_together
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import RigReport, hold_mounts
 from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
+
+if TYPE_CHECKING:
+    import pycolmap
 
 log = logging.getLogger(__name__)
 
@@ -27,39 +30,37 @@ MIN_PLACED_POINTS = 15
 """Points that an image must see to be kept when only its mount gave it a pose."""
 
 
-def join_by_rig(models: Sequence[GrowingModel], rig: Rig, length: Callable[[Any], float | None]) -> list[GrowingModel]:
-    """The models after larger ones took in smaller ones by frames with an image in each, the largest first.
+def merge_by_rig(
+    submaps: Iterable[Submap], rig: Rig, metres_of: Callable[[pycolmap.Reconstruction], float | None]
+) -> list[Submap]:
+    """The submaps after larger ones took in smaller ones by frames with an image in each, the largest first.
 
     Args:
-        models: the largest first; changed.
+        submaps: the largest first; changed.
         rig: the mounts.
-        length: metres of the unit of a ``pycolmap.Reconstruction``, or None.
+        metres_of: the scale of a model, or None.
     """
-    rest, done = list(models), []
+    rest, done = list(submaps), []
     while rest:
         target = rest.pop(0)
         for source in list(rest):
             pairs = list(rig.pairs(target.registered, source.registered))
             if len(pairs) < MIN_PAIRS:
                 continue
-            metres = 1.0 if target.frame.kind != "arbitrary" else length(target.reconstruction)
+            metres = 1.0 if target.frame.kind != "arbitrary" else metres_of(target.reconstruction)
             similarity = fit_by_rig(source.reconstruction, target.reconstruction, rig, metres)
             if similarity is None:
                 continue
-            log.info("models of %d and %d images are one by the cameras' mounts", len(target), len(source))
-            if source.frame.kind == "enu" and target.frame.kind != "enu":
-                transform(target, inverse(similarity))
-                target.frame, target.located = source.frame, source.located
-            else:
-                transform(source, similarity)
+            log.info("submaps of %d and %d images are one by the cameras' mounts", len(target), len(source))
+            bring_together(source, target, similarity)
             absorb(source, target)
             rest.remove(source)
         done.append(target)
-    return sorted(done, key=lambda m: (-len(m), -m.reconstruction.num_points3D()))
+    return largest_submap_first(done)
 
 
 def hold_in_metres(
-    model: GrowingModel,
+    submap: Submap,
     rig: Rig,
     options: MapperOptions,
     fixed_cameras: Collection[int],
@@ -68,24 +69,24 @@ def hold_in_metres(
     sigmas: Mapping[int, float],
     warnings: list[str],
 ) -> None:
-    """Make the mounts hold in a model whose unit is a metre, with the pull of positions where there are any.
+    """Make the mounts hold in a submap whose unit is a metre, with the pull of positions where there are any.
 
     Args:
-        model: changed.
+        submap: changed.
         rig: the mounts.
         options: of the mapper's steps.
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
-        positions: image id -> (3,) metres in the model's frame; empty = none.
+        positions: image id -> (3,) metres in the submap's frame; empty = none.
         sigmas: image id -> standard deviation in metres.
         warnings: gets what is wrong with the mounts.
     """
-    if mounting(model.reconstruction, rig).pairs < MIN_PAIRS:
+    if mounting(submap.reconstruction, rig).pairs < MIN_PAIRS:
         return
     report = RigReport()
-    held = hold_mounts(model.reconstruction, rig, 1.0, fixed_cameras, threads, report)
+    held = hold_mounts(submap.reconstruction, rig, 1.0, fixed_cameras, threads, report)
     warnings.extend(report.warnings)
-    if held is model.reconstruction:
+    if held is submap.reconstruction:
         return
     if positions:
         registered = set(held.reg_image_ids())
@@ -95,28 +96,28 @@ def hold_in_metres(
         pulled = adjust_with_positions(held, positions, sigmas, adjustment, fixed_cameras)
         held = held if pulled is None else pulled
         to_single_frames(held, free, keep=registered)
-    model.take_solution(held)
+    submap.take_solution(held)
 
 
-def place_companions(model: GrowingModel, rig: Rig, options: MapperOptions) -> int:
-    """Place images that wait by their mounts beside an image of their frame; how many see enough points to stay.
+def place_companions(submap: Submap, rig: Rig, options: MapperOptions) -> int:
+    """Register images that wait by their mounts beside an image of their frame; how many see enough points to stay.
 
-    The model's unit must be a metre.
+    The submap's unit must be a metre.
     """
-    registered = model.registered
-    wait = {b.image_id for a, b in rig.pairs(registered, set(model.reconstruction.images) - registered)}
+    registered = submap.registered
+    wait = {b.image_id for a, b in rig.pairs(registered, set(submap.reconstruction.images) - registered)}
     if not wait:
         return 0
-    placed = copy.deepcopy(model.reconstruction)
+    placed = copy.deepcopy(submap.reconstruction)
     to_single_frames(placed, to_rig_frames(placed, rig, 1.0), keep=registered | wait)
-    model.take_solution(placed)
+    submap.take_solution(placed)
     for image_id in sorted(wait):
-        model.mapper.triangulate_image(options.triangulation, image_id)
-    model.rebuild()
-    bare = [i for i in sorted(wait) if model.reconstruction.image(i).num_points3D < MIN_PLACED_POINTS]
+        submap.mapper.triangulate_image(options.triangulation, image_id)
+    submap.rebuild()
+    bare = [i for i in sorted(wait) if submap.reconstruction.image(i).num_points3D < MIN_PLACED_POINTS]
     for image_id in bare:
-        model.mapper.observation_manager.deregister_frame(model.reconstruction.image(image_id).frame_id)
-    model.rebuild()
+        submap.mapper.observation_manager.deregister_frame(submap.reconstruction.image(image_id).frame_id)
+    submap.rebuild()
     if len(bare) < len(wait):
         log.info("%d images are placed by their mounts", len(wait) - len(bare))
     return len(wait) - len(bare)

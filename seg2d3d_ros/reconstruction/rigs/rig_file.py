@@ -76,3 +76,8 @@ def pose_matrix(value: Any, where: str) -> np.ndarray:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), shift
     return pose
+
+
+def configured_mounts(rig: str) -> dict[str, np.ndarray] | None:
+    """The mounts that ``reconstruction.rig`` gives: those of a file, none at all, or None = as the keyframes say (auto)."""
+    return None if rig == "auto" else {} if rig == "none" else read_rig_file(Path(rig))

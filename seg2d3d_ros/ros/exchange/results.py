@@ -12,7 +12,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 
 if TYPE_CHECKING:
     from seg2d3d_ros.pipeline.association_session import Labelled
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 log = logging.getLogger(__name__)
 
