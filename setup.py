@@ -58,6 +58,7 @@ setup(
         "rosbags>=0.11,<0.12",  # likewise
         "mcap>=1.1",  # what is left of recordings that were cut off
         "tqdm",
+        "jinja2",
     ],
     extras_require={
         # rclpy over Fast DDS without a ROS distribution; without pins pip would mix in a later distribution.
@@ -86,6 +87,7 @@ setup(
             "pyproj",
             "ruff",
             "mypy",
+            "import-linter>=2.17",
             "types-PyYAML",
         ],
         "test": ["pytest"],  # colcon test runs pytest only where this extra names it

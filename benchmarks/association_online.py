@@ -111,9 +111,11 @@ def rand_index(first: np.ndarray, second: np.ndarray) -> float:
 
 def ids_of(online: OnlineAssociation, update: Update) -> dict[Key, int]:
     """The instance of each mask."""
-    growing = online.growing
-    names = [growing.names[k] for k in growing.row_keyframe.tolist()]
-    return dict(zip(zip(names, growing.row_id.tolist(), strict=True), update.instances.segment_instance.tolist(), strict=True))
+    incidence = online.incidence
+    names = [incidence.names[k] for k in incidence.row_keyframe.tolist()]
+    return dict(
+        zip(zip(names, incidence.row_id.tolist(), strict=True), update.instances.segment_instance.tolist(), strict=True)
+    )
 
 
 ESTABLISHED = 3

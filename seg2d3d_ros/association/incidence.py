@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from seg2d3d_ros.association.online_incidence import GrowingIncidence
+from seg2d3d_ros.association.online_incidence import OnlineIncidence
 from seg2d3d_ros.types import Incidence, Segments, SparseModel
 
 
@@ -23,7 +23,7 @@ def build_incidence(models: Sequence[SparseModel], segments: Mapping[str, Segmen
     Raises:
         DataError: a label image is smaller than the image that the keypoints were found in.
     """
-    growing = GrowingIncidence(project=project)
-    growing.update(models, segments, frozenset())
-    growing.project()
-    return growing.whole()
+    online = OnlineIncidence(project=project)
+    online.update(models, segments, frozenset())
+    online.project()
+    return online.whole()

@@ -1,4 +1,4 @@
-"""The incidence of a map that grows, and what changed in it.
+"""The incidence of a live map, and what changed in it.
 
 Every revision brings the whole map; most of it is as before. Per keyframe the segments under its keypoints are remembered,
 and the label image as runs, so that a revision costs a look at its arrays and a few look-ups; no image is read twice. Points
@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from seg2d3d_ros.arrays import places, take
 from seg2d3d_ros.association.projection import project_unobserved
 from seg2d3d_ros.association.segment_lookup import SegmentLookup
 from seg2d3d_ros.types import Incidence, Placements, Segments, SparseModel
@@ -37,7 +38,7 @@ class _Seen:
 
 
 @dataclass
-class _View:
+class _Keyframe:
     """One keyframe with its segments (S of them, 0 where it has none)."""
 
     ids: np.ndarray
@@ -81,7 +82,7 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """Some rows and columns of the incidence: ``rows`` (s,) and ``slots`` (p,) say which."""
 
     incidence: Incidence
@@ -89,7 +90,7 @@ class Part:
     slots: np.ndarray
 
 
-class GrowingIncidence:
+class OnlineIncidence:
     """Feed revisions to ``update``; take ``whole()`` or a ``part`` of the incidence.
 
     Args:
@@ -98,7 +99,7 @@ class GrowingIncidence:
 
     def __init__(self, *, project: bool) -> None:
         self._project = project
-        self._views: dict[str, _View] = {}
+        self._views: dict[str, _Keyframe] = {}
         self._models: Sequence[SparseModel] = ()
         self._known = np.empty(0, np.int64)  # point ids, ascending
         self._slot_of_known = np.empty(0, np.int32)
@@ -144,7 +145,7 @@ class GrowingIncidence:
         self._models = models
         names = tuple(name for model in models for name in model.names)
         new = [name for name in names if name not in self._views or name in fresh]
-        made = {name: _new_view(segments.get(name)) for name in new}
+        made = {name: _new_keyframe(segments.get(name)) for name in new}
         self._number_points(models)
         seen = self._seen(models)
         changes: dict[str, np.ndarray] = {}
@@ -211,13 +212,10 @@ class GrowingIncidence:
             return
         wanted = {name for name, view in self._views.items() if view.segmented and (names is None or name in names)}
         found = project_unobserved(self._models, wanted)
-        order = np.argsort(found.keyframe, kind="stable")
-        slot, xy = self.slot_of_column[found.point[order]], found.xy[order]
-        bounds = np.searchsorted(found.keyframe[order], np.arange(len(self.names) + 1)).tolist()
-        for k, name in enumerate(self.names):
+        slot = self.slot_of_column[found.point]
+        for name, mine in zip(self.names, places(found.keyframe, len(self.names)), strict=True):
             if name in wanted:
-                mine = slice(bounds[k], bounds[k + 1])
-                self._views[name].projected = _Seen(slot[mine], xy[mine], self._views[name].find(xy[mine]))
+                self._views[name].projected = _Seen(slot[mine], found.xy[mine], self._views[name].find(found.xy[mine]))
         self._projected = None
 
     def _lay_out(self, names: tuple[str, ...]) -> None:
@@ -244,7 +242,7 @@ class GrowingIncidence:
         """All segments and all points."""
         return self._assemble(np.ones(len(self.row_id), bool), self.slot_of_column).incidence
 
-    def part(self, rows: np.ndarray) -> Part:
+    def part(self, rows: np.ndarray) -> Subset:
         """Some segments, (S,) bool, and all points that they hold, wherever these are seen."""
         held = np.zeros(self.slots, bool)
         with_none = np.append(rows, False)
@@ -252,13 +250,13 @@ class GrowingIncidence:
             held[flat.slot[with_none[flat.row]]] = True
         return self._assemble(rows, self.slot_of_column[held[self.slot_of_column]])
 
-    def held_part(self, rows: np.ndarray, slots: np.ndarray) -> Part:
+    def held_part(self, rows: np.ndarray, slots: np.ndarray) -> Subset:
         """Some segments, (S,) bool, and those of ``slots``, bool, that are observed in them; nothing about other views."""
         held = np.zeros(self.slots, bool)
         held[self.observed.slot[np.append(rows, False)[self.observed.row]]] = True
         return self._assemble(rows, self.slot_of_column[(held & slots)[self.slot_of_column]], elsewhere=False)
 
-    def _assemble(self, rows: np.ndarray, slots: np.ndarray, *, elsewhere: bool = True) -> Part:
+    def _assemble(self, rows: np.ndarray, slots: np.ndarray, *, elsewhere: bool = True) -> Subset:
         chosen = np.flatnonzero(rows)
         place = np.full(self.slots, -1, np.int32)
         place[slots] = np.arange(len(slots), dtype=np.int32)
@@ -273,7 +271,7 @@ class GrowingIncidence:
         observed = placements(self.observed)
         projected = placements(self.projected) if elsewhere else Placements.none()
         inside = np.flatnonzero(observed.segment >= 0)
-        within = Placements(*(getattr(observed, name)[inside] for name in ("keyframe", "segment", "point", "xy")))
+        within = take(observed, inside)
         incidence = Incidence(
             matrix=_binary(within.segment, within.point, (len(chosen), len(slots))).astype(np.float32),
             visibility=_binary(observed.keyframe, observed.point, (len(self.names), len(slots))),
@@ -286,13 +284,13 @@ class GrowingIncidence:
             observed=within,
             projected=projected,
         )
-        return Part(incidence, chosen, slots)
+        return Subset(incidence, chosen, slots)
 
 
-def _new_view(segments: Segments | None) -> _View:
+def _new_keyframe(segments: Segments | None) -> _Keyframe:
     if segments is None or len(segments.ids) == 0:
-        return _View(np.empty(0, np.uint16), _NO_SLOTS, np.empty(0, np.float32), None, segments is not None)
-    return _View(
+        return _Keyframe(np.empty(0, np.uint16), _NO_SLOTS, np.empty(0, np.float32), None, segments is not None)
+    return _Keyframe(
         segments.ids.astype(np.uint16),
         segments.classes.astype(np.int32),
         segments.scores.astype(np.float32),

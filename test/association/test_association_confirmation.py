@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers_growing import reveal, street
+from helpers_street import reveal, street
 from scipy import sparse
 
 from seg2d3d_ros.association.masks.repair import Repair
@@ -112,11 +112,12 @@ def test_only_what_is_shown_differs(seed):
         pairs = set(zip(a[b > 0].tolist(), b[b > 0].tolist(), strict=True))
         assert len(pairs) == len({i for i, _ in pairs}) == len({i for _, i in pairs}), "grouped alike"
         for i in np.unique(b[b > 0]).tolist():
-            images[i] = max(images.get(i, 0), len(np.unique(later.growing.row_keyframe[b == i])))
+            images[i] = max(images.get(i, 0), len(np.unique(later.incidence.row_keyframe[b == i])))
         assert min(images.values(), default=3) >= 3
         hidden += int(((a > 0) & (b == 0)).sum())
         now = {
-            (later.growing.names[k], s): i for k, s, i in zip(later.growing.row_keyframe, later.growing.row_id, b, strict=True)
+            (later.incidence.names[k], s): i
+            for k, s, i in zip(later.incidence.row_keyframe, later.incidence.row_id, b, strict=True)
         }
         differ = {key[0] for key, i in now.items() if i and (*key, i) not in drawn}
         assert differ <= set(some.changed)

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from helpers_association import partition
-from helpers_growing import reveal, street
+from helpers_street import reveal, street
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from seg2d3d_ros.association.online import online_association as incremental
 from seg2d3d_ros.association.online.identity import Identity
 from seg2d3d_ros.association.online.neighbourhood import Known, solve_part
 from seg2d3d_ros.association.online.online_association import OnlineAssociation
-from seg2d3d_ros.association.online_incidence import GrowingIncidence
+from seg2d3d_ros.association.online_incidence import OnlineIncidence
 from seg2d3d_ros.association.segment_lookup import SegmentLookup
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig
@@ -78,7 +78,7 @@ def test_a_label_image_of_another_size_is_refused():
 def test_the_grown_incidence_is_the_one_built_at_once(seed):
     rng = np.random.default_rng(seed)
     model, segments = street(seed)
-    growing, shown, there = GrowingIncidence(project=True), np.zeros(len(model.names), bool), {}
+    online, shown, there = OnlineIncidence(project=True), np.zeros(len(model.names), bool), {}
     for k in rng.permutation(len(model.names))[:6].tolist():
         shown[k] = True
         # Masks come late, or not at all; views vanish and come back.
@@ -92,30 +92,30 @@ def test_the_grown_incidence_is_the_one_built_at_once(seed):
         part = dataclasses.replace(
             part, obs_keyframe=part.obs_keyframe[order], obs_point=part.obs_point[order], obs_xy=part.obs_xy[order]
         )
-        growing.update([part], there, fresh)
-    growing.project()
-    assert_equal_incidence(growing.whole(), build_incidence([part], there, project=True))
+        online.update([part], there, fresh)
+    online.project()
+    assert_equal_incidence(online.whole(), build_incidence([part], there, project=True))
 
 
 def test_a_revision_says_what_changed():
     model, segments = street(3, errors=False)
-    growing, shown = GrowingIncidence(project=False), np.arange(len(model.names)) != 4
-    first = growing.update([reveal(model, shown)], segments, set())
+    online, shown = OnlineIncidence(project=False), np.arange(len(model.names)) != 4
+    first = online.update([reveal(model, shown)], segments, set())
     assert first.fresh.all()
     assert set(first.views) == {name for name in model.names if name != "view0_4"}
-    again = growing.update([reveal(model, shown)], segments, set())
+    again = online.update([reveal(model, shown)], segments, set())
     assert len(again.row) == 0
     assert not again.fresh.any()
     before = build_incidence([reveal(model, shown)], segments).matrix.nnz
     whole = reveal(model, np.ones(len(shown), bool))
-    last = growing.update([whole], segments, set())
+    last = online.update([whole], segments, set())
     assert last.views == ("view0_4",)
-    assert {growing.names[k] for k in growing.row_keyframe[last.fresh]} == {"view0_4"}
+    assert {online.names[k] for k in online.row_keyframe[last.fresh]} == {"view0_4"}
     # Every entry that the matrix gained is named once, in the new view and in the old ones that see its new points.
-    assert len(last.row) == growing.whole().matrix.nnz - before
-    assert (growing.row_keyframe[last.row] != 4).any()
+    assert len(last.row) == online.whole().matrix.nnz - before
+    assert (online.row_keyframe[last.row] != 4).any()
     moved = dataclasses.replace(whole, xyz=whole.xyz + 0.01)
-    assert len(growing.update([moved], segments, set()).row) == 0, "points that moved a little change nothing"
+    assert len(online.update([moved], segments, set()).row) == 0, "points that moved a little change nothing"
 
 
 @settings(max_examples=12, deadline=None)
@@ -176,7 +176,7 @@ def test_every_state_is_consistent_and_changes_are_named(seed, options):
         for merge in update.merges:
             assert not ids & set(merge.absorbed)
         now = {}
-        first = online.growing.first_row
+        first = online.incidence.first_row
         for k, name in enumerate(models[0].names):
             cut = (found.cuts.segment >= first[k]) & (found.cuts.segment < first[k + 1])
             now[name] = (found.segment_instance[first[k] : first[k + 1]].tolist(), found.cuts.instance[cut].tolist())
@@ -219,7 +219,7 @@ def test_clean_masks_grow_into_their_houses_in_any_order():
         online = OnlineAssociation(CONFIG, Identity())
         order = np.random.default_rng(seed).permutation(len(model.names))
         *_, (_, update) = grown(model, segments, order.tolist(), online)
-        house = online.growing.row_id
+        house = online.incidence.row_id
         found = update.instances.segment_instance
         assert partition(found) == partition(house.astype(int))
 
@@ -265,7 +265,7 @@ def test_keyframes_that_leave_take_their_segments_along():
     assert len(update.instances.segment_instance) == rows
     back = online.update([model], segments, set())
     assert model.names[-1] in back.changed
-    assert partition(back.instances.segment_instance) == partition(online.growing.row_id.astype(int))
+    assert partition(back.instances.segment_instance) == partition(online.incidence.row_id.astype(int))
 
 
 def test_classes_are_kept_apart_and_the_published_method_is_solved_whole():
@@ -275,7 +275,7 @@ def test_classes_are_kept_apart_and_the_published_method_is_solved_whole():
     for _, update in grown(model, segments, list(range(len(model.names))), online):
         classes = dict(zip(update.instances.ids.tolist(), update.instances.classes.tolist(), strict=True))
         rows = np.flatnonzero(update.instances.segment_instance)
-        own = online.growing.row_class[rows].tolist()
+        own = online.incidence.row_class[rows].tolist()
         assert own == [classes[i] for i in update.instances.segment_instance[rows].tolist()]
     published = OnlineAssociation(AssociationConfig(method="published", min_images=2, min_points=3), Identity())
     for _, update in grown(model, segments, list(range(len(model.names))), published):
@@ -350,7 +350,7 @@ def test_changes_add_up_to_a_fresh_solution(monkeypatch):
 
     online, found = last(0.15)
     assert len(found.ids) == 2
-    late = online.growing.row_keyframe >= 4
+    late = online.incidence.row_keyframe >= 4
     assert partition(np.where(late, found.segment_instance, 0)) == partition(
-        np.where(late, online.growing.row_id, 0).astype(int)
+        np.where(late, online.incidence.row_id, 0).astype(int)
     )

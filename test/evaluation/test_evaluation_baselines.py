@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers_evaluation import overlaps
+from helpers_evaluation import count_overlaps, overlaps
 
-from seg2d3d_ros.evaluation.baselines import box_iou, frames, iou_tracker, one_id, one_id_per_mask, oracle
+from seg2d3d_ros.evaluation.baselines import box_iou, iou_tracker, one_id, one_id_per_mask, oracle, regions_by_image
 from seg2d3d_ros.evaluation.bytetrack import MAX_LOST, bytetrack, gated_assignment
-from seg2d3d_ros.evaluation.overlaps import Overlaps, count_overlaps
+from seg2d3d_ros.evaluation.overlaps import Overlaps
 
 
 def stream(*images: list[tuple[float, ...]]) -> tuple[Overlaps, np.ndarray]:
@@ -40,9 +40,9 @@ def test_box_iou():
     assert box_iou(np.empty((0, 4)), b).shape == (0, 3)
 
 
-def test_frames_include_empty_images():
+def test_regions_by_image_include_empty_images():
     raw, _ = stream([moving(0)], [], [moving(0), moving(30)])
-    assert [f.tolist() for f in frames(raw)] == [[0], [], [1, 2]]
+    assert [f.tolist() for f in regions_by_image(raw)] == [[0], [], [1, 2]]
 
 
 def test_iou_tracker_follows_overlap_and_ends_at_a_gap():

@@ -23,11 +23,12 @@ from seg2d3d_ros.association.incidence import build_incidence  # noqa: E402
 from seg2d3d_ros.errors import DataError  # noqa: E402
 from seg2d3d_ros.geometry.camera import Camera  # noqa: E402
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes  # noqa: E402
+from seg2d3d_ros.lidar.scans import cloud_to_array  # noqa: E402
 from seg2d3d_ros.palette import instance_colors  # noqa: E402
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver  # noqa: E402
 from seg2d3d_ros.ros.messages import instance_messages, map_messages  # noqa: E402
-from seg2d3d_ros.ros.messages.conversion import camera_to_info, cloud_to_array, make_header, unpack_rgb  # noqa: E402
-from seg2d3d_ros.types import Instances, Segments, SparseModel, WorldFrame  # noqa: E402
+from seg2d3d_ros.ros.messages.conversion import camera_to_info, make_header, unpack_rgb  # noqa: E402
+from seg2d3d_ros.types import Instances, Observation, Segments, SparseModel, WorldFrame  # noqa: E402
 
 STAMP = 1_700_000_000_123_456_789
 MAP = make_header(STAMP, "map")
@@ -351,11 +352,8 @@ def test_vision_messages(monkeypatch):
     monkeypatch.setitem(sys.modules, "vision_msgs", types.ModuleType("vision_msgs"))
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", fake_vision_msgs())
     vision = instance_messages.load_vision_msgs()
-    labels = np.zeros((48, 64), np.uint16)
-    labels[10:20, 30:50] = 1001
-    labels[0:5, 0:5] = 1002
-    segments = Segments("front_1", labels, np.array([1001, 1002], np.uint16), np.ones(2, np.int32), np.full(2, 0.5, np.float32))
-    tracks = instance_messages.tracks_message(vision, segments, {1001: 7}, ("house",), make_header(1, "front"))
+    observation = Observation("front_1", 1001, 7, 1, (30, 10, 50, 20), 0.5)
+    tracks = instance_messages.tracks_message(vision, [observation], ("house",), make_header(1, "front"))
     (detection,) = tracks.detections
     assert (detection.id, detection.results[0].hypothesis.class_id, detection.results[0].hypothesis.score) == (
         "7",

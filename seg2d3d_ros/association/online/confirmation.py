@@ -1,4 +1,4 @@
-"""Instances of a map that grows are shown once they have been seen in some images, as trackers confirm their tracks.
+"""Instances of a live map are shown once they have been seen in some images, as trackers confirm their tracks.
 
 What one or two masks suggest is often revised, or turns out to be a piece of something known. Until an instance is confirmed
 it keeps an id within, and the labels say "none"; from then on it is shown for as long as it is there (cf. "tentative" tracks

@@ -163,8 +163,8 @@ def _assign(
     """
     # Of equal overlaps the older id wins: a bonus that cannot outweigh one segment.
     age = np.arange(len(old_ids))[::-1] / (len(old_ids) + 1) / max(min(weight.shape), 1) / 2
-    say = np.where(shown, 1.0, 1.0 / (1.0 + weight.sum()))
-    rows, columns = linear_sum_assignment(np.where(weight > 0, (weight + age) * say, 0.0), maximize=True)
+    weight_of_shown = np.where(shown, 1.0, 1.0 / (1.0 + weight.sum()))
+    rows, columns = linear_sum_assignment(np.where(weight > 0, (weight + age) * weight_of_shown, 0.0), maximize=True)
     winner = {int(row): int(column) for row, column in zip(rows, columns, strict=True) if weight[row, column] > 0}
     taken = set(winner.values())
     absorbed: dict[int, list[int]] = {}

@@ -14,10 +14,10 @@ from scipy import sparse
 from seg2d3d_ros.association.consensus import (
     Tracks,
     first_largest,
+    mask_weights,
     membership_of,
     point_weights,
     refine,
-    reliable_say,
     tracks_of,
     unite_masks,
 )
@@ -63,7 +63,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         incidence: of segments of one class: those of the touched instances, the fresh ones, and the others that hold
             points of them.
         afresh: begin with single masks, so that instances can fall apart, instead of with the instances as they are. Where
-            nothing is fixed this is the full solution, in which the instances as they are have a say.
+            nothing is fixed this is the full solution, with hysteresis towards the instances as they are.
     """
     held, visible = point_weights(incidence)
     before = membership_of(known.point)
@@ -75,7 +75,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
     free = np.flatnonzero(known.free)
     if afresh:
         own = unite_masks(held[free], visible, view[free], before)
-        say = _spread(own, free, first, len(known.segment))
+        weights = _spread(own, free, first, len(known.segment))
     else:
         instances = np.concatenate([fixed, known.touched])
         owner = np.where(pinned >= 0, pinned, _places(known.touched, known.point, first))
@@ -85,8 +85,8 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         old = (sparse.diags((~single).astype(float)) @ held @ membership).tocsr()
         alone = np.flatnonzero(single & (np.diff(held.indptr) > 0))
         ones = sparse.csr_matrix((np.ones(len(alone)), (np.arange(len(alone)), alone)), (len(alone), len(known.segment)))
-        say = sparse.vstack([reliable_say(old), ones]).tocsr()
-    object_of, held_by = refine(held, visible, view, say, pinned, first, before)
+        weights = sparse.vstack([mask_weights(old), ones]).tocsr()
+    object_of, held_by = refine(held, visible, view, weights, pinned, first, before)
     objects = held_by.shape[1]
     number = np.append(np.arange(1, objects + 1), 0)
     # As offline: what is no mask's largest object is none.
@@ -103,7 +103,7 @@ def _places(ids: np.ndarray, values: np.ndarray, first: int = 0) -> np.ndarray:
     return np.where(found, place + first, -1)
 
 
-def _spread(say: sparse.csr_matrix, columns: np.ndarray, first: int, count: int) -> sparse.csr_matrix:
-    """Put the columns of ``say`` at these places of ``count``, below ``first`` empty rows."""
-    entries = say.tocoo()
-    return sparse.csr_matrix((entries.data, (entries.row + first, columns[entries.col])), (first + say.shape[0], count))
+def _spread(weights: sparse.csr_matrix, columns: np.ndarray, first: int, count: int) -> sparse.csr_matrix:
+    """Put the columns of ``weights`` at these places of ``count``, below ``first`` empty rows."""
+    entries = weights.tocoo()
+    return sparse.csr_matrix((entries.data, (entries.row + first, columns[entries.col])), (first + weights.shape[0], count))

@@ -1,12 +1,12 @@
-"""Instances of a map that grows: a revision costs what it changes, not what the map holds.
+"""Instances of a live map: a revision costs what it changes, not what the map holds.
 
 * New and changed segments are attached to the instances around them: the consensus is refined from what is known, on the
   segments that share points with them (``neighbourhood``). All other instances stay as they are.
 * Attaching unites instances but does not divide them. Therefore changes are counted, in segments, for each instance; when
   they reach a share of the neighbourhood's segments, that is solved afresh from its single masks. The cost of it, per
   keyframe, does not grow with the map. Where keyframes come in random order, the neighbourhood is soon everything.
-* What was found has a say where it is solved afresh (``agglomeration.HOLD``), so that instances do not come and go while the
-  views are divided.
+* Solving afresh has hysteresis towards what was found (``agglomeration.HYSTERESIS``), so that instances do not come and go
+  while the views are divided.
 * On request, and when most of the map changed, everything is solved as offline.
 * An instance is shown once it has been seen in some images (``confirmation``), and on request.
 
@@ -25,7 +25,7 @@ from seg2d3d_ros.association.online.confirmation import Confirmation
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, inherit_ids
 from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part
 from seg2d3d_ros.association.online.online_labels import Labelling, seeds_by_segment
-from seg2d3d_ros.association.online_incidence import Delta, GrowingIncidence, Part
+from seg2d3d_ros.association.online_incidence import Delta, OnlineIncidence, Subset
 from seg2d3d_ros.association.solve import METHODS, assign, describe, projects, stacked_up, stacked_xyz
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
@@ -73,9 +73,9 @@ class OnlineAssociation:
         self._next_id = identity.next_id
         self._remembered = dict(identity.of_segment)
         self._confirmation = Confirmation(config.confirm_images, self._remembered.values())
-        self.growing = GrowingIncidence(project=projects(config))
-        self._labels = Labelling(self.growing)
-        self._dirt: dict[int, float] = {}
+        self.incidence = OnlineIncidence(project=projects(config))
+        self._labels = Labelling(self.incidence)
+        self._changed: dict[int, float] = {}
         self._begun = False
 
     @property
@@ -98,24 +98,24 @@ class OnlineAssociation:
             DataError: masks that do not fit the images.
         """
         found = self._solve(models, segments, fresh, full=full)
-        growing, confirmation = self.growing, self._confirmation
-        appeared = confirmation.confirm(found.instances, growing.row_keyframe, everything=full)
-        changed = (*found.changed, *(growing.names[k] for k in appeared.tolist()))
+        online, confirmation = self.incidence, self._confirmation
+        appeared = confirmation.confirm(found.instances, online.row_keyframe, everything=full)
+        changed = (*found.changed, *(online.names[k] for k in appeared.tolist()))
         merges = confirmation.announced(found.merges)
         return Update(confirmation.hide(found.instances), tuple(dict.fromkeys(changed)), merges, found.solved)
 
     def _solve(self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool) -> Update:
         """``update``, with instances that are not shown yet."""
-        delta = self.growing.update(models, segments, fresh)
+        delta = self.incidence.update(models, segments, fresh)
         xyz, up = stacked_xyz(models), stacked_up(models)
         lost = self._labels.fit(delta.gone)
         for instance_id in lost.tolist():
-            self._add_dirt(instance_id, 1.0)
-        rows = len(self.growing.row_id)
+            self._add_change(instance_id, 1.0)
+        rows = len(self.incidence.row_id)
         mostly = int(self._affected(delta).sum()) > MOSTLY * rows
         if full or mostly or not self._begun or self._config.method != "consensus":
             return self._solve_all(xyz, up, delta, anew=True)
-        self.growing.project(set(delta.views))
+        self.incidence.project(set(delta.views))
         changed: list[str] = [*delta.views, *delta.gone]
         merges: list[Merge] = []
         moved = self._labels.moved(xyz)
@@ -135,15 +135,15 @@ class OnlineAssociation:
         return Update(self._labels.instances(), tuple(dict.fromkeys(changed)), tuple(merges), solved)
 
     def _solve_all(self, xyz: np.ndarray, up: np.ndarray, delta: Delta, *, anew: bool) -> Update:
-        """Solve everything: ``anew`` as offline, otherwise with a say for the instances as they are."""
-        self.growing.project()
-        incidence = self.growing.whole()
+        """Solve everything: ``anew`` as offline, otherwise the instances as they are weigh too."""
+        self.incidence.project()
+        incidence = self.incidence.whole()
         method = METHODS[self._config.method]
 
         def solve(part: Incidence, _: np.ndarray) -> Tracks:
             if anew:
                 return method(part, self._config)
-            before = self._labels.owner(int(part.classes[0]))[self.growing.slot_of_column]
+            before = self._labels.owner(int(part.classes[0]))[self.incidence.slot_of_column]
             return consensus_tracks(part, self._config, before)
 
         found = assign(incidence, solve)
@@ -157,7 +157,7 @@ class OnlineAssociation:
         name_of[found.cuts.instance] = instances.cuts.instance
         owner = {class_id: name_of[np.where(point < len(name_of), point, 0)] for class_id, point in found.point.items()}
         changed = [*delta.views, *delta.gone, *self._labels.replace(instances, owner, xyz)]
-        self._dirt, self._begun = {}, True
+        self._changed, self._begun = {}, True
         return Update(instances, tuple(dict.fromkeys(changed)), tuple(merges), len(incidence.segment_ids))
 
     def _affected(self, delta: Delta) -> np.ndarray:
@@ -166,22 +166,22 @@ class OnlineAssociation:
         affected[delta.row] = True
         return affected
 
-    def _add_dirt(self, instance_id: int, amount: float) -> None:
-        self._dirt[instance_id] = self._dirt.get(instance_id, 0.0) + amount
+    def _add_change(self, instance_id: int, amount: float) -> None:
+        self._changed[instance_id] = self._changed.get(instance_id, 0.0) + amount
 
     def _attach(self, delta: Delta, changed: list[str], merges: list[Merge], stale: list[np.ndarray]) -> None:
         """Attach new and changed segments to the instances around them."""
-        growing, segment = self.growing, self._labels.segment()
+        online, segment = self.incidence, self._labels.segment()
         count, affected = len(segment), self._affected(delta)
-        observed, unseen = growing.observed, growing.projected
+        observed, unseen = online.observed, online.projected
         sizes = np.bincount(observed.row[observed.row >= 0], minlength=count)
         changes = np.bincount(delta.row, minlength=count)
-        for class_id in np.unique(growing.row_class[affected]).tolist():
-            of_class = growing.row_class == class_id
+        for class_id in np.unique(online.row_class[affected]).tolist():
+            of_class = online.row_class == class_id
             fresh, owner = delta.fresh & of_class, self._labels.owner(class_id)
             inside = np.append(fresh, False)[unseen.row]
             mine = of_class[delta.row]
-            gained = np.zeros(growing.slots, bool)
+            gained = np.zeros(online.slots, bool)
             gained[unseen.slot[inside]] = gained[delta.slot[mine]] = True
             top = max(int(owner.max(initial=0)), int(segment.max(initial=0))) + 1
             weight = np.bincount(owner[delta.slot[mine]], minlength=top) + PROJECTED * np.bincount(
@@ -191,44 +191,44 @@ class OnlineAssociation:
             weight[0] = 0.0
             touched = np.flatnonzero(weight >= LEAST_WEIGHT).astype(np.int32)
             self._solve_part(class_id, touched, fresh, gained, changed, merges, stale, afresh=False)
-        dirt = np.where(delta.fresh, 1.0, np.minimum(changes / np.maximum(sizes, 1), 1.0))
+        change = np.where(delta.fresh, 1.0, np.minimum(changes / np.maximum(sizes, 1), 1.0))
         after = self._labels.segment()
-        for row in np.flatnonzero((dirt > 0) & (after > 0)).tolist():
-            self._add_dirt(int(after[row]), float(dirt[row]))
+        for row in np.flatnonzero((change > 0) & (after > 0)).tolist():
+            self._add_change(int(after[row]), float(change[row]))
 
     def _settle(self, ids: np.ndarray, changed: list[str], merges: list[Merge], stale: list[np.ndarray]) -> None:
         """Solve instances afresh from their single masks."""
-        growing, segment = self.growing, self._labels.segment()
+        online, segment = self.incidence, self._labels.segment()
         rows = np.isin(segment, ids)
-        growing.project({growing.names[k] for k in np.unique(growing.row_keyframe[rows]).tolist()})
-        nothing = np.zeros(growing.slots, bool)
-        for class_id in np.unique(growing.row_class[rows]).tolist():
-            touched = np.unique(segment[rows & (growing.row_class == class_id)])
-            fresh = (segment == 0) & (growing.row_class == class_id)
+        online.project({online.names[k] for k in np.unique(online.row_keyframe[rows]).tolist()})
+        nothing = np.zeros(online.slots, bool)
+        for class_id in np.unique(online.row_class[rows]).tolist():
+            touched = np.unique(segment[rows & (online.row_class == class_id)])
+            fresh = (segment == 0) & (online.row_class == class_id)
             self._solve_part(class_id, touched, fresh & False, nothing, changed, merges, stale, afresh=True)
         for instance_id in ids.tolist():
-            self._dirt.pop(instance_id, None)
+            self._changed.pop(instance_id, None)
 
     def _due(self) -> np.ndarray | None:
         """The instances to be solved afresh, with those around them, if there was enough change."""
         segment = self._labels.segment()
         counts = np.bincount(segment, minlength=1)
-        self._dirt = {i: dirt for i, dirt in self._dirt.items() if i < len(counts) and counts[i]}
-        dirty = np.array(sorted(i for i, dirt in self._dirt.items() if dirt >= LEAST_CHANGE * counts[i]), np.int32)
-        total = sum(self._dirt[i] for i in dirty.tolist())
-        if len(dirty) == 0 or total < SETTLE * counts[dirty].sum():
+        self._changed = {i: change for i, change in self._changed.items() if i < len(counts) and counts[i]}
+        due = np.array(sorted(i for i, change in self._changed.items() if change >= LEAST_CHANGE * counts[i]), np.int32)
+        total = sum(self._changed[i] for i in due.tolist())
+        if len(due) == 0 or total < SETTLE * counts[due].sum():
             return None
-        around = self._around(dirty, segment)
+        around = self._around(due, segment)
         return around if total >= SETTLE * counts[around].sum() else None
 
     def _around(self, ids: np.ndarray, segment: np.ndarray) -> np.ndarray:
         """These instances, and those that show in their segments or own points there; ascending."""
-        flat = self.growing.observed
+        flat = self.incidence.observed
         found = [ids]
         main = np.append(segment, 0)[flat.row]
-        for class_id in np.unique(self.growing.row_class).tolist():
+        for class_id in np.unique(self.incidence.row_class).tolist():
             point = self._labels.owner(class_id)[flat.slot]
-            of_class = np.append(self.growing.row_class == class_id, False)[flat.row]
+            of_class = np.append(self.incidence.row_class == class_id, False)[flat.row]
             mixed = np.flatnonzero(of_class & (main != point) & (main > 0) & (point > 0))
             a, b = np.isin(main[mixed], ids), np.isin(point[mixed], ids)
             near, weight = np.unique(np.where(a, point[mixed], main[mixed])[a != b], return_counts=True)
@@ -252,18 +252,18 @@ class OnlineAssociation:
 
         Keyframes that changed, merges, and instances to be described are appended to the lists.
         """
-        growing, owner, segment = self.growing, self._labels.owner(class_id), self._labels.segment()
+        online, owner, segment = self.incidence, self._labels.owner(class_id), self._labels.segment()
         is_touched = np.zeros(max(int(segment.max(initial=0)), int(owner.max(initial=0))) + 1, bool)
         is_touched[touched] = True
         reach = is_touched[owner] | (gained & (owner == 0))
         load = np.zeros(len(segment) + 1)
-        for flat, weight in ((growing.observed, 1.0), (growing.projected, PROJECTED)):
+        for flat, weight in ((online.observed, 1.0), (online.projected, PROJECTED)):
             rows_in_reach = flat.row[reach[flat.slot]]
             load += weight * np.bincount(np.where(rows_in_reach >= 0, rows_in_reach, len(segment)), minlength=len(load))
-        rows = fresh | is_touched[segment] | ((load[:-1] >= LEAST_HELD) & (growing.row_class == class_id))
+        rows = fresh | is_touched[segment] | ((load[:-1] >= LEAST_HELD) & (online.row_class == class_id))
         if not rows.any():
             return
-        part = growing.part(rows)
+        part = online.part(rows)
         known = Known(segment[part.rows], owner[part.slots], fresh[part.rows], touched)
         solved = solve_part(part.incidence, self._config, known, afresh=afresh)
         if not afresh and _unites(known, solved):
@@ -290,11 +290,11 @@ class OnlineAssociation:
         owner[part.slots[movable]] = names[self._tracks_of_points(tracks)[movable]]
         for row in free[instance > 0].tolist():
             k = int(part.incidence.segment_keyframe[row])
-            key = (growing.names[k], int(part.incidence.segment_ids[row]))
+            key = (online.names[k], int(part.incidence.segment_ids[row]))
             self._remembered[key] = int(names[tracks.segment[row]])
         for old in gone.tolist():
-            if old in heir and old in self._dirt:
-                self._add_dirt(heir[old], self._dirt.pop(old))
+            if old in heir and old in self._changed:
+                self._add_change(heir[old], self._changed.pop(old))
         stale += [touched, instance[instance > 0], *(ids for ids, _ in named.values())]
 
     @staticmethod
@@ -304,7 +304,7 @@ class OnlineAssociation:
 
     def _names(
         self,
-        part: Part,
+        part: Subset,
         known: Known,
         solved: Solved,
         free: np.ndarray,
@@ -327,7 +327,7 @@ class OnlineAssociation:
         elsewhere = set(np.setdiff1d(segment, known.touched).tolist())
         for place in np.flatnonzero(old == 0).tolist():
             row = int(free[place])
-            key = (self.growing.names[part.incidence.segment_keyframe[row]], int(part.incidence.segment_ids[row]))
+            key = (self.incidence.names[part.incidence.segment_keyframe[row]], int(part.incidence.segment_ids[row]))
             before = self._remembered.get(key, 0)
             old[place] = 0 if before in elsewhere else before
         rows = (cluster[tracks.segment[free]] >= 0) & (old > 0)

@@ -1,4 +1,4 @@
-"""What is known of a growing map's segments, points and instances, kept by keyframe and by point slot."""
+"""What is known of a live map's segments, points and instances, kept by keyframe and by point slot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.association.online_incidence import GrowingIncidence
+from seg2d3d_ros.association.online_incidence import OnlineIncidence
 from seg2d3d_ros.association.solve import describe
 from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.types import Cuts, Instances
@@ -32,10 +32,10 @@ class _Keyframe:
 
 
 class Labelling:
-    """Rows, columns and slots are those of ``growing``; call ``fit`` whenever it has taken over a revision."""
+    """Rows, columns and slots are those of ``incidence``; call ``fit`` whenever it has taken over a revision."""
 
-    def __init__(self, growing: GrowingIncidence) -> None:
-        self._growing = growing
+    def __init__(self, incidence: OnlineIncidence) -> None:
+        self._incidence = incidence
         self._keyframes: dict[str, _Keyframe] = {}
         self._owner: dict[int, np.ndarray] = {}
         self._point = np.empty(0, np.int32)
@@ -50,11 +50,11 @@ class Labelling:
         for name in gone:
             forgotten = self._keyframes.pop(name)
             lost += [forgotten.instance, *(ids for ids, _ in forgotten.cuts.values())]
-        counts = np.diff(self._growing.first_row).tolist()
-        for name, count in zip(self._growing.names, counts, strict=True):
+        counts = np.diff(self._incidence.first_row).tolist()
+        for name, count in zip(self._incidence.names, counts, strict=True):
             if name not in self._keyframes:
                 self._keyframes[name] = _Keyframe(np.zeros(count, np.int32))
-        more = self._growing.slots - len(self._point)
+        more = self._incidence.slots - len(self._point)
         self._point = np.append(self._point, np.zeros(more, np.int32))
         self._confidence = np.append(self._confidence, np.zeros(more, np.float32))
         self._described_at = np.concatenate([self._described_at, np.zeros((more, 3))])
@@ -65,16 +65,16 @@ class Labelling:
 
     def segment(self) -> np.ndarray:
         """(S,) int32 instance of each segment, 0 = none."""
-        return np.concatenate([np.empty(0, np.int32), *(self._keyframes[name].instance for name in self._growing.names)])
+        return np.concatenate([np.empty(0, np.int32), *(self._keyframes[name].instance for name in self._incidence.names)])
 
     def owner(self, class_id: int) -> np.ndarray:
         """(slots,) int32 instance of this class that each point belongs to, 0 = none; may be written."""
-        return self._owner.setdefault(class_id, np.zeros(self._growing.slots, np.int32))
+        return self._owner.setdefault(class_id, np.zeros(self._incidence.slots, np.int32))
 
     @property
     def point(self) -> np.ndarray:
         """(P,) int32 instance of each point in this revision."""
-        return self._point[self._growing.slot_of_column]
+        return self._point[self._incidence.slot_of_column]
 
     def replace(self, instances: Instances, owner: Mapping[int, np.ndarray], xyz: np.ndarray) -> list[str]:
         """Take over a solution of everything; returns the keyframes that differ.
@@ -82,8 +82,8 @@ class Labelling:
         Args:
             owner: per class (P,) instance that each point belongs to.
         """
-        slots, names, first = self._growing.slot_of_column, self._growing.names, self._growing.first_row.tolist()
-        self._owner = {class_id: np.zeros(self._growing.slots, np.int32) for class_id in owner}
+        slots, names, first = self._incidence.slot_of_column, self._incidence.names, self._incidence.first_row.tolist()
+        self._owner = {class_id: np.zeros(self._incidence.slots, np.int32) for class_id in owner}
         for class_id, of_point in owner.items():
             self._owner[class_id][slots] = of_point
         self._point[:], self._confidence[:] = 0, 0.0
@@ -93,7 +93,7 @@ class Labelling:
         self._points_then = np.bincount(instances.point_instance, minlength=_top(instances.ids) + 1)[instances.ids]
         seeds: dict[str, dict[int, Seeds]] = {}
         for row, item in seeds_by_segment(instances.cuts).items():
-            k = int(self._growing.row_keyframe[row])
+            k = int(self._incidence.row_keyframe[row])
             seeds.setdefault(names[k], {})[row - first[k]] = item
         changed = []
         for k, name in enumerate(names):
@@ -110,15 +110,15 @@ class Labelling:
         """
         changed = set()
         for row, instance_id in zip(rows.tolist(), instance.tolist(), strict=True):
-            k = int(self._growing.row_keyframe[row])
-            keyframe, place = self._keyframes[self._growing.names[k]], row - int(self._growing.first_row[k])
+            k = int(self._incidence.row_keyframe[row])
+            keyframe, place = self._keyframes[self._incidence.names[k]], row - int(self._incidence.first_row[k])
             before, after = keyframe.cuts.get(place), seeds.get(row)
             same = (before is None) == (after is None) and keyframe.instance[place] == instance_id
             if same and before is not None and after is not None:
                 same = np.array_equal(np.unique(before[0]), np.unique(after[0]))
             if same:
                 continue
-            changed.add(self._growing.names[k])
+            changed.add(self._incidence.names[k])
             keyframe.instance[place] = instance_id
             keyframe.cuts.pop(place, None)
             if after is not None:
@@ -129,22 +129,22 @@ class Labelling:
         """Rename instances (0 = gone) in the seeds of these rows; returns the keyframes that differ."""
         changed = set()
         for row in rows.tolist():
-            k = int(self._growing.row_keyframe[row])
-            keyframe, place = self._keyframes[self._growing.names[k]], row - int(self._growing.first_row[k])
+            k = int(self._incidence.row_keyframe[row])
+            keyframe, place = self._keyframes[self._incidence.names[k]], row - int(self._incidence.first_row[k])
             if place not in keyframe.cuts or not any(i in names for i in keyframe.cuts[place][0].tolist()):
                 continue
             ids, xy = keyframe.cuts.pop(place)
             ids = np.array([names.get(i, i) for i in ids.tolist()], np.int32)
             if len(np.unique(ids[ids > 0])) > 1 or (ids[ids > 0] != keyframe.instance[place]).any():
                 keyframe.cuts[place] = (ids[ids > 0], xy[ids > 0])
-            changed.add(self._growing.names[k])
+            changed.add(self._incidence.names[k])
         return sorted(changed)
 
     def moved(self, xyz: np.ndarray) -> np.ndarray:
         """Instances whose points are not where they were when the instance was described, ascending."""
         if len(self._table.get("ids", ())) == 0:
             return np.empty(0, np.int32)
-        slots, point = self._growing.slot_of_column, self.point
+        slots, point = self._incidence.slot_of_column, self.point
         then = self._described_at[slots]
         counts = np.maximum(np.bincount(point), 1)
         means = [np.bincount(point, then[:, axis]) / counts for axis in range(3)]
@@ -161,7 +161,7 @@ class Labelling:
         Args:
             xyz, up: (P, 3) place of each point of this revision, and the vertical there.
         """
-        growing, segment = self._growing, self.segment()
+        online, segment = self._incidence, self.segment()
         tops = [ids, segment, self._point, self._table["ids"], *self._owner.values()]
         wanted = np.zeros(max(map(_top, tops)) + 1, bool)
         wanted[ids] = True
@@ -169,10 +169,10 @@ class Labelling:
         for owner in self._owner.values():
             theirs |= wanted[owner]
         rows = wanted[segment]
-        flat = growing.observed
+        flat = online.observed
         inside = theirs[flat.slot] & (flat.row >= 0)
         rows[flat.row[inside]] = True
-        part = growing.held_part(rows, theirs)
+        part = online.held_part(rows, theirs)
         entries = part.incidence.matrix.tocoo()
         entry = segment[part.rows][entries.row]
         seeds = self._seeds_of(part.rows)
@@ -200,7 +200,7 @@ class Labelling:
             changed[i] |= i not in then or abs(now[i] - then[i]) > MANY * then[i]
         due = alive & changed
         seeds_due = due[seeds.instance]
-        columns = growing.columns[part.slots]
+        columns = online.columns[part.slots]
         # Each point's winner is known: its votes are made unanimous.
         found = describe(
             part.incidence,
@@ -211,7 +211,7 @@ class Labelling:
             None if up is None else up[columns],
         )
         done = part.slots[due[point]]
-        self._described_at[done] = xyz[growing.columns[done]]
+        self._described_at[done] = xyz[online.columns[done]]
         kept = ~(wanted & (due | ~alive))[self._table["ids"]]
         order = np.argsort(np.concatenate([self._table["ids"][kept], found.ids]), kind="stable")
         new = _per_instance(found)
@@ -222,18 +222,18 @@ class Labelling:
         """The cuts of some rows; ``segment`` counts them from 0."""
         found = []
         for place, row in enumerate(rows.tolist()):
-            k = int(self._growing.row_keyframe[row])
-            cuts = self._keyframes[self._growing.names[k]].cuts
-            if cuts and (item := cuts.get(row - int(self._growing.first_row[k]))) is not None:
+            k = int(self._incidence.row_keyframe[row])
+            cuts = self._keyframes[self._incidence.names[k]].cuts
+            if cuts and (item := cuts.get(row - int(self._incidence.first_row[k]))) is not None:
                 found.append((place, *item))
         return _cuts(found)
 
     def instances(self) -> Instances:
         """Everything, in the order of the whole incidence."""
         found = []
-        for first, name in zip(self._growing.first_row.tolist(), self._growing.names, strict=False):
+        for first, name in zip(self._incidence.first_row.tolist(), self._incidence.names, strict=False):
             found += [(first + place, *item) for place, item in sorted(self._keyframes[name].cuts.items())]
-        slots = self._growing.slot_of_column
+        slots = self._incidence.slot_of_column
         return Instances(
             segment_instance=self.segment(),
             point_instance=self._point[slots],

@@ -1,4 +1,4 @@
-"""Recovered regions of a map that grows: found when everything is solved, and carried along by the updates in between."""
+"""Recovered regions of a live map: found when everything is solved, and carried along by the updates in between."""
 
 from __future__ import annotations
 

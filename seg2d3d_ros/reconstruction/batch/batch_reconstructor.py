@@ -98,7 +98,13 @@ class BatchReconstructor:
         if rig is None:
             return models, [locator.scale(model) for model in models]
         by_id = {row.image_id: row for row in rows}
-        models, report = apply_rig(models, rig, task, lambda i: self.database.colmap_image(by_id[i]), locator.metres)
-        warnings.extend(report.warnings)
-        known = zip(models, report.metres, report.by_rig, strict=True)
-        return models, [locator.scale(model, metres if by_rig else None) for model, metres, by_rig in known]
+        models, by_rig = apply_rig(
+            models,
+            rig,
+            lambda image_id: self.database.colmap_image(by_id[image_id]),
+            locator.metres,
+            task.fixed_cameras,
+            task.threads,
+            warnings,
+        )
+        return models, [locator.scale(model, metres) for model, metres in zip(models, by_rig, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
-from seg2d3d_ros.reconstruction.online.rig_merging import hold_in_metres, merge_by_rig, place_companions
+from seg2d3d_ros.reconstruction.online.rig_merging import hold_rig, merge_submaps_by_rig, place_companions
 from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.rigs.rig_fit import scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
@@ -26,7 +26,9 @@ def locate_submaps(mapper: OnlineMapper, locator: Locator, rig: Rig | None, warn
         final: nothing will follow: mounts must hold now.
     """
     if rig is not None:
-        mapper.submaps = merge_by_rig(mapper.submaps, rig, lambda model: locator.metres(model, by_rig=scale_by_rig(model, rig)))
+        mapper.submaps = merge_submaps_by_rig(
+            mapper.submaps, rig, lambda model: locator.metres(model, by_rig=scale_by_rig(model, rig))
+        )
     for submap in mapper.submaps:
         _locate(submap, mapper, locator, rig, warnings, final=final)
 
@@ -49,7 +51,7 @@ def _locate(
     positions = locator.positions if frame.kind == "enu" else {}
     if rig is not None:
         place_companions(submap, rig, options)
-        hold_in_metres(submap, rig, options, mapper.fixed_cameras, mapper.threads, positions, locator.sigmas, warnings)
+        hold_rig(submap, rig, options, mapper.fixed_cameras, mapper.threads, positions, locator.sigmas, warnings)
     elif positions:
         adjusted = adjust_with_positions(model, positions, locator.sigmas, options.global_adjustment, mapper.fixed_cameras)
         if adjusted is not None:

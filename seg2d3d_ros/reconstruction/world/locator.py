@@ -32,7 +32,7 @@ class Locator:
         database: of the map; its datum is chosen as soon as there are enough positions, and stays.
         rows: the images.
         config: which positions are good enough.
-        mounts: camera name -> (4, 4) pose on the vehicle; None = as the keyframes said.
+        mounts: camera name -> ``base_from_camera``; None = as the keyframes said.
 
     Attributes:
         datum: latitude, longitude, altitude of the origin of ``positions``, or None.
@@ -45,10 +45,10 @@ class Locator:
         database: FeatureDatabase,
         rows: Sequence[ImageRow],
         config: ReconstructionConfig,
-        mounts: Mapping[str, np.ndarray] | None = None,
+        mounts: Mapping[str, Pose] | None = None,
     ) -> None:
         self._database, self._rows, self._seed, self._given_mounts = database, rows, config.seed, mounts
-        sigmas = {row.image_id: wgs84.sigma(row.geo) for row in rows if row.geo is not None}
+        sigmas = {row.image_id: row.geo.sigma for row in rows if row.geo is not None}
         known = {row.image_id: row.geo for row in rows if row.geo and sigmas[row.image_id] <= config.max_gps_sigma}
         self.datum = database.datum()
         if self.datum is None and len(known) >= wgs84.DATUM_POSITIONS:
@@ -60,8 +60,8 @@ class Locator:
         self.sigmas = {image_id: sigmas[image_id] for image_id in self.positions}
 
     @cached_property
-    def mounts(self) -> Mapping[str, np.ndarray]:
-        """Camera name -> (4, 4) pose on the vehicle."""
+    def mounts(self) -> Mapping[str, Pose]:
+        """Camera name -> ``base_from_camera``."""
         return self._database.mounts() if self._given_mounts is None else self._given_mounts
 
     @cached_property

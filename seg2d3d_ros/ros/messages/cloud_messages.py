@@ -7,7 +7,8 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.lidar.labeller import LabelledPoints
-from seg2d3d_ros.ros.messages.conversion import array_to_cloud, cloud_to_array
+from seg2d3d_ros.lidar.scans import cloud_to_array
+from seg2d3d_ros.ros.messages.conversion import array_to_cloud
 
 CARRIED_POINT = np.dtype(
     {

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import image_size, read_labels
+from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.segmentation.segmenter import no_segments, segments_from_labels
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -59,7 +59,7 @@ class LabelImages:
         Raises:
             DataError: the label image is damaged, has several channels, or another aspect than the photo.
         """
-        width, height = image_size(keyframe.encoded, keyframe.source or keyframe.name)
+        width, height = keyframe.size
         stem, path = self._find(keyframe)
         if path is None:
             self.missing.append(keyframe.name)
