@@ -1,4 +1,4 @@
-"""``MAP/dense.ply``: a denser labelled cloud, from depth maps that several views agree on."""
+"""``MAP/dense.ply``: a denser labelled cloud, from depth maps that are consistent between several views."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NEIGHBOURS = 4
 """Views that a view is compared with."""
 BEST_ANGLE, MAX_ANGLE = np.radians(4.0), np.radians(20.0)
 """Between the rays to a point: below the first depth is uncertain, above the second façades look different."""
-AGREE = 0.02
-"""Depths of two views agree within this share."""
+MAX_DIFFERENCE = 0.02
+"""Depths of two views are consistent within this share."""
 MIN_VIEWS = 2
-"""Views beside its own that must agree on a point."""
+"""Views beside its own that must be consistent with a point."""
 CACHED = 48
 """Views whose pictures and depths are kept: neighbours of those to come. About 2.5 MB each at 480 × 320."""
 TOGETHER = 8
@@ -132,18 +132,18 @@ class _Densifier:
             return np.empty(0, CLOUD_POINT)
         undistorted, color, label = mine
         row, column, xyz = undistorted.points(depth)
-        labels, agreeing = [label[row, column]], [np.ones(len(xyz), bool)]
+        labels, consistent = [label[row, column]], [np.ones(len(xyz), bool)]
         for n in self._neighbours[k]:
             other, known = self._undistorted(n), self._depth(n)
             if other is None or known is None:
                 continue
             y, x, seen = other[0].project(xyz)
             with np.errstate(invalid="ignore"):
-                agree = (x >= 0) & (np.abs(known[y, x] - seen) < AGREE * seen)
+                fits = (x >= 0) & (np.abs(known[y, x] - seen) < MAX_DIFFERENCE * seen)
             labels.append(other[2][y, x])
-            agreeing.append(agree)
-        kept = np.sum(agreeing[1:], axis=0) >= MIN_VIEWS if len(agreeing) > MIN_VIEWS else np.zeros(len(xyz), bool)
-        return _labelled(xyz[kept], color[row, column][kept], np.array(labels)[:, kept], np.array(agreeing)[:, kept])
+            consistent.append(fits)
+        kept = np.sum(consistent[1:], axis=0) >= MIN_VIEWS if len(consistent) > MIN_VIEWS else np.zeros(len(xyz), bool)
+        return _labelled(xyz[kept], color[row, column][kept], np.array(labels)[:, kept], np.array(consistent)[:, kept])
 
 
 def _labelled(xyz: np.ndarray, color: np.ndarray, labels: np.ndarray, votes: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Cameras that are mounted together: which images are one frame, and models in which their mounts hold.
 
-The map's database and models know every image as a frame of its own, so that images may come in any order and models may
-grow by single ones. ``to_rig_frames`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the
-mounts hold; ``to_single_frames`` turns it back.
+The map's database and models hold every image as a frame of its own, so that images may come in any order, one by one.
+``to_rig_frames`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the mounts hold;
+``to_single_frames`` turns it back.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Revised:
-    """A new state of the map: ``final`` when it answers a solve, else the map has grown while keyframes came."""
+    """A new state of the map: ``final`` when it answers a solve, else keyframes came into an online map."""
 
     reconstruction: Reconstruction
     final: bool = True

@@ -129,5 +129,5 @@ def _grow(reconstructor: OnlineReconstructor, command: Add) -> list[Event]:
     except Seg2d3dError as error:
         return [Failed(str(error))]
     except Exception as error:  # whatever it is, the user reads it and the worker lives on
-        log.exception("while growing by %s", command.keyframe.name)
-        return [Failed(f"while growing by {command.keyframe.name}: {type(error).__name__}: {error}")]
+        log.exception("while %s was placed", command.keyframe.name)
+        return [Failed(f"while {command.keyframe.name} was placed: {type(error).__name__}: {error}")]

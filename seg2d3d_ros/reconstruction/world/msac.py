@@ -1,7 +1,7 @@
-"""How well models agree with all verified matches, whether these became points or not.
+"""How well models fit all verified matches, whether these became points or not (MSAC: Torr and Zisserman, CVIU 2000).
 
-The reprojection error of a model only speaks of the points it kept, so a bent model looks fine. The verified matches of
-pairs across the bend do not become points there, but they betray it: the epipolar geometry of the model contradicts them.
+The reprojection error of a model tells only of the points that it kept, so that a distorted model looks fine. The verified
+matches of the pairs that it has torn apart did not become points, but the epipolar geometry of its poses contradicts them.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOSS_SCALE = 2.8
 """Standard deviations where a position's pull turns from square to logarithmic: 95 % of three normal coordinates."""
 OUTLIER = 4.0
-"""Positions further off than this many standard deviations say nothing; else the solver's own alignment follows them."""
+"""Positions further off than this many standard deviations are left out; else the solver's own alignment follows them."""
 MIN_POSITIONS = 6
 WORSE = 1.05
 """The reprojection error may grow by this factor at most: positions may distort a model only where its points allow it."""
