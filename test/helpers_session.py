@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.mapping_session import MappingSession, Schedule
+from seg2d3d_ros.pipeline.mapping_session import MappingSession
+from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, Rejected, Revision, Stopped
 from seg2d3d_ros.types import Keyframe

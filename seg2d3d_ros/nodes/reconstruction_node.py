@@ -32,7 +32,8 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.figures import reconstruction_counts, write_reconstruction_figures
-from seg2d3d_ros.pipeline.mapping_session import MappingSession, Schedule, worker_factory
+from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
+from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
