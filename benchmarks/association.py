@@ -24,7 +24,7 @@ import rivals
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.masks.repair import Repair
-from seg2d3d_ros.association.points.doppelgangers import without_hidden
+from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig
@@ -93,7 +93,7 @@ def load(street: Path, detector: str, thinning: int, enough: int = 0) -> Scene:
         models = enrich(
             models, segments, lambda name: decode_rgb((folder / "images" / f"{name}.jpg").read_bytes()), enough=enough
         )
-    models = without_hidden(models, segments)
+    models = without_doppelgangers(models, segments)
     incidence = build_incidence(models, segments, project=True)
     return _judged(segments, truth, incidence, np.concatenate([model.xyz for model in models]))
 

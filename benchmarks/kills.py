@@ -22,13 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from reconstruction import position_error
 from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
+from truth_poses import read_truth_poses
 
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.mapstore.store import MapStore
@@ -169,8 +169,7 @@ def drive(street: Path, images: list[Path], kills: int, seed: int, root: Path) -
     process.kill()
     process.wait()
     model = read_models(root)[0]
-    lines = [line.split() for line in (street / "truth_poses.txt").read_text().splitlines() if not line.startswith("#")]
-    rms, largest = position_error(model, {Path(w[0]).stem: np.array(w[5:8], float) for w in lines})
+    rms, largest = position_error(model, {name: pose.translation for name, pose in read_truth_poses(street).items()})
     sender.destroy_node()
     return {
         "kills": done,

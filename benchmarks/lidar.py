@@ -22,14 +22,15 @@ from scipy.optimize import linear_sum_assignment
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.evaluation.points import UNKNOWN, point_metrics
 from seg2d3d_ros.images import read_labels
-from seg2d3d_ros.lidar.bag_scans import find_cloud_topic, recorded_frames
 from seg2d3d_ros.lidar.labeller import CloudLabeller
 from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredLabels, recent
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import open_recording
-from seg2d3d_ros.simulation.lidar import TOPIC
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
+from seg2d3d_ros.recording.topics import CLOUD
+from seg2d3d_ros.simulation.lidar_scanner import TOPIC
 
 IGNORE = 65535
 
@@ -41,7 +42,7 @@ def label(
     store = MapStore(root)
     found, truth = [], {}
     with open_recording(street / "street.mcap") as recording:
-        topic = find_cloud_topic(recording, TOPIC)
+        topic = recording.find(TOPIC, CLOUD)
         machine = CloudLabeller(read_models(root), store.moments(), recorded_frames(recording), config, labels=labels)
         for number, (_, _, message) in enumerate(recording.messages([topic])):
             truth[number] = cloud_to_array(message)["truth"]

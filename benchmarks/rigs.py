@@ -32,22 +32,24 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from truth_poses import read_truth_poses
 
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.geometry.similarity import Similarity, fit_points
-from seg2d3d_ros.geometry.wgs84 import GeoPosition, to_enu
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.similarity import Similarity, fit_points, weighted_similarity
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, from_enu, to_enu
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
 from seg2d3d_ros.reconstruction.world.georeference import fit_similarity
 from seg2d3d_ros.simulation.drive import ANTENNA, base_from_camera
-from seg2d3d_ros.simulation.gnss import DATUM, geodetic_from_enu
-from seg2d3d_ros.simulation.street_folder import read_truth_poses, simulate
+from seg2d3d_ros.simulation.gnss import DATUM
+from seg2d3d_ros.simulation.street_folder import simulate
 from seg2d3d_ros.types import Keyframe, SparseModel
 
 SIGMA, OUTLIERS, JUMP, CORRELATION_SECONDS = 2.0, 0.1, 20.0, 6.0
 
 
-def fixes(truth: dict[str, np.ndarray], kind: str, seed: int) -> dict[str, GeoPosition]:
+def fixes(truth: dict[str, Pose], kind: str, seed: int) -> dict[str, GeoPosition]:
     """Image name -> position of the antenna with noise; empty for ``none``."""
     if kind == "none":
         return {}
@@ -66,8 +68,8 @@ def fixes(truth: dict[str, np.ndarray], kind: str, seed: int) -> dict[str, GeoPo
         jump = rng.normal(size=3)
         if rng.random() < OUTLIERS:
             error = JUMP * jump / np.linalg.norm(jump)
-        antenna = (truth[name] @ np.linalg.inv(base_from_camera(camera)) @ [*ANTENNA, 1.0])[:3]
-        found[name] = GeoPosition(*geodetic_from_enu(antenna + error), np.eye(3) * SIGMA**2)
+        (antenna,) = (truth[name] @ base_from_camera(camera).inverse()).apply(np.array([ANTENNA]))
+        found[name] = replace(from_enu(antenna + error, DATUM)[0], covariance=np.eye(3) * SIGMA**2)
     return found
 
 
@@ -80,26 +82,26 @@ def keyframes(street: Path, cameras: tuple[str, ...], positions: dict[str, GeoPo
             yield replace(keyframe, geo=positions.get(keyframe.name))
 
 
-def errors(model: SparseModel, truth: dict[str, np.ndarray]) -> dict[str, float]:
+def errors(model: SparseModel, truth: dict[str, Pose]) -> dict[str, float]:
     """Median and largest distance to the truth, in the world and after the best rigid motion."""
-    target = np.array([truth[name][:3, 3] for name in model.names])
+    target = np.array([truth[name].translation for name in model.names])
     found = {}
     if model.frame.kind == "enu":
         latitude, longitude, altitude = model.frame.datum or DATUM
         origin = to_enu([GeoPosition(latitude, longitude, altitude)], DATUM)[0]
         away = np.linalg.norm(model.centers + origin - target, axis=1)
         found = {"median": float(np.median(away)), "max": float(away.max())}
+    best = weighted_similarity(model.centers, target, np.ones(len(target)))
+    if best is None:
+        return found
     a, b = model.centers - model.centers.mean(0), target - target.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
-    away = np.linalg.norm(a @ (u @ d @ vt).T - b, axis=1)
-    scale = float(np.trace(np.diag(s) @ d) / (a**2).sum())
-    return {**found, "rigid median": float(np.median(away)), "rigid max": float(away.max()), "scale": scale}
+    away = np.linalg.norm(a @ best.rotation.T - b, axis=1)
+    return {**found, "rigid median": float(np.median(away)), "rigid max": float(away.max()), "scale": best.scale}
 
 
-def doubled(model: SparseModel, truth: dict[str, np.ndarray]) -> dict[str, float]:
+def doubled(model: SparseModel, truth: dict[str, Pose]) -> dict[str, float]:
     """Median and largest distance between the two copies of a street that was driven there and back."""
-    target = np.array([truth[name][:3, 3] for name in model.names])
+    target = np.array([truth[name].translation for name in model.names])
     stamps = np.array([int(name.rpartition("_")[2]) for name in model.names])
     order = np.sort(stamps)
     turn = order[np.argmax(np.diff(order))]
@@ -119,9 +121,9 @@ def ideal(target: np.ndarray, measured: np.ndarray) -> Similarity:
     return Similarity(scale, rotation, measured.mean(0) - scale * rotation @ target.mean(0))
 
 
-def refit(model: SparseModel, truth: dict[str, np.ndarray], kind: str, draws: int) -> list[dict[str, Any]]:
+def refit(model: SparseModel, truth: dict[str, Pose], kind: str, draws: int) -> list[dict[str, Any]]:
     """Errors of the finished model's fits to other draws of the noise, by number of fixes, beside the ideal ones."""
-    target = np.array([truth[name][:3, 3] for name in model.names])
+    target = np.array([truth[name].translation for name in model.names])
     stamps = np.array([int(name.rpartition("_")[2]) for name in model.names])
     moments = np.unique(stamps)
     measured = []
@@ -133,7 +135,7 @@ def refit(model: SparseModel, truth: dict[str, np.ndarray], kind: str, draws: in
         chosen = np.flatnonzero(np.isin(stamps, moments[np.linspace(0, len(moments) - 1, some).round().astype(int)]))
         medians: dict[str, list[float]] = {"ours": [], "ideal": []}
         for positions in measured:
-            fit = fit_similarity(model.camera_from_world[chosen], positions[chosen], np.full(len(chosen), SIGMA)).similarity
+            fit = fit_similarity(model.pose[chosen], positions[chosen], np.full(len(chosen), SIGMA)).similarity
             good = chosen[np.linalg.norm(positions[chosen] - target[chosen], axis=1) < JUMP / 2]
             best = ideal(target[good], positions[good])
             for name, similarity, places in (("ours", fit, model.centers), ("ideal", best, target)):
@@ -151,7 +153,7 @@ def refit(model: SparseModel, truth: dict[str, np.ndarray], kind: str, draws: in
 
 def measure(street: Path, args: argparse.Namespace, seed: int) -> dict[str, Any]:
     """One reconstruction of one street."""
-    truth = read_truth_poses(street / "truth_poses.txt")
+    truth = read_truth_poses(street)
     rig = "none" if args.no_rig else str(street / "rig.json")
     config = ReconstructionConfig(mode=args.mode, rig=rig, max_features=args.features, max_image_size=args.size, threads=1)
     wanted = keyframes(street, tuple(args.cameras.split(",")), fixes(truth, args.gps, seed), args.order)

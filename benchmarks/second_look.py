@@ -32,13 +32,13 @@ from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.pipeline.second_look import asks_of, second_round
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.segmentation.models.mask_models import Mask
-from seg2d3d_ros.simulation.detector import Quality, detect
+from seg2d3d_ros.simulation.detector import DetectorQuality, detect
 from seg2d3d_ros.simulation.street_folder import IGNORE, simulate
 from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments
 
 MISS = 0.3
 WRONG = 0.1
-OUTLINE = Quality(min_area=0.0, fill=9.0, jitter=2.0)
+OUTLINE = DetectorQuality(min_area=0.0, fill=9.0, jitter=2.0)
 
 
 class TrueMasks:

@@ -15,7 +15,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.ros.node.launch_arguments import Plan, Process, arguments, check_names, override_file, plan
+from seg2d3d_ros.ros.node.launch_arguments import LaunchPlan, Process, arguments, check_names, override_file, plan
 
 SAVING_SECONDS = "20"
 """How long a node may take to save the map after SIGINT, before SIGTERM, and after that before SIGKILL."""
@@ -46,7 +46,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([OpaqueFunction(function=note), *declared, OpaqueFunction(function=start)])
 
 
-def node_action(todo: Plan, process: Process) -> Node:
+def node_action(todo: LaunchPlan, process: Process) -> Node:
     """The process, with the parameter file first and what beats it after."""
     with tempfile.NamedTemporaryFile("w", prefix="seg2d3d_", suffix=".yaml", delete=False) as overrides:
         overrides.write(override_file(process.parameters, todo.file_nodes))
@@ -78,7 +78,7 @@ def node_action(todo: Plan, process: Process) -> Node:
     )
 
 
-def rviz(todo: Plan) -> Node:
+def rviz(todo: LaunchPlan) -> Node:
     """RViz in the nodes' namespace: the topics of the view are relative."""
     try:
         get_package_prefix("rviz2")

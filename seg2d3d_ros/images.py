@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,10 +14,20 @@ import numpy as np
 from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 
-
+_COLOR = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_GRAY = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def require_complete(encoded: bytes, source: str = "image") -> None:
@@ -29,7 +42,7 @@ def require_complete(encoded: bytes, source: str = "image") -> None:
     if encoded[:2] == b"\xff\xd8":
         scan = _first_scan(encoded)
         complete = scan is not None and encoded.find(_END_OF_IMAGE, scan) >= 0
-    elif encoded[:8] == b"\x89PNG\r\n\x1a\n":
+    elif encoded[:8] == _PNG:
         complete = encoded.rfind(b"IEND") >= 0
     else:
         return
@@ -61,27 +74,42 @@ def _decode(encoded: bytes, flags: int, source: str) -> np.ndarray:
     return image
 
 
-def decode_rgb(encoded: bytes, source: str = "image") -> np.ndarray:
-    """Decode to (H, W, 3) uint8 RGB; EXIF orientation is ignored, as COLMAP does.
+def decode_rgb(encoded: bytes, source: str = "image", reduction: int = 1) -> np.ndarray:
+    """Decode to (H, W, 3) uint8 RGB at 1/``reduction`` of the size; EXIF orientation is ignored, as COLMAP does.
+
+    Args:
+        encoded: bytes of an image file.
+        source: what error messages call it.
+        reduction: 1, 2, 4 or 8; JPEG skips most of the inverse DCT then.
 
     Raises:
         DataError: the bytes are no image, or a damaged one, or one that was cut off.
     """
-    return cv2.cvtColor(_decode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, source), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_decode(encoded, _COLOR[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source), cv2.COLOR_BGR2RGB)
 
 
 def decode_small_gray(encoded: bytes, reduction: int = 8, source: str = "image") -> np.ndarray:
-    """Decode to uint8 grey at 1/``reduction`` (1, 2, 4 or 8) of the size; JPEG skips most of the inverse DCT then.
+    """Decode to uint8 grey at 1/``reduction`` of the size, as ``decode_rgb`` does.
 
-    A whole pass over the file: what comes back from here also decodes in full. Raises ``DataError`` like ``decode_rgb``.
+    A whole pass over the file: what comes back from here also decodes in full.
     """
-    flags = {
-        1: cv2.IMREAD_GRAYSCALE,
-        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    }
-    return _decode(encoded, flags[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source)
+    return _decode(encoded, _GRAY[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source)
+
+
+@contextlib.contextmanager
+def open_header(encoded: bytes, source: str = "image") -> Iterator[Image.Image]:
+    """The file as PIL opens it: size and tags are read, pixels are not.
+
+    Raises:
+        DataError: no image format that is known here; ``source`` names it.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            yield image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{source}: no image, or its header is damaged ({len(encoded)} bytes)") from error
 
 
 def image_size(encoded: bytes, source: str = "image") -> tuple[int, int]:
@@ -90,13 +118,13 @@ def image_size(encoded: bytes, source: str = "image") -> tuple[int, int]:
     Raises:
         DataError: no image format that is known here.
     """
-    from PIL import Image, UnidentifiedImageError
+    with open_header(encoded, source) as image:
+        return image.size
 
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{source}: no image, or its header is damaged ({len(encoded)} bytes)") from error
+
+def image_suffix(encoded: bytes) -> str:
+    """``png`` or ``jpg``, for images of streams, which are one of the two."""
+    return "png" if encoded[:8] == _PNG else "jpg"
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -43,8 +43,8 @@ class Keyframe:
         encoded: the image file's bytes (JPEG, PNG, …), decoded on demand by ``seg2d3d_ros.images``.
         camera: intrinsics, or None if nothing is known.
         geo: WGS84 position, or None.
-        mount: (4, 4) ``base_from_camera`` in metres, where the camera's place on the vehicle is known (TF).
-        odometry: (4, 4) ``odom_from_base`` at the capture time: metres, drifting, from the wheels or an IMU.
+        mount: ``base_from_camera`` in metres, where the camera's place on the vehicle is known (TF).
+        odometry: ``odom_from_base`` at the capture time: metres, drifting, from the wheels or an IMU.
         file_name: the image's name in the COLMAP model and below the image folder, e.g. ``0001.jpg``.
         source: path or topic, for messages to the user.
     """
@@ -57,8 +57,8 @@ class Keyframe:
     geo: GeoPosition | None = None
     file_name: str = ""
     source: str = ""
-    mount: np.ndarray | None = field(default=None, compare=False, repr=False)
-    odometry: np.ndarray | None = field(default=None, compare=False, repr=False)
+    mount: Pose | None = field(default=None, compare=False, repr=False)
+    odometry: Pose | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -210,6 +210,11 @@ class SparseModel:
     def up(self) -> Up:
         """The vertical of the world frame: the z axis where the model is georeferenced, else as the cameras say."""
         return Up.exact(Z) if self.frame.kind == "enu" else up_of_cameras(self.pose)
+
+    def observation_depths(self) -> np.ndarray:
+        """(N,) distance of each observation's point along the optical axis of its camera."""
+        row = self.camera_from_world[self.obs_keyframe, 2]
+        return np.einsum("ij,ij->i", row[:, :3], self.xyz[self.obs_point]) + row[:, 3]
 
     def views(self) -> Iterator[View | None]:
         """Camera and pose of each keyframe; None where they are unknown."""

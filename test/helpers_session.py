@@ -8,7 +8,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.mapping_session import MappingSession
 from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, Rejected, Revision, Stopped
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised, Stopped
 from seg2d3d_ros.types import Keyframe
 
 
@@ -71,7 +71,7 @@ class FakeWorker:
             return
         job = self.jobs[0]
         if job is None:
-            self.news.append(Failed("no") if self.unsolvable else Revision(Reconstruction([])))
+            self.news.append(Failed("no") if self.unsolvable else Revised(Reconstruction([])))
         elif job.name in self.bad:
             self.news.append(Rejected(job.name, f"{job.name}: damaged"))
         elif job.name in self.deadly:

@@ -1,1 +1,1 @@
-"""Which segments are the same object: incidence of segments and 3D points, methods, votes."""
+"""Sparse models + segments → instances: which segments and 3D points belong to the same object, with ids that stay."""

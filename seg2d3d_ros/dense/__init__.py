@@ -1,0 +1,1 @@
+"""Images + poses + segments → a dense labelled cloud, by plane sweep."""

@@ -1,1 +1,1 @@
-"""How well segments keep one identity per object: metrics against ground truth, and baselines to compare with."""
+"""Map directory + ground truth → metrics of identity in images and in 3D, beside baselines."""

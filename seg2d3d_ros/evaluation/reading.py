@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, joint_counts
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.images import read_labels
+from seg2d3d_ros.recording.naming import natural_key
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,6 @@ def read_map_masks(map_root: Path, truth: Path) -> MapMasks:
         empty,
         _notes(len(names), empty, without_segments),
     )
-
-
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts ``img9`` before ``img10``."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _image_names(map_root: Path, truth: Path) -> list[str]:

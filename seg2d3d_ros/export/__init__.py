@@ -1,1 +1,1 @@
-"""One module per format, each with ``export(store, path) -> what was written, in words``."""
+"""Map directory → files for other programs: one module per format, each with ``export(store, path) -> summary``."""

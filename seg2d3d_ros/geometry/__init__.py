@@ -1,1 +1,1 @@
-"""Poses, cameras, directions and shapes: what every stage borrows. Imports nothing of the stages."""
+"""Poses, cameras, similarities, the vertical, boxes, masks, frames and visibility: what every stage borrows."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from scipy.spatial.transform import Rotation
-
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.pose import Pose
 
 
 class FrameTree:
@@ -18,23 +17,19 @@ class FrameTree:
     """
 
     def __init__(self) -> None:
-        self._links: dict[tuple[str, str], tuple[bool, np.ndarray]] = {}
+        self._links: dict[tuple[str, str], tuple[bool, Pose]] = {}
 
-    def add(self, parent: str, child: str, parent_from_child: np.ndarray, *, static: bool = True) -> None:
-        """Learn a transform, (4, 4)."""
+    def add(self, parent: str, child: str, parent_from_child: Pose, *, static: bool = True) -> None:
+        """Learn a transform."""
         key = (parent.lstrip("/"), child.lstrip("/"))
         if static or key not in self._links:
-            self._links[key] = (static, np.asarray(parent_from_child, float))
+            self._links[key] = (static, parent_from_child)
 
     def add_message(self, message: Any, *, static: bool) -> None:
         """Learn from a ``tf2_msgs/TFMessage``; transforms that are none (no unit quaternion) are left out."""
         for item in message.transforms:
-            turn, shift = item.transform.rotation, item.transform.translation
-            quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
-            values = np.array([shift.x, shift.y, shift.z])
-            if np.isfinite([*quaternion, *values]).all() and abs(np.linalg.norm(quaternion) - 1.0) < 1e-2:
-                pose = np.eye(4)
-                pose[:3, :3], pose[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), values
+            pose = Pose.from_ros(item.transform.translation, item.transform.rotation)
+            if pose is not None:
                 self.add(item.header.frame_id, item.child_frame_id, pose, static=static)
 
     def __len__(self) -> int:
@@ -62,8 +57,8 @@ class FrameTree:
             seen.add(name)
         return name
 
-    def find(self, target: str, source: str) -> np.ndarray | None:
-        """(4, 4) ``target_from_source``, or None where the two are not connected.
+    def find(self, target: str, source: str) -> Pose | None:
+        """``target_from_source``, or None where the two are not connected.
 
         Ways over static transforms alone are preferred.
         """
@@ -74,8 +69,8 @@ class FrameTree:
                 return found
         return None
 
-    def get(self, target: str, source: str) -> np.ndarray:
-        """(4, 4) ``target_from_source``.
+    def get(self, target: str, source: str) -> Pose:
+        """``target_from_source``.
 
         Raises:
             DataError: the two are not connected.
@@ -89,13 +84,29 @@ class FrameTree:
             )
         return found
 
-    def _search(self, target: str, source: str, only_static: bool) -> np.ndarray | None:
-        steps: dict[str, list[tuple[str, np.ndarray]]] = {}
+    def mounts(self, frame_of_camera: Mapping[str, str], base: str = "") -> dict[str, Pose]:
+        """Camera name -> ``base_from_camera``, of the cameras whose place is known.
+
+        Args:
+            frame_of_camera: camera name -> frame_id.
+            base: the vehicle's frame, as odometry names it; without it the frame that all others hang from (``base_link``
+                on most vehicles): cameras relative to each other are all that a rig needs.
+        """
+        for candidate in dict.fromkeys([base, *(self.root(frame) for _, frame in sorted(frame_of_camera.items()))]):
+            found = {name: self.find(candidate, frame) for name, frame in frame_of_camera.items()} if candidate else {}
+            mounts = {name: pose for name, pose in found.items() if pose is not None}
+            alone = [frame for name, frame in frame_of_camera.items() if name in mounts] == [candidate]
+            if len(mounts) > 1 or (mounts and len(frame_of_camera) == 1 and not alone):
+                return mounts
+        return {}
+
+    def _search(self, target: str, source: str, only_static: bool) -> Pose | None:
+        steps: dict[str, list[tuple[str, Pose]]] = {}
         for (parent, child), (static, pose) in self._links.items():
             if static or not only_static:
                 steps.setdefault(child, []).append((parent, pose))
-                steps.setdefault(parent, []).append((child, np.linalg.inv(pose)))
-        waiting, seen = deque([(source, np.eye(4))]), {source}
+                steps.setdefault(parent, []).append((child, pose.inverse()))
+        waiting, seen = deque([(source, Pose.identity())]), {source}
         while waiting:
             name, name_from_source = waiting.popleft()
             if name == target:

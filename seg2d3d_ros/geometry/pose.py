@@ -51,13 +51,20 @@ class Pose:
         return cls.from_matrix(rigid.matrix())
 
     @classmethod
+    def from_quaternion(cls, xyzw: np.ndarray, translation: np.ndarray) -> Pose:
+        """Of a quaternion (..., 4) ``x y z w`` of any length but 0, and a translation (..., 3)."""
+        xyzw = np.asarray(xyzw, np.float64)
+        rotation = Rotation.from_quat(xyzw.reshape(-1, 4)).as_matrix()
+        return cls(rotation.reshape(*xyzw.shape[:-1], 3, 3), np.asarray(translation, np.float64))
+
+    @classmethod
     def from_ros(cls, translation: Any, rotation: Any) -> Pose | None:
         """Of a message's vector (``x y z``) and quaternion (``x y z w``); None where they are no rigid motion."""
         shift = np.array([translation.x, translation.y, translation.z], np.float64)
         turn = np.array([rotation.x, rotation.y, rotation.z, rotation.w], np.float64)
         if not np.isfinite([*shift, *turn]).all() or abs(np.linalg.norm(turn) - 1.0) > UNIT_TOLERANCE:
             return None
-        return cls(Rotation.from_quat(turn).as_matrix(), shift)
+        return cls.from_quaternion(turn, shift)
 
     @classmethod
     def stack(cls, poses: Sequence[Pose]) -> Pose:
@@ -97,6 +104,24 @@ class Pose:
     def apply(self, xyz: np.ndarray) -> np.ndarray:
         """(..., N, 3) points of the source frame in the target frame."""
         return np.asarray(xyz) @ np.swapaxes(self.rotation, -1, -2) + self.translation[..., None, :]
+
+    def apply_each(self, xyz: np.ndarray) -> np.ndarray:
+        """(N, 3) points of the source frame in the target frame, each by its own of (N,) poses."""
+        return np.einsum("nij,nj->ni", self.rotation, xyz) + self.translation
+
+    def mean(self, weights: np.ndarray | None = None) -> Pose:
+        """Of a batch (K,): the mean rotation (chordal) with the mean translation, by weights (K,)."""
+        return Pose(
+            Rotation.from_matrix(self.rotation).mean(weights).as_matrix(), np.average(self.translation, axis=0, weights=weights)
+        )
+
+    def interpolate(self, other: Pose, share: np.ndarray | float) -> Pose:
+        """The pose at ``share`` (...) of the way to another: the shortest turn at constant speed, and a straight line."""
+        share = np.asarray(share, np.float64)[..., None]
+        whole = (np.swapaxes(self.rotation, -1, -2) @ other.rotation).reshape(-1, 3, 3)
+        turn = share * Rotation.from_matrix(whole).as_rotvec().reshape(self.translation.shape)
+        rotation = Rotation.from_rotvec(turn.reshape(-1, 3)).as_matrix().reshape(*turn.shape, 3)
+        return Pose(self.rotation @ rotation, (1 - share) * self.translation + share * other.translation)
 
     def scaled(self, factor: float) -> Pose:
         """The same motion where lengths count ``factor`` times as much."""

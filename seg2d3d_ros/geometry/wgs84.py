@@ -1,23 +1,24 @@
-"""GPS positions from a table, and metres east-north-up from degrees."""
+"""Positions on the Earth in degrees, and in metres east, north, up of a datum."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.errors import UsageError
+
+if TYPE_CHECKING:
+    import pycolmap
 
 DEFAULT_SIGMA = 10.0
 """Metres: what a consumer receiver gives between houses, where the source does not say."""
 DATUM_POSITIONS = 3
 """Positions to wait for before the origin is fixed, so that a first bad one does not become it."""
-REQUIRED = ("image", "latitude", "longitude")
 
 
 @dataclass(frozen=True)
@@ -37,51 +38,42 @@ class GeoPosition:
         if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
             raise UsageError(f"not a WGS84 position: {self.latitude}, {self.longitude}, {self.altitude}")
 
+    @property
+    def sigma(self) -> float:
+        """Horizontal standard deviation in metres; ``DEFAULT_SIGMA`` when unknown."""
+        if self.covariance is None:
+            return DEFAULT_SIGMA
+        variance = float(np.trace(np.asarray(self.covariance)[:2, :2]) / 2)
+        return math.sqrt(variance) if variance > 0 and math.isfinite(variance) else DEFAULT_SIGMA
 
-def sigma(geo: GeoPosition) -> float:
-    """Horizontal standard deviation in metres; ``DEFAULT_SIGMA`` when unknown."""
-    if geo.covariance is None:
-        return DEFAULT_SIGMA
-    variance = float(np.trace(np.asarray(geo.covariance)[:2, :2]) / 2)
-    return math.sqrt(variance) if variance > 0 and math.isfinite(variance) else DEFAULT_SIGMA
+    @classmethod
+    def from_ros(cls, fix: Any) -> GeoPosition | None:
+        """Of a ``NavSatFix`` of any origin; None without a fix (status, or NaN as some drivers say)."""
+        latitude, longitude, altitude = float(fix.latitude), float(fix.longitude), float(fix.altitude)
+        finite = np.isfinite([latitude, longitude, altitude]).all()
+        if fix.status.status < 0 or not finite or abs(latitude) > 90 or abs(longitude) > 360:
+            return None
+        covariance = np.asarray(fix.position_covariance, np.float64).reshape(3, 3)
+        known = fix.position_covariance_type != 0 and np.isfinite(covariance).all()
+        return cls(latitude, longitude, altitude, covariance if known else None)
 
+    def interpolate(self, other: GeoPosition, share: float) -> GeoPosition:
+        """The position at ``share`` of the way to another, over short ways.
 
-def read_gps_csv(path: Path) -> dict[str, GeoPosition]:
-    """Positions by image stem from a CSV file with the columns image, latitude, longitude, altitude and sigma (metres).
-
-    ``altitude`` and ``sigma`` may be missing or empty; ``image`` may carry a suffix. Rows without coordinates are gaps in
-    reception and are left out.
-
-    Raises:
-        UsageError: no such file.
-        DataError: a missing column or a value that is no number, with the line.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: the GPS table cannot be read ({error.strerror or error})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: the GPS table is not UTF-8 text") from error
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    missing = [column for column in REQUIRED if column not in (reader.fieldnames or [])]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; expected image,latitude,longitude,altitude[,sigma]")
-    found = {}
-    for row in reader:
-        if not (row["latitude"] or "").strip() or not (row["longitude"] or "").strip():
-            continue
-        try:
-            spread = float(row.get("sigma") or "nan")
-            covariance = np.eye(3) * spread**2 if math.isfinite(spread) and spread > 0 else None
-            geo = GeoPosition(float(row["latitude"]), float(row["longitude"]), float(row.get("altitude") or 0.0), covariance)
-        except ValueError as error:
-            raise DataError(f"{path}: line {reader.line_num}: {error}") from error
-        found[Path(row["image"]).stem if Path(row["image"]).suffix.lower() in _SUFFIXES else row["image"]] = geo
-    return found
-
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+        The covariance is the two's average by distance, not less: neighbouring errors of a receiver are alike and do not
+        average out.
+        """
+        latitude, longitude, altitude = (
+            a + share * (b - a)
+            for a, b in (
+                (self.latitude, other.latitude),
+                (self.longitude, other.longitude),
+                (self.altitude, other.altitude),
+            )
+        )
+        if self.covariance is None or other.covariance is None:
+            return GeoPosition(latitude, longitude, altitude)
+        return GeoPosition(latitude, longitude, altitude, self.covariance + share * (other.covariance - self.covariance))
 
 
 def choose_datum(positions: Sequence[GeoPosition]) -> tuple[float, float, float]:
@@ -93,9 +85,16 @@ def choose_datum(positions: Sequence[GeoPosition]) -> tuple[float, float, float]
 
 def to_enu(positions: Sequence[GeoPosition], datum: tuple[float, float, float]) -> np.ndarray:
     """(N, 3) metres east, north, up of ``datum`` on the WGS84 ellipsoid."""
-    if not positions:
-        return np.zeros((0, 3))
+    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions], np.float64).reshape(-1, 3)
+    return _transform().ellipsoid_to_enu(table, *datum) if len(table) else table
+
+
+def from_enu(enu: np.ndarray, datum: tuple[float, float, float]) -> list[GeoPosition]:
+    """The positions that lie (N, 3) metres east, north, up of ``datum``."""
+    enu = np.asarray(enu, np.float64).reshape(-1, 3)
+    return [GeoPosition(*row) for row in _transform().enu_to_ellipsoid(enu, *datum).tolist()] if len(enu) else []
+
+
+def _transform() -> pycolmap.GPSTransform:
     pycolmap = load_pycolmap()
-    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions], np.float64)
-    transform = pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)
-    return np.asarray(transform.ellipsoid_to_enu(table, *datum), np.float64).reshape(-1, 3)
+    return pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +15,21 @@ import numpy as np
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.geometry.frames import FrameTree
-from seg2d3d_ros.images import decode_labels, encode_png, image_size
-from seg2d3d_ros.keyframes.geo_track import GeoTrack, geo_from_fix
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.trajectory import StampedSeries
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.images import decode_labels, encode_png, image_size, image_suffix
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
-from seg2d3d_ros.keyframes.odometry_track import MAX_GAP, ODOMETRY, OdometryTrack, find_mounts
+from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
+from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
 from seg2d3d_ros.recording.calibration import camera_from_message
-from seg2d3d_ros.recording.naming import keyframe_name
+from seg2d3d_ros.recording.cameras import CameraTopic, recorded_cameras
+from seg2d3d_ros.recording.naming import stamp_to_ns, stream_name
 from seg2d3d_ros.recording.raw_images import raw_gray, raw_picture, raw_pixels
-from seg2d3d_ros.recording.reader import Recording, Topic, open_recording
-from seg2d3d_ros.recording.topics import FIX, TF, CameraTopic, find_cameras
+from seg2d3d_ros.recording.reader import Recording, open_recording
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
+from seg2d3d_ros.recording.topics import FIX, INFO, ODOMETRY
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -33,8 +37,6 @@ log = logging.getLogger(__name__)
 JPEG_QUALITY = 95
 SEGMENTS_DELAY = 5.0
 """Seconds: a segmentation that ran while recording answers this late at most."""
-MAX_WAITING = 256
-"""Keyframes that wait for a later fix or their segments; encoded they take about 100 MB."""
 
 ProgressCallback = Callable[[str, int, int], None]
 
@@ -46,11 +48,9 @@ class BagItem(NamedTuple):
     segments: np.ndarray | None
 
 
-@dataclass
-class _Waiting:
+class _Chosen(NamedTuple):
     keyframe: Keyframe
     camera: CameraTopic
-    until_ns: int
 
 
 class BagKeyframes:
@@ -74,18 +74,19 @@ class BagKeyframes:
         odom_topic: str = "",
     ):
         self.recording, self._config, self._progress = recording, config, progress
-        self.cameras, self.left_out = find_cameras(recording.topics, cameras, recording.first)
+        self.cameras, self.left_out = recorded_cameras(recording, cameras)
         for topic, reason in self.left_out.items():
             log.info("%s is not read: %s", topic, reason)
-        self._fix = _fix_topic(recording.topics, fix_topic)
-        self._odom = _odom_topic(recording.topics, odom_topic)
-        self._tree = _static_tree(recording)
+        self._fix = recording.find(fix_topic, FIX) if fix_topic else _busiest_fix_topic(recording)
+        self._odom = recording.find(odom_topic, ODOMETRY) if odom_topic else None
+        self._tree = recorded_frames(recording)
         self.warnings: list[str] = []
-        self._infos = {camera.topic: recording.first(camera.info) if camera.info else None for camera in self.cameras}
+        there = [topic for topic, types in recording.types.items() if INFO in types]
+        self._infos = {c.topic: recording.first(c.info_topic) if c.info_topic in there else None for c in self.cameras}
         for camera in self.cameras:
             if self._infos[camera.topic] is None:
                 self._warn(
-                    f"{camera.topic}: no calibration, there is no camera_info on {camera.expected_info}; "
+                    f"{camera.topic}: no calibration, there is no camera_info on {camera.info_topic}; "
                     "the intrinsics are estimated from the images"
                 )
         self.counts: dict[str, int] = {}
@@ -127,19 +128,24 @@ class _Reading:
         self.bag = bag
         self.config = bag._config
         self.selector: ImageSelector[tuple[CameraTopic, Any]] = ImageSelector(self.config)
-        self.track = GeoTrack(self.config.max_fix_gap)
-        self.odometry = OdometryTrack()
-        self.mounts: dict[str, np.ndarray] | None = None
+        self.fixes = StampedSeries[GeoPosition](self.config.max_fix_gap)
+        self.odometry = VehicleOdometry()
+        self.mounts: dict[str, Pose] | None = None
         self.images = {camera.topic: camera for camera in bag.cameras}
         self.segments_of = {camera.segments: camera for camera in bag.cameras if camera.segments}
         # Label images as PNG: a hundredth of the memory while they wait for the decision about their image.
         self.labels: dict[str, OrderedDict[int, bytes]] = {camera.name: OrderedDict() for camera in bag.cameras}
         self.calibrations: dict[tuple[str, int, int], Camera | None] = {}
-        self.waiting: deque[_Waiting] = deque()
         self.extra: Counter[str] = Counter()
         self.newest_ns = 0
         waits = (bag._fix, self.config.max_fix_gap), (bag._odom, MAX_GAP), (self.segments_of, SEGMENTS_DELAY)
         self.hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
+        there: list[Callable[[_Chosen], bool]] = [
+            lambda chosen: not bag._fix or self.fixes.reaches(chosen.keyframe.stamp_ns),
+            lambda chosen: not bag._odom or self.odometry.reaches(chosen.keyframe.stamp_ns),
+            lambda chosen: not chosen.camera.segments or chosen.keyframe.stamp_ns in self.labels[chosen.camera.name],
+        ]
+        self.waiting = WaitingKeyframes([Companion(is_there, self.hold_ns) for is_there in there], in_order=True)
 
     def items(self) -> Iterator[BagItem]:
         """All keyframes."""
@@ -149,9 +155,9 @@ class _Reading:
             if topic in self.images:
                 yield from self._image(self.images[topic], message)
             elif topic == self.bag._odom:
-                self.extra["odometry"] += self.odometry.add_message(message, _stamp_ns(message))
+                self.extra["odometry"] += self.odometry.add_message(message, stamp_to_ns(message.header.stamp))
             elif topic == self.bag._fix:
-                self.extra["fixes"] += self.track.add(_stamp_ns(message), geo_from_fix(message))
+                self.extra["fixes"] += self.fixes.add(stamp_to_ns(message.header.stamp), GeoPosition.from_ros(message))
             else:
                 self._segments(self.segments_of[topic], message)
             yield from self._release()
@@ -163,7 +169,7 @@ class _Reading:
         self._count()
 
     def _image(self, camera: CameraTopic, message: Any) -> Iterator[BagItem]:
-        stamp = _stamp_ns(message)
+        stamp = stamp_to_ns(message.header.stamp)
         if stamp < self.newest_ns - int(1e9):  # the recording starts again: what waits gets no more
             yield from self._release(everything=True)
             self.newest_ns = 0
@@ -185,7 +191,7 @@ class _Reading:
             if message.encoding not in ("mono16", "16UC1"):
                 raise DataError(f"{camera.segments}: label images must be mono16, these are {message.encoding}: left out")
             store = self.labels[camera.name]
-            store[_stamp_ns(message)] = encode_png(raw_pixels(message, camera.segments or ""))
+            store[stamp_to_ns(message.header.stamp)] = encode_png(raw_pixels(message, camera.segments or ""))
         except DataError as error:
             self.bag._warn(str(error))
             self.extra["segments_refused"] += 1
@@ -198,54 +204,44 @@ class _Reading:
     def _queue(self, chosen: list[tuple[CameraTopic, Any]]) -> None:
         for camera, message in chosen:
             keyframe = self._keyframe(camera, message)
-            self.waiting.append(_Waiting(keyframe, camera, keyframe.stamp_ns + self.hold_ns))
+            self.waiting.add(_Chosen(keyframe, camera), keyframe.stamp_ns)
 
     def _release(self, everything: bool = False) -> Iterator[BagItem]:
         """Yield what need not wait any longer."""
-        while self.waiting:
-            first = self.waiting[0]
-            stamp = first.keyframe.stamp_ns
-            labels = self.labels[first.camera.name]
-            moved = not self.bag._odom or self.odometry.reaches(stamp)
-            whole = (
-                moved and (not self.bag._fix or self.track.reaches(stamp)) and (not first.camera.segments or stamp in labels)
-            )
-            if not (everything or whole or first.until_ns <= self.newest_ns or len(self.waiting) > MAX_WAITING):
-                return
-            self.waiting.popleft()
+        for keyframe, camera in self.waiting.release(self.newest_ns, everything):
+            stamp, labels = keyframe.stamp_ns, self.labels[camera.name]
             segments = None
             if stamp in labels:
-                segments = decode_labels(labels.pop(stamp), first.camera.segments or "")
-            elif first.camera.segments:
+                segments = decode_labels(labels.pop(stamp), camera.segments or "")
+            elif camera.segments:
                 self.extra["segments_missing"] += 1
-            geo = self.track.at(stamp)
+            geo = self.fixes.at(stamp)
             self.extra["without_position"] += bool(self.bag._fix) and geo is None
-            mount, odometry = self._mounts().get(first.camera.name), self.odometry.at(stamp)
-            yield BagItem(replace(first.keyframe, geo=geo, mount=mount, odometry=odometry), segments)
+            mount, odometry = self._mounts().get(camera.name), self.odometry.at(stamp)
+            yield BagItem(replace(keyframe, geo=geo, mount=mount, odometry=odometry), segments)
 
-    def _mounts(self) -> dict[str, np.ndarray]:
+    def _mounts(self) -> dict[str, Pose]:
         """Where the cameras are on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
         if self.mounts is None:
             frames = {camera.name: camera.frame_id for camera in self.bag.cameras}
-            self.mounts = find_mounts(self.bag._tree, frames, self.odometry.base)
+            self.mounts = self.bag._tree.mounts(frames, self.odometry.base)
         return self.mounts
 
     def _keyframe(self, camera: CameraTopic, message: Any) -> Keyframe:
-        stamp = _stamp_ns(message)
-        name = keyframe_name(camera.name, stamp)
+        stamp = stamp_to_ns(message.header.stamp)
+        name = stream_name(camera.name, stamp)
         if camera.compressed:
             encoded = message.data.tobytes()
         else:
             picture = raw_picture(message, camera.topic)
             encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
-        suffix = "png" if encoded[:4] == b"\x89PNG" else "jpg"
         return Keyframe(
             name=name,
             camera_name=camera.name,
             stamp_ns=stamp,
             encoded=encoded,
             camera=self._calibration(camera, image_size(encoded, name)),
-            file_name=f"{name}.{suffix}",
+            file_name=f"{name}.{image_suffix(encoded)}",
             source=camera.topic,
         )
 
@@ -256,16 +252,18 @@ class _Reading:
             self.calibrations[key] = None
             try:
                 if info is not None:
-                    source = camera.info or ""
-                    self.calibrations[key] = camera_from_message(info, size, rectified=camera.rectified, source=source)
-                    if self.calibrations[key] is None:
-                        self.bag._warn(f"{source}: K is zero, the camera is not calibrated; the intrinsics are estimated")
+                    found = camera_from_message(info, size, camera.info_topic, rectified=camera.rectified)
+                    self.calibrations[key] = found
+                    if found is None:
+                        self.bag._warn(
+                            f"{camera.info_topic}: K is zero, the camera is not calibrated; the intrinsics are estimated"
+                        )
             except DataError as error:
                 self.bag._warn(f"{error}; {camera.topic} counts as uncalibrated")
         return self.calibrations[key]
 
     def _count(self) -> None:
-        self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.track.ignored, **self.extra}
+        self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.fixes.ignored, **self.extra}
 
 
 def read_bag(
@@ -302,37 +300,9 @@ def read_bag(
         raise type(error)("; ".join([f"{bag}: {error}", *damage])) from error
 
 
-def _fix_topic(topics: dict[str, Topic], wanted: str) -> str | None:
-    fixes = {name: topic.count for name, topic in topics.items() if topic.msgtype == FIX and topic.count}
-    if wanted:
-        name = wanted if wanted.startswith("/") else f"/{wanted}"
-        if name not in fixes:
-            raise UsageError(f"no NavSatFix on {wanted}; there are {', '.join(fixes) or 'none'}")
-        return name
+def _busiest_fix_topic(recording: Recording) -> str | None:
+    """The topic with most fixes; None where there is none."""
+    fixes = {name: topic.count for name, topic in recording.topics.items() if topic.msgtype == FIX and topic.count}
     if len(fixes) > 1:
         log.info("several NavSatFix topics (%s): the one with most messages is used", ", ".join(fixes))
     return max(fixes, key=lambda name: fixes[name], default=None)
-
-
-def _odom_topic(topics: dict[str, Topic], wanted: str) -> str | None:
-    if not wanted:
-        return None
-    found = [name for name, topic in topics.items() if topic.msgtype == ODOMETRY and topic.count]
-    name = wanted if wanted.startswith("/") else f"/{wanted}"
-    if name not in found:
-        raise UsageError(f"no Odometry on {wanted}; there are {', '.join(found) or 'none'}")
-    return name
-
-
-def _static_tree(recording: Recording) -> FrameTree:
-    tree = FrameTree()
-    for name, topic in recording.topics.items():
-        if topic.msgtype == TF and name.endswith("tf_static"):
-            for _, _, message in recording.messages([name]):
-                tree.add_message(message, static=True)
-    return tree
-
-
-def _stamp_ns(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

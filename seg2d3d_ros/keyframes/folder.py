@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray, image_size
-from seg2d3d_ros.keyframes.photo_header import read_header
+from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray
+from seg2d3d_ros.keyframes.camera_file import read_camera_file
+from seg2d3d_ros.keyframes.photo_header import PhotoHeader, read_header
+from seg2d3d_ros.keyframes.positions_file import read_gps_csv
+from seg2d3d_ros.recording.naming import natural_key
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -52,8 +55,8 @@ class ImageFolder:
         root: Path,
         entries: list[_Entry],
         duplicates: list[Skipped],
-        camera_of: Callable[[str, bytes, int, int], Camera | None],
-        geo_of: Callable[[_Entry, bytes], GeoPosition | None],
+        camera_of: Callable[[str, PhotoHeader], Camera | None],
+        geo_of: Callable[[_Entry, PhotoHeader], GeoPosition | None],
     ):
         self.root = root
         self._entries = entries
@@ -91,9 +94,8 @@ class ImageFolder:
             encoded = entry.path.read_bytes()
         except OSError as error:
             raise DataError(f"{source}: cannot be read ({error.strerror or error})") from error
-        width, height = image_size(encoded, source)
+        header = read_header(encoded, source)
         decode_small_gray(encoded, source=source)  # finds damage now, not in the middle of the reconstruction
-        header = read_header(encoded)
         camera_name, stamp = entry.camera_name, header.stamp_ns
         if match := _STREAM_STEM.fullmatch(entry.path.stem):
             stamp = int(match["stamp"])
@@ -104,8 +106,8 @@ class ImageFolder:
             camera_name=camera_name,
             stamp_ns=stamp,
             encoded=encoded,
-            camera=self._camera_of(camera_name, encoded, width, height),
-            geo=self._geo_of(entry, encoded),
+            camera=self._camera_of(camera_name, header),
+            geo=self._geo_of(entry, header),
             file_name=entry.file_name,
             source=str(entry.path.resolve()),
         )
@@ -144,7 +146,7 @@ def read_folder(
 
 def _scan(root: Path) -> list[_Entry]:
     """All images, in natural order of their file names."""
-    direct, folders = _images(root), sorted((p for p in root.iterdir() if p.is_dir() and p.name[0] != "."), key=_natural)
+    direct, folders = _images(root), _in_order(p for p in root.iterdir() if p.is_dir() and p.name[0] != ".")
     if direct:
         if nested := [p.name for p in folders if _images(p)]:
             log.warning("%s: only the images directly in it are read, not those in %s", root, ", ".join(nested[:5]))
@@ -162,14 +164,11 @@ def _scan(root: Path) -> list[_Entry]:
 
 
 def _images(folder: Path) -> list[Path]:
-    found = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "." and p.is_file())
-    return sorted(found, key=_natural)
+    return _in_order(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "." and p.is_file())
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sort key under which ``img2`` comes before ``img10``."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+def _in_order(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: natural_key(path.name))
 
 
 def _unique(entries: list[_Entry]) -> tuple[list[_Entry], list[Skipped]]:
@@ -197,27 +196,20 @@ def _put_in_order(entries: list[_Entry], order: str) -> None:
     random.Random(int(seed)).shuffle(entries)
 
 
-def _camera_source(file: Path | None) -> Callable[[str, bytes, int, int], Camera | None]:
-    from seg2d3d_ros.keyframes.camera_file import read_camera_file
-    from seg2d3d_ros.reconstruction.exif import camera_from_exif
-
+def _camera_source(file: Path | None) -> Callable[[str, PhotoHeader], Camera | None]:
     if file is None:
-        return lambda name, encoded, width, height: camera_from_exif(encoded, width, height)
+        return lambda name, header: header.camera
     known = read_camera_file(Path(file))
-    return lambda name, encoded, width, height: known(name, width, height)
+    return lambda name, header: known(name, header.width, header.height)
 
 
-def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Entry, bytes], GeoPosition | None]:
+def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Entry, PhotoHeader], GeoPosition | None]:
     if gps is None or str(gps) == "none":
-        return lambda entry, encoded: None
+        return lambda entry, header: None
     if str(gps) == "exif":
-        from seg2d3d_ros.reconstruction.exif import geo_from_exif
-
-        return lambda entry, encoded: geo_from_exif(encoded)
-    from seg2d3d_ros.geometry.wgs84 import read_gps_csv
-
-    table: Mapping[str, GeoPosition] = read_gps_csv(Path(gps))
+        return lambda entry, header: header.geo
+    table = read_gps_csv(Path(gps))
     positions = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
     if not any(positions.values()):
         log.warning("%s: none of its %d positions belongs to an image in the folder", gps, len(table))
-    return lambda entry, encoded: positions[entry.name]
+    return lambda entry, header: positions[entry.name]

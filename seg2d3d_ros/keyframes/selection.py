@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -120,11 +120,6 @@ class ImageSelector(Generic[Payload]):
         """Decide what is open: the images chosen at the end of the stream, or when somebody asks for all of it."""
         return [payload for state in self._cameras.values() for payload in self._decide(state)]
 
-    def reset(self) -> None:
-        """Forget all cameras; the counts go on."""
-        self.counts.redundant += sum(state.best is not None for state in self._cameras.values())
-        self._cameras.clear()
-
     def _compete(self, state: _Camera[Payload], image: _Candidate[Payload]) -> list[Payload]:
         chosen: list[Payload] = []
         if state.best is not None and state.place is not None:
@@ -154,18 +149,6 @@ class ImageSelector(Generic[Payload]):
         state.kept_ns.add(best.stamp_ns)
         self.counts.kept += 1
         return [best.payload]
-
-
-class KeyframeSelector(ImageSelector[Keyframe]):
-    """``ImageSelector`` for images that are encoded already."""
-
-    def add(self, keyframe: Keyframe) -> list[Keyframe]:
-        """Look at one image; returns the keyframes that are chosen now. Undecodable images are counted and dropped."""
-        return self.offer(keyframe.camera_name, keyframe.stamp_ns, lambda: small_gray(keyframe), keyframe)
-
-    def select(self, keyframes: Iterable[Keyframe]) -> list[Keyframe]:
-        """The keyframes of a finite stream."""
-        return [chosen for keyframe in keyframes for chosen in self.add(keyframe)] + self.flush()
 
 
 def small_gray(keyframe: Keyframe) -> np.ndarray:

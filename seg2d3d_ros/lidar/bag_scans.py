@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from seg2d3d_ros.config import CloudConfig
-from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.lidar.cloud_file import FILE, write_cloud
 from seg2d3d_ros.lidar.labeller import CloudLabeller
 from seg2d3d_ros.lidar.scans import Scan, read_scan
@@ -15,36 +13,10 @@ from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels, recent
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import Recording
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
 
-CLOUD, TF = "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
 DYNAMIC_MESSAGES = 2000
 """So many messages of ``/tf`` are read for sensors' places that a bag has nowhere else."""
-
-
-def find_cloud_topic(recording: Recording, topic: str) -> str:
-    """The topic's full name.
-
-    Raises:
-        UsageError: no such topic, or no cloud on it.
-    """
-    name = topic if topic.startswith("/") else f"/{topic}"
-    clouds = [t.name for t in recording.topics.values() if t.msgtype == CLOUD and t.count]
-    if name not in clouds:
-        raise UsageError(f"no PointCloud2 on {topic}; there are {', '.join(clouds) or 'none'}")
-    return name
-
-
-def recorded_frames(recording: Recording) -> FrameTree:
-    """The sensors' places, from ``/tf_static`` and the beginning of ``/tf``."""
-    tree = FrameTree()
-    for name, topic in recording.topics.items():
-        if topic.msgtype == TF:
-            static = name.endswith("tf_static")
-            for done, (_, _, message) in enumerate(recording.messages([name])):
-                tree.add_message(message, static=static)
-                if not static and done >= DYNAMIC_MESSAGES:
-                    break
-    return tree
 
 
 def recorded_scans(recording: Recording, topic: str) -> Iterator[Scan]:
@@ -69,7 +41,7 @@ def label_recording(
     """Write ``MAP/cloud.ply``; returns ``CloudLabeller.counts``. Memory does not grow with the recording.
 
     Args:
-        topic: from ``find_cloud_topic``.
+        topic: PointCloud2 topic, in full.
         frame_of_camera: TF frame by camera name.
 
     Raises:
@@ -78,7 +50,7 @@ def label_recording(
     labeller = CloudLabeller(
         read_models(store.root),
         store.moments(),
-        recorded_frames(recording),
+        recorded_frames(recording, DYNAMIC_MESSAGES),
         config,
         labels=recent(StoredLabels(store)),
         image=recent(StoredImages(store)),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seg2d3d_ros.config import CloudConfig
-from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.trajectory import Trajectory
 from seg2d3d_ros.geometry.voxels import one_per_voxel
@@ -69,7 +68,6 @@ class CloudLabeller:
         frames: where the sensors are on the vehicle.
         frame_of_camera: TF frame of each camera, by camera name; a camera without an entry is its own frame.
         labels, image: give a keyframe's label image and picture, or None.
-        world_from_scan: where a scan was, in place of the keyframes' poses: gives (4, 4) or None for (frame, stamp in ns).
 
     Attributes:
         counts: ``scans``, ``scans_used``, ``scans_without_pose``, ``points``, ``points_seen``, ``points_labelled``.
@@ -88,12 +86,11 @@ class CloudLabeller:
         labels: Callable[[str], np.ndarray | None],
         image: Callable[[str], np.ndarray | None] = lambda name: None,
         frame_of_camera: Mapping[str, str] | None = None,
-        world_from_scan: Callable[[str, int], np.ndarray | None] | None = None,
     ) -> None:
         check_metric(models)
         self._models = [model for model in models if model.frame == models[0].frame]
         self._moments, self._frames, self._config = moments, frames, config
-        self._frame_of_camera, self._world_from_scan = dict(frame_of_camera or {}), world_from_scan
+        self._frame_of_camera = dict(frame_of_camera or {})
         self._views = [
             LabelledView(view, lambda name=name: labels(name), lambda name=name: image(name))  # type: ignore[misc]
             for model in self._models
@@ -114,8 +111,6 @@ class CloudLabeller:
         Raises:
             DataError: the sensor's place on the vehicle is not known.
         """
-        if self._world_from_scan is not None:
-            return self._world_from_scan(frame_id, stamp_ns) is not None
         return any(path.covers(stamp_ns) for path in self.paths(frame_id))
 
     def seconds_after(self, stamp_ns: int) -> float:
@@ -184,16 +179,10 @@ class CloudLabeller:
     def _placed(self, scan: Scan) -> np.ndarray:
         """(N, 3) float64 points in the map frame, each by the pose of its own moment."""
         xyz = scan.xyz.astype(np.float64)
-        if self._world_from_scan is not None:
-            pose = self._world_from_scan(scan.frame_id, scan.stamp_ns)
-            if pose is None:
-                raise DataError(f"{scan.frame_id}: its place in the map is not known any more")
-            return xyz @ pose[:3, :3].T + pose[:3, 3]
         path = next(path for path in self.paths(scan.frame_id) if path.covers(scan.stamp_ns))
         offset = np.zeros(len(xyz)) if scan.offset is None else scan.offset
         moment, place = np.unique(np.round(offset / POSE_STEP), return_inverse=True)
-        poses = path.at(scan.stamp_ns, moment * POSE_STEP)
-        return np.einsum("nij,nj->ni", poses[place, :3, :3], xyz) + poses[place, :3, 3]
+        return path.at(scan.stamp_ns, moment * POSE_STEP)[place].apply(xyz[:, None])[:, 0]
 
     def _reachable(self, xyz: np.ndarray) -> np.ndarray:
         """(V,) bool: views from which some of the points (N, 3) may be seen."""

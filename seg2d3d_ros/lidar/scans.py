@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.recording.naming import stamp_to_ns
 
 POINT_TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("i1"),
@@ -90,8 +91,7 @@ def read_scan(message: Any, topic: str) -> Scan:
         raise DataError(f"{topic}: no field {', '.join(missing)} among {', '.join(names) or 'none'}; this is no LiDAR cloud")
     xyz = np.stack([points[name] for name in "xyz"], axis=1).astype(np.float32)
     row = np.flatnonzero(np.isfinite(xyz).all(axis=1) & (np.abs(xyz).max(axis=1, initial=0.0) > 1e-3)).astype(np.int32)
-    stamp = message.header.stamp
-    stamp_ns = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    stamp_ns = stamp_to_ns(message.header.stamp)
     intensity = points["intensity"][row].astype(np.float32) if "intensity" in names else None
     return Scan(stamp_ns, message.header.frame_id.lstrip("/"), xyz[row], intensity, _offsets(points[row], stamp_ns), row)
 

@@ -15,7 +15,7 @@ from seg2d3d_ros.types import SparseModel
 def sensor_trajectory(
     model: SparseModel,
     moments: Mapping[str, tuple[str, int]],
-    camera_from_sensor: Mapping[str, np.ndarray],
+    camera_from_sensor: Mapping[str, Pose],
     max_gap: float,
 ) -> Trajectory:
     """The path of a sensor that is fixed to the cameras of one component.
@@ -23,20 +23,20 @@ def sensor_trajectory(
     Args:
         model: metric.
         moments: camera name and stamp in ns of each keyframe; those without a stamp (0) say nothing.
-        camera_from_sensor: (4, 4) by camera name; other cameras are left out.
+        camera_from_sensor: by camera name; other cameras are left out.
     """
     stamps: list[int] = []
-    poses: list[np.ndarray] = []
+    poses: list[Pose] = []
     for name, camera_from_world in zip(model.names, model.pose, strict=True):
         camera, stamp_ns = moments.get(name, ("", 0))
         if stamp_ns and camera in camera_from_sensor and camera_from_world.finite:
             stamps.append(stamp_ns)
-            poses.append((camera_from_world.inverse() @ Pose.from_matrix(camera_from_sensor[camera])).matrix)
-    return Trajectory(np.array(stamps, np.int64), np.array(poses).reshape(-1, 4, 4), max_gap)
+            poses.append(camera_from_world.inverse() @ camera_from_sensor[camera])
+    return Trajectory(np.array(stamps, np.int64), Pose.stack(poses), max_gap)
 
 
 def check_metric(models: Sequence[SparseModel]) -> None:
-    """Raise ``DataError`` unless the largest component's unit is the metre."""
+    """Raise ``DataError`` unless the largest component is metric."""
     if not models:
         raise DataError("there is no map to carry labels from")
     if models[0].frame.kind == "arbitrary":

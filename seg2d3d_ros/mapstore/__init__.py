@@ -1,1 +1,1 @@
-"""The map directory: the project's result on disk."""
+"""Results ↔ the map directory: each file is written whole or not at all."""

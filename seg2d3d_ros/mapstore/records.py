@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.types import Keyframe
 
@@ -29,8 +30,8 @@ class KeyframeRecord:
     image: str
     camera: Camera | None = None
     geo: GeoPosition | None = None
-    mount: np.ndarray | None = field(default=None, compare=False)
-    odometry: np.ndarray | None = field(default=None, compare=False)
+    mount: Pose | None = field(default=None, compare=False)
+    odometry: Pose | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, keyframe: Keyframe, image: Path | str) -> KeyframeRecord:
@@ -66,10 +67,9 @@ class KeyframeRecord:
         """JSON-able dictionary."""
         item = asdict(self)
         for name in _POSES:
-            if item[name] is None:
-                del item[name]
-            else:
-                item[name] = np.asarray(item[name], float).tolist()
+            del item[name]
+            if (pose := getattr(self, name)) is not None:
+                item[name] = pose.matrix.tolist()
         if self.geo is not None and self.geo.covariance is not None:
             item["geo"]["covariance"] = np.asarray(self.geo.covariance).tolist()
         return item
@@ -83,5 +83,5 @@ class KeyframeRecord:
         if geo is not None:
             covariance = geo["covariance"]
             geo = GeoPosition(**{**geo, "covariance": None if covariance is None else np.array(covariance)})
-        poses = {name: np.array(item[name], float) for name in _POSES if item.get(name) is not None}
+        poses = {name: Pose.from_matrix(item[name]) for name in _POSES if item.get(name) is not None}
         return cls(**{**item, "camera": camera, "geo": geo, **poses})

@@ -21,7 +21,8 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
-from seg2d3d_ros.recording.bag_player_source import BagSource, BagTopic
+from seg2d3d_ros.recording.reader import open_recording
+from seg2d3d_ros.recording.topics import Topic, is_image
 from seg2d3d_ros.ros.messages.conversion import ns_to_stamp
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import PlayerParameters
@@ -29,7 +30,6 @@ from seg2d3d_ros.ros.node.qos import CLOCK, PLAYER, TF_STATIC
 from seg2d3d_ros.ros.node.spinning import spin_node
 
 FLUSHED = ("keyframe_node", "segmentation_node")
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 BURST = PLAYER.depth // 2
 """After this many messages on one topic the player waits until they have arrived, or its history would overflow."""
 CLOCK_SECONDS = 0.01
@@ -52,11 +52,11 @@ class BagPlayer(ManagedNode):
         self._running = threading.Event()
         if not self.ros.start_paused:
             self._running.set()
-        self._source = BagSource(Path(self.ros.bag))
+        self._recording = open_recording(Path(self.ros.bag))
         self._publishers_of = {topic.name: publisher for topic in self._chosen() if (publisher := self._publisher(topic))}
         if not self._publishers_of:
             raise DataError(
-                f"{self.ros.bag}: nothing to play; its topics are {', '.join(sorted(self._source.topics)) or 'none'}"
+                f"{self.ros.bag}: nothing to play; its topics are {', '.join(sorted(self._recording.topics)) or 'none'}"
             )
         self._clock_publisher = self.advertise(Clock, "/clock", CLOCK) if self.ros.clock else None
         services = {*(f"{node}/flush" for node in FLUSHED), "finalize", *self.ros.wait_for}
@@ -71,23 +71,23 @@ class BagPlayer(ManagedNode):
         self._stop.set()
 
     def cleanup(self) -> None:
-        self._source.close()
+        self._recording.close()
         for client in self._clients_of.values():
             self.destroy_client(client)
 
-    def _chosen(self) -> list[BagTopic]:
-        known = self._source.topics
+    def _chosen(self) -> list[Topic]:
+        known = self._recording.topics
         for name in self.ros.topics:
             if name not in known:
                 raise UsageError(f"{self.ros.bag} has no topic {name}{nearest(name, known)}; it has {', '.join(sorted(known))}")
         return [known[name] for name in self.ros.topics] or list(known.values())
 
-    def _publisher(self, topic: BagTopic) -> Publisher | None:
-        package, _, name = topic.type_name.split("/")
+    def _publisher(self, topic: Topic) -> Publisher | None:
+        package, _, name = topic.msgtype.partition("/msg/")
         try:
             message_type = getattr(importlib.import_module(f"{package}.msg"), name)
-        except (ImportError, AttributeError):
-            self.get_logger().warning(f"topic {topic.name} is left out: the type {topic.type_name} is not installed")
+        except (ImportError, AttributeError, TypeError):
+            self.get_logger().warning(f"topic {topic.name} is left out: the type {topic.msgtype!r} is not installed")
             return None
         return self.advertise(message_type, topic.name, TF_STATIC if topic.latched else PLAYER)
 
@@ -118,7 +118,7 @@ class BagPlayer(ManagedNode):
     def _wait_for_subscribers(self) -> None:
         """Until every image topic has a subscriber, or at least one has and no more come; and the services of ``wait_for``
         are there; or time is up."""
-        images = [name for name in self._publishers_of if self._source.topics[name].type_name in IMAGE_TYPES]
+        images = [name for name in self._publishers_of if is_image(self._recording.types.get(name, ()))]
         waited_for = images or list(self._publishers_of)
         deadline = time.monotonic() + self.ros.subscriber_timeout
         matched, since = -1, time.monotonic()
@@ -140,12 +140,12 @@ class BagPlayer(ManagedNode):
                 return
 
     def _play(self) -> None:
-        total = self._source.duration_ns * 1e-9 / self.ros.rate
+        total = self._recording.duration_ns * 1e-9 / self.ros.rate
         offset = time.monotonic()
         reported, count = offset, 0
         since_ack = dict.fromkeys(self._publishers_of, 0)
-        for topic, stamp_ns, data in self._source.messages(self._publishers_of.keys()):
-            due = (stamp_ns - self._source.start_ns) * 1e-9 / self.ros.rate
+        for topic, stamp_ns, data in self._recording.serialized(self._publishers_of):
+            due = (stamp_ns - self._recording.start_ns) * 1e-9 / self.ros.rate
             offset += self._pace(offset + due, stamp_ns)
             if self._stop.is_set():
                 return

@@ -2,7 +2,7 @@
 
 A scan waits until keyframes before and after it are in the map with their labels, and ``cloud_delay`` seconds more of the
 drive, as labels of a young map are poor. Then it is placed by the keyframes' poses (or by TF), its points are labelled by the
-keyframes that see them (``seg2d3d_ros.labelling``), and it is sent once, on ``instances/cloud`` in the map frame.
+keyframes that see them (``lidar.labeller``), and it is sent once, on ``instances/cloud`` in the map frame.
 
 All scans stay on disk, too (``MAP/scans``, ``cloud_disk``). ``cloud_node/flush``, which ``finalize`` calls at its end, sends
 what can be placed and writes ``MAP/cloud.ply``: all of them with the final labels, as ``seg2d3d bag --cloud`` does.
@@ -36,11 +36,11 @@ from seg2d3d_ros.lidar.scans import Scan, read_scan
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
-from seg2d3d_ros.recording.naming import camera_name
+from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
 from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
-from seg2d3d_ros.ros.messages.cloud_messages import carried_cloud, classes_of
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header, stamp_to_ns
+from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import CloudParameters
@@ -96,7 +96,7 @@ class CloudNode(ManagedNode):
         self._counts = dict.fromkeys(("scans received", "scans left out", "scans dropped", "scans sent", "points labelled"), 0)
         self._encoding = self.worker("labels", self._keep_labels, depth=LABELS.depth, on_drop=self._labels_dropped)
         self._reading = self.worker("scans", self._keep_scan, depth=RAW_SCANS, on_drop=lambda _: self._count("scans dropped"))
-        self._carrying = self.worker("cloud", self._carry, depth=1, on_drop=lambda _: None)
+        self._labelling = self.worker("cloud", self._label_scans, depth=1, on_drop=lambda _: None)
         self._subscribe_tf()
         self.subscribe(PointCloud2, "map/points", self._receiver.on_points, LATCHED)
         self.subscribe(PointCloud2, "map/observations", self._receiver.on_observations, OBSERVATIONS)
@@ -164,9 +164,9 @@ class CloudNode(ManagedNode):
             state = (self._labelled_revision, self._last_labels, len(self._frames), self._parked(), self._crowded())
             self.diagnostics.set("scans waiting", len(self._waiting))
             ready = self._waiting and quiet > SETTLED_SECONDS and self._labelled_revision is not None and state != self._done
-        if ready and self._carrying.pending == 0 and self._encoding.pending == 0:
+        if ready and self._labelling.pending == 0 and self._encoding.pending == 0:
             self._done = state
-            self._carrying.put(False)
+            self._labelling.put(False)
 
     def _parked(self) -> bool:
         return time.monotonic() - self._last_labels > PARKED_SECONDS
@@ -198,21 +198,21 @@ class CloudNode(ManagedNode):
         self.diagnostics.set("scans on disk", len(self._kept))
         self.diagnostics.set("scans removed from disk", self._kept.dropped)
 
-    def _carry(self, at_once: bool) -> None:
+    def _label_scans(self, at_once: bool) -> None:
         """Label the scans that can be placed; the others go on waiting.
 
         Args:
             at_once: also those that the map still ripens for.
         """
         try:
-            machine, classes = self._labeller()
+            labeller, classes = self._make_labeller()
             with self._lock:
                 scans = list(self._waiting)
                 delay = 0.0 if at_once or self._parked() or self._crowded() else self.ros.cloud_delay
             placed = [
                 scan
                 for scan in scans
-                if machine.covers(scan.frame_id, scan.stamp_ns) and machine.seconds_after(scan.stamp_ns) >= delay
+                if labeller.covers(scan.frame_id, scan.stamp_ns) and labeller.seconds_after(scan.stamp_ns) >= delay
             ]
             self._problem = ""
         except DataError as error:
@@ -221,9 +221,9 @@ class CloudNode(ManagedNode):
         with self._lock:
             gone = {id(scan) for scan in placed}
             self._waiting = deque(scan for scan in self._waiting if id(scan) not in gone)
-        publish_paced(self._cloud, self._messages(machine, placed, classes))
+        publish_paced(self._cloud, self._messages(labeller, placed, classes))
 
-    def _labeller(self, image: Callable[[str], np.ndarray | None] = lambda name: None) -> tuple[CloudLabeller, np.ndarray]:
+    def _make_labeller(self, image: Callable[[str], np.ndarray | None] = lambda name: None) -> tuple[CloudLabeller, np.ndarray]:
         """For the map and labels that are here now, and the table of classes."""
         models, headers = self._receiver.models(), self._receiver.headers
         moments = {name: (camera_name(header.frame_id), stamp_to_ns(header.stamp)) for name, header in headers.items()}
@@ -234,23 +234,23 @@ class CloudNode(ManagedNode):
             return decode_labels(images[name], name) if name in images else self._stored(name)
 
         frame_of_camera = {camera_name(header.frame_id): header.frame_id for header in headers.values()}
-        machine = CloudLabeller(
+        labeller = CloudLabeller(
             models, moments, frames, self.config.cloud, labels=labels, image=image, frame_of_camera=frame_of_camera
         )
-        return machine, classes
+        return labeller, classes
 
-    def _messages(self, machine: CloudLabeller, scans: list[Scan], classes: np.ndarray) -> Iterator[PointCloud2]:
+    def _messages(self, labeller: CloudLabeller, scans: list[Scan], classes: np.ndarray) -> Iterator[PointCloud2]:
         for scan in scans:
-            if (found := machine.add(scan)) is not None:
+            if (found := labeller.add(scan)) is not None:
                 yield from self._sent(found, classes)
-        if (found := machine.flush()) is not None:
+        if (found := labeller.flush()) is not None:
             yield from self._sent(found, classes)
 
     def _sent(self, found: LabelledPoints, classes: np.ndarray) -> Iterator[PointCloud2]:
         for number, stamp_ns in found.stamps.items():
             header: Header = make_header(stamp_ns, self.ros.map_frame)
             rows = np.flatnonzero(found.scan == number)
-            yield carried_cloud(found, rows, classes, header)
+            yield labelled_cloud(found, rows, classes, header)
             self._count("scans sent")
             self._count("points labelled", int(np.count_nonzero(found.instance[rows])))
 
@@ -269,10 +269,10 @@ class CloudNode(ManagedNode):
                 complete = newest is not None and newest == self._labelled_revision
             if (complete and quiet) or self._receiver.announced is None:
                 break
-        for worker in (self._encoding, self._reading, self._carrying):
+        for worker in (self._encoding, self._reading, self._labelling):
             worker.drain()
-        self._carrying.put(True)
-        self._carrying.drain()
+        self._labelling.put(True)
+        self._labelling.drain()
         left = len(self._waiting)
         words = [f"{self._counts['scans sent']} scans labelled"] + ([f"{left} lie between no keyframes"] if left else [])
         if self._problem:
@@ -285,17 +285,17 @@ class CloudNode(ManagedNode):
 
     def _write_cloud(self) -> str:
         """``MAP/cloud.ply`` from the scans on disk; returns what became of it, in words."""
-        machine, _ = self._labeller(recent(StoredImages(self._store)))
+        labeller, _ = self._make_labeller(recent(StoredImages(self._store)))
         try:
             write_cloud(
-                self._store.root / FILE, machine, self._kept_while_active(), self.ros.cloud_topic, self.config.cloud.max_gap
+                self._store.root / FILE, labeller, self._kept_while_active(), self.ros.cloud_topic, self.config.cloud.max_gap
             )
         except DataError as error:
             if self.stopping.is_set() or self.state != "active":
                 raise
             self._problem = str(error)
             return f"no {FILE} ({error})"
-        return f"{FILE}: {machine.counts['points']} points of {machine.counts['scans_used']} scans"
+        return f"{FILE}: {labeller.counts['points']} points of {labeller.counts['scans_used']} scans"
 
     def _kept_while_active(self) -> Iterator[Scan]:
         for scan in self._kept:

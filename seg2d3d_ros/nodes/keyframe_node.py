@@ -7,37 +7,34 @@ a bounded time for their calibration and for the GPS fix behind them; then they 
 from __future__ import annotations
 
 import copy
+import math
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.trajectory import StampedSeries
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.keyframes.geo_track import GeoTrack
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
-from seg2d3d_ros.recording.graph_topics import CameraTopic, find_cameras, resolve_camera
+from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
+from seg2d3d_ros.recording.cameras import CameraTopic, find_cameras, resolve_camera
+from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.recording.raw_images import raw_gray
+from seg2d3d_ros.recording.topics import FIX
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframePublisher
-from seg2d3d_ros.ros.messages.conversion import (
-    camera_name,
-    compressed_to_bytes,
-    geo_from_fix,
-    image_to_rgb,
-    keyframe_name,
-    stamp_to_ns,
-)
+from seg2d3d_ros.ros.messages.conversion import compressed_to_bytes, image_to_rgb, keyframe_name
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import KeyframeParameters
 from seg2d3d_ros.ros.node.qos import input_profile
 from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.types import Keyframe
 
-FIX = "sensor_msgs/msg/NavSatFix"
 PUBLISHED_PATIENCE = 5.0
 """Times ``camera_info_timeout`` that an image waits for a calibration whose topic has a publisher."""
 
@@ -59,7 +56,6 @@ class _Chosen:
     camera: _Camera
     message: Any
     encoded: bytes
-    since: float = field(default_factory=time.monotonic)
 
 
 class KeyframeNode(ManagedNode):
@@ -77,12 +73,15 @@ class KeyframeNode(ManagedNode):
 
     def activate(self) -> None:
         self._selector: ImageSelector[tuple[_Camera, Any]] = ImageSelector(self.config.keyframes)
-        self._track = GeoTrack(self.config.keyframes.max_fix_gap)
+        self._fixes = StampedSeries[GeoPosition](self.config.keyframes.max_fix_gap)
         self._fix_topic = ""
         self._cameras: dict[str, _Camera] = {}
         self._left_out: set[str] = set()
         self._topic_of: dict[str, str] = {}
-        self._chosen: list[_Chosen] = []
+        # A calibration's time depends on its publishers, who may appear meanwhile.
+        calibration = Companion(self._calibrated, math.inf)
+        position = Companion(self._positioned, self.config.keyframes.max_fix_gap + 0.5)
+        self._waiting: WaitingKeyframes[_Chosen] = WaitingKeyframes([calibration, position])
         self._lock = threading.Lock()
         self._decided = True
         self._worker = self.worker("keyframes", self._look, depth=self.config.keyframes.max_pending)
@@ -108,7 +107,7 @@ class KeyframeNode(ManagedNode):
             missing = "" if cameras or self._cameras else "any image topic with a camera_info beside it (or set camera_topics)"
             for name in left_out.keys() - self._left_out:
                 self._left_out.add(name)
-                self.get_logger().info(f"{name} is left out: the same camera as {left_out[name]}; camera_topics chooses")
+                self.get_logger().info(f"{name} is left out: {left_out[name]}; camera_topics chooses")
         for topic in cameras:
             if topic.topic not in self._cameras and topic.topic not in self._left_out:
                 self._subscribe_camera(topic)
@@ -156,8 +155,8 @@ class KeyframeNode(ManagedNode):
 
     def _fix(self, message: NavSatFix) -> None:
         with self._lock:
-            self._track.add(stamp_to_ns(message.header.stamp), geo_from_fix(message))
-        self.diagnostics.set("positions used", self._track.used)
+            self._fixes.add(stamp_to_ns(message.header.stamp), GeoPosition.from_ros(message))
+        self.diagnostics.set("positions used", self._fixes.used)
 
     # Choosing (worker).
 
@@ -173,7 +172,7 @@ class KeyframeNode(ManagedNode):
         for camera, message in chosen:
             waiting = _Chosen(camera, message, self._encoded(message))
             with self._lock:
-                self._chosen.append(waiting)
+                self._waiting.add(waiting, time.monotonic())
         for key, value in vars(self._selector.counts).items():
             self.diagnostics.set(f"images {key}", value)
 
@@ -190,9 +189,8 @@ class KeyframeNode(ManagedNode):
             self._decided = True
             self._worker.put(None)
         with self._lock:
-            ready = [chosen for chosen in self._chosen if everything or self._is_ready(chosen)]
-            self._chosen = [chosen for chosen in self._chosen if chosen not in ready]
-            positions = [self._track.at(stamp_to_ns(chosen.message.header.stamp)) for chosen in ready]
+            ready = self._waiting.release(time.monotonic(), everything)
+            positions = [self._fixes.at(stamp_to_ns(chosen.message.header.stamp)) for chosen in ready]
         for chosen, geo in zip(ready, positions, strict=True):
             camera = chosen.camera
             if camera.info is None and not camera.warned:
@@ -203,16 +201,17 @@ class KeyframeNode(ManagedNode):
             self._sender.send(chosen.encoded, chosen.message.header, _info(camera), geo)
             self.diagnostics.count("keyframes with position" if geo else "keyframes without position")
 
-    def _is_ready(self, chosen: _Chosen) -> bool:
-        now = time.monotonic()
-        calibrated = chosen.camera.info is not None or now - chosen.camera.since > self._patience(chosen.camera)
-        positioned = not self._fix_topic or self._track.reaches(stamp_to_ns(chosen.message.header.stamp))
-        return calibrated and (positioned or now - chosen.since > self.config.keyframes.max_fix_gap + 0.5)
+    def _positioned(self, chosen: _Chosen) -> bool:
+        return not self._fix_topic or self._fixes.reaches(stamp_to_ns(chosen.message.header.stamp))
 
-    def _patience(self, camera: _Camera) -> float:
+    def _calibrated(self, chosen: _Chosen) -> bool:
         """A calibration that somebody publishes will come, if late on a busy machine; one that nobody publishes will not."""
+        camera = chosen.camera
+        if camera.info is not None:
+            return True
         published = self.count_publishers(camera.topic.info_topic) > 0
-        return self.ros.camera_info_timeout * (PUBLISHED_PATIENCE if published else 1.0)
+        patience = self.ros.camera_info_timeout * (PUBLISHED_PATIENCE if published else 1.0)
+        return time.monotonic() - camera.since > patience
 
     def _flush(self) -> None:
         self._worker.put(None)

@@ -33,10 +33,11 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import image_size, read_labels, write_labels
+from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.pipeline.second_look import Looker, look_again
-from seg2d3d_ros.recording.graph_topics import IMAGE, find_segments
+from seg2d3d_ros.recording.cameras import find_segments
+from seg2d3d_ros.recording.topics import IMAGE
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
@@ -76,7 +77,7 @@ class SegmentationNode(ManagedNode):
         super().__init__("segmentation_node", **options)
 
     def configure(self) -> None:
-        self._matcher: Matcher | None = None
+        self._synchronizer: Synchronizer | None = None
         self._given_up: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
         self._kept: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
         kind = self.config.segmentation.segmenter
@@ -103,7 +104,7 @@ class SegmentationNode(ManagedNode):
         self._classes.publish(class_names_message(self._asking.names))
         self._worker = self.worker("segmentation", self._segment, batch=self._at_once)
         if kind == "topic":
-            self._matcher = Matcher("image", ("segments",), timeout=self.ros.segments_timeout)
+            self._synchronizer = Synchronizer("image", ("segments",), timeout=self.ros.segments_timeout)
             self._topics: set[str] = set()
             self._find_topics()
             self.every(0.5, self._find_topics)
@@ -123,7 +124,7 @@ class SegmentationNode(ManagedNode):
         if isinstance(self._asking.segmenter, CachedSegmenter):
             self._asking.segmenter.close()
         self.diagnostics.problem("models", "")
-        if self._kept or self._matcher is None:
+        if self._kept or self._synchronizer is None:
             self._kept.clear()
             self._scratch.cleanup()
 
@@ -161,7 +162,7 @@ class SegmentationNode(ManagedNode):
     # Where keyframes and segments come in (executor).
 
     def _keyframe(self, keyframe: Keyframe, header: Header) -> None:
-        if self._matcher is None:
+        if self._synchronizer is None:
             self._keep(keyframe, header)
             self._worker.put((keyframe, header, None))
         else:
@@ -195,18 +196,24 @@ class SegmentationNode(ManagedNode):
             self.diagnostics.count("second looks at keyframes that are not kept")
 
     def _match(self, part: str, header: Header, value: object) -> None:
-        assert self._matcher is not None
+        assert self._synchronizer is not None
         if part == "segments" and (given_up := self._given_up.pop(keyframe_name(header), None)):
             # Late is better than never: what is published now takes the place of the empty answer.
             self.diagnostics.count("segments that came late")
             self._worker.put((*given_up, value))
-        elif parts := self._matcher.add(part, keyframe_name(header), value, time.monotonic()):
-            self._worker.put((*parts["image"], parts["segments"]))
+        else:
+            self._hand_over(self._synchronizer.add(part, keyframe_name(header), value, time.monotonic()))
 
     def _expire(self) -> None:
-        assert self._matcher is not None
-        for parts in self._matcher.expired(time.monotonic()):
+        assert self._synchronizer is not None
+        self._hand_over(self._synchronizer.release(time.monotonic()))
+
+    def _hand_over(self, bundles: list[dict[str, Any]]) -> None:
+        for parts in bundles:
             keyframe, header = parts["image"]
+            if "segments" in parts:
+                self._worker.put((keyframe, header, parts["segments"]))
+                continue
             missed = self.diagnostics.count("keyframes without segments")
             if missed == 1:
                 topics = ", ".join(sorted(self._topics)) or "no topic (set segments_topics)"
@@ -345,7 +352,7 @@ class SegmentationNode(ManagedNode):
         return response
 
     def _flush(self) -> None:
-        while self._matcher and self._matcher.pending and not self.stopping.wait(0.05):
+        while self._synchronizer and self._synchronizer.pending and not self.stopping.wait(0.05):
             pass
         self._worker.drain()
 

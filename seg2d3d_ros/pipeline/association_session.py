@@ -20,7 +20,7 @@ from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.association.online.identity import Identity
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
-from seg2d3d_ros.association.points.doppelgangers import without_hidden
+from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.solve import enriches, projects
 from seg2d3d_ros.config import Config
@@ -206,7 +206,7 @@ class AssociationSession:
             images = StoredImages(self.store)
             if images.complete:
                 models = enrich(models, self._segments, images.__getitem__, enough=self._config.enough_points)
-        return without_hidden(models, self._segments) if projects(self._config) else models
+        return without_doppelgangers(models, self._segments) if projects(self._config) else models
 
     def _solve(self, models: Sequence[SparseModel], *, full: bool) -> Update:
         try:

@@ -1,0 +1,1 @@
+"""Keyframes → sparse models: features, pairs, mapping, components, rigs, world frame."""

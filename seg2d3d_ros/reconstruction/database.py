@@ -20,6 +20,7 @@ import numpy as np
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.features.sift import Features
 from seg2d3d_ros.types import Keyframe
@@ -180,20 +181,20 @@ class FeatureDatabase:
             ("seg2d3d_odometry", keyframe.name, keyframe.odometry),
         ):
             if pose is not None:
-                value = json.dumps(np.asarray(pose, float).tolist())
+                value = json.dumps(pose.matrix.tolist())
                 self._sqlite.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, value))
 
-    def mounts(self) -> dict[str, np.ndarray]:
-        """Camera name -> (4, 4) ``base_from_camera``, as the keyframes said it last."""
+    def mounts(self) -> dict[str, Pose]:
+        """Camera name -> ``base_from_camera``, as the keyframes said it last."""
         rows = self._sqlite.execute("SELECT camera_name, base_from_camera FROM seg2d3d_mounts ORDER BY camera_name")
-        return {name: np.array(json.loads(text), float) for name, text in rows}
+        return {name: Pose.from_matrix(json.loads(text)) for name, text in rows}
 
-    def odometry(self) -> dict[int, np.ndarray]:
-        """Image id -> (4, 4) ``odom_from_base``, of the images that have it."""
+    def odometry(self) -> dict[int, Pose]:
+        """Image id -> ``odom_from_base``, of the images that have it."""
         rows = self._sqlite.execute(
             "SELECT image_id, odom_from_base FROM seg2d3d_odometry JOIN seg2d3d_images USING (name) ORDER BY image_id"
         )
-        return {image_id: np.array(json.loads(text), float) for image_id, text in rows}
+        return {image_id: Pose.from_matrix(json.loads(text)) for image_id, text in rows}
 
     def images(self) -> list[ImageRow]:
         """All complete images, in the order of their ids."""

@@ -3,84 +3,90 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.recording.cut_off import CutOffMcap, CutOffSqlite
+from seg2d3d_ros.recording.naming import natural_key
+from seg2d3d_ros.recording.storage import IndexedStorage, Storage
+from seg2d3d_ros.recording.topics import Topic, TopicTypes
 
 log = logging.getLogger(__name__)
 
 STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
 
 
-@dataclass(frozen=True)
-class Topic:
-    """A recorded topic; ``count`` messages (an estimate where the recording is damaged)."""
-
-    name: str
-    msgtype: str
-    count: int
-
-
-class Part(Protocol):
-    """One readable piece of a recording.
-
-    ``damage`` says in words what cannot be read, or is empty; it may become known only while reading.
-    """
-
-    topics: list[Topic]
-    damage: str
-
-    def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-        """``(topic, log time in ns, message)`` of the named topics, messages as dataclasses with ROS's field names."""
-        ...
-
-    def close(self) -> None:
-        """Close the files."""
-        ...
-
-
 class Recording:
-    """All parts of a recording, one after the other. A context manager.
+    """All files of a recording, one after the other. A context manager.
 
     Attributes:
         path: as given.
-        topics: by name, over all parts.
+        topics: by name, over all files.
+        start_ns, duration_ns: time of recording.
     """
 
-    def __init__(self, path: Path, parts: list[Part], damage: list[str]):
+    def __init__(self, path: Path, storages: list[Storage], damage: list[str]):
         self.path = path
-        self._parts = parts
+        self._storages = storages
         self._damage = damage
-        counts: dict[tuple[str, str], int] = {}
-        for topic in (topic for part in parts for topic in part.topics):
-            counts[topic.name, topic.msgtype] = counts.get((topic.name, topic.msgtype), 0) + topic.count
-        self.topics = {name: Topic(name, msgtype, count) for (name, msgtype), count in sorted(counts.items())}
+        found: dict[tuple[str, str], Topic] = {}
+        for topic in (topic for storage in storages for topic in storage.topics):
+            key = topic.name, topic.msgtype
+            before = found.get(key, Topic(*key, 0))
+            found[key] = Topic(*key, before.count + topic.count, before.latched or topic.latched)
+        self.topics = {name: topic for (name, _), topic in sorted(found.items())}
+        self.start_ns = min(storage.start_ns for storage in storages)
+        self.duration_ns = max(storage.end_ns for storage in storages) - self.start_ns
+
+    @property
+    def types(self) -> TopicTypes:
+        """The types of the topics that have messages, by name."""
+        return {topic.name: (topic.msgtype,) for topic in self.topics.values() if topic.count}
 
     @property
     def damage(self) -> list[str]:
         """What could not be read, in words; complete after reading."""
-        return list(dict.fromkeys([*self._damage, *(part.damage for part in self._parts if part.damage)]))
+        return list(dict.fromkeys([*self._damage, *(storage.damage for storage in self._storages if storage.damage)]))
 
-    def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-        """``(topic, log time in ns, message)`` of the named topics in the order of recording."""
-        for part in self._parts:
-            if wanted := [topic.name for topic in part.topics if topic.name in names]:
-                yield from part.messages(wanted)
+    def find(self, wanted: str, msgtype: str) -> str:
+        """The full name of a topic of this type that the user named, with or without its leading slash.
+
+        Raises:
+            UsageError: there is none, or nothing was recorded on it.
+        """
+        found = [name for name, types in self.types.items() if msgtype in types]
+        name = wanted if wanted.startswith("/") else f"/{wanted}"
+        if name not in found:
+            kind = msgtype.rpartition("/")[2]
+            raise UsageError(f"no {kind} on {wanted}; there are {', '.join(found) or 'none'}")
+        return name
+
+    def messages(self, names: Collection[str]) -> Iterator[tuple[str, int, Any]]:
+        """``(topic, log time in ns, message)`` of the named topics in the order of recording.
+
+        Messages are dataclasses with ROS's field names. At a damaged place the file ends; ``damage`` says so then.
+        """
+        for storage in self._holding(names):
+            yield from storage.read(names, storage.decoded)
+
+    def serialized(self, names: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
+        """As ``messages``, but each message as the CDR bytes of ROS 2 Jazzy's type, ready to be published."""
+        for storage in self._holding(names):
+            yield from storage.read(names, storage.cdr)
 
     def first(self, name: str) -> Any | None:
         """The first message of a topic, None where there is none."""
-        for _, _, message in self.messages([name]):
-            return message
-        return None
+        return next((message for _, _, message in self.messages([name])), None)
 
     def close(self) -> None:
-        """Close all files."""
-        for part in self._parts:
-            part.close()
+        """Close all files; may be called again."""
+        for storage in self._storages:
+            storage.close()
+
+    def _holding(self, names: Collection[str]) -> list[Storage]:
+        return [storage for storage in self._storages if any(topic.name in names for topic in storage.topics)]
 
     def __enter__(self) -> Recording:
         return self
@@ -106,80 +112,29 @@ def open_recording(path: Path) -> Recording:
     damage: list[str] = []
     if path.is_dir() and (path / "metadata.yaml").exists():
         try:
-            return Recording(path, [IndexedPart(path)], [])
+            return Recording(path, [IndexedStorage(path)], [])
         except DataError as error:
             damage.append(str(error))
-    files = [path] if path.is_file() else sorted((p for p in path.iterdir() if p.suffix in STORAGE_SUFFIXES), key=_natural)
+    files = [path] if path.is_file() else [p for p in path.iterdir() if p.suffix in STORAGE_SUFFIXES]
     if not files:
         raise UsageError(f"{path}: no recording in this folder ({', '.join(STORAGE_SUFFIXES)}); for photos use 'seg2d3d run'")
-    parts: list[Part] = []
-    for file in files:
-        part, reason = _open_file(file)
-        if part is not None:
-            parts.append(part)
-        elif reason:
-            damage.append(reason)
-    if not any(part.topics for part in parts):
+    storages: list[Storage] = []
+    for file in sorted(files, key=lambda file: natural_key(file.name)):
+        try:
+            storages.append(_open_file(file))
+        except DataError as error:  # noqa: PERF203
+            damage.append(str(error))
+    if not any(storage.topics for storage in storages):
         raise DataError("; ".join(damage) or f"{path}: the recording is empty")
-    return Recording(path, parts, damage)
+    return Recording(path, storages, damage)
 
 
-def _open_file(file: Path) -> tuple[Part | None, str]:
-    """By its index if it has one, else from the beginning; or None and the reason."""
-    from seg2d3d_ros.recording.cut_off import CutMcap, CutSqlite
-
+def _open_file(file: Path) -> Storage:
+    """By its index if it has one, else from the beginning. Raises ``DataError`` where nothing can be read."""
     try:
-        return IndexedPart(file), ""
+        return IndexedStorage(file)
     except DataError as error:
         if file.suffix == ".bag":
-            return None, f"{error}; 'rosbag reindex' mends a bag that was not closed"
+            raise DataError(f"{error}; 'rosbag reindex' mends a bag that was not closed") from error
         log.debug("%s: reading it from the beginning (%s)", file, error)
-    try:
-        return CutMcap(file) if file.suffix == ".mcap" else CutSqlite(file), ""
-    except DataError as error:
-        return None, str(error)
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", path.name)]
-
-
-class IndexedPart:
-    """A whole recording, or one file of it, read by ``rosbags``."""
-
-    def __init__(self, path: Path):
-        """Open it. Raises ``DataError`` where the index is missing or damaged."""
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-
-        self.path, self.damage = path, ""
-        try:
-            self._reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
-            self._reader.open()
-        except Exception as error:  # whatever its parsers meet in a damaged file; the user reads it
-            raise DataError(f"{path}: cannot be opened as a recording ({_words(error)})") from error
-        self.topics = [Topic(name, info.msgtype or "", info.msgcount) for name, info in self._reader.topics.items()]
-
-    def messages(self, names: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-        """As ``Part.messages``; a damaged place ends it, and ``damage`` says so."""
-        connections = [c for c in self._reader.connections if c.topic in names]
-        stream = self._reader.messages(connections=connections) if connections else iter(())
-        while True:
-            try:
-                connection, log_ns, raw = next(stream)
-                message = self._reader.deserialize(raw, connection.msgtype)
-            except StopIteration:
-                return
-            except Exception as error:  # as above; what was read before is good
-                self.damage = f"{self.path}: damaged, read up to there ({_words(error)})"
-                log.warning("%s", self.damage)
-                return
-            yield connection.topic, log_ns, message
-
-    def close(self) -> None:
-        """Close the files."""
-        self._reader.close()
-
-
-def _words(error: Exception) -> str:
-    return str(error).rstrip(".") or type(error).__name__
+    return CutOffMcap(file) if file.suffix == ".mcap" else CutOffSqlite(file)

@@ -12,8 +12,10 @@ import numpy as np
 
 from seg2d3d_ros.config import read_parameters
 from seg2d3d_ros.errors import DataError, Seg2d3dError
+from seg2d3d_ros.mapstore.point_cloud import POINT
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.types import SparseModel
 
 
@@ -56,6 +58,22 @@ class Content:
     def registered(self) -> set[str]:
         """Names of the keyframes that have a pose."""
         return {name for model in self.models for name in model.names}
+
+    @property
+    def image_count(self) -> int:
+        """All images that were offered, those that could not be read included."""
+        listed = (self.metrics.get("counts") or {}).get("images", 0)
+        return max(len({record.name for record in self.records} | set(self.unregistered) | self.registered), int(listed))
+
+    @property
+    def segmented(self) -> bool:
+        """Whether masks were asked for."""
+        return self.config.get("segmentation.segmenter") != "none"
+
+    @property
+    def labelled_points(self) -> int:
+        """How many points belong to an instance."""
+        return int((self.points["instance"] != 0).sum())
 
     @property
     def seconds(self) -> float:
@@ -104,25 +122,12 @@ def read_content(root: Path) -> Content:
         records=records,
         instances=attempt(lambda: [_instance(item, order) for item in tracks.get("instances", [])], []),
         frame=tracks.get("frame") or {"kind": "arbitrary"},
-        points=attempt(store.read_points, store_without_points()),
-        models=attempt(lambda: _read_models(root), []),
+        points=attempt(store.read_points, np.empty(0, POINT)),
+        models=attempt(lambda: read_models(root) if (root / "sparse").is_dir() else [], []),
         config=attempt(lambda: read_parameters(root / "config.yaml") if (root / "config.yaml").exists() else {}, {}),
         metrics=attempt(store.read_metrics, {}),
         damage=damage,
     )
-
-
-def store_without_points() -> np.ndarray:
-    """An empty labelled cloud."""
-    from seg2d3d_ros.mapstore.point_cloud import POINT
-
-    return np.empty(0, POINT)
-
-
-def _read_models(root: Path) -> list[SparseModel]:
-    from seg2d3d_ros.reconstruction.model_io import read_models
-
-    return read_models(root) if (root / "sparse").is_dir() else []
 
 
 def _instance(item: Mapping[str, Any], order: Mapping[str, tuple[int, str]]) -> Instance:

@@ -1,20 +1,19 @@
-"""The map from above: one SVG for each set of components that share a coordinate frame."""
+"""The map from above: one drawing for each set of components that share a coordinate frame."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.up import up_of_cameras
-from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report.content import Content
-from seg2d3d_ros.report.markup import count, data_uri, escape, ink
-from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, window
+from seg2d3d_ros.report.plan import PlanView, make_plan, nice_length
 from seg2d3d_ros.report.raster import draw_points
+from seg2d3d_ros.report.words import count
 from seg2d3d_ros.types import SparseModel
 
 WIDTH = 1000
@@ -24,18 +23,56 @@ MAX_LABELS = 100
 MAX_NAMED_CAMERAS = 400
 
 
-def map_section(content: Content) -> str:
-    """HTML of the plans; a sentence where there is nothing to draw."""
+class CameraMark(NamedTuple):
+    """A camera's place, and the triangle that opens to where it looks; an empty name is not shown."""
+
+    name: str
+    x: float
+    y: float
+    wedge: str
+
+
+class IdTag(NamedTuple):
+    """An instance's id on its colour; ``lead`` is the line to its place where the tag had to move aside."""
+
+    id: int
+    class_name: str
+    x: float
+    y: float
+    width: float
+    height: float
+    lead: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What ``templates/map.html`` draws of one plan, in SVG units (y down).
+
+    ``points``: a PNG that lies below everything. ``footprints``: (instance id, corners of its outline). ``scale_bar``: a round
+    length, and as many units. ``north``: degrees that the arrow is turned by, x and y of its letter.
+    """
+
+    width: int
+    height: int
+    points: bytes
+    footprints: Sequence[tuple[int, str]]
+    cameras: Sequence[CameraMark]
+    camera_radius: float
+    tags: Sequence[IdTag]
+    scale_bar: tuple[str, float] | None
+    north: tuple[float, float, float] | None
+    caption: str
+
+
+def draw_plans(content: Content) -> tuple[list[Drawing], str]:
+    """The drawings of the largest components; and in words, what was not drawn."""
     groups = _frames(content.models)
     if not groups and not len(content.points):
-        return "<p>There is no 3D model to draw.</p>"
-    parts = [_figure(content, models, alone=len(groups) <= 1) for models in (groups or [[]])[:MAX_PLANS]]
-    if len(groups) > MAX_PLANS:
-        rest = sum(len(m.names) for group in groups[MAX_PLANS:] for m in group)
-        parts.append(
-            f"<p>Not drawn: {count(len(groups) - MAX_PLANS, 'smaller component')} with {count(rest, 'image')} together.</p>"
-        )
-    return "".join(parts)
+        return [], ""
+    drawings = [_draw(content, models, alone=len(groups) <= 1) for models in (groups or [[]])[:MAX_PLANS]]
+    images = sum(len(model.names) for group in groups[MAX_PLANS:] for model in group)
+    left_out = f"{count(len(groups) - MAX_PLANS, 'smaller component')} with {count(images, 'image')} together"
+    return drawings, f"Not drawn: {left_out}." if images else ""
 
 
 def _frames(models: Sequence[SparseModel]) -> list[list[SparseModel]]:
@@ -47,7 +84,7 @@ def _frames(models: Sequence[SparseModel]) -> list[list[SparseModel]]:
     return list(groups.values())
 
 
-def _figure(content: Content, models: Sequence[SparseModel], *, alone: bool) -> str:
+def _draw(content: Content, models: Sequence[SparseModel], *, alone: bool) -> Drawing:
     points = content.points
     if not alone:
         ids = np.concatenate([model.point_ids for model in models])
@@ -57,33 +94,35 @@ def _figure(content: Content, models: Sequence[SparseModel], *, alone: bool) -> 
     xyz, instance = xyz[finite], points["instance"][finite]
     kind = models[0].frame.kind if models else str(content.frame.get("kind", "arbitrary"))
     plan = make_plan(models, xyz, instance, kind)
-
     height = round(WIDTH * float((plan.high - plan.low)[1] / (plan.high - plan.low)[0]))
-    underlay = data_uri(draw_points(plan, xyz, instance, (PIXELS, round(PIXELS * height / WIDTH))), "png")
     canvas = _Canvas(plan, height)
-    drawn = [
-        f'<image href="{underlay}" width="{WIDTH}" height="{height}"/>',
-        _footprints(canvas, xyz, instance),
-        _cameras(canvas, models),
-        _labels(canvas, xyz, instance, {item.id: item.class_name for item in content.instances}),
-        _scale_bar(canvas) if kind in ("metric", "enu") else "",
-        _north_arrow(canvas) if kind == "enu" else "",
-    ]
-    images = sum(len(model.names) for model in models)
-    outside = int((~plan.holds(plan(xyz))).sum())
+
+    camera_size = _camera_size(np.concatenate([np.empty((0, 2)), *(canvas(plan(model.centers)) for model in models)]))
+    outlines = _per_instance(canvas, xyz, instance)
+    title = "" if alone else f"Component {', '.join(str(model.component) for model in models)}: "
+    return Drawing(
+        width=WIDTH,
+        height=height,
+        points=draw_points(plan, xyz, instance, (PIXELS, round(PIXELS * height / WIDTH))),
+        footprints=[(instance_id, _outline(xy)) for instance_id, xy in outlines.items() if len(xy) >= 3],
+        cameras=list(_cameras(canvas, models, camera_size)),
+        camera_radius=round(camera_size / 6, 1),
+        tags=list(_tags(outlines, height, {item.id: item.class_name for item in content.instances})),
+        scale_bar=_scale_bar(canvas) if kind in ("metric", "enu") else None,
+        north=_north_arrow(canvas) if kind == "enu" else None,
+        caption=title + _caption(plan, models, xyz, instance, kind),
+    )
+
+
+def _caption(plan: PlanView, models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarray, kind: str) -> str:
+    images, outside = sum(len(model.names) for model in models), int((~plan.holds(plan(xyz))).sum())
     words = [count(images, "camera"), count(len(xyz), "point"), _FRAME_WORDS.get(kind, kind)]
     if outside:
         words.append(f"{count(outside, 'far point')} outside the picture")
     legend = "A dot is a camera, its wedge opens to where it looks."
     if (instance != 0).any():
         legend += " Coloured points belong to the instance with that number, grey ones to none."
-    names = ", ".join(str(model.component) for model in models)
-    title = "" if alone else f"Component {names}: "
-    return (
-        f'<figure class="plan scroll"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="The map from above" style="--aspect:{WIDTH / height:.4f}">{"".join(drawn)}</svg>'
-        f"<figcaption>{escape(title + '; '.join(words))}. {legend}</figcaption></figure>"
-    )
+    return f"{'; '.join(words)}. {legend}"
 
 
 _FRAME_WORDS = {
@@ -93,33 +132,10 @@ _FRAME_WORDS = {
 }
 
 
-def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarray, kind: str) -> Plan:
-    """The view from above of points (N, 3) and the models' cameras; ``kind`` as in ``WorldFrame``.
-
-    North is up, unless that would stand a long street on end: then the street runs across and north lies to the right.
-    """
-    centers = np.concatenate([np.empty((0, 3)), *(model.centers for model in models)])
-    centers = centers[np.isfinite(centers).all(axis=1)]
-    labelled, others = xyz[instance != 0], xyz[instance == 0]
-
-    def along(axes: np.ndarray) -> Plan:
-        return Plan(axes, *window(centers @ axes.T, labelled @ axes.T, others @ axes.T))
-
-    spine = centers if len(centers) > 1 else xyz
-    if kind != "enu":
-        return along(plan_axes(up_of_cameras(Pose.stack([pose for model in models for pose in model.pose])).direction, spine))
-    plan = along(np.eye(3)[:2])
-    width, height = plan.high - plan.low
-    if height <= 1.1 * width:
-        return plan
-    axes = plan_axes(np.array([0.0, 0.0, 1.0]), spine)
-    return along(axes if axes[0, 1] > 0 else -axes)
-
-
 class _Canvas:
     """Plan coordinates to SVG units (y down)."""
 
-    def __init__(self, plan: Plan, height: int):
+    def __init__(self, plan: PlanView, height: int):
         self.plan, self.height = plan, height
         self.scale = WIDTH / float((plan.high - plan.low)[0])
 
@@ -151,14 +167,9 @@ def _per_instance(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray) -> dic
     return {instance_id: _core(canvas(xy[rows])) for instance_id, rows in pairs}
 
 
-def _footprints(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray) -> str:
-    shapes = []
-    for instance_id, xy in _per_instance(canvas, xyz, instance).items():
-        if len(xy) >= 3:
-            hull = cv2.convexHull(xy.astype(np.float32))[:, 0]
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in hull)
-            shapes.append(f'<polygon class=footprint points="{path}" fill="{hex_color(instance_id)}"/>')
-    return "".join(shapes)
+def _outline(xy: np.ndarray) -> str:
+    """Corners of the convex hull of (N, 2) places."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in cv2.convexHull(xy.astype(np.float32))[:, 0])
 
 
 def _camera_size(xy: np.ndarray) -> float:
@@ -169,10 +180,8 @@ def _camera_size(xy: np.ndarray) -> float:
     return float(np.clip(0.9 * np.median(nearest[np.isfinite(nearest)]), 4, 20))
 
 
-def _cameras(canvas: _Canvas, models: Sequence[SparseModel]) -> str:
-    total = sum(len(model.names) for model in models)
-    size = _camera_size(np.concatenate([np.empty((0, 2)), *(canvas(canvas.plan(m.centers)) for m in models)]))
-    shapes = []
+def _cameras(canvas: _Canvas, models: Sequence[SparseModel], size: float) -> Iterator[CameraMark]:
+    named = sum(len(model.names) for model in models) <= MAX_NAMED_CAMERAS
     for model in models:
         place = canvas(canvas.plan(model.centers))
         heading = canvas.plan(model.camera_from_world[:, 2, :3]) * [1, -1]
@@ -182,46 +191,32 @@ def _cameras(canvas: _Canvas, models: Sequence[SparseModel]) -> str:
             length = max((dx * dx + dy * dy) ** 0.5, 1e-9)
             dx, dy = dx / length * size, dy / length * size
             left, right = (x + dx - dy * 0.45, y + dy + dx * 0.45), (x + dx + dy * 0.45, y + dy - dx * 0.45)
-            title = f"<title>{escape(name)}</title>" if total <= MAX_NAMED_CAMERAS else ""
-            shapes.append(
-                f'<path d="M{x:.1f} {y:.1f}L{left[0]:.1f} {left[1]:.1f}L{right[0]:.1f} {right[1]:.1f}Z">{title}</path>'
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size / 6:.1f}"/>'
-            )
-    return f"<g class=cameras>{''.join(shapes)}</g>"
+            wedge = f"M{x:.1f} {y:.1f}L{left[0]:.1f} {left[1]:.1f}L{right[0]:.1f} {right[1]:.1f}Z"
+            yield CameraMark(name if named else "", round(x, 1), round(y, 1), wedge)
 
 
-def _labels(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray, classes: Mapping[int, str]) -> str:
-    """Ids on their colour. Where one would cover another it moves aside and a line leads to its place."""
+def _tags(outlines: Mapping[int, np.ndarray], height: int, classes: Mapping[int, str]) -> Iterator[IdTag]:
+    """Where one tag would cover another it moves aside and a line leads to its place."""
     taken: list[tuple[float, float, float, float]] = []
-    lines, shapes = [], []
-    for instance_id, xy in list(_per_instance(canvas, xyz, instance).items())[:MAX_LABELS]:
+    for instance_id, xy in list(outlines.items())[:MAX_LABELS]:
         x, y = np.median(xy, axis=0).tolist()
-        text = str(instance_id)
-        width, height = 12 + 9.5 * len(text), 22
+        size = 12 + 9.5 * len(str(instance_id)), 22
         for radius in range(0, 84, 12):
-            turns = 1 if radius == 0 else 12
-            boxes = []
-            for turn in range(turns):
-                cx, cy = x + radius * np.cos(2 * np.pi * turn / turns), y - radius * np.sin(2 * np.pi * turn / turns)
-                boxes.append((cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2))
-            free = [box for box in boxes if _free(box, taken, canvas.height)]
+            turns = 2 * np.pi * np.arange(12 if radius else 1) / 12
+            boxes = [_around(x + radius * np.cos(turn), y - radius * np.sin(turn), *size) for turn in turns]
+            free = [box for box in boxes if _free(box, taken, height)]
             if free:
                 break
         else:
             continue
         x0, y0, x1, y1 = free[0]
         taken.append(free[0])
-        color = hex_color(instance_id)
-        if radius:
-            middle = f"{(x0 + x1) / 2:.1f} {(y0 + y1) / 2:.1f}"
-            lines.append(f'<path class=lead d="M{x:.1f} {y:.1f}L{middle}" stroke="{color}"/>')
-        shapes.append(
-            f'<a href="#instance-{instance_id}">'
-            f"<title>{escape(classes.get(instance_id, 'instance'))} {instance_id}</title>"
-            f'<rect x="{x0:.1f}" y="{y0:.1f}" width="{width:.1f}" height="{height}" rx="5" fill="{color}"/>'
-            f'<text x="{(x0 + x1) / 2:.1f}" y="{y0 + 16:.1f}" fill="{ink(instance_id)}">{text}</text></a>'
-        )
-    return f"<g class=ids>{''.join(lines + shapes)}</g>"
+        lead = f"M{x:.1f} {y:.1f}L{(x0 + x1) / 2:.1f} {(y0 + y1) / 2:.1f}" if radius else ""
+        yield IdTag(instance_id, classes.get(instance_id, "instance"), round(x0, 1), round(y0, 1), *size, lead)
+
+
+def _around(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
 def _free(box: tuple[float, ...], taken: Sequence[tuple[float, ...]], height: float) -> bool:
@@ -231,22 +226,14 @@ def _free(box: tuple[float, ...], taken: Sequence[tuple[float, ...]], height: fl
     return all(x1 + 1 < a or c + 1 < x0 or y1 + 1 < b or d + 1 < y0 for a, b, c, d in taken)
 
 
-def _scale_bar(canvas: _Canvas) -> str:
+def _scale_bar(canvas: _Canvas) -> tuple[str, float]:
     metres = nice_length(WIDTH / canvas.scale / 4)
-    length, y = metres * canvas.scale, canvas.height - 22
     words = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m" if metres >= 1 else f"{metres * 100:g} cm"
-    return (
-        f'<g class=scale><path d="M24 {y - 7}V{y}H{24 + length:.1f}V{y - 7}"/>'
-        f'<text x="{24 + length / 2:.1f}" y="{y - 7}">{words}</text></g>'
-    )
+    return words, metres * canvas.scale
 
 
-def _north_arrow(canvas: _Canvas) -> str:
-    x, y = WIDTH - 48, 48
+def _north_arrow(canvas: _Canvas) -> tuple[float, float, float]:
+    """It stands 48 units from the upper right corner."""
     north = canvas.plan.axes[:, 1]
-    angle = np.degrees(np.arctan2(north[0], north[1]))
-    letter = np.array([x, y]) + 34 * np.array([north[0], -north[1]]) / max(float(np.hypot(*north)), 1e-9)
-    return (
-        f'<g class=north><path d="M{x} {y - 20}L{x + 10} {y + 12}L{x} {y + 5}L{x - 10} {y + 12}Z" '
-        f'transform="rotate({angle:.1f} {x} {y})"/><text x="{letter[0]:.1f}" y="{letter[1] + 5:.1f}">N</text></g>'
-    )
+    x, y = np.array([WIDTH - 48, 48]) + 34 * np.array([north[0], -north[1]]) / max(float(np.hypot(*north)), 1e-9)
+    return float(np.degrees(np.arctan2(north[0], north[1]))), float(x), float(y)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import resources
+import base64
 from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
 
 import seg2d3d_ros
 from seg2d3d_ros.atomic import write_text
-from seg2d3d_ros.report import sections, strips
+from seg2d3d_ros.palette import hex_color
+from seg2d3d_ros.report import facts, words
 from seg2d3d_ros.report.content import Content, Instance, read_content
-from seg2d3d_ros.report.map_view import map_section
-from seg2d3d_ros.report.markup import escape, section
-from seg2d3d_ros.report.pictures import make_pictures
-from seg2d3d_ros.report.truth import truth_section
-
-# The browser itself enforces that the page asks nobody for anything.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from seg2d3d_ros.report.map_view import draw_plans
+from seg2d3d_ros.report.pictures import CROP_HEIGHT, make_pictures
+from seg2d3d_ros.report.strips import choose_crops, choose_overlays, ranked
+from seg2d3d_ros.report.truth import truth_tables
 
 
 def write_report(map_root: Path) -> Path:
@@ -33,50 +33,42 @@ def write_report(map_root: Path) -> Path:
 
 
 def render(content: Content) -> str:
-    """The whole page."""
-    chosen = strips.choose_crops(content.instances)
-    sheet = strips.choose_overlays(content.records)
+    """The whole page. Every text that the templates put into it is escaped: names and classes come from files."""
+    environment = Environment(loader=PackageLoader("seg2d3d_ros.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(
+        count=words.count,
+        number=words.number,
+        duration=words.duration,
+        color=hex_color,
+        ink=words.ink,
+        base64=lambda data: base64.b64encode(data).decode(),
+    )
+    chosen, contact_sheet = choose_crops(content.instances), choose_overlays(content.records)
     crops: dict[str, list[Instance]] = {}
     for item in content.instances:
         for name in chosen.get(item.id, ()):
             crops.setdefault(name, []).append(item)
-    pictures = make_pictures(content.store, content.records, crops, set(sheet))
-
-    parts = [
-        ("map", "The map from above", map_section(content)),
-        ("warnings", "Warnings", sections.warnings(content)),
-        ("measured", "Measured against the truth", truth_section(content)),
-        ("instances", "Instances", strips.strips_section(content.instances, chosen, pictures)),
-        ("images", "Images", strips.contact_section(content, sheet, pictures)),
-        ("inputs", "What went in", sections.inputs(content)),
-        ("times", "Time per stage", sections.timings(content)),
-        ("files", "Files", sections.files(content)),
-        ("configuration", "Configuration", sections.configuration(content)),
-    ]
-    name = escape(content.store.root.resolve().name)
-    links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, body in parts if body)
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}: labelled map</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>Labelled map “{name}”</h1>
-<p class=headline>{escape(sections.headline(content))}</p>
-{sections.tiles(content)}
-<nav>{links}</nav>
-</header>
-<main>
-{"".join(section(title, body, anchor) for anchor, title, body in parts)}
-</main>
-<footer>Written by seg2d3d_ros {escape(seg2d3d_ros.__version__)}.
-Write it again with <code>seg2d3d report {name}</code>.</footer>
-</body>
-</html>
-"""
+    root = content.store.root.resolve()
+    plans, undrawn = draw_plans(content)
+    return environment.get_template("page.html").render(
+        content=content,
+        name=root.name,
+        version=seg2d3d_ros.__version__,
+        headline=facts.headline(content),
+        tiles=facts.tiles(content),
+        plans=plans,
+        undrawn=undrawn,
+        advice=facts.advice(content),
+        unregistered=facts.unregistered(content),
+        truth=truth_tables(content),
+        instances=ranked(content.instances),
+        chosen=chosen,
+        contact_sheet=contact_sheet,
+        pictures=make_pictures(content.store, content.records, crops, set(contact_sheet)),
+        crop_height=CROP_HEIGHT,
+        folders=facts.folders(content),
+        inputs=facts.inputs(content),
+        cameras=facts.cameras(content),
+        files=facts.files(root),
+        root=root,
+    )

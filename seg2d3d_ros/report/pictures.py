@@ -9,28 +9,29 @@ import cv2
 import numpy as np
 
 from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.images import decode_rgb, encode_jpeg
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.report.content import Instance
-from seg2d3d_ros.report.markup import data_uri, ink
+from seg2d3d_ros.report.words import ink
 
 CROP_HEIGHT = 168
 OVERLAY_WIDTH = 420
-_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+QUALITY = 78
 
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Finished pictures as data URIs, and in words why others could not be made.
+    """Finished pictures as JPEG bytes, and in words why others could not be made.
 
     ``crops`` by (instance id, keyframe name), ``overlays`` and ``missing`` by keyframe name.
     """
 
-    crops: dict[tuple[int, str], str] = field(default_factory=dict)
-    overlays: dict[str, str] = field(default_factory=dict)
+    crops: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    overlays: dict[str, bytes] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -52,9 +53,9 @@ def make_pictures(
             pictures.missing[name] = str(error)
             continue
         for item in wanted:
-            pictures.crops[item.id, name] = _jpeg(crop(image, labels, item.id, item.boxes[name]))
+            pictures.crops[item.id, name] = encode_jpeg(crop(image, labels, item.id, item.boxes[name]), QUALITY)
         if name in overlays:
-            pictures.overlays[name] = _jpeg(overlay(image, labels))
+            pictures.overlays[name] = encode_jpeg(overlay(image, labels), QUALITY)
     return pictures
 
 
@@ -66,7 +67,7 @@ def _reduction(boxes: Sequence[Box], overlaid: bool, labels: np.ndarray | None) 
     for box in boxes:
         _, y0, _, y1 = _surroundings(box, labels.shape)
         room.append((y1 - y0) / CROP_HEIGHT)
-    return max(factor for factor in _REDUCED if factor <= max(1.0, min(room, default=1.0)))
+    return max(factor for factor in (1, 2, 4, 8) if factor <= max(1.0, min(room, default=1.0)))
 
 
 def _decode(store: MapStore, record: KeyframeRecord, reduction: int) -> np.ndarray:
@@ -74,17 +75,7 @@ def _decode(store: MapStore, record: KeyframeRecord, reduction: int) -> np.ndarr
     path = store.image_path(record)
     if not path.is_file():
         raise FileNotFoundError(f"the image file is no longer at {path}")
-    flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
-    data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, flags) if data.size else None
-    if image is None:
-        raise OSError(f"{path} cannot be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _jpeg(image: np.ndarray) -> str:
-    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return data_uri(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 78])[1].tobytes(), "jpeg")
+    return decode_rgb(path.read_bytes(), str(path), reduction)
 
 
 def _surroundings(box: Box, shape: tuple[int, ...]) -> Box:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.up import up_of_cameras
+from seg2d3d_ros.types import SparseModel
+
 
 @dataclass(frozen=True)
-class Plan:
+class PlanView:
     """A view from above: ``plan = axes @ world``, x right and y up, of the window ``low`` … ``high`` (world units)."""
 
     axes: np.ndarray
@@ -22,6 +27,29 @@ class Plan:
     def holds(self, xy: np.ndarray) -> np.ndarray:
         """(N,) bool: inside the window."""
         return np.all((xy >= self.low) & (xy <= self.high), axis=1)
+
+
+def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarray, kind: str) -> PlanView:
+    """The view from above of points (N, 3) and the models' cameras; ``kind`` as in ``WorldFrame``.
+
+    North is up, unless that would stand a long street on end: then the street runs across and north lies to the right.
+    """
+    centers = np.concatenate([np.empty((0, 3)), *(model.centers for model in models)])
+    centers = centers[np.isfinite(centers).all(axis=1)]
+    labelled, others = xyz[instance != 0], xyz[instance == 0]
+
+    def along(axes: np.ndarray) -> PlanView:
+        return PlanView(axes, *window(centers @ axes.T, labelled @ axes.T, others @ axes.T))
+
+    spine = centers if len(centers) > 1 else xyz
+    if kind != "enu":
+        return along(plan_axes(up_of_cameras(Pose.stack([pose for model in models for pose in model.pose])).direction, spine))
+    plan = along(np.eye(3)[:2])
+    width, height = plan.high - plan.low
+    if height <= 1.1 * width:
+        return plan
+    axes = plan_axes(np.array([0.0, 0.0, 1.0]), spine)
+    return along(axes if axes[0, 1] > 0 else -axes)
 
 
 def plan_axes(up: np.ndarray, positions: np.ndarray) -> np.ndarray:

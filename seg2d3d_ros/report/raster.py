@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from seg2d3d_ros.palette import instance_colors
-from seg2d3d_ros.report.plan import Plan
+from seg2d3d_ros.report.plan import PlanView
 
 _GREY = np.array([140, 140, 140], np.uint8)
 _GREY_ALPHA = 150
 
 
-def draw_points(plan: Plan, xyz: np.ndarray, instance: np.ndarray, size: tuple[int, int]) -> bytes:
+def draw_points(plan: PlanView, xyz: np.ndarray, instance: np.ndarray, size: tuple[int, int]) -> bytes:
     """PNG (RGBA) of points (N, 3) with instance ids (N,), 0 = none; ``size`` = width, height in pixels.
 
     Points without an instance are small, grey and half transparent, and lie below the others.

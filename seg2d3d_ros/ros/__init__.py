@@ -1,0 +1,1 @@
+"""ROS messages, parameters and QoS ↔ the values of the core; with `nodes/` the only code that imports ROS."""

@@ -1,0 +1,1 @@
+"""Keyframe → segments: one label per pixel, overlaps resolved by score."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.simulation.gnss import Fix, geodetic_from_enu
-from seg2d3d_ros.simulation.lidar import FRAME, POINT, TOPIC, Sweep
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.wgs84 import from_enu
+from seg2d3d_ros.simulation.gnss import DATUM, Fix
+from seg2d3d_ros.simulation.lidar_scanner import FRAME, POINT, TOPIC, Sweep
 
 NO_FIX, FIX = -1, 0
 DIAGONAL_KNOWN, TYPE_UNKNOWN = 2, 0
@@ -92,15 +93,16 @@ class BagMessages:
 
     def fix(self, fix: Fix, stamp_ns: int) -> Any:
         """sensor_msgs/NavSatFix; NaN and status -1 where the receiver has no position."""
-        latitude, longitude, altitude = geodetic_from_enu(fix.enu) if fix.valid else (float("nan"),) * 3
+        position = from_enu(fix.enu, DATUM)[0] if fix.valid else None
+        nowhere = float("nan")
         variance = np.array([1.0, 1.0, 4.0]) * fix.sigma**2 if fix.valid else np.zeros(3)
         return self._new(
             "sensor_msgs/msg/NavSatFix",
             header=self.header(stamp_ns, "gps"),
             status=self._new("sensor_msgs/msg/NavSatStatus", status=FIX if fix.valid else NO_FIX, service=GPS_SERVICE),
-            latitude=latitude,
-            longitude=longitude,
-            altitude=altitude,
+            latitude=position.latitude if position else nowhere,
+            longitude=position.longitude if position else nowhere,
+            altitude=position.altitude if position else nowhere,
             position_covariance=np.diag(variance).ravel(),
             position_covariance_type=DIAGONAL_KNOWN if fix.valid else TYPE_UNKNOWN,
         )
@@ -125,15 +127,15 @@ class BagMessages:
             is_dense=True,
         )
 
-    def static_transforms(self, stamp_ns: int, base_from_sensor: dict[str, np.ndarray]) -> Any:
+    def static_transforms(self, stamp_ns: int, base_from_sensor: Mapping[str, Pose]) -> Any:
         """tf2_msgs/TFMessage with base_link -> each sensor's frame."""
         transforms = []
         for frame, pose in base_from_sensor.items():
-            x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True)
+            shift, turn = pose.translation.tolist(), pose.quaternion.tolist()
             transform = self._new(
                 "geometry_msgs/msg/Transform",
-                translation=self._new("geometry_msgs/msg/Vector3", **dict(zip("xyz", map(float, pose[:3, 3]), strict=True))),
-                rotation=self._new("geometry_msgs/msg/Quaternion", x=float(x), y=float(y), z=float(z), w=float(w)),
+                translation=self._new("geometry_msgs/msg/Vector3", **dict(zip("xyz", shift, strict=True))),
+                rotation=self._new("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", turn, strict=True))),
             )
             transforms.append(
                 self._new(
@@ -151,7 +153,7 @@ def write_bag(
     shots: Iterable[Shot],
     camera: Camera,
     fixes: Sequence[tuple[int, Fix]],
-    base_from_sensor: dict[str, np.ndarray],
+    base_from_sensor: Mapping[str, Pose],
     start_ns: int,
     scans: Iterable[Sweep] = (),
 ) -> int:
@@ -160,7 +162,7 @@ def write_bag(
     Args:
         shots: in order of time, read one by one.
         fixes: (stamp in ns, fix) in order of time.
-        base_from_sensor: (4, 4) pose of each sensor frame on the vehicle.
+        base_from_sensor: where each sensor frame is on the vehicle.
         start_ns: when the recording begins.
         scans: of the LiDAR, in order of time, read one by one.
     """

@@ -15,7 +15,7 @@ MAX_SEGMENTS = 999
 
 
 @dataclass(frozen=True)
-class Quality:
+class DetectorQuality:
     """Shares are probabilities per building (``merge``: per pair of neighbours; ``far_merge``: per group of small ones).
 
     Attributes:
@@ -41,16 +41,20 @@ class Quality:
     far_houses: float = 0.0
 
 
-QUALITIES = {
-    "clean": Quality(min_area=0.0015),
-    "typical": Quality(0.0015, miss=0.10, split=0.10, merge=0.06, far_merge=0.5, fill=9.0, jitter=2.0, far_houses=0.4),
-    "hard": Quality(0.0015, miss=0.2, split=0.2, merge=0.15, far_merge=0.7, fill=13.0, jitter=4.0, false=0.8, far_houses=0.6),
+DETECTORS = {
+    "clean": DetectorQuality(min_area=0.0015),
+    "typical": DetectorQuality(0.0015, miss=0.10, split=0.10, merge=0.06, far_merge=0.5, fill=9.0, jitter=2.0, far_houses=0.4),
+    "hard": DetectorQuality(
+        0.0015, miss=0.2, split=0.2, merge=0.15, far_merge=0.7, fill=13.0, jitter=4.0, false=0.8, far_houses=0.6
+    ),
 }
 SMALL = 0.015
 """Houses below this share of the image count as small (far down the street)."""
 
 
-def detect(labels: np.ndarray, quality: Quality, rng: np.random.Generator) -> tuple[np.ndarray, dict[int, dict[str, object]]]:
+def detect(
+    labels: np.ndarray, quality: DetectorQuality, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[int, dict[str, object]]]:
     """Segments of one image.
 
     Args:
@@ -92,7 +96,7 @@ def neighbours(labels: np.ndarray, ids: list[int], border: int = 6) -> list[tupl
     return sorted(pair for pair, count in pairs.items() if count >= border)
 
 
-def _merge(labels: np.ndarray, area: dict[int, int], quality: Quality, rng: np.random.Generator) -> list[list[int]]:
+def _merge(labels: np.ndarray, area: dict[int, int], quality: DetectorQuality, rng: np.random.Generator) -> list[list[int]]:
     """Groups of buildings that come out as one segment."""
     owner = {i: i for i in area}
 
@@ -158,7 +162,7 @@ def _split(mask: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     return [first, mask & ~first]
 
 
-def _extra(seen: np.ndarray, quality: Quality, rng: np.random.Generator) -> list[tuple[np.ndarray, float]]:
+def _extra(seen: np.ndarray, quality: DetectorQuality, rng: np.random.Generator) -> list[tuple[np.ndarray, float]]:
     """Rows beyond the street as blobs, and segments where there is no building."""
     found = []
     blobs, count = ndimage.label(seen == FAR_HOUSE, structure=np.ones((3, 3)))

@@ -1,7 +1,7 @@
 """The vehicle: its drive down the street and back, its cameras, and when they fire.
 
 Frames: ``base_link`` on the ground below the vehicle's middle (x forward, y left, z up, REP 103); camera frames are
-optical (x right, y down, z forward). Transforms are 4×4 ``target_from_source``.
+optical (x right, y down, z forward).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.simulation.scene.street import LANE
 
 CAMERA_NAMES = ("front", "left", "right")
@@ -34,13 +35,11 @@ def make_camera(width: int, height: int) -> Camera:
     return Camera("PINHOLE", width, height, (focal, focal, width / 2, height / 2))
 
 
-def base_from_camera(name: str) -> np.ndarray:
-    """The pose (4, 4) of a camera on the vehicle."""
+def base_from_camera(name: str) -> Pose:
+    """Where a camera is mounted on the vehicle."""
     optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     turn = Rotation.from_euler("ZY", [CAMERA_YAW[name], -CAMERA_PITCH_UP], degrees=True).as_matrix()
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = turn @ optical, CAMERA_PLACE[name]
-    return pose
+    return Pose(turn @ optical, np.array(CAMERA_PLACE[name]))
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Stop:
     time: float
     leg: int
     since: float
-    street_from_base: np.ndarray
+    street_from_base: Pose
 
     @property
     def stamp_ns(self) -> int:
@@ -105,8 +104,8 @@ class Drive:
                 found.append(Stop(len(found), time, leg, since, self.pose(time)))
         return tuple(found)
 
-    def pose(self, time: float) -> np.ndarray:
-        """``street_from_base`` (4, 4) at ``time`` seconds, with the wobble of a real vehicle."""
+    def pose(self, time: float) -> Pose:
+        """``street_from_base`` at ``time`` seconds, with the wobble of a real vehicle."""
         turned = self._starts[1] - TURN_SECONDS
         leg = 0 if time < self._starts[1] else 1
         begin, end, _ = self._legs[leg]
@@ -119,8 +118,5 @@ class Drive:
             x = ends[0] + share * (ends[1] - ends[0]) + 6.0 * np.sin(np.pi * share)
             y, yaw = -LANE * np.cos(np.pi * share), np.pi * share
         swing = np.sin(np.array([0.5, 0.9, 1.7, 2.3, 1.3]) * time + self._phases[1:6])
-        pose = np.eye(4)
         angles = [yaw + np.radians(1.2) * swing[0], np.radians(0.6) * swing[2], np.radians(0.7) * swing[3]]
-        pose[:3, :3] = Rotation.from_euler("ZYX", angles).as_matrix()
-        pose[:3, 3] = x, y + 0.18 * swing[1], 0.02 * swing[4]
-        return pose
+        return Pose(Rotation.from_euler("ZYX", angles).as_matrix(), np.array([x, y + 0.18 * swing[1], 0.02 * swing[4]]))

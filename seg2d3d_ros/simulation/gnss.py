@@ -1,4 +1,4 @@
-"""A GNSS receiver on the vehicle's roof: correlated noise, outliers, drop-outs; and WGS84."""
+"""A GNSS receiver on the vehicle's roof: correlated noise, outliers, drop-outs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seg2d3d_ros.geometry.trajectory import StampedSeries
+from seg2d3d_ros.geometry.wgs84 import from_enu
+
 DATUM = (51.0504, 13.7373, 150.0)
 """Where the street frame's origin lies: latitude, longitude in degrees, metres above the ellipsoid (WGS84)."""
 RATE = 5.0
 CORRELATION_SECONDS = 6.0
 MAX_GAP = 1.0
 """Seconds between fixes over which a position is interpolated."""
-_A, _F = 6378137.0, 1.0 / 298.257223563
-_E2 = _F * (2.0 - _F)
 
 
 @dataclass(frozen=True)
-class Quality:
+class ReceiverQuality:
     """``sigma``: horizontal standard deviation in metres; ``outliers``: share of fixes that are far off."""
 
     sigma: float
@@ -28,7 +29,11 @@ class Quality:
     dropouts: int
 
 
-QUALITIES = {"clean": Quality(0.8, 0.0, 1), "typical": Quality(1.5, 0.0, 2), "hard": Quality(2.0, 0.04, 3)}
+RECEIVERS = {
+    "clean": ReceiverQuality(0.8, 0.0, 1),
+    "typical": ReceiverQuality(1.5, 0.0, 2),
+    "hard": ReceiverQuality(2.0, 0.04, 3),
+}
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,19 @@ class Fix:
     sigma: float
     valid: bool
 
+    def interpolate(self, other: Fix, share: float) -> Fix:
+        """The fix at ``share`` of the way to another of the same receiver."""
+        return Fix(
+            self.time + share * (other.time - self.time), self.enu + share * (other.enu - self.enu), self.sigma, valid=True
+        )
+
 
 def simulate_fixes(
     rng: np.random.Generator,
     position: Callable[[float], np.ndarray],
     end: float,
     legs: Sequence[tuple[float, float]],
-    quality: Quality,
+    quality: ReceiverQuality,
 ) -> list[Fix]:
     """Fixes every 1/``RATE`` seconds from 0 to ``end`` of ``position(time)`` -> (3,) metres ENU.
 
@@ -76,50 +87,19 @@ def simulate_fixes(
     return fixes
 
 
-def interpolate(fixes: Sequence[Fix], time: float) -> np.ndarray | None:
-    """ENU position (3,) at ``time`` between two valid fixes at most ``MAX_GAP`` seconds apart, else None."""
-    valid = [fix for fix in fixes if fix.valid]
-    before = [fix for fix in valid if fix.time <= time][-1:]
-    after = [fix for fix in valid if fix.time > time][:1]
-    if not before or not after or after[0].time - before[0].time > MAX_GAP:
-        return None
-    share = (time - before[0].time) / (after[0].time - before[0].time)
-    return before[0].enu + share * (after[0].enu - before[0].enu)
+def received(fixes: Sequence[Fix]) -> StampedSeries[Fix]:
+    """The valid fixes by nanoseconds since the recording began; a drop-out stays a gap."""
+    series: StampedSeries[Fix] = StampedSeries(MAX_GAP)
+    for fix in fixes:
+        series.add(round(fix.time * 1e9), fix if fix.valid else None)
+    return series
 
 
-def geodetic_from_enu(enu: np.ndarray, datum: tuple[float, float, float] = DATUM) -> tuple[float, float, float]:
-    """Latitude, longitude (degrees) and altitude (metres, WGS84) of a point in metres east, north, up of ``datum``.
-
-    ECEF with Bowring's one-step solution (Survey Review 1976), exact to nanometres near the ground.
-    """
-    lat, lon = np.radians(datum[0]), np.radians(datum[1])
-    sin, cos = np.sin(lat), np.cos(lat)
-    n = _A / np.sqrt(1 - _E2 * sin**2)
-    origin = np.array(
-        [(n + datum[2]) * cos * np.cos(lon), (n + datum[2]) * cos * np.sin(lon), (n * (1 - _E2) + datum[2]) * sin]
-    )
-    axes = np.array(
-        [
-            [-np.sin(lon), np.cos(lon), 0.0],
-            [-sin * np.cos(lon), -sin * np.sin(lon), cos],
-            [cos * np.cos(lon), cos * np.sin(lon), sin],
-        ]
-    )
-    x, y, z = origin + np.asarray(enu, float) @ axes
-    p, b = np.hypot(x, y), _A * (1 - _F)
-    theta = np.arctan2(z * _A, p * b)
-    latitude = np.arctan2(z + _E2 / (1 - _E2) * b * np.sin(theta) ** 3, p - _E2 * _A * np.cos(theta) ** 3)
-    n = _A / np.sqrt(1 - _E2 * np.sin(latitude) ** 2)
-    altitude = p * np.cos(latitude) + z * np.sin(latitude) - n * (1 - _E2 * np.sin(latitude) ** 2)
-    return float(np.degrees(latitude)), float(np.degrees(np.arctan2(y, x))), float(altitude)
-
-
-def gps_csv(rows: Sequence[tuple[str, np.ndarray, float]]) -> str:
-    """``gps.csv``: file name, ENU position and sigma of each image that has a position."""
+def gps_csv(rows: Sequence[tuple[str, Fix]]) -> str:
+    """``gps.csv``: file name and fix of each image that has one, as ``keyframes.positions_file`` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "latitude", "longitude", "altitude", "sigma"])
-    for name, enu, sigma in rows:
-        latitude, longitude, altitude = geodetic_from_enu(enu)
-        writer.writerow([name, f"{latitude:.9f}", f"{longitude:.9f}", f"{altitude:.4f}", f"{sigma:g}"])
+    for (name, fix), geo in zip(rows, from_enu(np.array([fix.enu for _, fix in rows]), DATUM), strict=True):
+        writer.writerow([name, f"{geo.latitude:.9f}", f"{geo.longitude:.9f}", f"{geo.altitude:.4f}", f"{fix.sigma:g}"])
     return text.getvalue()

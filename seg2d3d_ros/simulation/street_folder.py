@@ -14,16 +14,17 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
-from seg2d3d_ros.simulation import detector as detectors
-from seg2d3d_ros.simulation import gnss as gps
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
+from seg2d3d_ros.simulation.detector import DETECTORS, DetectorQuality, detect
 from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Drive, Stop, base_from_camera, make_camera
-from seg2d3d_ros.simulation.lidar import FRAME, base_from_lidar, sweeps
+from seg2d3d_ros.simulation.exposure import expose, exposure_drift
+from seg2d3d_ros.simulation.gnss import DATUM, RECEIVERS, gps_csv, received, simulate_fixes
+from seg2d3d_ros.simulation.lidar_scanner import FRAME, base_from_lidar, sweeps
 from seg2d3d_ros.simulation.scene.render import Scene
 from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, Street, build_street
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
-from seg2d3d_ros.simulation.sensor import expose, exposure_drift
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ def check_arguments(
         raise UsageError(f"--cameras {cameras}: choose 1 (front), 2 (front, left) or 3 (front, left, right)")
     if not 2 * cameras <= keyframes <= 100_000:
         raise UsageError(f"--keyframes {keyframes}: choose at least {2 * cameras}, so that each camera sees both directions")
-    if detector not in detectors.QUALITIES:
-        raise UsageError(f"--detector {detector}: choose {', '.join(detectors.QUALITIES)}")
+    if detector not in DETECTORS:
+        raise UsageError(f"--detector {detector}: choose {', '.join(DETECTORS)}")
     if miss is not None and not 0 <= miss <= 1:
         raise UsageError(f"--miss {miss}: choose a share between 0 and 1")
     if not (64 <= width <= 8192 and 48 <= height <= 8192):
@@ -118,29 +119,27 @@ def simulate(
     plan = [Picture(*facts, seeds) for facts, seeds in zip(pictures, picture_seeds.spawn(keyframes), strict=True)]
     camera = make_camera(width, height)
     log.info("rendering %d images of a street of %d houses, %.0f m long", len(plan), buildings, street.length)
-    quality = detectors.QUALITIES[detector]
+    quality = DETECTORS[detector]
     facts = _render_all(out, street, plan, width, height, quality if miss is None else replace(quality, miss=miss), progress)
     write_json(out / "segments" / "segments.json", facts)
     write_json(out / "camera.json", {"model": camera.model, "width": width, "height": height, "params": list(camera.params)})
-    enu_from_street = np.eye(4)
-    enu_from_street[:3, :3] = Rotation.from_euler("Z", street.heading).as_matrix()
+    enu_from_street = Pose(Rotation.from_euler("Z", street.heading).as_matrix(), np.zeros(3))
     write_text(out / "truth_poses.txt", _poses(plan, enu_from_street))
     base_from_sensor = {name: base_from_camera(name) for name in names}
     if lidar:
         base_from_sensor[FRAME] = base_from_lidar()
-    base_from_sensor["gps"] = np.eye(4)
-    base_from_sensor["gps"][:3, 3] = ANTENNA
+    base_from_sensor["gps"] = Pose(np.eye(3), np.array(ANTENNA))
     write_json(out / "rig.json", {"frame": "base_link", "sensors": {k: _pose_facts(v) for k, v in base_from_sensor.items()}})
-    fixes = gps.simulate_fixes(
+    fixes = simulate_fixes(
         np.random.default_rng(gps_seeds),
-        lambda time: (enu_from_street @ drive.pose(time) @ [*ANTENNA, 1.0])[:3],
+        lambda time: (enu_from_street @ drive.pose(time) @ base_from_sensor["gps"]).translation,
         drive.end_time,
         drive.leg_times,
-        gps.QUALITIES[detector],
+        RECEIVERS[detector],
     )
-    rows = [(p.name, gps.interpolate(fixes, p.stop.time)) for p in plan]
-    sigma = gps.QUALITIES[detector].sigma
-    write_text(out / "gps.csv", gps.gps_csv([(f"{name}.jpg", enu, sigma) for name, enu in rows if enu is not None]))
+    series = received(fixes)
+    rows = [(f"{p.name}.jpg", series.at(p.stop.stamp_ns - START_NS)) for p in plan]
+    write_text(out / "gps.csv", gps_csv([(name, fix) for name, fix in rows if fix is not None]))
     if bag:
         stamped = [(START_NS + round(fix.time * 1e9), fix) for fix in fixes]
         scans = sweeps(street, drive, lidar_seeds) if lidar else ()
@@ -154,7 +153,7 @@ def _render_all(
     plan: list[Picture],
     width: int,
     height: int,
-    quality: detectors.Quality,
+    quality: DetectorQuality,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, dict[str, dict[str, object]]]:
     """Write images, truth and segments; returns the content of ``segments.json``."""
@@ -163,14 +162,14 @@ def _render_all(
 
     def make(picture: Picture) -> tuple[str, dict[str, dict[str, object]]]:
         stop = picture.stop
-        moving = street.movers_at(stop.time, stop.leg, stop.since, float(stop.street_from_base[0, 3]))
+        moving = street.movers_at(stop.time, stop.leg, stop.since, float(stop.street_from_base.translation[0]))
         scene = Scene(street.mesh, moving, atlas, street.sun)
         color, labels = scene.render(camera, stop.street_from_base @ base_from_camera(picture.camera))
         sensor_seed, detector_seed = picture.seeds.spawn(2)
         pixels = expose(np.random.default_rng(sensor_seed), color, picture.drift, picture.camera != "front")
         write_bytes(out / "images" / f"{picture.name}.jpg", encode_jpeg(pixels, 92))
         write_labels(out / "truth" / f"{picture.name}.png", truth_labels(labels))
-        segments, facts = detectors.detect(labels, quality, np.random.default_rng(detector_seed))
+        segments, facts = detect(labels, quality, np.random.default_rng(detector_seed))
         write_labels(out / "segments" / f"{picture.name}.png", segments)
         return picture.name, {str(i): fact for i, fact in facts.items()}
 
@@ -192,8 +191,8 @@ def truth_labels(labels: np.ndarray) -> np.ndarray:
     return truth
 
 
-def _poses(plan: list[Picture], enu_from_street: np.ndarray) -> str:
-    latitude, longitude, altitude = gps.DATUM
+def _poses(plan: list[Picture], enu_from_street: Pose) -> str:
+    latitude, longitude, altitude = DATUM
     lines = [
         "# name qw qx qy qz tx ty tz : world_from_camera (unit quaternion, then the camera's centre in metres)",
         "# camera: x right, y down, z forward; world: east, north, up of the datum",
@@ -201,31 +200,19 @@ def _poses(plan: list[Picture], enu_from_street: np.ndarray) -> str:
     ]
     for picture in plan:
         pose = enu_from_street @ picture.stop.street_from_base @ base_from_camera(picture.camera)
-        x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True)
-        values = " ".join(f"{value:.9f}" for value in (w, x, y, z, *pose[:3, 3]))
+        values = " ".join(f"{value:.9f}" for value in (*np.roll(pose.quaternion, 1), *pose.translation))
         lines.append(f"{picture.name}.jpg {values}")
     return "\n".join(lines) + "\n"
 
 
-def _pose_facts(base_from_sensor: np.ndarray) -> dict[str, list[float]]:
-    x, y, z, w = (float(v) for v in Rotation.from_matrix(base_from_sensor[:3, :3]).as_quat(canonical=True))
-    return {"base_from_sensor_quaternion_wxyz": [w, x, y, z], "base_from_sensor_translation": base_from_sensor[:3, 3].tolist()}
+def _pose_facts(base_from_sensor: Pose) -> dict[str, list[float]]:
+    return {
+        "base_from_sensor_quaternion_wxyz": np.roll(base_from_sensor.quaternion, 1).tolist(),
+        "base_from_sensor_translation": base_from_sensor.translation.tolist(),
+    }
 
 
 def _shots(out: Path, plan: list[Picture]) -> Iterator[Shot]:
     for picture in plan:
         jpeg = (out / "images" / f"{picture.name}.jpg").read_bytes()
         yield Shot(picture.camera, picture.stop.stamp_ns, jpeg, read_labels(out / "segments" / f"{picture.name}.png"))
-
-
-def read_truth_poses(path: Path) -> dict[str, np.ndarray]:
-    """``truth_poses.txt`` as {stem: world_from_camera (4, 4)}."""
-    poses = {}
-    for line in Path(path).read_text().splitlines():
-        if line and not line.startswith("#"):
-            name, *values = line.split()
-            w, x, y, z, *center = map(float, values)
-            pose = np.eye(4)
-            pose[:3, :3], pose[:3, 3] = Rotation.from_quat([x, y, z, w]).as_matrix(), center
-            poses[Path(name).stem] = pose
-    return poses

@@ -11,10 +11,11 @@ from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.evaluation.measure import evaluate_map
-from seg2d3d_ros.evaluation.reading import natural_key, read_map_masks
+from seg2d3d_ros.evaluation.reading import read_map_masks
 from seg2d3d_ros.evaluation.table import COLUMNS, METHODS, format_result
 from seg2d3d_ros.images import write_labels
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.recording.naming import natural_key
 
 STREET = {  # image: truth, labels, segments
     "img9": ("1122", "7788", "3344"),
@@ -111,7 +112,7 @@ def test_the_published_method_is_run_again(tmp_path, monkeypatch):
         truth[2:46, 4:30], truth[2:46, 34:60] = 1, 2
         write_labels(tmp_path / "truth" / f"{name}.png", truth)
     (store.root / "sparse" / "0").mkdir(parents=True)
-    monkeypatch.setattr("seg2d3d_ros.reconstruction.model_io.read_models", lambda root: [model])
+    monkeypatch.setattr("seg2d3d_ros.evaluation.cloud.read_models", lambda root: [model])
     result = evaluate_map(tmp_path / "map", tmp_path / "truth")
     assert result["methods"]["published"]["coverage"] == result["methods"]["published"]["ari"] == 1.0
     assert result["methods"]["published"]["ap"] == result["methods"]["oracle"]["pq"] == 1.0

@@ -1,6 +1,5 @@
 """The core knows no ROS, and nothing heavy is imported before it is used."""
 
-import importlib.util
 import json
 import pkgutil
 import resource
@@ -60,15 +59,3 @@ def _cpu_seconds(*arguments: str) -> float:
     assert done.returncode == 0, done.stderr
     assert "simulate" in done.stdout
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
-def test_ros_is_confined_to_its_folders():
-    """The blocked import above proves it for module level; this proves it for functions too."""
-    for name in modules():
-        if name.startswith(("seg2d3d_ros.ros", "seg2d3d_ros.nodes")):
-            continue
-        source = importlib.util.find_spec(name).loader.get_source(name)
-        for line in source.splitlines():
-            words = line.split()
-            if words[:1] in (["import"], ["from"]):
-                assert words[1].partition(".")[0] not in ROS, f"{name}: {line.strip()}"

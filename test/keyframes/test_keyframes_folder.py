@@ -11,7 +11,6 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb, encode_jpeg, encode_png, image_size, require_complete
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.keyframes.folder import read_folder
-from seg2d3d_ros.keyframes.photo_header import read_header, stamp_nanoseconds
 
 STAMP = 1_700_000_000_123_456_789
 
@@ -151,23 +150,28 @@ def test_capture_time_and_device_from_exif(tmp_path):
     assert keyframe.camera_name == "Canon_EOS_R5"
 
 
-def test_capture_time_of_mapillary_photos(tmp_path):
-    text = '{"MAPCaptureTime":"2014_06_07_10_24_05_656","MAPDeviceMake":"Apple","MAPDeviceModel":"iPhone4,1"}'
-    save_with_exif(tmp_path / "a.jpg", {0x010E: text}, {})
-    header = read_header((tmp_path / "a.jpg").read_bytes())
-    assert header.stamp_ns == 1_402_136_645_656_000_000
-    assert header.device == "Apple iPhone4,1"
+def test_focal_length_and_position_from_exif_unless_something_else_is_given(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA405: 28})
+    exif.get_ifd(0x8825).update({1: "N", 2: (55.0, 30.0, 0.0), 3: "E", 4: (13.0, 15.0, 0.0)})
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture()).save(tmp_path / "in" / "a.jpg", exif=exif)
+    (keyframe,) = read_folder(tmp_path / "in")
+    assert keyframe.camera.params[0] == pytest.approx(28 * 80 / np.hypot(36, 24))
+    assert (keyframe.geo.latitude, keyframe.geo.longitude) == (55.5, 13.25)
+    (tmp_path / "camera.json").write_text('{"model": "PINHOLE", "width": 64, "height": 48, "params": [50, 51, 32, 24]}')
+    (keyframe,) = read_folder(tmp_path / "in", camera=tmp_path / "camera.json", gps=None)
+    assert keyframe.camera.model == "PINHOLE"
+    assert keyframe.geo is None
 
 
-@pytest.mark.parametrize("taken", ["", "0000:00:00 00:00:00", "2024-05-06", "    :  :     :  :  "])
-def test_no_capture_time(taken):
-    assert stamp_nanoseconds(taken, "12") == 0
-
-
-def test_odd_fractions_of_a_second():
-    whole = stamp_nanoseconds("2024:05:06 07:08:09")
-    assert stamp_nanoseconds("2024:05:06 07:08:09", "x") == whole
-    assert stamp_nanoseconds("2024:05:06 07:08:09", "123456789012") == whole + 123_456_789
+def test_each_photo_is_opened_once(tmp_path, monkeypatch):
+    for name in "abc":
+        save(tmp_path / f"{name}.jpg")
+    opened = []
+    open_image = Image.open
+    monkeypatch.setattr(Image, "open", lambda *args, **options: opened.append(1) or open_image(*args, **options))
+    assert len(list(read_folder(tmp_path))) == len(opened) == 3
 
 
 def test_positions_from_csv_by_name_or_stem(tmp_path, caplog):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.keyframes.motion import MotionView, motion, sharpness
-from seg2d3d_ros.keyframes.selection import KeyframeSelector
+from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.types import Keyframe
 
 WIDTH, HEIGHT = 320, 240
@@ -49,9 +49,13 @@ def stamps(keyframes):
     return [k.stamp_ns / SECOND for k in keyframes]
 
 
+def offer(selector, keyframe):
+    return selector.offer(keyframe.camera_name, keyframe.stamp_ns, lambda: small_gray(keyframe), keyframe)
+
+
 def select(frames, **config):
-    selector = KeyframeSelector(KeyframeConfig(min_motion=MIN_MOTION, **config))
-    kept = selector.select(frames)
+    selector = ImageSelector(KeyframeConfig(min_motion=MIN_MOTION, **config))
+    kept = [chosen for one in frames for chosen in offer(selector, one)] + selector.flush()
     counts = selector.counts
     assert counts.seen == len(frames)
     assert counts.kept == len(kept)
@@ -132,8 +136,8 @@ def test_the_sharpest_of_a_place_is_kept():
 
 
 def test_a_keyframe_does_not_wait_longer_than_max_wait():
-    selector = KeyframeSelector(KeyframeConfig(min_motion=MIN_MOTION, max_wait=0.5))
-    out = {i: selector.add(frame(50, i / 10, blur=5 if i < 8 else 0)) for i in range(12)}
+    selector = ImageSelector(KeyframeConfig(min_motion=MIN_MOTION, max_wait=0.5))
+    out = {i: offer(selector, frame(50, i / 10, blur=5 if i < 8 else 0)) for i in range(12)}
     assert [i for i, chosen in out.items() if chosen] == [5]
     assert stamps(out[5]) == [0.0]
     assert selector.flush() == []
@@ -177,14 +181,3 @@ def test_undecodable_images_are_counted():
     kept, counts = select([good, cut, frame(80, 2.0)])
     assert stamps(kept) == [0.0, 2.0]
     assert counts.undecodable == 1
-
-
-def test_reset_forgets_the_place():
-    selector = KeyframeSelector(KeyframeConfig(min_motion=MIN_MOTION))
-    selector.add(frame(50, 0.0))
-    selector.reset()
-    assert selector.flush() == []
-    selector.add(frame(50, 0.0))
-    assert len(selector.flush()) == 1
-    assert selector.counts.seen == 2
-    assert selector.counts.redundant == 1

@@ -13,7 +13,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
-from seg2d3d_ros.keyframes.odometry_track import OdometryTrack, find_mounts
+from seg2d3d_ros.keyframes.odometry import VehicleOdometry
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.world.georeference import Scale, fit_similarity
@@ -22,9 +22,7 @@ from seg2d3d_ros.types import Keyframe
 
 
 def shifted(x, y=0.0, z=0.0, yaw=0.0):
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = Rotation.from_euler("z", yaw).as_matrix(), [x, y, z]
-    return pose
+    return Pose(Rotation.from_euler("z", yaw).as_matrix(), np.array([x, y, z], float))
 
 
 def odometry(x, yaw=0.0, stamp=None, store=None):
@@ -60,43 +58,43 @@ class TestMounts:
         return tree
 
     def test_relative_to_the_frame_that_all_hang_from(self):
-        found = find_mounts(self.tree(), {"l": "left", "r": "/right", "x": "elsewhere"})
+        found = self.tree().mounts({"l": "left", "r": "/right", "x": "elsewhere"})
         assert sorted(found) == ["l", "r"]
-        np.testing.assert_allclose(found["l"][:3, 3], [1, 2, 0])
-        np.testing.assert_allclose(found["r"][:3, 3], [1, -2, 0])
+        np.testing.assert_allclose(found["l"].translation, [1, 2, 0])
+        np.testing.assert_allclose(found["r"].translation, [1, -2, 0])
 
     def test_relative_to_the_frame_that_odometry_names(self):
-        np.testing.assert_allclose(find_mounts(self.tree(), {"l": "left"}, "mast")["l"][:3, 3], [0, 2, 0])
-        np.testing.assert_allclose(find_mounts(self.tree(), {"l": "left"}, "unknown")["l"][:3, 3], [1, 2, 0])
+        np.testing.assert_allclose(self.tree().mounts({"l": "left"}, "mast")["l"].translation, [0, 2, 0])
+        np.testing.assert_allclose(self.tree().mounts({"l": "left"}, "unknown")["l"].translation, [1, 2, 0])
 
     def test_nothing_known(self):
-        assert find_mounts(FrameTree(), {"l": "left", "r": "right"}) == {}
-        assert find_mounts(FrameTree(), {"l": "left"}) == {}
+        assert FrameTree().mounts({"l": "left", "r": "right"}) == {}
+        assert FrameTree().mounts({"l": "left"}) == {}
 
 
-class TestTrack:
+class TestOdometry:
     def test_between_two_messages(self):
-        track = OdometryTrack()
-        track.add_message(odometry(2.0, 1.0), 2 * SECOND // 5)
-        track.add_message(odometry(0.0), 0)
-        np.testing.assert_allclose(track.at(SECOND // 10), shifted(0.5, yaw=0.25), atol=1e-9)
-        np.testing.assert_allclose(track.at(0), np.eye(4))
-        assert track.base == "base_link"
-        assert [track.reaches(s) for s in (0, 2 * SECOND // 5, SECOND)] == [True, True, False]
+        series = VehicleOdometry()
+        series.add_message(odometry(2.0, 1.0), 2 * SECOND // 5)
+        series.add_message(odometry(0.0), 0)
+        np.testing.assert_allclose(series.at(SECOND // 10).matrix, shifted(0.5, yaw=0.25).matrix, atol=1e-9)
+        np.testing.assert_allclose(series.at(0).matrix, np.eye(4))
+        assert series.base == "base_link"
+        assert [series.reaches(s) for s in (0, 2 * SECOND // 5, SECOND)] == [True, True, False]
 
     def test_outside_and_in_gaps_nothing_is_known(self):
-        track = OdometryTrack()
+        series = VehicleOdometry()
         for seconds in (0, 1):
-            track.add_message(odometry(seconds), seconds * SECOND)
-        assert [track.at(s) for s in (-1, SECOND // 2, SECOND + 1)] == [None, None, None]
+            series.add_message(odometry(seconds), seconds * SECOND)
+        assert [series.at(s) for s in (-1, SECOND // 2, SECOND + 1)] == [None, None, None]
 
     def test_bad_messages_are_counted(self):
-        track = OdometryTrack()
+        series = VehicleOdometry()
         bad = odometry(0.0)
         bad.pose.pose.orientation.w = 0.0
-        assert not track.add_message(bad, 1)
-        assert not track.add_message(odometry(float("nan")), 2)
-        assert (track.used, track.ignored) == (0, 2)
+        assert not series.add_message(bad, 1)
+        assert not series.add_message(odometry(float("nan")), 2)
+        assert (series.used, series.ignored) == (0, 2)
 
 
 def recording(tmp_path):
@@ -132,12 +130,12 @@ def test_a_bag_gives_mounts_and_odometry(tmp_path):
         assert bag.counts["odometry"] == 60
     assert len(items) == 12
     for keyframe in items:
-        np.testing.assert_allclose(keyframe.mount[:3, 3], [0.5, 1.0 if keyframe.camera_name == "left" else -1.0, 2.0])
+        np.testing.assert_allclose(keyframe.mount.translation, [0.5, 1.0 if keyframe.camera_name == "left" else -1.0, 2.0])
     moved = {k.stamp_ns: k.odometry for k in items if k.odometry is not None}
-    np.testing.assert_allclose(moved[START + 2 * SECOND][:3, 3], [6.0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(moved[START + 2 * SECOND].translation, [6.0, 0, 0], atol=1e-6)
     record = KeyframeRecord.from_json(KeyframeRecord.of(items[2], "a.jpg").to_json()).keyframe(b"x")
-    np.testing.assert_array_equal(record.mount, items[2].mount)
-    np.testing.assert_array_equal(record.odometry, items[2].odometry)
+    np.testing.assert_array_equal(record.mount.matrix, items[2].mount.matrix)
+    np.testing.assert_array_equal(record.odometry.matrix, items[2].odometry.matrix)
 
 
 def test_without_odometry_topic_none_is_read_and_a_wrong_one_is_named(tmp_path):

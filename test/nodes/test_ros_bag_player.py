@@ -24,8 +24,9 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.nodes.bag_player import BagPlayer
-from seg2d3d_ros.recording.bag_player_source import BagSource
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, stamp_to_ns
+from seg2d3d_ros.recording.naming import stamp_to_ns
+from seg2d3d_ros.recording.reader import open_recording
+from seg2d3d_ros.ros.messages.conversion import image_to_labels
 from seg2d3d_ros.ros.node import qos
 
 pytestmark = pytest.mark.ros
@@ -225,8 +226,8 @@ def test_of_a_bag_that_was_cut_off_the_beginning_is_played(tmp_path, storage, pa
     with file.open("r+b") as stream:
         stream.truncate(file.stat().st_size * 2 // 3)
     (whole / "metadata.yaml").unlink()
-    with BagSource(file) as source:
-        played = list(source.messages(["/texts", "/front/image_raw"]))
+    with open_recording(file) as source:
+        played = list(source.serialized(["/texts", "/front/image_raw"]))
     texts = [TYPES.deserialize_cdr(data, "std_msgs/msg/String").data for topic, _, data in played if topic == "/texts"]
     numbers = [int(text.rstrip("x").removeprefix("text ")) for text in texts]
     assert 50 < len(texts) < count
@@ -240,10 +241,10 @@ def test_of_a_bag_that_was_cut_off_the_beginning_is_played(tmp_path, storage, pa
     ("parameters", "error", "words"),
     [
         ({}, UsageError, "needs a bag"),
-        ({"bag": "missing"}, UsageError, "no bag at missing"),
+        ({"bag": "missing"}, UsageError, "missing: no such bag"),
         ({"bag": "BAG", "topics": ["/text"]}, UsageError, "no topic /text; did you mean '/texts'"),
         ({"bag": "BAG", "topics": ["/unknown"]}, DataError, "nothing to play"),
-        ({"bag": "NOISE"}, DataError, "cannot be read as a bag"),
+        ({"bag": "NOISE"}, DataError, "noise.mcap: .*nothing can be read"),
     ],
 )
 def test_bad_bags_say_what_is_wrong(world, tmp_path, parameters, error, words):

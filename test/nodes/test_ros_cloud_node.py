@@ -20,19 +20,14 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.mapstore.point_cloud import read_cloud
 from seg2d3d_ros.nodes import cloud_node
 from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.pipeline import wants_cloud
+from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.ros.messages import map_messages
-from seg2d3d_ros.ros.messages.conversion import (
-    array_to_cloud,
-    camera_to_info,
-    cloud_to_array,
-    labels_to_image,
-    make_header,
-    stamp_to_ns,
-)
+from seg2d3d_ros.ros.messages.conversion import array_to_cloud, camera_to_info, labels_to_image, make_header
 from seg2d3d_ros.ros.messages.instance_messages import LABELLED_POINT
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.types import SparseModel, WorldFrame

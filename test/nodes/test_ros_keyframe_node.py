@@ -198,7 +198,7 @@ def test_the_status_says_which_topics_are_missing(world):
 
 def test_rectified_images_go_on_with_the_projection_and_without_distortion():
     from seg2d3d_ros.nodes.keyframe_node import _Camera, _info
-    from seg2d3d_ros.recording.graph_topics import CameraTopic
+    from seg2d3d_ros.recording.cameras import CameraTopic
 
     info = CameraInfo(d=[0.1, 0.2, 0.0, 0.0, 0.0], k=[200.0, 0, 100, 0, 200, 60, 0, 0, 1], width=200, height=120)
     info.p = [180.0, 0, 90, 0, 0, 190, 50, 0, 0, 0, 1, 0]

@@ -25,7 +25,7 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.ros.node import answers
 from seg2d3d_ros.ros.node import spinning as run
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
-from seg2d3d_ros.ros.node.worker_thread import Worker
+from seg2d3d_ros.ros.node.worker_thread import WorkerThread
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -112,7 +112,7 @@ def test_errors_of_what_was_left_behind_are_no_news(caplog):
         gate.wait(10)
         raise RuntimeError("what it uses is gone")
 
-    worker = Worker("w", work, on_error=lambda name, error: errors.append(error))
+    worker = WorkerThread("w", work, on_error=lambda name, error: errors.append(error))
     worker.put(None)
     assert begun.wait(5)
     with caplog.at_level(logging.INFO):
@@ -132,7 +132,7 @@ def test_an_error_while_the_end_waits_is_said(caplog):
         gate.wait(10)
         raise RuntimeError("broken")
 
-    worker = Worker("w", work, on_error=lambda name, error: errors.append(str(error)))
+    worker = WorkerThread("w", work, on_error=lambda name, error: errors.append(str(error)))
     worker.put(None)
     assert begun.wait(5)
     threading.Timer(0.2, gate.set).start()

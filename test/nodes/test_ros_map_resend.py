@@ -21,6 +21,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import reconstruction_node
@@ -32,7 +33,7 @@ from seg2d3d_ros.reconstruction.worker.worker_events import Opened
 from seg2d3d_ros.ros.exchange import map_publisher, map_requests
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
 from seg2d3d_ros.ros.messages import map_messages
-from seg2d3d_ros.ros.messages.conversion import camera_to_info, cloud_to_array, keyframe_name, labels_to_image, make_header
+from seg2d3d_ros.ros.messages.conversion import camera_to_info, keyframe_name, labels_to_image, make_header
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import Keyframe

@@ -26,9 +26,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 from seg2d3d_ros.association.points.enrich import FIRST_ID
 from seg2d3d_ros.evaluation.measure import evaluate_map
 from seg2d3d_ros.images import read_labels
+from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors
-from seg2d3d_ros.ros.messages.conversion import cloud_to_array, image_to_labels, keyframe_name, make_header, unpack_rgb
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header, unpack_rgb
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.simulation.street_folder import simulate
 

@@ -15,16 +15,11 @@ from sensor_msgs.msg import Image, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.ros.messages import map_messages
-from seg2d3d_ros.ros.messages.conversion import (
-    cloud_to_array,
-    image_to_labels,
-    keyframe_name,
-    labels_to_image,
-    make_header,
-)
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import SparseModel

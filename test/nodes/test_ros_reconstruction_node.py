@@ -25,7 +25,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, Opened, Rejected, Revision, Stopped
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Rejected, Revised, Stopped
 from seg2d3d_ros.ros.exchange import map_publisher
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header
 from seg2d3d_ros.ros.node import qos
@@ -59,7 +59,7 @@ class PreparedWorker:
 
     def solve(self):
         model = self.models.get(len(self.names))
-        self.news.append(Revision(Reconstruction([model], {}, {"mapping": 0.1})) if model else Failed("no overlap"))
+        self.news.append(Revised(Reconstruction([model], {}, {"mapping": 0.1})) if model else Failed("no overlap"))
 
     def events(self):
         news, self.news = self.news, []

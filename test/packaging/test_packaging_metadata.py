@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from helpers_source import imported_modules
 
 import seg2d3d_ros
 from seg2d3d_ros.cli.main import COMMANDS
@@ -85,11 +86,32 @@ def test_every_file_of_the_package_is_packed(arguments):
     assert folders == set(arguments["packages"])
 
 
+def test_a_build_holds_every_file_and_the_marker_of_its_types(tmp_path):
+    """PEP 561: without ``py.typed`` type checkers take nothing from an installed package."""
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+    def files(root: Path) -> set[str]:
+        found = (root / "seg2d3d_ros").rglob("*")
+        return {str(path.relative_to(root)) for path in found if path.is_file() and path.suffix != ".pyc"}
+
+    assert files(tmp_path) == files(ROOT)
+    assert "seg2d3d_ros/py.typed" in files(tmp_path)
+
+
 def test_every_command_has_its_module():
     assert [name for name in COMMANDS if not (ROOT / f"seg2d3d_ros/cli/{name}.py").exists()] == []
 
 
-ALLOWED = {"numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "pycolmap", "rosbags", "mcap", "seg2d3d_ros"}
+STANDARD = set(sys.stdlib_module_names)
+THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags mcap jinja2 pycocotools"
+ALLOWED = {*THIRD_PARTY.split(), "seg2d3d_ros"}
 OF_EXTRAS = {
     "open3d",
     "torch",
@@ -109,18 +131,9 @@ KEYS = {
     "PIL": "python3-pil",
     "tqdm": "python3-tqdm",
     "rosbags": "python3-rosbags-pip",
+    "jinja2": "python3-jinja2",
+    "pycocotools": "python3-pycocotools",
 }
-
-
-def imports(path: Path) -> set[str]:
-    """Top-level modules that a file imports anywhere."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names)
 
 
 def test_whatever_is_imported_is_declared(manifest):
@@ -128,9 +141,9 @@ def test_whatever_is_imported_is_declared(manifest):
     assert set(KEYS.values()) <= declared
     package = ROOT / "seg2d3d_ros"
     for path in package.rglob("*.py"):
-        found = imports(path) - ALLOWED - OF_EXTRAS
+        found = imported_modules(path) - STANDARD - ALLOWED - OF_EXTRAS
         if path.relative_to(package).parts[0] in ("ros", "nodes"):
             assert found <= declared, f"{path}: {found - declared} not in package.xml"
         else:
             assert found == set(), f"{path}: the core imports {found}"
-    assert imports(ROOT / "launch/pipeline.launch.py") - {"seg2d3d_ros"} <= declared
+    assert imported_modules(ROOT / "launch/pipeline.launch.py") - STANDARD - {"seg2d3d_ros"} <= declared

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from helpers_association import partition
-from helpers_growing import reveal, street
+from helpers_street import reveal, street
 
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.config import make_config

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_reconstruction_joining import consistent
+from test_reconstruction_submap_merging import consistent
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, nothing

@@ -1,6 +1,7 @@
 """The plan: which way is up and right, what it shows, and whether its bar and its marks tell the truth."""
 
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -8,14 +9,12 @@ import pytest
 from helpers_report import LOOK_NORTH, street
 from hypothesis import given
 from hypothesis import strategies as st
-from test_report_page import decoded
 
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.report.content import read_content
-from seg2d3d_ros.report.map_view import make_plan, map_section
-from seg2d3d_ros.report.markup import data_uri
-from seg2d3d_ros.report.plan import Plan, nice_length, plan_axes, window
+from seg2d3d_ros.report.page import render
+from seg2d3d_ros.report.plan import PlanView, make_plan, nice_length, plan_axes, window
 from seg2d3d_ros.report.raster import draw_points
 from seg2d3d_ros.types import SparseModel
 
@@ -84,7 +83,7 @@ def test_scale_bars_have_round_lengths_that_fit(most):
 
 def test_the_bar_is_as_long_as_it_says(tmp_path):
     content = read_content(street(tmp_path).root)
-    svg = map_section(content)
+    svg = render(content)
     x0, x1, metres = re.search(
         r'class=scale><path d="M(\d+) [\d.]+V[\d.]+H([\d.]+)V[^>]*/><text[^>]*>([\d.]+) m<', svg
     ).groups()
@@ -94,7 +93,7 @@ def test_the_bar_is_as_long_as_it_says(tmp_path):
 
 
 def test_houses_and_cameras_lie_where_they_are(tmp_path):
-    svg = map_section(read_content(street(tmp_path).root))
+    svg = render(read_content(street(tmp_path).root))
     place = {
         int(i): (float(x), float(y))
         for i, x, y in re.findall(r'#instance-(\d+)"><title>[^<]*</title><rect x="([\d.]+)" y="([\d.]+)"', svg)
@@ -115,17 +114,17 @@ def test_a_street_to_the_north_runs_across_with_north_to_the_right():
 
 
 def test_only_metric_maps_have_a_scale_and_only_enu_maps_an_arrow(tmp_path):
-    svg = map_section(read_content(street(tmp_path, frame="arbitrary").root))
+    svg = render(read_content(street(tmp_path, frame="arbitrary").root))
     assert "class=scale" not in svg
     assert "class=north" not in svg
     assert "without a scale" in svg
 
 
 def test_points_are_drawn_in_their_colour_at_their_place():
-    plan = Plan(np.eye(3)[:2], np.zeros(2), np.array([10.0, 5.0]))
+    plan = PlanView(np.eye(3)[:2], np.zeros(2), np.array([10.0, 5.0]))
     xyz = np.array([[2.05, 1.05, 3], [8.05, 4.05, 0], [20, 1, 0]])
-    uri = data_uri(draw_points(plan, xyz, np.array([7, 0, 7]), (100, 50)), "png")
-    rgba = cv2.cvtColor(decoded(uri), cv2.COLOR_BGRA2RGBA)
+    png = draw_points(plan, xyz, np.array([7, 0, 7]), (100, 50))
+    rgba = cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
     assert rgba.shape == (50, 100, 4)
     assert tuple(rgba[39, 20, :3]) == tuple(instance_colors([7])[0])
     assert rgba[39, 20, 3] == 255
@@ -138,7 +137,16 @@ def test_components_without_a_common_frame_are_drawn_apart(tmp_path):
     store = street(tmp_path / "a", frame="arbitrary", houses=4, stops=3, points=300)
     street(tmp_path / "b", frame="arbitrary", houses=2, stops=2, points=40)
     (tmp_path / "b/sparse/0").rename(tmp_path / "a/sparse/1")
-    svg = map_section(read_content(store.root))
+    svg = render(read_content(store.root))
     assert svg.count("<svg") == 2
     assert "Component 0: 6 cameras" in svg
     assert "Component 1: 4 cameras" in svg
+
+
+def test_the_smallest_components_are_counted_and_not_drawn(tmp_path):
+    store = street(tmp_path / "a", frame="arbitrary", houses=2, stops=2, points=40)
+    for k in range(1, 6):
+        shutil.copytree(tmp_path / "a/sparse/0", tmp_path / f"a/sparse/{k}")
+    page = render(read_content(store.root))
+    assert page.count("<svg") == 4
+    assert "Not drawn: 2 smaller components with 8 images together." in page

@@ -12,13 +12,13 @@ from helpers_report import street, write_label_file
 
 from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
-from seg2d3d_ros.config import Config
+from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report import write_report
-from seg2d3d_ros.report.markup import duration, file_size
 from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
+from seg2d3d_ros.report.words import duration, file_size
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -179,6 +179,19 @@ def test_texts_from_files_cannot_become_markup(tmp_path):
     assert "<script" not in (tmp_path / "report.html").read_text()
 
 
+def test_names_of_images_cameras_and_prompts_cannot_become_markup(tmp_path):
+    evil = "<script>alert(1)<img src=x onerror=alert(2)>"
+    store = street(tmp_path, houses=2, stops=2, points=50)
+    for path in (tmp_path / "keyframes.json", tmp_path / "tracks.json", *(tmp_path / "sparse/0").glob("*.json")):
+        path.write_text(path.read_text().replace('"left_5"', json.dumps(evil)).replace('"left"', json.dumps(evil)))
+    store.write_config(make_config({"segmentation.prompts": [evil]}))
+    page = page_of(tmp_path)
+    assert page.captions[1][0] == evil  # a picture of the strip, and the page's parser has refused no tag
+    assert f"“{evil}”" in page.text
+    assert page.text.count(evil) >= 6
+    assert not re.search("<script|<img src=x", (tmp_path / "report.html").read_text())
+
+
 def test_an_image_that_is_gone_leaves_words_in_its_place(tmp_path):
     store = street(tmp_path, houses=2, stops=3, points=50)
     gone, broken = store.read_keyframes()[:2]
@@ -261,8 +274,8 @@ def test_the_command_writes_the_page_and_refuses_other_folders(tmp_path, capsys)
 
 
 def test_strips_use_the_shared_colours(store):
-    text = (store.root / "report.html").read_text()
-    for item in json.loads((store.root / "tracks.json").read_text())["instances"]:
+    text = write_report(store.root).read_text()
+    for item in store.read_tracks()["instances"]:
         assert f'style="background:{hex_color(item["id"])};' in text
 
 

@@ -16,6 +16,9 @@ from std_msgs.msg import Header
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg, encode_png
+from seg2d3d_ros.lidar.scans import cloud_to_array
+from seg2d3d_ros.recording.calibration import camera_from_message
+from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.ros.messages import conversion as c
 
 pytestmark = pytest.mark.ros
@@ -118,7 +121,7 @@ def test_compressed_images_without_picture_are_refused(message, words):
 
 @given(st.integers(0, 2**31 * 10**9 - 1))
 def test_stamps_survive_the_round_trip(nanoseconds):
-    assert c.stamp_to_ns(c.ns_to_stamp(nanoseconds)) == nanoseconds
+    assert stamp_to_ns(c.ns_to_stamp(nanoseconds)) == nanoseconds
 
 
 @pytest.mark.parametrize(
@@ -131,13 +134,13 @@ def test_keyframe_names_stay_inside_the_map_directory(frame, name):
 def test_calibration_moves_by_half_a_pixel_and_scales_with_the_image():
     info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[0.1, 0.0, 0.0, 0.0, 0.0])
     info.k = [500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0]
-    camera = c.camera_from_info(info, (640, 480), "front")
+    camera = camera_from_message(info, (640, 480), "front")
     assert (camera.model, camera.params) == ("OPENCV", (500.0, 510.0, 320.5, 240.5, 0.1, 0.0, 0.0, 0.0))
-    half = c.camera_from_info(info, (320, 240), "front")
+    half = camera_from_message(info, (320, 240), "front")
     assert half.params[:4] == pytest.approx((250.0, 255.0, 160.25, 120.25))
-    assert c.camera_from_info(CameraInfo(width=640, height=480), (640, 480), "front") is None
+    assert camera_from_message(CameraInfo(width=640, height=480), (640, 480), "front") is None
     with pytest.raises(DataError, match="front"):
-        c.camera_from_info(info, (640, 640), "front")
+        camera_from_message(info, (640, 640), "front")
 
 
 @pytest.mark.parametrize(
@@ -153,16 +156,16 @@ def test_calibration_moves_by_half_a_pixel_and_scales_with_the_image():
 def test_fixes_without_a_position_are_none(latitude, altitude, status, known):
     message = NavSatFix(latitude=latitude, longitude=8.0, altitude=altitude)
     message.status.status = status
-    assert (c.geo_from_fix(message) is not None) == known
+    assert (GeoPosition.from_ros(message) is not None) == known
 
 
 def test_positions_survive_the_round_trip():
     geo = GeoPosition(49.0, 8.4, 110.0, np.diag([1.0, 2.0, 3.0]))
-    back = c.geo_from_fix(c.fix_from_geo(geo, HEADER))
+    back = GeoPosition.from_ros(c.fix_from_geo(geo, HEADER))
     assert (back.latitude, back.longitude, back.altitude) == (49.0, 8.4, 110.0)
     np.testing.assert_array_equal(back.covariance, geo.covariance)
-    assert c.geo_from_fix(c.fix_from_geo(GeoPosition(49.0, 8.4, 110.0), HEADER)).covariance is None
-    assert c.geo_from_fix(c.fix_from_geo(None, HEADER)) is None
+    assert GeoPosition.from_ros(c.fix_from_geo(GeoPosition(49.0, 8.4, 110.0), HEADER)).covariance is None
+    assert GeoPosition.from_ros(c.fix_from_geo(None, HEADER)) is None
 
 
 POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("instance_id", "i4"), ("class_id", "u2"), ("w", "f8")])
@@ -171,7 +174,7 @@ POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("instan
 @given(hnp.arrays(POINT, st.integers(0, 7)))
 def test_clouds_survive_the_round_trip(points):
     message = c.array_to_cloud(points, HEADER)
-    assert c.cloud_to_array(message).tobytes() == points.tobytes()
+    assert cloud_to_array(message).tobytes() == points.tobytes()
 
 
 def test_the_layout_of_a_cloud():
@@ -192,13 +195,13 @@ def test_organised_big_endian_clouds_with_padded_rows_are_read():
     message = c.array_to_cloud(np.zeros(0, [("x", "f4"), ("id", "u2")]), Header())
     message.height, message.width, message.row_step, message.is_bigendian = 2, 2, 2 * 6 + 3, True
     message.data = c.fill(points[:2].tobytes() + b"\xaa" * 3 + points[2:].tobytes() + b"\xaa" * 3)
-    back = c.cloud_to_array(message)
+    back = cloud_to_array(message)
     assert back.dtype["x"].isnative
     assert back["x"].tolist() == [1.5, 2.5, 3.5, 4.5]
     assert back["id"].tolist() == [7, 8, 9, 10]
     message.data = message.data[:20]
     with pytest.raises(DataError, match="20 bytes"):
-        c.cloud_to_array(message)
+        cloud_to_array(message)
 
 
 def test_fields_that_pointfield_does_not_have_are_refused():

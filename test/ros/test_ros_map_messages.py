@@ -23,10 +23,11 @@ from seg2d3d_ros.association.incidence import build_incidence  # noqa: E402
 from seg2d3d_ros.errors import DataError  # noqa: E402
 from seg2d3d_ros.geometry.camera import Camera  # noqa: E402
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes  # noqa: E402
+from seg2d3d_ros.lidar.scans import cloud_to_array  # noqa: E402
 from seg2d3d_ros.palette import instance_colors  # noqa: E402
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver  # noqa: E402
 from seg2d3d_ros.ros.messages import instance_messages, map_messages  # noqa: E402
-from seg2d3d_ros.ros.messages.conversion import camera_to_info, cloud_to_array, make_header, unpack_rgb  # noqa: E402
+from seg2d3d_ros.ros.messages.conversion import camera_to_info, make_header, unpack_rgb  # noqa: E402
 from seg2d3d_ros.types import Instances, Observation, Segments, SparseModel, WorldFrame  # noqa: E402
 
 STAMP = 1_700_000_000_123_456_789

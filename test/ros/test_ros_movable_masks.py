@@ -14,6 +14,7 @@ from nav_msgs.msg import Odometry  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from seg2d3d_ros.config import make_config  # noqa: E402
+from seg2d3d_ros.geometry.pose import Pose  # noqa: E402
 from seg2d3d_ros.images import encode_png  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
 from seg2d3d_ros.pipeline.mapping_session import MappingSession  # noqa: E402
@@ -143,8 +144,8 @@ def test_mask_mount_and_odometry_survive_a_restart(tmp_path):
     ignore = np.zeros((6, 8), bool)
     ignore[2:] = True
     encoded = encode_png(np.zeros((6, 8, 3), np.uint8))
-    pose = np.eye(4) + np.diag([1.0, 2.0], 2)
-    item = Keyframe("a", "front", 1, encoded, file_name="a.png", mount=pose, odometry=2 * pose)
+    pose = Pose.from_matrix(np.eye(4) + np.diag([1.0, 2.0], 2))
+    item = Keyframe("a", "front", 1, encoded, file_name="a.png", mount=pose, odometry=pose.scaled(2))
     bare = Keyframe("b", "front", 2, encode_png(np.full((6, 8, 3), 9, np.uint8)), file_name="b.png")
     for received in ((item, ignore), (bare, np.zeros((6, 8), bool))), ():
         worker = Worker()
@@ -157,8 +158,8 @@ def test_mask_mount_and_odometry_survive_a_restart(tmp_path):
         (first, mask), (_, none) = worker.got
         np.testing.assert_array_equal(mask, ignore)
         assert none is None
-        np.testing.assert_array_equal(first.mount, pose)
-        np.testing.assert_array_equal(first.odometry, 2 * pose)
+        np.testing.assert_array_equal(first.mount.matrix, pose.matrix)
+        np.testing.assert_array_equal(first.odometry.matrix, pose.scaled(2).matrix)
 
 
 def test_keyframes_get_the_odometry_of_their_moment():
@@ -170,6 +171,6 @@ def test_keyframes_get_the_odometry_of_their_moment():
         node.callbacks["/odom"](message)
     item = Keyframe("a", "front", SECOND + SECOND // 10, b"")
     complete = poses.complete(item, make_header(item.stamp_ns, "front"))
-    np.testing.assert_allclose(complete.odometry[:3, 3], [0.5, 0, 0])
+    np.testing.assert_allclose(complete.odometry.translation, [0.5, 0, 0])
     assert complete.mount is None
     assert "/tf_static" not in node.callbacks

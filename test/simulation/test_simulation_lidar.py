@@ -10,11 +10,14 @@ import pytest
 pytest.importorskip("open3d")
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.lidar.bag_scans import find_cloud_topic, recorded_frames, recorded_scans
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.lidar.bag_scans import recorded_scans
 from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.recording.reader import open_recording
+from seg2d3d_ros.recording.recorded_frames import recorded_frames
+from seg2d3d_ros.recording.topics import CLOUD
 from seg2d3d_ros.simulation.drive import START_NS, Drive
-from seg2d3d_ros.simulation.lidar import POINT, RATE, RINGS, base_from_lidar, sweeps
+from seg2d3d_ros.simulation.lidar_scanner import POINT, RATE, RINGS, base_from_lidar, sweeps
 from seg2d3d_ros.simulation.scene.street import build_street
 from seg2d3d_ros.simulation.street_folder import simulate
 
@@ -42,9 +45,9 @@ def test_points_lie_on_surfaces_with_their_owner():
             continue
         points = sweep.points
         moments, place = np.unique(points["time"], return_inverse=True)
-        poses = np.array([drive.pose(k / RATE + float(t)) @ base_from_lidar() for t in moments])[place]
+        poses = Pose.stack([drive.pose(k / RATE + float(t)) @ base_from_lidar() for t in moments])[place]
         local = np.stack([points[axis] for axis in "xyz"], axis=1)
-        xyz = np.einsum("nij,nj->ni", poses[:, :3, :3], local) + poses[:, :3, 3]
+        xyz = poses.apply(local[:, None])[:, 0]
         nearest = scene.compute_closest_points(o3d.core.Tensor(xyz.astype(np.float32)))
         gap = np.linalg.norm(nearest["points"].numpy() - xyz, axis=1)
         on = gap < 0.1  # the others are on what moves, which this scene lacks
@@ -61,10 +64,12 @@ def test_the_bag_holds_the_scans_and_the_sensors_place_and_the_rest_is_the_same(
     small = {"seed": SEED, "buildings": 2, "keyframes": 2, "cameras": 1, "width": 96, "height": 64}
     out = simulate(tmp_path / "with", lidar=True, **small)
     with open_recording(out / "street.mcap") as recording:
-        topic = find_cloud_topic(recording, "lidar/points")
+        topic = recording.find("lidar/points", CLOUD)
         with pytest.raises(UsageError, match=r"no PointCloud2 on /radar; there are /lidar/points"):
-            find_cloud_topic(recording, "/radar")
-        np.testing.assert_allclose(recorded_frames(recording).get("base_link", "lidar"), base_from_lidar(), atol=1e-9)
+            recording.find("/radar", CLOUD)
+        np.testing.assert_allclose(
+            recorded_frames(recording).get("base_link", "lidar").matrix, base_from_lidar().matrix, atol=1e-9
+        )
         scans = list(recorded_scans(recording, topic))
         message = recording.first(topic)
         stamps = [stamp for _, stamp, _ in recording.messages(list(recording.topics))]

@@ -11,13 +11,22 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.wgs84 import from_enu
 from seg2d3d_ros.images import decode_rgb, read_labels
-from seg2d3d_ros.simulation.gnss import geodetic_from_enu
+from seg2d3d_ros.simulation.gnss import DATUM
 from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, build_street
-from seg2d3d_ros.simulation.street_folder import IGNORE, read_truth_poses, simulate, truth_labels
+from seg2d3d_ros.simulation.street_folder import IGNORE, simulate, truth_labels
 
 SEED, BUILDINGS, KEYFRAMES = 11, 5, 12
 SIZE = {"width": 320, "height": 208}
+
+
+def read_truth_poses(path: Path) -> dict[str, Pose]:
+    """``truth_poses.txt`` as {stem: world_from_camera}."""
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    values = {Path(name).stem: np.array(rest, float) for name, *rest in lines}
+    return {stem: Pose.from_quaternion(np.roll(v[:4], -1), v[4:]) for stem, v in values.items()}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +82,7 @@ def test_truth_agrees_with_the_facades_projected_by_the_published_poses(street: 
     right = wrong = free = total = 0
     for stem, world_from_camera in poses.items():
         truth = read_labels(street / f"truth/{stem}.png")
-        rotation, center = world_from_camera[:3, :3], world_from_camera[:3, 3]
+        rotation, center = world_from_camera.rotation, world_from_camera.translation
         for lot in scene.lots:
             along, up = np.meshgrid(np.linspace(0.3, lot.width - 0.3, 25), np.linspace(0.6, lot.height - 0.6, 25))
             points = np.array([lot.at(a, 0.0, z) for a, z in zip(along.ravel(), up.ravel(), strict=True)]) @ turn.T
@@ -97,10 +106,10 @@ def test_truth_agrees_with_the_facades_projected_by_the_published_poses(street: 
 
 def test_half_the_images_look_the_other_way(street: Path) -> None:
     poses = read_truth_poses(street / "truth_poses.txt")
-    forward = np.array([pose[:3, 2] for name, pose in sorted(poses.items()) if name.startswith("front")])
+    forward = np.array([pose.rotation[:, 2] for name, pose in sorted(poses.items()) if name.startswith("front")])
     against = forward @ forward[0]
     assert (against > 0.9).sum() == (against < -0.9).sum() == len(forward) // 2
-    assert all(pose[2, 1] < -0.9 for pose in poses.values()), "the cameras stand upright in ENU"
+    assert all(pose.rotation[2, 1] < -0.9 for pose in poses.values()), "the cameras stand upright in ENU"
 
 
 def test_gps_lies_near_the_cameras(street: Path) -> None:
@@ -110,28 +119,26 @@ def test_gps_lies_near_the_cameras(street: Path) -> None:
     for row in rows:
         name, latitude, longitude, altitude, sigma = row.split(",")
         assert float(sigma) == 1.5
-        truth = geodetic_from_enu(poses[Path(name).stem][:3, 3])
-        assert float(latitude) == pytest.approx(truth[0], abs=8.0 / 111_000)
-        assert float(longitude) == pytest.approx(truth[1], abs=8.0 / 70_000)
-        assert float(altitude) == pytest.approx(truth[2], abs=15.0)
+        (truth,) = from_enu(poses[Path(name).stem].translation, DATUM)
+        assert float(latitude) == pytest.approx(truth.latitude, abs=8.0 / 111_000)
+        assert float(longitude) == pytest.approx(truth.longitude, abs=8.0 / 70_000)
+        assert float(altitude) == pytest.approx(truth.altitude, abs=15.0)
 
 
 def test_rig_gives_the_cameras_relative_poses(street: Path) -> None:
     sensors = json.loads((street / "rig.json").read_text())["sensors"]
     assert set(sensors) == {"front", "left", "right", "gps"}
 
-    def base_from(name: str) -> np.ndarray:
-        pose = np.eye(4)
-        w, x, y, z = sensors[name]["base_from_sensor_quaternion_wxyz"]
-        pose[:3, :3] = Rotation.from_quat([x, y, z, w]).as_matrix()
-        pose[:3, 3] = sensors[name]["base_from_sensor_translation"]
-        return pose
+    def base_from(name: str) -> Pose:
+        quaternion = np.roll(sensors[name]["base_from_sensor_quaternion_wxyz"], -1)
+        return Pose.from_quaternion(quaternion, sensors[name]["base_from_sensor_translation"])
 
     poses = read_truth_poses(street / "truth_poses.txt")
     stamps = {name.split("_")[1] for name in poses}
     for stamp in stamps:
-        front_from_left = np.linalg.inv(poses[f"front_{stamp}"]) @ poses[f"left_{stamp}"]
-        np.testing.assert_allclose(front_from_left, np.linalg.inv(base_from("front")) @ base_from("left"), atol=1e-6)
+        front_from_left = poses[f"front_{stamp}"].inverse() @ poses[f"left_{stamp}"]
+        mounted = base_from("front").inverse() @ base_from("left")
+        np.testing.assert_allclose(front_from_left.matrix, mounted.matrix, atol=1e-6)
 
 
 def test_slivers_and_far_houses_are_ignored_in_the_truth() -> None:
@@ -199,7 +206,7 @@ def test_a_small_street_can_be_reconstructed(tmp_path: Path) -> None:
     poses = read_truth_poses(tmp_path / "s/truth_poses.txt")
     registered = [image for image in best.images.values() if image.has_pose]
     found = np.array([image.projection_center() for image in registered])
-    truth = np.array([poses[Path(image.name).stem][:3, 3] for image in registered])
+    truth = np.array([poses[Path(image.name).stem].translation for image in registered])
     a, b = found - found.mean(0), truth - truth.mean(0)
     u, singular, vt = np.linalg.svd(b.T @ a)
     signs = np.array([1.0, 1.0, np.linalg.det(u @ vt)])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.simulation.drive import CAMERA_NAMES, Drive, base_from_camera, make_camera
 from seg2d3d_ros.simulation.scene import mesh as solids
 from seg2d3d_ros.simulation.scene.render import Scene
@@ -17,6 +18,9 @@ from seg2d3d_ros.simulation.scene.sky import sky_color
 from seg2d3d_ros.simulation.scene.street import LANE, ROAD_HALF_WIDTH, SIDE_STREET, build_street, plan_lots
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
 from seg2d3d_ros.simulation.scene.textures import TextureSet, noise
+
+FORWARD = Pose(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))
+"""A camera at the origin that looks along x, z up."""
 
 
 @given(seed=st.integers(0, 10_000), buildings=st.integers(2, 40))
@@ -84,9 +88,7 @@ def test_labels_are_what_the_ray_through_the_pixel_centre_hits_exactly() -> None
     """Half a pixel's shift would fail: the pixel (column, row) belongs to the ray through (column + 0.5, row + 0.5)."""
     scene, _ = _checker_scene()
     camera = Camera("PINHOLE", 200, 160, (100.0, 110.0, 97.5, 82.5))
-    optical = np.eye(4)
-    optical[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
-    _, labels = scene.render(camera, optical)
+    _, labels = scene.render(camera, FORWARD)
     u, v = np.meshgrid(np.arange(200) + 0.5, np.arange(160) + 0.5)
     y, z = -(u - 97.5) / 100.0 * 10, -(v - 82.5) / 110.0 * 10
     np.testing.assert_array_equal(labels, np.where((y < 2.03) & (y > -3.27) & (z > -1.51) & (z < 2.26), 3, 0))
@@ -94,9 +96,7 @@ def test_labels_are_what_the_ray_through_the_pixel_centre_hits_exactly() -> None
 
 def test_textures_are_not_mirrored() -> None:
     scene, _ = _checker_scene()
-    optical = np.eye(4)
-    optical[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
-    color, labels = scene.render(Camera("PINHOLE", 200, 160, (100.0, 100.0, 100.0, 80.0)), optical)
+    color, labels = scene.render(Camera("PINHOLE", 200, 160, (100.0, 100.0, 100.0, 80.0)), FORWARD)
     columns = np.flatnonzero(labels[80])
     assert color[80, columns[3], 0] > 150 > color[80, columns[3], 2]
     assert color[80, columns[-4], 2] > 150 > color[80, columns[-4], 0]
@@ -125,8 +125,8 @@ def test_mipmaps_average_a_fine_pattern() -> None:
 
 def test_the_drive_goes_down_and_back_in_the_other_lane_at_about_5_metres_a_second() -> None:
     drive = Drive(np.random.default_rng(2), 60.0, 40)
-    x = np.array([stop.street_from_base[0, 3] for stop in drive.stops])
-    y = np.array([stop.street_from_base[1, 3] for stop in drive.stops])
+    x = np.array([stop.street_from_base.translation[0] for stop in drive.stops])
+    y = np.array([stop.street_from_base.translation[1] for stop in drive.stops])
     legs = np.array([stop.leg for stop in drive.stops])
     times = np.array([stop.time for stop in drive.stops])
     assert (np.diff(times) > 0).all()
@@ -137,16 +137,16 @@ def test_the_drive_goes_down_and_back_in_the_other_lane_at_about_5_metres_a_seco
         assert np.abs(y[own] + sign * LANE).max() < 0.3
         speed = np.abs(np.diff(x[own])) / np.diff(times[own])
         assert 4.0 < np.median(speed) < 6.0
-        forward = np.array([s.street_from_base[0, 0] for s in drive.stops])[own]
+        forward = np.array([s.street_from_base.rotation[0, 0] for s in drive.stops])[own]
         assert (sign * forward > 0.99).all()
     rng = np.random.default_rng(0)
     for time in rng.uniform(0, drive.end_time, 50):
-        step = np.linalg.norm(drive.pose(time + 0.02)[:3, 3] - drive.pose(time)[:3, 3])
+        step = np.linalg.norm(drive.pose(time + 0.02).translation - drive.pose(time).translation)
         assert step < 0.02 * 8.0
 
 
 def test_cameras_look_ahead_to_the_left_and_to_the_right() -> None:
-    axes = {name: base_from_camera(name)[:3, :3] for name in CAMERA_NAMES}
+    axes = {name: base_from_camera(name).rotation for name in CAMERA_NAMES}
     for rotation in axes.values():
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(rotation) == pytest.approx(1.0)

@@ -1,0 +1,1 @@
+"""Instances + segments → what is published of each mask: parts of cut segments, missed views, recovered masks."""

@@ -16,11 +16,11 @@ import numpy as np
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.geometry import wgs84 as gps
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import up_of_cameras
+from seg2d3d_ros.geometry.wgs84 import DATUM_POSITIONS, choose_datum, to_enu
 from seg2d3d_ros.images import image_size
-from seg2d3d_ros.keyframes.camera_file import default_camera, focal_known, scale_camera
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_component
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
@@ -118,9 +118,9 @@ class Reconstructor:
             max_features=self.config.max_features,
             ignore=ignore,
         )
-        camera = keyframe.camera or default_camera(features.width, features.height)
-        camera = scale_camera(camera, features.width, features.height, source)
-        camera_id = self._database.camera_id(keyframe.camera_name, camera, focal_known=focal_known(camera))
+        camera = keyframe.camera or Camera.guess(features.width, features.height)
+        camera = camera.scaled(features.width, features.height, source)
+        camera_id = self._database.camera_id(keyframe.camera_name, camera, focal_known=camera.focal_known)
         self._database.add_image(keyframe, camera_id, features)
         self._added[keyframe.name] = len(features)
         self._seconds_adding += time.perf_counter() - begin
@@ -155,15 +155,15 @@ class Reconstructor:
 
     def _positions(self, rows: Sequence[ImageRow]) -> tuple[dict[int, np.ndarray], tuple[float, float, float] | None]:
         """Image id -> metres east, north, up, and the datum, which stays once it is chosen."""
-        known = [r for r in rows if r.geo is not None and gps.sigma(r.geo) <= self.config.max_gps_sigma]
+        known = [r for r in rows if r.geo is not None and r.geo.sigma <= self.config.max_gps_sigma]
         positions = [r.geo for r in known if r.geo is not None]
         datum = self._database.datum()
-        if datum is None and len(known) >= gps.DATUM_POSITIONS:
-            datum = gps.choose_datum(positions)
+        if datum is None and len(known) >= DATUM_POSITIONS:
+            datum = choose_datum(positions)
             self._database.set_datum(datum)
         if datum is None:
             return {}, None
-        metres = gps.to_enu(positions, datum)
+        metres = to_enu(positions, datum)
         return {r.image_id: xyz for r, xyz in zip(known, metres, strict=True)}, datum
 
     def _places(self, rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
@@ -173,8 +173,8 @@ class Reconstructor:
     def _odometry(self, rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
         return odometry.positions(self._database.odometry(), self._known_mounts(), rows)
 
-    def _known_mounts(self) -> Mapping[str, np.ndarray]:
-        """Camera name -> (4, 4) pose on the vehicle: by the rig file, or as the keyframes say."""
+    def _known_mounts(self) -> Mapping[str, Pose]:
+        """Camera name -> ``base_from_camera``: by the rig file, or as the keyframes say."""
         return self._database.mounts() if self._mounts is None else self._mounts
 
     def _rig(self, rows: Sequence[ImageRow]) -> Rig | None:
@@ -188,12 +188,10 @@ class Reconstructor:
         rig = self._rig(rows)
         if rig is None:
             return models, [self._scale(model, rows, None) for model in models]
-        ids = [row.image_id for row in rows]
-        tools = self._task(rows, ids), self._loader(rows)
-        models, report = apply_rig(models, rig, *tools, lambda model: self._metres(model, rows, None))
-        warnings.extend(report.warnings)
-        known = zip(models, report.metres, report.by_rig, strict=True)
-        return models, [Scale(m, RIG_SIGMA) if m and sure else self._scale(model, rows, None) for model, m, sure in known]
+        fixed, metres = self._database.calibrated_cameras(), lambda model: self._metres(model, rows, None)
+        models, by_rig = apply_rig(models, rig, self._loader(rows), metres, fixed, self.config.threads, warnings)
+        known = zip(models, by_rig, strict=True)
+        return models, [self._scale(model, rows, None) if m is None else Scale(m, RIG_SIGMA) for model, m in known]
 
     def _scale(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> Scale | None:
         """A model's scale by the rig or by odometry."""
@@ -269,7 +267,7 @@ class Reconstructor:
     def _fit(self, model: Any, rows: Sequence[ImageRow], scale: Scale | None = None) -> Fit:
         """The similarity that takes a model to its images' GPS positions, or why there is none."""
         positions, _ = self._positions(rows)
-        sigmas = {r.image_id: gps.sigma(r.geo) for r in rows if r.geo is not None}
+        sigmas = {r.image_id: r.geo.sigma for r in rows if r.geo is not None}
         ids = [i for i in sorted(model.reg_image_ids()) if i in positions]
         poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
         up = up_of_cameras(Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in model.reg_image_ids()]))

@@ -1,0 +1,1 @@
+"""Images → SIFT features, candidate pairs and verified matches in COLMAP's database."""

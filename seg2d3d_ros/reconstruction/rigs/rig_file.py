@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.pose import UNIT_TOLERANCE, Pose
 
 
-def read_rig_file(path: Path) -> dict[str, np.ndarray]:
-    """Camera name -> (4, 4) ``rig_from_camera`` in metres.
+def read_rig_file(path: Path) -> dict[str, Pose]:
+    """Camera name -> ``rig_from_camera`` in metres.
 
     Raises:
         UsageError: no such file.
@@ -43,21 +43,21 @@ def read_rig_file(path: Path) -> dict[str, np.ndarray]:
     return {str(name): _mount(entry, f"{path}: camera {name!r}") for name, entry in entries.items()}
 
 
-def _mount(entry: Any, where: str) -> np.ndarray:
+def _mount(entry: Any, where: str) -> Pose:
     if not isinstance(entry, dict):
         raise DataError(f"{where}: expected sensor_from_rig or rig_from_sensor with translation and quaternion")
     if "base_from_sensor_translation" in entry:
         flat = {key.removeprefix("base_from_sensor_"): value for key, value in entry.items()}
-        return pose_matrix(flat, where)
+        return _pose(flat, where)
     if ("sensor_from_rig" in entry) == ("rig_from_sensor" in entry):
         raise DataError(f"{where}: give sensor_from_rig or rig_from_sensor, one of them")
     if "rig_from_sensor" in entry:
-        return pose_matrix(entry["rig_from_sensor"], where)
-    return np.linalg.inv(pose_matrix(entry["sensor_from_rig"], where))
+        return _pose(entry["rig_from_sensor"], where)
+    return _pose(entry["sensor_from_rig"], where).inverse()
 
 
-def pose_matrix(value: Any, where: str) -> np.ndarray:
-    """(4, 4) of a mapping with ``translation`` and ``quaternion_wxyz`` or ``quaternion_xyzw``.
+def _pose(value: Any, where: str) -> Pose:
+    """Of a mapping with ``translation`` and ``quaternion_wxyz`` or ``quaternion_xyzw``.
 
     Raises:
         DataError: something else, or a quaternion whose length is not 1.
@@ -71,8 +71,6 @@ def pose_matrix(value: Any, where: str) -> np.ndarray:
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"{where}: expected translation: [x, y, z] and quaternion_wxyz: [w, x, y, z] ({error})") from error
     good = shift.shape == (3,) and quaternion.shape == (4,) and np.isfinite([*shift, *quaternion]).all()
-    if not good or abs(np.linalg.norm(quaternion) - 1.0) > 1e-2:
+    if not good or abs(np.linalg.norm(quaternion) - 1.0) > UNIT_TOLERANCE:
         raise DataError(f"{where}: three finite metres and a quaternion of length 1 are needed")
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = Rotation.from_quat(quaternion).as_matrix(), shift
-    return pose
+    return Pose.from_quaternion(quaternion, shift)

@@ -1,8 +1,8 @@
 """Cameras that are mounted together: which images are one frame, and models in which their mounts hold.
 
-The map's database and models know every image as a frame of its own, so that images may come in any order and models may
-grow by single ones. ``to_rig_frames`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the
-mounts hold; ``to_single_frames`` turns it back.
+The map's database and models hold every image as a frame of its own, so that images may come in any order, one by one.
+``to_rig_frames`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the mounts hold;
+``to_single_frames`` turns it back.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
+
+if TYPE_CHECKING:
+    import pycolmap
 
 
 @dataclass(frozen=True)
@@ -24,33 +27,34 @@ class Rig:
     """The mounts of the cameras on one vehicle, and the images that they took.
 
     Attributes:
-        mounts: camera name -> (4, 4) ``rig_from_camera`` in metres.
+        mounts: camera name -> ``rig_from_camera`` in metres.
         frames: images of one moment, each camera at most once; in order of time. Frames of one image are among them.
         refine: whether adjustments may correct the mounts.
     """
 
-    mounts: Mapping[str, np.ndarray]
+    mounts: Mapping[str, Pose]
     frames: Sequence[Sequence[ImageRow]]
     refine: bool = False
 
-    def pairs(self, first: set[int], second: set[int]) -> Iterator[tuple[ImageRow, ImageRow]]:
-        """Two images of one frame, one in each set of image ids."""
+    def pairs(self, first: Collection[int], second: Collection[int]) -> Iterator[tuple[ImageRow, ImageRow]]:
+        """Two images of one frame, one in each collection of image ids."""
+        first, second = set(first), set(second)
         for frame in self.frames:
             for a in frame:
                 for b in frame:
                     if a is not b and a.image_id in first and b.image_id in second:
                         yield a, b
 
-    def relative(self, a: ImageRow, b: ImageRow) -> np.ndarray:
-        """(4, 4) ``b_from_a`` in metres."""
-        return np.linalg.inv(self.mounts[b.camera_name]) @ self.mounts[a.camera_name]
+    def relative(self, a: ImageRow, b: ImageRow) -> Pose:
+        """``b_from_a`` in metres."""
+        return self.mounts[b.camera_name].inverse() @ self.mounts[a.camera_name]
 
 
-def make_rig(mounts: Mapping[str, np.ndarray], rows: Sequence[ImageRow], tolerance: float, *, refine: bool) -> Rig | None:
+def make_rig(mounts: Mapping[str, Pose], rows: Sequence[ImageRow], tolerance: float, *, refine: bool) -> Rig | None:
     """The rig of these mounts, or None where no two images are of one frame.
 
     Args:
-        mounts: camera name -> (4, 4) ``rig_from_camera``.
+        mounts: camera name -> ``rig_from_camera``.
         rows: all images.
         tolerance: seconds between the first and the last image of a frame.
         refine: whether adjustments may correct the mounts.
@@ -67,105 +71,80 @@ def make_rig(mounts: Mapping[str, np.ndarray], rows: Sequence[ImageRow], toleran
     return Rig(mounts, frames, refine) if any(len(frame) > 1 for frame in frames) else None
 
 
-def pose(reconstruction: Any, image_id: int) -> np.ndarray:
-    """(4, 4) ``camera_from_world`` of a registered image."""
-    return np.vstack([reconstruction.image(image_id).cam_from_world().matrix(), [0.0, 0.0, 0.0, 1.0]])
-
-
-def rigid(matrix: np.ndarray) -> Any:
-    """A ``pycolmap.Rigid3d`` of a (3, 4) or (4, 4) pose."""
-    pycolmap = load_pycolmap()
-    return pycolmap.Rigid3d(pycolmap.Rotation3d(np.ascontiguousarray(matrix[:3, :3])), np.array(matrix[:3, 3]))
+def camera_from_world(model: pycolmap.Reconstruction, image_id: int) -> Pose:
+    """The pose of a registered image."""
+    return Pose.from_colmap(model.image(image_id).cam_from_world())
 
 
 @dataclass(frozen=True)
 class SingleFrames:
     """A model's own rigs and frames, to go back to: frame id -> (rig id, data ids)."""
 
-    rigs: list[Any]
-    frames: dict[int, tuple[int, list[Any]]]
+    rigs: list[pycolmap.Rig]
+    frames: dict[int, tuple[int, list[pycolmap.data_t]]]
 
 
-def to_rig_frames(reconstruction: Any, rig: Rig, metres: float) -> SingleFrames:
+def to_rig_frames(model: pycolmap.Reconstruction, rig: Rig) -> SingleFrames:
     """Make the images of one moment one frame, in place; its pose is the mean of what its registered images say.
 
     Images of a frame with a registered one get a pose by their mounts, even if they had none.
 
     Args:
-        reconstruction: a ``pycolmap.Reconstruction`` in which each image is a frame.
+        model: in metres, each image a frame of its own.
         rig: the mounts.
-        metres: length of the model's unit.
     """
     pycolmap = load_pycolmap()
-    free = SingleFrames(
-        [copy.deepcopy(r) for r in reconstruction.rigs.values()],
-        {int(i): (int(f.rig_id), list(f.data_ids)) for i, f in reconstruction.frames.items()},
+    single = SingleFrames(
+        [copy.deepcopy(r) for r in model.rigs.values()],
+        {i: (f.rig_id, list(f.data_ids)) for i, f in model.frames.items()},
     )
-    inside = [[r for r in frame if reconstruction.exists_image(r.image_id)] for frame in rig.frames]
+    inside = [[r for r in frame if model.exists_image(r.image_id)] for frame in rig.frames]
     inside = [frame for frame in inside if frame]
     cameras = sorted({(r.camera_id, r.camera_name) for frame in inside for r in frame})
-    made = pycolmap.Rig(rig_id=max(int(r.rig_id) for r in free.rigs) + 1)
-    sensor_from_rig: dict[str, np.ndarray] = {}
+    made = pycolmap.Rig(rig_id=max(r.rig_id for r in single.rigs) + 1)
+    sensor_from_rig: dict[str, Pose] = {}
     for place, (camera_id, name) in enumerate(cameras):
-        sensor = reconstruction.camera(camera_id).sensor_id
-        sensor_from_rig[name] = np.linalg.inv(rig.mounts[name]) @ rig.mounts[cameras[0][1]]
-        sensor_from_rig[name][:3, 3] /= metres
+        sensor = model.camera(camera_id).sensor_id
+        sensor_from_rig[name] = rig.mounts[name].inverse() @ rig.mounts[cameras[0][1]]
         if place == 0:
             made.add_ref_sensor(sensor)
         else:
-            made.add_sensor(sensor, rigid(sensor_from_rig[name]))
-    registered = set(reconstruction.reg_image_ids())
-    tied = {r.image_id for frame in inside for r in frame}
+            made.add_sensor(sensor, sensor_from_rig[name].to_colmap())
+    registered = set(model.reg_image_ids())
+    mounted = {r.image_id for frame in inside for r in frame}
     frames = []
-    for number, frame in enumerate(inside, start=max(free.frames, default=0) + 1):
-        whole = pycolmap.Frame(frame_id=number, rig_id=made.rig_id)
-        for row in frame:
-            whole.add_data_id(reconstruction.image(row.image_id).data_id)
-        known = [r for r in frame if r.image_id in registered]
+    for number, rows in enumerate(inside, start=max(single.frames, default=0) + 1):
+        frame = pycolmap.Frame(frame_id=number, rig_id=made.rig_id)
+        for row in rows:
+            frame.add_data_id(model.image(row.image_id).data_id)
+        known = [r for r in rows if r.image_id in registered]
         if known:
-            says = [np.linalg.inv(sensor_from_rig[r.camera_name]) @ pose(reconstruction, r.image_id) for r in known]
-            weights = [1.0 + reconstruction.image(r.image_id).num_points3D for r in known]
-            whole.rig_from_world = rigid(_mean_pose(says, weights))
-        frames.append(whole)
-    for number, (rig_id, data) in free.frames.items():
-        if not any(d.id in tied for d in data):
-            frames.append(_single(reconstruction, number, rig_id, data, registered))
-    rigs = [made, *(r for r in free.rigs if r.ref_sensor_id.id not in {camera_id for camera_id, _ in cameras})]
-    reconstruction.set_rigs_and_frames(rigs, frames)
-    return free
+            # The mean of the rig's places in the world, not of the world's places in the rig.
+            world_from_rig = [camera_from_world(model, r.image_id).inverse() @ sensor_from_rig[r.camera_name] for r in known]
+            weights = np.array([1.0 + model.image(r.image_id).num_points3D for r in known])
+            frame.rig_from_world = Pose.stack(world_from_rig).mean(weights).inverse().to_colmap()
+        frames.append(frame)
+    for number, (rig_id, data) in single.frames.items():
+        if not any(d.id in mounted for d in data):
+            frames.append(_single(model, number, rig_id, data, registered))
+    rigs = [made, *(r for r in single.rigs if r.ref_sensor_id.id not in {camera_id for camera_id, _ in cameras})]
+    model.set_rigs_and_frames(rigs, frames)
+    return single
 
 
-def to_single_frames(reconstruction: Any, free: SingleFrames, *, keep: Collection[int]) -> None:
+def to_single_frames(model: pycolmap.Reconstruction, single: SingleFrames, *, keep: Collection[int]) -> None:
     """Undo ``to_rig_frames``, in place; the images ``keep`` keep their poses, others are no longer registered."""
-    frames = [_single(reconstruction, number, rig_id, data, keep) for number, (rig_id, data) in free.frames.items()]
-    reconstruction.set_rigs_and_frames(free.rigs, frames)
+    frames = [_single(model, number, rig_id, data, keep) for number, (rig_id, data) in single.frames.items()]
+    model.set_rigs_and_frames(single.rigs, frames)
 
 
-def _single(reconstruction: Any, number: int, rig_id: int, data: Sequence[Any], keep: Collection[int]) -> Any:
+def _single(
+    model: pycolmap.Reconstruction, number: int, rig_id: int, data: Sequence[pycolmap.data_t], keep: Collection[int]
+) -> pycolmap.Frame:
     """A frame of one image, with the pose that the image has at present if it is to be kept."""
-    frame = load_pycolmap().Frame(frame_id=number, rig_id=rig_id)
+    frame: pycolmap.Frame = load_pycolmap().Frame(frame_id=number, rig_id=rig_id)
     for item in data:
         frame.add_data_id(item)
-        if item.id in keep and reconstruction.image(item.id).has_pose:
-            frame.rig_from_world = reconstruction.image(item.id).cam_from_world()
+        if item.id in keep and model.image(item.id).has_pose:
+            frame.rig_from_world = model.image(item.id).cam_from_world()
     return frame
-
-
-def _mean_pose(poses: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """(3, 4) the mean rotation with the mean centre of several ``camera_from_world``."""
-    rotation = Rotation.from_matrix(np.array([p[:3, :3] for p in poses])).mean(weights).as_matrix()
-    center = np.average([-p[:3, :3].T @ p[:3, 3] for p in poses], axis=0, weights=weights)
-    return np.column_stack([rotation, -rotation @ center])
-
-
-def mounts_of(reconstruction: Any, rig: Rig, metres: float) -> dict[str, np.ndarray]:
-    """Camera name -> (4, 4) ``rig_from_camera`` in metres, of a tied model: the given mounts, or as they were refined."""
-    first = min((r.camera_id, r.camera_name) for frame in rig.frames for r in frame)[1]
-    found = {first: rig.mounts[first]}
-    for made in reconstruction.rigs.values():
-        for sensor, sensor_from_rig in made.non_ref_sensors.items():
-            name = next(r.camera_name for frame in rig.frames for r in frame if r.camera_id == sensor.id)
-            matrix = np.vstack([sensor_from_rig.matrix(), [0.0, 0.0, 0.0, 1.0]])
-            matrix[:3, 3] *= metres
-            found[name] = rig.mounts[first] @ np.linalg.inv(matrix)
-    return found

@@ -1,4 +1,4 @@
-"""How long a model's unit is by odometry: over short stretches, so that its drift does no harm."""
+"""The scale of a model by odometry: over short stretches, so that its drift does no harm."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
 
 STRETCH = 5
@@ -14,27 +15,29 @@ MIN_STRETCHES = 3
 MIN_MOTION = 0.05
 """Metres (rms around the middle) that a stretch must move: at rest there is noise only."""
 MAX_ERROR = 0.1
-"""Largest relative standard error with which the length is called known."""
+"""Largest relative standard error with which the scale is called known."""
 
 
-def positions(odometry: Mapping[int, np.ndarray], mounts: Mapping[str, np.ndarray], rows: Sequence[ImageRow]) -> dict:
+def positions(odometry: Mapping[int, Pose], mounts: Mapping[str, Pose], rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
     """Image id -> (3,) metres in the odometry's frame, of the camera where its mount is known, else of the vehicle.
 
     Args:
-        odometry: image id -> (4, 4) ``odom_from_base``.
-        mounts: camera name -> (4, 4) ``base_from_camera``.
+        odometry: image id -> ``odom_from_base``.
+        mounts: camera name -> ``base_from_camera``.
         rows: all images.
     """
-    nowhere = np.eye(4)
+    at_base = Pose.identity()
     return {
-        r.image_id: (odometry[r.image_id] @ mounts.get(r.camera_name, nowhere))[:3, 3] for r in rows if r.image_id in odometry
+        r.image_id: (odometry[r.image_id] @ mounts.get(r.camera_name, at_base)).translation
+        for r in rows
+        if r.image_id in odometry
     }
 
 
 def scale_by_odometry(
     centers: Mapping[int, np.ndarray], known: Mapping[int, np.ndarray], rows: Sequence[ImageRow]
 ) -> float | None:
-    """Metres of the model's unit, or None where the stretches are too few or do not agree.
+    """Metres per model unit, or None where the stretches are too few or contradict each other.
 
     Each stretch of ``STRETCH`` images gives the ratio of the two paths' extents (the scale of Umeyama, Least-squares
     estimation of transformation parameters between two point patterns, PAMI 1991, with the roles of the two symmetric);

@@ -1,0 +1,1 @@
+"""Keyframes, maps and results as they travel between nodes: sent whole, put together again, asked for when lost."""

@@ -18,18 +18,11 @@ from std_msgs.msg import Header
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.images import image_size
-from seg2d3d_ros.recording.naming import camera_name
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
-from seg2d3d_ros.ros.messages.conversion import (
-    bytes_to_compressed,
-    camera_from_info,
-    compressed_to_bytes,
-    fix_from_geo,
-    geo_from_fix,
-    keyframe_name,
-    stamp_to_ns,
-)
+from seg2d3d_ros.images import image_size, image_suffix
+from seg2d3d_ros.keyframes.waiting import Synchronizer
+from seg2d3d_ros.recording.calibration import camera_from_message
+from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
+from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, compressed_to_bytes, fix_from_geo, keyframe_name
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import KEYFRAMES
 from seg2d3d_ros.types import Keyframe
@@ -77,7 +70,7 @@ class KeyframeSubscription:
         timeout: float = 2.0,
     ) -> None:
         self._receive = receive
-        self._matcher = Matcher("image", ("info", "fix") if whole else (), timeout=timeout)
+        self._synchronizer = Synchronizer("image", ("info", "fix") if whole else (), timeout=timeout)
         self._unsized: set[str] = set()
         node.subscribe(CompressedImage, IMAGE_TOPIC, lambda m: self._add("image", m), KEYFRAMES)
         if whole:
@@ -88,14 +81,14 @@ class KeyframeSubscription:
     @property
     def pending(self) -> int:
         """Images that wait for their other messages."""
-        return self._matcher.pending
+        return self._synchronizer.pending
 
     def _add(self, part: str, message: Any) -> None:
-        if parts := self._matcher.add(part, keyframe_name(message.header), message, time.monotonic()):
+        for parts in self._synchronizer.add(part, keyframe_name(message.header), message, time.monotonic()):
             self._give(parts)
 
     def _expire(self) -> None:
-        for parts in self._matcher.expired(time.monotonic()):
+        for parts in self._synchronizer.release(time.monotonic()):
             self._give(parts)
 
     def _give(self, parts: dict[str, Any]) -> None:
@@ -103,8 +96,7 @@ class KeyframeSubscription:
         encoded = compressed_to_bytes(image)
         name = keyframe_name(image.header)
         camera = self._camera(parts["info"], encoded, name) if "info" in parts else None
-        geo = geo_from_fix(parts["fix"]) if "fix" in parts else None
-        suffix = "png" if encoded[:4] == b"\x89PNG" else "jpg"
+        geo = GeoPosition.from_ros(parts["fix"]) if "fix" in parts else None
         keyframe = Keyframe(
             name=name,
             camera_name=camera_name(image.header.frame_id),
@@ -112,7 +104,7 @@ class KeyframeSubscription:
             encoded=encoded,
             camera=camera,
             geo=geo,
-            file_name=f"{name}.{suffix}",
+            file_name=f"{name}.{image_suffix(encoded)}",
             source=IMAGE_TOPIC,
         )
         self._receive(keyframe, image.header)
@@ -124,7 +116,7 @@ class KeyframeSubscription:
         except DataError:
             return None  # the image is damaged, not the calibration; whoever decodes it says so
         try:
-            return camera_from_info(info, size, f"camera_info of {info.header.frame_id}")
+            return camera_from_message(info, size, f"camera_info of {info.header.frame_id}")
         except DataError as error:
             if info.header.frame_id not in self._unsized:
                 self._unsized.add(info.header.frame_id)

@@ -20,8 +20,9 @@ from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.ros.messages import map_messages
-from seg2d3d_ros.ros.messages.conversion import camera_to_info, make_header, stamp_to_ns
+from seg2d3d_ros.ros.messages.conversion import camera_to_info, make_header
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.publishing import publish_paced, settle
 from seg2d3d_ros.ros.node.qos import LATCHED, OBSERVATIONS, TF

@@ -18,7 +18,9 @@ from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.ros.messages.conversion import camera_from_info, keyframe_name, stamp_to_ns
+from seg2d3d_ros.recording.calibration import camera_from_message
+from seg2d3d_ros.recording.naming import stamp_to_ns
+from seg2d3d_ros.ros.messages.conversion import keyframe_name
 from seg2d3d_ros.ros.messages.map_messages import (
     MAP_POINT,
     OBSERVATION,
@@ -90,7 +92,7 @@ class MapReceiver:
     def on_camera_info(self, message: CameraInfo) -> None:
         """``map/camera_info`` of one keyframe."""
         name = keyframe_name(message.header)
-        camera = camera_from_info(message, (message.width, message.height), f"map/camera_info of {name}")
+        camera = camera_from_message(message, (message.width, message.height), f"map/camera_info of {name}")
         with self._lock:
             self._cameras[name] = camera
 

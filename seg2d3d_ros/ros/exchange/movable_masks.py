@@ -12,7 +12,7 @@ from std_msgs.msg import String
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.ros.exchange.synchronizer import Matcher
+from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, read_class_names
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
@@ -44,10 +44,10 @@ class MovableMasks:
     ) -> None:
         self._node, self._deliver, self._movable, self._wait = node, deliver, config.movable, wait
         self._names = config.asked
-        self._matcher: Matcher | None = None
+        self._synchronizer: Synchronizer | None = None
         if not config.movable or config.segmenter == "none":
             return
-        self._matcher = Matcher("keyframe", ("segments",), timeout=wait, capacity=CAPACITY)
+        self._synchronizer = Synchronizer("keyframe", ("segments",), timeout=wait, capacity=CAPACITY)
         node.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
         node.subscribe(Image, "keyframes/segments", self._segments, SEGMENTS)
         node.every(0.2, self._expire)
@@ -55,37 +55,36 @@ class MovableMasks:
     @property
     def pending(self) -> int:
         """Keyframes that wait."""
-        return self._matcher.pending if self._matcher else 0
+        return self._synchronizer.pending if self._synchronizer else 0
 
     def take(self, keyframe: Keyframe) -> None:
         """A keyframe came."""
-        if self._matcher is None:
+        if self._synchronizer is None:
             self._deliver(keyframe, None)
         else:
-            self._give(self._matcher.add("keyframe", keyframe.name, keyframe, time.monotonic()))
+            self._give(self._synchronizer.add("keyframe", keyframe.name, keyframe, time.monotonic()))
 
     def _classes(self, message: String) -> None:
         self._names = read_class_names(message)
 
     def _segments(self, message: Image) -> None:
-        assert self._matcher is not None
-        name, late = keyframe_name(message.header), self._matcher.late
-        self._give(self._matcher.add("segments", name, message, time.monotonic()))
-        if self._matcher.late > late:
+        assert self._synchronizer is not None
+        name, late = keyframe_name(message.header), self._synchronizer.late
+        self._give(self._synchronizer.add("segments", name, message, time.monotonic()))
+        if self._synchronizer.late > late:
             self._node.diagnostics.count("masks of movable things that came late")
 
     def _expire(self) -> None:
-        assert self._matcher is not None
-        for parts in self._matcher.expired(time.monotonic()):
-            if self._node.diagnostics.count("keyframes without mask of movable things") == 1:
+        assert self._synchronizer is not None
+        self._give(self._synchronizer.release(time.monotonic()))
+
+    def _give(self, bundles: list[dict[str, Any]]) -> None:
+        for parts in bundles:
+            if "segments" not in parts and self._node.diagnostics.count("keyframes without mask of movable things") == 1:
                 self._node.get_logger().warning(
                     f"{parts['keyframe'].name}: no segments within {self._wait:g} s (movable_wait); it is mapped with what "
                     "moves in it (further ones are counted in /diagnostics)"
                 )
-            self._give(parts)
-
-    def _give(self, parts: dict[str, Any] | None) -> None:
-        if parts is not None:
             self._deliver(parts["keyframe"], self._mask(parts["segments"]) if "segments" in parts else None)
 
     def _mask(self, message: Image) -> np.ndarray | None:

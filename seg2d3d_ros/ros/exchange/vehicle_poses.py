@@ -10,8 +10,8 @@ from nav_msgs.msg import Odometry
 from std_msgs.msg import Header
 
 from seg2d3d_ros.geometry.frames import FrameTree
-from seg2d3d_ros.keyframes.odometry_track import OdometryTrack, find_mounts
-from seg2d3d_ros.ros.messages.conversion import stamp_to_ns
+from seg2d3d_ros.keyframes.odometry import VehicleOdometry
+from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import TF_STATIC, input_profile
 from seg2d3d_ros.types import Keyframe
@@ -28,7 +28,7 @@ class VehiclePoses:
     def __init__(self, node: ManagedNode, odom_topic: str, rig: str) -> None:
         self._node = node
         self._lock = threading.Lock()
-        self._tree, self._track = FrameTree(), OdometryTrack()
+        self._tree, self._odometry = FrameTree(), VehicleOdometry()
         self._frames: dict[str, str] = {}
         kind = _tf_message(node) if rig == "auto" else None
         if kind is not None:
@@ -42,8 +42,8 @@ class VehiclePoses:
         """The keyframe with what is known at present."""
         with self._lock:
             self._frames[keyframe.camera_name] = header.frame_id
-            mounts = find_mounts(self._tree, self._frames, self._track.base)
-            odometry = self._track.at(keyframe.stamp_ns)
+            mounts = self._tree.mounts(self._frames, self._odometry.base)
+            odometry = self._odometry.at(keyframe.stamp_ns)
         return dataclasses.replace(keyframe, mount=mounts.get(keyframe.camera_name), odometry=odometry)
 
     def _add_transforms(self, message: Any) -> None:
@@ -52,8 +52,8 @@ class VehiclePoses:
 
     def _add_odometry(self, message: Odometry) -> None:
         with self._lock:
-            self._track.add_message(message, stamp_to_ns(message.header.stamp))
-        self._node.diagnostics.set("odometry used", self._track.used)
+            self._odometry.add_message(message, stamp_to_ns(message.header.stamp))
+        self._node.diagnostics.set("odometry used", self._odometry.used)
 
 
 def _tf_message(node: ManagedNode) -> Any | None:

@@ -1,0 +1,1 @@
+"""ROS messages ↔ arrays and value types."""

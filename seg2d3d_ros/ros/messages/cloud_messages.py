@@ -7,9 +7,10 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.lidar.labeller import LabelledPoints
-from seg2d3d_ros.ros.messages.conversion import array_to_cloud, cloud_to_array
+from seg2d3d_ros.lidar.scans import cloud_to_array
+from seg2d3d_ros.ros.messages.conversion import array_to_cloud
 
-CARRIED_POINT = np.dtype(
+LABELLED_POINT = np.dtype(
     {
         "names": ["x", "y", "z", "intensity", "instance_id", "class_id", "confidence"],
         "formats": ["f4", "f4", "f4", "f4", "i4", "u2", "f4"],
@@ -19,7 +20,7 @@ CARRIED_POINT = np.dtype(
 )
 
 
-def carried_cloud(found: LabelledPoints, rows: np.ndarray, classes: np.ndarray, header: Header) -> PointCloud2:
+def labelled_cloud(found: LabelledPoints, rows: np.ndarray, classes: np.ndarray, header: Header) -> PointCloud2:
     """``instances/cloud``: some points (n,) of a labelled stretch.
 
     ``intensity`` is NaN where the sensor gives none. ``confidence`` 0: no keyframe sees the point; above 0 with
@@ -28,7 +29,7 @@ def carried_cloud(found: LabelledPoints, rows: np.ndarray, classes: np.ndarray, 
     Args:
         classes: table from instance id to class id (``classes_of``); ids beyond it have class 0.
     """
-    points = np.zeros(len(rows), CARRIED_POINT)
+    points = np.zeros(len(rows), LABELLED_POINT)
     points["x"], points["y"], points["z"] = found.xyz[rows].T
     points["intensity"], points["confidence"] = found.intensity[rows], found.confidence[rows]
     instance = found.instance[rows]

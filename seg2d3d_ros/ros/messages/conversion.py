@@ -18,38 +18,11 @@ from std_msgs.msg import Header
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.keyframes.camera_file import info_from_camera
-from seg2d3d_ros.keyframes.geo_track import geo_from_fix
-from seg2d3d_ros.lidar.scans import POINT_TYPES, cloud_to_array
-from seg2d3d_ros.recording import calibration, naming
-from seg2d3d_ros.recording.naming import camera_name
+from seg2d3d_ros.images import image_suffix
+from seg2d3d_ros.lidar.scans import POINT_TYPES
+from seg2d3d_ros.recording.calibration import info_from_camera
+from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns, stream_name
 from seg2d3d_ros.recording.raw_images import ENCODINGS, raw_picture, raw_pixels
-
-__all__ = [
-    "array_to_cloud",
-    "array_to_image",
-    "bytes_to_compressed",
-    "camera_from_info",
-    "camera_name",
-    "camera_to_info",
-    "cloud_to_array",
-    "compressed_to_bytes",
-    "fill",
-    "fix_from_geo",
-    "geo_from_fix",
-    "image_to_array",
-    "image_to_labels",
-    "image_to_rgb",
-    "keyframe_name",
-    "labels_to_image",
-    "make_header",
-    "ns_to_stamp",
-    "pack_rgb",
-    "stamp_to_ns",
-    "unpack_rgb",
-]
-
-NANOSECONDS = 1_000_000_000
 
 _WRITABLE: dict[str, tuple[type, int]] = {
     "mono8": (np.uint8, 1),
@@ -64,14 +37,9 @@ _POINT_CODES = {kind: code for code, kind in POINT_TYPES.items()}
 # Headers
 
 
-def stamp_to_ns(stamp: Time) -> int:
-    """Nanoseconds since the epoch."""
-    return stamp.sec * NANOSECONDS + stamp.nanosec
-
-
 def ns_to_stamp(nanoseconds: int) -> Time:
     """The inverse of ``stamp_to_ns``."""
-    seconds, rest = divmod(int(nanoseconds), NANOSECONDS)
+    seconds, rest = divmod(int(nanoseconds), 1_000_000_000)
     return Time(sec=seconds, nanosec=rest)
 
 
@@ -82,7 +50,7 @@ def make_header(stamp_ns: int, frame_id: str) -> Header:
 
 def keyframe_name(header: Header) -> str:
     """``<camera>_<stamp ns>``: the key of a keyframe everywhere on disk."""
-    return naming.keyframe_name(camera_name(header.frame_id), stamp_to_ns(header.stamp))
+    return stream_name(camera_name(header.frame_id), stamp_to_ns(header.stamp))
 
 
 def fill(data: bytes | memoryview | np.ndarray) -> array.array:
@@ -180,19 +148,10 @@ def compressed_to_bytes(message: CompressedImage) -> bytes:
 
 def bytes_to_compressed(encoded: bytes, header: Header) -> CompressedImage:
     """A ``CompressedImage`` of a JPEG or PNG file's bytes."""
-    return CompressedImage(header=header, format="png" if encoded[:4] == b"\x89PNG" else "jpeg", data=fill(encoded))
+    return CompressedImage(header=header, format="png" if image_suffix(encoded) == "png" else "jpeg", data=fill(encoded))
 
 
 # Calibration and position
-
-
-def camera_from_info(message: CameraInfo, size: tuple[int, int], source: str) -> Camera | None:
-    """Intrinsics of the raw (distorted) image of ``size`` (width, height); None where K is zero: ROS's "uncalibrated".
-
-    Raises:
-        DataError: a distortion model without counterpart, or a calibration of an image of another aspect.
-    """
-    return calibration.camera_from_message(message, size, rectified=False, source=source)
 
 
 def camera_to_info(camera: Camera, header: Header) -> CameraInfo:

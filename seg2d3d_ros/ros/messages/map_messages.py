@@ -40,17 +40,9 @@ from std_msgs.msg import Header
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.recording.naming import camera_name
-from seg2d3d_ros.ros.messages.conversion import (
-    array_to_cloud,
-    cloud_to_array,
-    fix_from_geo,
-    geo_from_fix,
-    make_header,
-    pack_rgb,
-    stamp_to_ns,
-    unpack_rgb,
-)
+from seg2d3d_ros.lidar.scans import cloud_to_array
+from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
+from seg2d3d_ros.ros.messages.conversion import array_to_cloud, fix_from_geo, make_header, pack_rgb, unpack_rgb
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 MAP_POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("point_id", "u4"), ("component", "u4")])
@@ -182,7 +174,7 @@ def frame_to_fix(frame: WorldFrame, header: Header) -> NavSatFix:
 
 def frame_from_fix(message: NavSatFix) -> WorldFrame:
     """The inverse of ``frame_to_fix``."""
-    geo = geo_from_fix(message)
+    geo = GeoPosition.from_ros(message)
     if geo is not None:
         return WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
     metres = message.position_covariance_type == NavSatFix.COVARIANCE_TYPE_APPROXIMATED

@@ -1,0 +1,1 @@
+"""What every node has: lifecycle, parameters, QoS, diagnostics, logs, services, worker threads."""

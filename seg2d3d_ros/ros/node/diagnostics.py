@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile
 
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.ros.node.qos import DIAGNOSTICS, incompatibility
-from seg2d3d_ros.ros.node.worker_thread import Worker
+from seg2d3d_ros.ros.node.worker_thread import WorkerThread
 
 ERROR_SECONDS = 30.0
 """How long an error keeps the status red."""
@@ -62,7 +62,7 @@ class Diagnostics:
         self._node = node
         self._lock = threading.Lock()
         self._inputs: dict[str, Input] = {}
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[str, WorkerThread] = {}
         self._counters: dict[str, int] = {}
         self._values: dict[str, object] = {}
         self._errors = 0
@@ -87,12 +87,12 @@ class Diagnostics:
             self._inputs.pop(topic, None)
             self._warned.discard(topic)
 
-    def add_worker(self, worker: Worker) -> None:
+    def add_worker(self, worker: WorkerThread) -> None:
         """Report a worker's queue, drops and failures."""
         with self._lock:
             self._workers[worker.name] = worker
 
-    def remove_worker(self, worker: Worker) -> None:
+    def remove_worker(self, worker: WorkerThread) -> None:
         """Forget a worker."""
         with self._lock:
             self._workers.pop(worker.name, None)

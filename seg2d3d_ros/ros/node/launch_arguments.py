@@ -63,7 +63,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """What a launch starts."""
 
     processes: tuple[Process, ...]
@@ -151,7 +151,7 @@ def read_value(argument: Argument, text: str) -> Value:
     return declaration.parse(text)
 
 
-def plan(given: Mapping[str, str]) -> Plan:
+def plan(given: Mapping[str, str]) -> LaunchPlan:
     """The processes for the arguments that were given; others are ignored.
 
     Raises:
@@ -181,7 +181,7 @@ def plan(given: Mapping[str, str]) -> Plan:
             # The player makes the time that the others use.
             end: dict[str, Value] = {"use_sim_time": False, "when_done": "finalize", "wait_for": READY}
             processes.append(Process("bag_player", "bag_player", {**own, **player, **end}))
-    return Plan(
+    return LaunchPlan(
         processes=tuple(processes),
         namespace="/" + only["namespace"].strip("/"),
         params_file=params_file,

@@ -27,7 +27,7 @@ from seg2d3d_ros.ros.node.answers import Answers
 from seg2d3d_ros.ros.node.diagnostics import Diagnostics
 from seg2d3d_ros.ros.node.logs import FORWARD, on_behalf_of
 from seg2d3d_ros.ros.node.parameters import CommonParameters, check_change, declare_all, read_all
-from seg2d3d_ros.ros.node.worker_thread import Worker
+from seg2d3d_ros.ros.node.worker_thread import WorkerThread
 
 NAMESPACE = "seg2d3d"
 WORKER_SECONDS = 3.0
@@ -174,7 +174,7 @@ class ManagedNode(LifecycleNode):
         depth: int = 50,
         on_drop: Callable[[Any], None] | None = None,
         batch: Callable[[], int] | None = None,
-    ) -> Worker:
+    ) -> WorkerThread:
         """A worker thread (see ``ros.node.worker_thread``) whose queue, drops and errors are reported."""
 
         def work(item: Any) -> None:
@@ -184,7 +184,7 @@ class ManagedNode(LifecycleNode):
         def failed(where: str, error: Exception) -> None:
             self.diagnostics.error(where, error)
 
-        worker = Worker(name, work, depth=depth, on_error=failed, on_drop=on_drop, batch=batch)
+        worker = WorkerThread(name, work, depth=depth, on_error=failed, on_drop=on_drop, batch=batch)
         self.diagnostics.add_worker(worker)
 
         def release() -> None:

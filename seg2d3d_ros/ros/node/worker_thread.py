@@ -12,7 +12,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-class Worker:
+class WorkerThread:
     """Handles items one after the other in its own thread.
 
     The queue keeps the newest ``depth`` items: beyond it the oldest is dropped and counted. An exception in ``handle``

@@ -1,0 +1,1 @@
+"""Label images, COCO files or recorded topics → segments."""

@@ -1,0 +1,1 @@
+"""Image + prompts → masks by neural networks: detectors, mask models, panoptic models, and their weights."""

@@ -1,0 +1,1 @@
+"""Seed → the street's textured meshes, and their images by ray casting."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.simulation.scene.mesh import Mesh, concatenate
 from seg2d3d_ros.simulation.scene.sky import sky_color
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
@@ -45,12 +46,12 @@ class Scene:
         texels = np.abs(uv[:, 0, 0] * uv[:, 1, 1] - uv[:, 0, 1] * uv[:, 1, 0]) * atlas.area[mesh.texture]
         self._density = np.sqrt(texels / np.maximum(area, 1e-12)).astype(np.float32)
 
-    def render(self, camera: Camera, street_from_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def render(self, camera: Camera, street_from_camera: Pose) -> tuple[np.ndarray, np.ndarray]:
         """One view.
 
         Args:
             camera: PINHOLE intrinsics, COLMAP's pixel convention.
-            street_from_camera: (4, 4).
+            street_from_camera: a single pose.
 
         Returns:
             (H, W, 3) float32 colours 0 … 255 (sRGB) and (H, W) int32 labels of what the ray through each pixel's
@@ -85,14 +86,12 @@ class Scene:
             edges[(second, slice(None)) if axis == 0 else (slice(None), second)] |= jump
         return edges
 
-    def _shade(
-        self, camera: Camera, street_from_camera: np.ndarray, pixels: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _shade(self, camera: Camera, street_from_camera: Pose, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours (N, 3), triangles hit (N,; -1 = sky) and depths (N,) of the rays through ``pixels`` (N, 2)."""
         fx, fy, cx, cy = camera.params
         local = np.stack([(pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy, np.ones(len(pixels))], axis=-1).astype(np.float32)
-        rotation = street_from_camera[:3, :3].astype(np.float32)
-        origin = street_from_camera[:3, 3].astype(np.float32)
+        rotation = street_from_camera.rotation.astype(np.float32)
+        origin = street_from_camera.translation.astype(np.float32)
         stretch = np.linalg.norm(local, axis=1)
         direction = local @ rotation.T / stretch[:, None]
         rays = np.concatenate([np.broadcast_to(origin, direction.shape), direction], axis=1)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.simulation.drive import START_NS, Drive
 from seg2d3d_ros.simulation.scene.mesh import Mesh
 from seg2d3d_ros.simulation.scene.street import Street
@@ -48,12 +49,9 @@ class Sweep:
     points: np.ndarray
 
 
-def base_from_lidar() -> np.ndarray:
-    """The sensor's pose (4, 4) on the vehicle: on the roof, tilted a little, as real ones are."""
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_euler("ZYX", [4.0, 1.5, -0.5], degrees=True).as_matrix()
-    pose[:3, 3] = 0.1, 0.05, 2.4
-    return pose
+def base_from_lidar() -> Pose:
+    """Where the sensor is mounted on the vehicle: on the roof, tilted a little, as real ones are."""
+    return Pose(Rotation.from_euler("ZYX", [4.0, 1.5, -0.5], degrees=True).as_matrix(), np.array([0.1, 0.05, 2.4]))
 
 
 def sweeps(street: Street, drive: Drive, seeds: np.random.SeedSequence) -> Iterator[Sweep]:
@@ -66,7 +64,7 @@ def sweeps(street: Street, drive: Drive, seeds: np.random.SeedSequence) -> Itera
     for k, seed in enumerate(seeds.spawn(count)):
         time = k / RATE
         leg = 0 if time < drive.leg_times[1][0] else 1
-        moving = street.movers_at(time, leg, time - drive.leg_times[leg][0], float(drive.pose(time)[0, 3]))
+        moving = street.movers_at(time, leg, time - drive.leg_times[leg][0], float(drive.pose(time).translation[0]))
         surfaces = [standing, _Surfaces(moving)] if len(moving.triangles) else [standing]
         yield Sweep(START_NS + round(time * 1e9), _sweep(surfaces, drive, time, np.random.default_rng(seed)))
 
@@ -96,13 +94,13 @@ def _sweep(surfaces: Sequence[_Surfaces], drive: Drive, time: float, rng: np.ran
     azimuth = -2 * np.pi * np.arange(COLUMNS) / COLUMNS
     block = np.arange(COLUMNS) // BLOCK
     offset = TURN_SECONDS * BLOCK * block / COLUMNS
-    poses = np.array([drive.pose(time + float(o)) @ base_from_lidar() for o in offset[::BLOCK]])[block]
+    poses = Pose.stack([drive.pose(time + float(o)) @ base_from_lidar() for o in offset[::BLOCK]])[block]
     level, height = np.cos(RINGS)[None], np.sin(RINGS)
     local = np.stack(
         [level * np.cos(azimuth)[:, None], level * np.sin(azimuth)[:, None], np.tile(height, (COLUMNS, 1))], axis=-1
     )
-    direction = np.einsum("cij,crj->cri", poses[:, :3, :3], local)
-    origin = np.broadcast_to(poses[:, None, :3, 3], direction.shape)
+    direction = np.einsum("cij,crj->cri", poses.rotation, local)
+    origin = np.broadcast_to(poses.translation[:, None], direction.shape)
     rays = np.concatenate([origin, direction], axis=-1).reshape(-1, 6).astype(np.float32)
     distance, label, brightness = surfaces[0].hit(rays)
     for other in surfaces[1:]:

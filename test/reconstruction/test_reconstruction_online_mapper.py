@@ -6,7 +6,9 @@ import random
 import numpy as np
 import pycolmap
 import pytest
+from helpers_reconstruction import misfit
 
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.reconstruction.online.global_check import Standing, prefer_global
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, OnlineMapper
@@ -59,18 +61,6 @@ class Scene:
         frame = self.database.read_frame(self.truth.image(i).frame_id)
         image.frame_id = frame.frame_id
         mapper.add_image(image, frame, self.matches(i, set(mapper.graph.image_ids)) if matches is None else matches)
-
-
-def misfit(model, truth):
-    """Largest distance of camera centres after a similarity fit, in units of the scene's size."""
-    ids = sorted(model.reg_image_ids())
-    source = np.array([model.image(i).projection_center() for i in ids])
-    target = np.array([truth.image(i).projection_center() for i in ids])
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
-    scale = np.trace(np.diag(s) @ d) / (a**2).sum()
-    return np.linalg.norm(scale * a @ (u @ d @ vt).T - b, axis=1).max() / np.linalg.norm(b, axis=1).max()
 
 
 def grown(scene, order):
@@ -216,7 +206,7 @@ def test_sampson_error_is_the_distance_to_the_epipolar_line():
     """Pure sideways motion: lines are rows, and an offset of d across them is d / sqrt(2) in both images together."""
     rays = np.array([[0.1, 0.2, 1.0], [-0.3, 0.0, 1.0]])
     moved = rays + [0.05, 0.01, 0.0]
-    pose = np.hstack([np.eye(3), [[1.0], [0.0], [0.0]]])
+    pose = Pose(np.eye(3), np.array([1.0, 0.0, 0.0]))
     np.testing.assert_allclose(sampson_error(rays, moved, pose), 0.01 / np.sqrt(2), rtol=1e-9)
 
 

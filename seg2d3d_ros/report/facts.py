@@ -1,0 +1,184 @@
+"""What the report says of a map in words: headline, figures, what went in, advice, files. Plain text, no HTML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from seg2d3d_ros.report.content import Content
+from seg2d3d_ros.report.words import count, duration, file_size
+
+MAX_NAMES = 200
+
+
+def headline(content: Content) -> str:
+    """The result in one sentence."""
+    images = content.image_count
+    if not images:
+        return "This map is still empty: no image went in."
+    placed = f"{len(content.registered):,} of {count(images, 'image')} registered"
+    if not content.models:
+        return f"No 3D model: {placed}."
+    by_class = Counter(item.class_name for item in content.instances)
+    if not by_class:
+        found = "no instances" if content.segmented else "reconstruction only"
+        result = f"{placed}, {count(len(content.points), 'point')}, {found}"
+    else:
+        kinds = " and ".join(f"{count(n, 'instance')} of “{name}”" for name, n in by_class.most_common(3))
+        rest = f" and {len(by_class) - 3} more classes" if len(by_class) > 3 else ""
+        result = f"{placed}, {kinds}{rest} with {count(content.labelled_points, 'point')}"
+    return f"{result}; it took {duration(content.seconds)}." if content.timings else f"{result}."
+
+
+def tiles(content: Content) -> dict[str, str]:
+    """The main figures by their name."""
+    counts = content.metrics.get("counts") or {}
+    figures = {
+        "Images registered": f"{len(content.registered):,} / {content.image_count:,}",
+        "3D points": f"{len(content.points):,}",
+    }
+    if content.segmented:
+        figures |= {"Instances": f"{len(content.instances):,}", "Labelled points": f"{content.labelled_points:,}"}
+    if counts.get("segments"):
+        figures["Segments linked"] = f"{counts.get('segments_with_instance', 0):,} / {counts['segments']:,}"
+    if counts.get("missed_views"):
+        drawn = f" ({counts['recovered_views']:,} recovered)" if "recovered_views" in counts else ""
+        figures["Missed by the detector"] = f"{count(counts['missed_views'], 'view')}{drawn}"
+    if len(content.models) > 1:
+        figures["Components"] = f"{len(content.models):,}"
+    return figures
+
+
+def folders(content: Content) -> list[str]:
+    """The folders that most images lie in; none where they came as a stream."""
+    paths = [Path(record.image) for record in content.records]
+    return [folder for folder, _ in Counter(str(path.parent) for path in paths if path.is_absolute()).most_common(3)]
+
+
+def inputs(content: Content) -> dict[str, str]:
+    """What went in, by name: images, positions, prompts, method."""
+    get = content.config.get
+    found = {"Images": f"{content.image_count:,}"}
+    if names := sorted({record.camera_name for record in content.records if record.camera_name}):
+        found["Cameras"] = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+    prompts = get("segmentation.prompts") or ()
+    segmenter = str(get("segmentation.segmenter") or "not stated")
+    return {
+        **found,
+        "GPS": _gps(content),
+        "Prompts": ", ".join(f"“{prompt}”" for prompt in ([prompts] if isinstance(prompts, str) else prompts)) or "none",
+        "Masks from": _SEGMENTERS.get(segmenter, segmenter),
+        "Association": f"method “{get('association.method', 'not stated')}”",
+        "Reconstruction": f"mapper “{get('reconstruction.mapper', 'not stated')}”",
+    }
+
+
+_SEGMENTERS = {
+    "label_images": "label images in a directory",
+    "coco": "a COCO JSON file",
+    "grounded_sam": "Grounded SAM, by text",
+    "panoptic": "a panoptic model, by class",
+    "everything": "SAM, any object",
+    "topic": "a ROS topic",
+    "none": "nowhere: reconstruction only",
+}
+
+
+def _gps(content: Content) -> str:
+    fixes = sum(record.geo is not None for record in content.records)
+    kind, datum = content.frame.get("kind"), content.frame.get("datum") or {}
+    if not fixes:
+        return "none; the map has no place on Earth" if kind != "enu" else "used"
+    given = f"positions for {fixes:,} of {count(len(content.records), 'image')}"
+    if kind != "enu":
+        return f"{given}, not used: too few of them, too close together, or not fitting the model"
+    place = ""
+    if {"latitude", "longitude", "altitude"} <= set(datum):
+        place = f"; datum {datum['latitude']:.6f}°, {datum['longitude']:.6f}°, {datum['altitude']:.1f} m (WGS84)"
+    return f"{given}; the map is in metres east, north and up{place}"
+
+
+def cameras(content: Content) -> list[tuple[tuple[str, ...], int]]:
+    """Intrinsics, as solved for registered images, else as given: the table's cells, and how many images have them.
+
+    The cells are camera, pixels, model, parameters, and whether these are given, estimated or a guess.
+    """
+    solved = {name: camera for model in content.models for name, camera in zip(model.names, model.cameras, strict=True)}
+    given = {record.name: record for record in content.records}
+    groups: Counter[tuple[str, ...]] = Counter()
+    for name in sorted(set(solved) | set(given)):
+        record = given.get(name)
+        camera = solved.get(name) or (record.camera if record else None)
+        if camera is None:
+            continue
+        known = record is not None and record.camera is not None and record.camera.calibrated
+        origin = "given" if known else "estimated" if name in solved else "a guess"
+        parameters = ", ".join(f"{p:.5g}" for p in camera.params)
+        label = record.camera_name if record else ""
+        groups[label, f"{camera.width}\u00a0×\u00a0{camera.height}", camera.model, parameters, origin] += 1
+    return groups.most_common()
+
+
+def advice(content: Content) -> list[str]:
+    """What a person should know or do."""
+    words = [str(w) for w in content.metrics.get("warnings") or []] + list(content.damage)
+    images, placed = content.image_count, len(content.registered)
+    if not images:
+        words.append(
+            "No image went in. Give 'seg2d3d run' a folder with JPEG or PNG files, or 'seg2d3d bag' a bag with cameras."
+        )
+    elif not content.models:
+        words.append(
+            "No two images could be brought together in 3D. They must overlap by more than half, be sharp, and be taken "
+            "from different places."
+        )
+    elif not content.instances and content.segmented:
+        words.append(
+            "The 3D model is there, but no instance was found. Check that segments/ holds masks for the registered images, "
+            "and that association.min_points and association.min_images are not too strict for so few images."
+        )
+    elif placed < 0.8 * images:
+        words.append(f"{images - placed:,} of {images:,} images are not in the map; the reasons are listed below.")
+    if len(content.models) > 1 and not any("component" in w for w in words):
+        sizes = ", ".join(str(len(model.names)) for model in content.models[:8])
+        words.append(f"The images fall into {len(content.models)} components that share no points ({sizes} … images).")
+    return list(dict.fromkeys(words))
+
+
+def unregistered(content: Content) -> list[tuple[str, list[str], int]]:
+    """The images without a pose by reason, the most frequent first: reason, names to show, how many more there are."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in sorted(content.unregistered.items()):
+        reasons.setdefault(reason, []).append(name)
+    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
+    return [(reason, names[:MAX_NAMES], max(len(names) - MAX_NAMES, 0)) for reason, names in ordered]
+
+
+_FILES = (
+    ("points.ply", "the labelled cloud: x y z, colour, instance, confidence", "CloudCompare, MeshLab, Open3D"),
+    ("cloud.ply", "the LiDAR's points with the same labels", "CloudCompare, MeshLab, Open3D"),
+    ("dense.ply", "a denser labelled cloud, from the images", "CloudCompare, MeshLab, Open3D"),
+    ("labels", "one 16-bit PNG per image: the instance id of each pixel", "any program that reads 16-bit PNG"),
+    ("tracks.json", "each instance and the images and boxes where it is seen", "any JSON reader"),
+    ("sparse", "the COLMAP models: cameras, poses, points", "COLMAP (File › Import model), pycolmap"),
+    ("database.db", "features and matches", "COLMAP, sqlite3"),
+    ("segments", "the masks as the segmenter gave them", "any program that reads 16-bit PNG"),
+    ("keyframes", "the keyframes' image files", "any image viewer"),
+    ("keyframes.json", "what went in: cameras, times, positions", "any JSON reader"),
+    ("metrics.json", "counts, times, warnings, measurements", "any JSON reader"),
+    ("config.yaml", "the effective configuration, usable with --params", "any text editor"),
+)
+
+
+def files(root: Path) -> list[tuple[str, str, str, str]]:
+    """What lies in a map directory and what opens it: name, meaning, programs, size or number of entries."""
+    rows = []
+    for name, meaning, program in _FILES:
+        path = root / name
+        if path.is_dir():
+            entries = sum(1 for _ in path.iterdir())
+            if entries:
+                rows.append((f"{name}/", meaning, program, count(entries, "entry", "entries")))
+        elif path.exists():
+            rows.append((name, meaning, program, file_size(path.stat().st_size)))
+    return rows
