@@ -10,7 +10,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from seg2d3d_ros.association.points.doppelgangers import doppelganger_points, without_doppelgangers
+from seg2d3d_ros.config import make_config
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.types import Segments, SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 600.0
@@ -105,6 +108,17 @@ def test_masks_mistaken_for_one_another_are_told_apart(seed):
     (left,) = without_doppelgangers([model], masks())
     assert left.obs_point.max() < len(model.xyz) - 15
     assert len(left.xyz) == len(model.xyz), "points stay in the cloud"
+
+
+@pytest.mark.parametrize("project", [True, False])
+def test_a_session_leaves_them_out_where_it_solves_everything_with_projected_points(tmp_path, project):
+    model = mistaken(street(1), 1, 5, 10, 1)
+    session = AssociationSession(MapStore(tmp_path), make_config({"association.project": project}))
+    for item in masks().values():
+        session.receive(item)
+    full = session.update([model], full=True).models[0]
+    assert (full.obs_point.max() < len(model.xyz) - 10) == project
+    np.testing.assert_array_equal(session.update([model]).models[0].obs_point, model.obs_point)
 
 
 def test_single_wrong_matches_of_the_same_house_are_no_mistake():
