@@ -52,13 +52,14 @@ setup(
         "numpy>=1.24",
         "scipy>=1.10",
         "opencv-python-headless<5",  # cv_bridge and the distributions are at 4
+        "pycocotools",
         "pycolmap>=4.2,<4.3",  # every minor version has changed the interface
         "pyyaml",
         "pillow",
         "rosbags>=0.11,<0.12",  # likewise
         "mcap>=1.1",  # what is left of recordings that were cut off
         "tqdm",
-        "jinja2",
+        "jinja2>=3.0",
     ],
     extras_require={
         # rclpy over Fast DDS without a ROS distribution; without pins pip would mix in a later distribution.

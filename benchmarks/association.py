@@ -24,7 +24,7 @@ import rivals
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.masks.repair import Repair
-from seg2d3d_ros.association.points.doppelgangers import without_hidden
+from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig
@@ -35,8 +35,7 @@ from seg2d3d_ros.evaluation.coverage import detected_images
 from seg2d3d_ros.evaluation.measure import score
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, relabel
 from seg2d3d_ros.evaluation.reading import natural_key
-from seg2d3d_ros.images import decode_rgb, label_boxes, read_labels
-from seg2d3d_ros.mapstore.store import relabel as paint
+from seg2d3d_ros.images import decode_rgb, read_labels
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.types import Incidence, Segments
 
@@ -94,7 +93,7 @@ def load(street: Path, detector: str, thinning: int, enough: int = 0) -> Scene:
         models = enrich(
             models, segments, lambda name: decode_rgb((folder / "images" / f"{name}.jpg").read_bytes()), enough=enough
         )
-    models = without_hidden(models, segments)
+    models = without_doppelgangers(models, segments)
     incidence = build_incidence(models, segments, project=True)
     return _judged(segments, truth, incidence, np.concatenate([model.xyz for model in models]))
 
@@ -115,7 +114,7 @@ def _judged(segments: dict[str, Segments], truth: dict[str, np.ndarray], inciden
         xyz,
         raw,
         np.array([place.get(key, -1) for key in regions]),
-        np.concatenate([label_boxes(s.labels, s.ids) for s in segments.values()]),
+        np.concatenate([s.boxes for s in segments.values()]),
         np.concatenate([s.scores for s in segments.values()]).astype(float),
     )
 
@@ -184,8 +183,7 @@ def measure(scene: Scene) -> dict[str, dict[str, Any]]:
     instances = associate(scene.incidence, scene.xyz, AssociationConfig(method="consensus"))
     repair, counter = Repair(scene.incidence, instances), OverlapCounter()
     for name in scene.raw.names:
-        repaired = repair(scene.segments[name])
-        counter.add(name, scene.truth[name], paint(repaired.segments.labels, repaired.instance_of))
+        counter.add(name, scene.truth[name], repair(scene.segments[name]).labels.image())
     labels = np.where(scene.row >= 0, instances.segment_instance[np.maximum(scene.row, 0)], 0)
     result["consensus"] = score(counter.finish(), scene.raw, labels, detected, owner)
     return result

@@ -24,13 +24,13 @@ from seg2d3d_ros.evaluation.points import UNKNOWN, point_metrics
 from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.lidar.labeller import CloudLabeller
 from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
-from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored import StoredLabels, recent
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import CLOUD
-from seg2d3d_ros.simulation.lidar import TOPIC
+from seg2d3d_ros.simulation.lidar_scanner import TOPIC
 
 IGNORE = 65535
 
@@ -43,8 +43,7 @@ def label(
     found, truth = [], {}
     with open_recording(street / "street.mcap") as recording:
         topic = recording.find(TOPIC, CLOUD)
-        moments = MapImages(store).moments
-        machine = CloudLabeller(read_models(root), moments, recorded_frames(recording), config, labels=labels)
+        machine = CloudLabeller(read_models(root), store.moments(), recorded_frames(recording), config, labels=labels)
         for number, (_, _, message) in enumerate(recording.messages([topic])):
             truth[number] = cloud_to_array(message)["truth"]
             found.append(machine.add(read_scan(message, topic)))
@@ -92,7 +91,7 @@ def main() -> None:
         image = read_labels(args.street / "truth" / f"{name}.png")
         return np.where(image == IGNORE, 0, image).astype(np.uint16)
 
-    for title, labels in (("map", MapImages(MapStore(args.map)).labels), ("true masks", true_labels)):
+    for title, labels in (("map", recent(StoredLabels(MapStore(args.map)))), ("true masks", true_labels)):
         begin = time.process_time()
         values = measure(*label(args.street, args.map, labels, config))
         words = "  ".join(f"{key} {value:.3f}" for key, value in values.items() if key != "points")

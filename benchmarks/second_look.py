@@ -20,7 +20,7 @@ import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.masks.missed import find_missed
-from seg2d3d_ros.association.masks.recovered_masks import labels_by, repair_with_recovery
+from seg2d3d_ros.association.masks.recovered_masks import RecoveringRepair, labels_by, recover
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.association.solve import associate
@@ -29,8 +29,7 @@ from seg2d3d_ros.evaluation.coverage import coverage_metrics, detected_images
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter
 from seg2d3d_ros.evaluation.tracking import hota_metrics
 from seg2d3d_ros.geometry.masks import region_of
-from seg2d3d_ros.mapstore.store import relabel
-from seg2d3d_ros.pipeline.second_look import second_round
+from seg2d3d_ros.pipeline.second_look import asks_of, second_round
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.segmentation.models.mask_models import Mask
 from seg2d3d_ros.simulation.detector import DetectorQuality, detect
@@ -71,8 +70,7 @@ def figures(scene: streets.Scene, segments: dict[str, Segments], repair: Repair)
     """Coverage, AssA, HOTA of what is published, and the share of the objects' images in which any of it matches them."""
     counter = OverlapCounter()
     for name in scene.raw.names:
-        repaired = repair(segments[name])
-        counter.add(name, scene.truth[name], relabel(repaired.segments.labels, repaired.instance_of))
+        counter.add(name, scene.truth[name], repair(segments[name]).labels.image())
     found = counter.finish()
     hota = hota_metrics(found)
     coverage = coverage_metrics(found, detected_images(scene.raw))["coverage"]
@@ -93,19 +91,18 @@ def measure(street: Path, detector: str, seed: int) -> dict[str, dict[str, Any]]
     missed = find_missed(models, segments, incidence, instances)
     own = float(np.sum(detected_images(scene.raw)) / np.sum(scene.raw.object_images))
     result = {"no help": figures(scene, segments, Repair(incidence, instances))}
-    recovered = repair_with_recovery(missed, models, segments, incidence, instances)
-    result["recovery"] = figures(scene, segments, recovered)
+    drawn = recover(missed, models, segments, incidence, instances)
+    result["recovery"] = figures(scene, segments, RecoveringRepair(incidence, instances, drawn))
     looker = TrueMasks(scene.truth, seed)
     transfer = Transfer(models, incidence, instances, labels_by(Repair(incidence, instances), segments))
     before = dict(segments)
-    looked = list(second_round(looker, lambda name: Keyframe(name, "", 0, b""), missed, transfer, before.__getitem__))
+    looked = list(second_round(looker, asks_of(missed, transfer), lambda name: Keyframe(name, "", 0, b""), before.__getitem__))
     segments.update({item.name: item for item, _ in looked})
     incidence, instances = solve()
     result["second look"] = figures(scene, segments, Repair(incidence, instances))
     left = find_missed(models, segments, incidence, instances)
-    result["second look and recovery"] = figures(
-        scene, segments, repair_with_recovery(left, models, segments, incidence, instances)
-    )
+    drawn = recover(left, models, segments, incidence, instances)
+    result["second look and recovery"] = figures(scene, segments, RecoveringRepair(incidence, instances, drawn))
     accepted = sum(len(ids) for _, ids in looked)
     facts = {"detector's recall": own, "missed": len(missed), "asked": looker.asked, "accepted": accepted}
     return {key: {**value, **facts} for key, value in result.items()}

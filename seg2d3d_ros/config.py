@@ -25,7 +25,7 @@ class KeyframeConfig:
 
     min_motion: float = param(
         0.02,
-        "an image joins the map when the picture has moved by this share of its width since the last keyframe",
+        "an image becomes a keyframe when the picture has moved by this share of its width since the last one",
         unit="image widths",
         low=0.0,
         high=1.0,
@@ -154,7 +154,7 @@ class ReconstructionConfig:
 
     mode: str = param(
         "auto",
-        "online = the map grows with every keyframe, in any order, and is checked against global solutions; "
+        "online = each keyframe is added to the map as it comes, in any order, and global solutions check it; "
         "batch = all keyframes at once, again and again; auto = online in the nodes, batch with all images at hand (run, bag)",
         choices=("auto", "online", "batch"),
     )
@@ -194,7 +194,7 @@ class AssociationConfig:
 
     method: str = param(
         "consensus",
-        "consensus = the views' agreement, published = the paper's two-stage method",
+        "consensus = all views vote on which segments are one object, published = the paper's two-stage method",
         choices=("consensus", "published"),
     )
     project: bool = param(True, "consensus: count points also in views that should see them but did not match them")
@@ -207,13 +207,13 @@ class AssociationConfig:
     )
     confirm_images: int = param(
         3,
-        "nodes: images in which an object must be seen before it is shown while the map grows; finalize shows all",
+        "nodes: images in which an object must be seen before it is shown; finalize shows all",
         low=1,
         high=100000,
     )
     consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
     similarity: float = param(
-        0.05, "published: Jaccard index with the reference above which a segment joins its track (tau)", low=0.0, high=1.0
+        0.05, "published: Jaccard index with the reference above which a segment belongs to its track (tau)", low=0.0, high=1.0
     )
     merge_similarity: float = param(0.8, "published: Jaccard index above which two tracks merge (tau_M)", low=0.0, high=1.0)
     min_points: int = param(10, "published: distinct 3D points a track needs", low=1, high=100000)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
@@ -166,13 +165,3 @@ def decode_labels(encoded: bytes, source: str = "label image") -> np.ndarray:
 def write_labels(path: Path, labels: np.ndarray) -> None:
     """Write (H, W) uint16 as PNG, atomically."""
     write_bytes(path, encode_png(labels.astype(np.uint16)))
-
-
-def label_boxes(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Tight boxes (S, 4) int32 ``x0 y0 x1 y1`` (last pixel excluded) of ``ids`` in ``labels``; zeros where absent."""
-    boxes = np.zeros((len(ids), 4), np.int32)
-    found = ndimage.find_objects(labels.astype(np.int32), max_label=int(ids.max())) if len(ids) else []
-    for row, segment_id in enumerate(ids):
-        if (place := found[int(segment_id) - 1]) is not None:
-            boxes[row] = place[1].start, place[0].start, place[1].stop, place[0].stop
-    return boxes

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -20,11 +21,13 @@ from scipy import sparse
 from seg2d3d_ros.arrays import check_array
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up, Z, up_of_cameras
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.images import image_size
 
 FrameKind = Literal["arbitrary", "metric", "enu"]
 
@@ -57,6 +60,15 @@ class Keyframe:
     mount: Pose | None = field(default=None, compare=False, repr=False)
     odometry: Pose | None = field(default=None, compare=False, repr=False)
 
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image, from its header.
+
+        Raises:
+            DataError: no image format that is known here.
+        """
+        return image_size(self.encoded, self.source or self.name)
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -82,12 +94,46 @@ class Segments:
         check_array(f"{self.name}: classes", self.classes, (len(self.ids),), "i")
         check_array(f"{self.name}: scores", self.scores, (len(self.ids),), "f")
 
+    @classmethod
+    def from_runs(cls, name: str, runs: LabelRuns, ids: np.ndarray, classes: np.ndarray, scores: np.ndarray) -> Segments:
+        """Segments whose label image is known as ``runs``, which are kept: nobody has to find them again."""
+        segments = cls(name, runs.image(), ids, classes, scores)
+        segments.__dict__["runs"] = runs  # the value of the cached property; the dataclass is frozen
+        return segments
+
+    @cached_property
+    def runs(self) -> LabelRuns:
+        """``labels`` as runs."""
+        return LabelRuns.of(self.labels)
+
     @property
     def boxes(self) -> np.ndarray:
         """(S, 4) int32 ``x0 y0 x1 y1``, the last pixel excluded."""
-        from seg2d3d_ros.images import label_boxes
+        return self.runs.boxes(self.ids)
 
-        return label_boxes(self.labels, self.ids)
+
+@dataclass(frozen=True)
+class Observation:
+    """One segment of a keyframe, or a part of one, that shows an instance: an entry of ``tracks.json``.
+
+    Attributes:
+        image: the keyframe's name.
+        segment: id of the segment, also of one that is only in part the instance's; of a recovered region, a free id.
+        instance, class_id: what is shown.
+        box: ``x0 y0 x1 y1``, the last pixel excluded, of the segment or part.
+        score: of the segment.
+        share: of the segment's pixels, how many are the instance's.
+        recovered: no mask showed it; it was drawn from the instance's points.
+    """
+
+    image: str
+    segment: int
+    instance: int
+    class_id: int
+    box: tuple[int, int, int, int]
+    score: float
+    share: float = 1.0
+    recovered: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +210,11 @@ class SparseModel:
     def up(self) -> Up:
         """The vertical of the world frame: the z axis where the model is georeferenced, else as the cameras say."""
         return Up.exact(Z) if self.frame.kind == "enu" else up_of_cameras(self.pose)
+
+    def observation_depths(self) -> np.ndarray:
+        """(N,) distance of each observation's point along the optical axis of its camera."""
+        row = self.camera_from_world[self.obs_keyframe, 2]
+        return np.einsum("ij,ij->i", row[:, :3], self.xyz[self.obs_point]) + row[:, 3]
 
     def views(self) -> Iterator[View | None]:
         """Camera and pose of each keyframe; None where they are unknown."""

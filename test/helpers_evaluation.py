@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from seg2d3d_ros.evaluation.overlaps import IGNORE, Overlaps, count_overlaps
+from seg2d3d_ros.evaluation.overlaps import IGNORE, OverlapCounter, Overlaps
 
 
 def picture(text: str) -> np.ndarray:
     """(H, W) uint16 of rows separated by ``/``; digits are themselves, letters a = 10, b = 11, ..."""
     values = {".": 0, "#": IGNORE}
     return np.array([[values[c] if c in values else int(c, 36) for c in row] for row in text.split("/")], np.uint16)
+
+
+def count_overlaps(images: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> Overlaps:
+    """Overlaps of (name, truth, regions) images; see ``OverlapCounter.add``."""
+    counter = OverlapCounter()
+    for name, truth, regions in images:
+        counter.add(name, truth, regions)
+    return counter.finish()
 
 
 def overlaps(*images: tuple[str, str]) -> Overlaps:

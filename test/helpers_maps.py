@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.types import Segments, SparseModel, WorldFrame
 
@@ -38,3 +39,13 @@ def two_houses(images: int = 4) -> tuple[SparseModel, dict[str, Segments]]:
         ids = np.array(sorted((first, second)), np.uint16)
         segments[name] = Segments(name, labels, ids, np.ones(2, np.int32), np.array([0.9, 0.7], np.float32))
     return model, segments
+
+
+def write_result(store, models, segments, incidence, instances, class_names, repair=None) -> None:
+    """Label images, tracks.json and points.ply of a map, as a session writes them."""
+    repair, observations = repair or Repair(incidence, instances), []
+    for item in segments.values():
+        repaired = repair(item)
+        store.write_labels(item.name, repaired.labels)
+        observations += repaired.observations()
+    store.write_summary(models, observations, instances, class_names)

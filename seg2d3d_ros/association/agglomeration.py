@@ -1,8 +1,8 @@
-"""Groups that the views take for one object are united, the surest pairs first.
+"""Correlation clustering (multicut) of groups of points by greedy agglomeration: pairs with the best votes are united first.
 
-Agglomeration on a signed graph, like greedy additive edge contraction for the multicut problem (Keuper et al., ICCV 2015),
-with two differences that sparse matrices ask for: all pairs that are each other's best partner are united at once, and the
-votes on a united group are counted anew from all its points instead of added up, so that no view votes twice.
+The method is greedy additive edge contraction on a signed graph (Keuper et al., ICCV 2015) with two differences: all pairs that
+are each other's best partner are united at once, and the votes on a united group are computed anew from all its points instead
+of added up, so that no view votes twice.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from scipy import sparse
 
 from seg2d3d_ros.association.evidence import Groups, common_weight, main_object_before, shares, votes, votes_before
 
-DOUBT = 0.5
-"""Weight of the view that nobody has seen, and that would vote neither way: agreement of many views goes first."""
-HOLD = 0.25
-"""What an earlier solution weighs, in standard deviations of a sum of votes by views that toss coins: only evidence clearer
-than that unites what was two objects, or divides what was one."""
-LEAST_VERDICT = 1e-9
+PRIOR_WEIGHT = 0.5
+"""Weight of an imaginary view with a vote of 0: of equal mean votes, that of more views goes first."""
+HYSTERESIS = 0.25
+"""Weight of an earlier solution, in standard deviations of a sum of random votes: only evidence clearer than that unites what
+was two objects, or divides what was one."""
+MIN_VOTE = 1e-9
 ROUNDING = 9
-"""Decimals of a verdict: the order in which sums were formed must not decide between equals."""
+"""Decimals of a mean vote: the order in which sums were formed must not decide between equals."""
 
 
-def agglomerate(groups: Groups, trust: sparse.csr_matrix) -> np.ndarray:
-    """Unite groups until no two of them are rather one object than two.
+def agglomerate(groups: Groups, weights: sparse.csr_matrix) -> np.ndarray:
+    """Unite groups until no pair has a positive sum of votes.
 
     Args:
-        trust: (M, M) see ``evidence``.
+        weights: (M, M) reliabilities and cannot-link weights of the masks (``evidence``).
 
     Returns:
         (N,) int64 the united group of each group, 0, 1, … without gaps.
     """
     owner = np.arange(len(groups))
     while True:
-        rows, columns, verdict = _attractive_pairs(groups, trust)
+        rows, columns, mean_vote = _attractive_pairs(groups, weights)
         if len(rows) == 0:
             return owner
         # A strict order of all pairs: the first one is each other's best, so every round unites something.
-        order = np.lexsort((columns, rows, -verdict))
+        order = np.lexsort((columns, rows, -mean_vote))
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         best = np.full(len(groups), len(order))
@@ -51,12 +51,12 @@ def agglomerate(groups: Groups, trust: sparse.csr_matrix) -> np.ndarray:
         owner = united[owner]
 
 
-def _attractive_pairs(groups: Groups, trust: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs (row < column) with a positive sum of votes, and the mean vote of those who know both."""
+def _attractive_pairs(groups: Groups, weights: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs (row < column) with a positive sum of votes, and the mean vote of the views that see both."""
     group_shares = shares(groups)
-    total = sparse.triu(votes(group_shares, trust), k=1).tocoo()
+    total = sparse.triu(votes(group_shares, weights), k=1).tocoo()
     rows, columns, sums = total.row, total.col, total.data
-    candidate = sums > LEAST_VERDICT
+    candidate = sums > MIN_VOTE
     if groups.before is not None:
         # Below zero, only what was mostly one object before can come out above.
         main = main_object_before(groups)
@@ -65,8 +65,8 @@ def _attractive_pairs(groups: Groups, trust: sparse.csr_matrix) -> tuple[np.ndar
     weight = common_weight(group_shares, rows, columns)
     if groups.before is not None:
         vote, known = votes_before(groups, rows, columns)
-        hold = HOLD * np.sqrt(weight)
-        sums, weight = sums + hold * vote, weight + hold * known
-    positive = sums > LEAST_VERDICT
-    verdict = sums[positive] / (weight[positive] + DOUBT)
-    return rows[positive], columns[positive], np.round(verdict, ROUNDING)
+        strength = HYSTERESIS * np.sqrt(weight)
+        sums, weight = sums + strength * vote, weight + strength * known
+    positive = sums > MIN_VOTE
+    mean_vote = sums[positive] / (weight[positive] + PRIOR_WEIGHT)
+    return rows[positive], columns[positive], np.round(mean_vote, ROUNDING)

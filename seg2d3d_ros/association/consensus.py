@@ -1,13 +1,14 @@
-"""Our association: the views' consensus on which points belong together, and masks cut where they glue objects.
+"""The association method ``consensus``: correlation clustering of masks by the points that they share, and cuts of glued masks.
 
-1. Each mask's points are a group; the other views say how far each mask is one object (``reliability``).
-2. Groups that the views take for one object are united (``agglomeration``).
-3. Each point goes to the object that most of its masks, weighed by their reliability, belong to; a mask that glues two
-   objects has little say. Objects whose points the views now take for one are united, and the masks are judged again.
+1. The points of each mask are a group. The other views give each mask a reliability, and each pair of masks of one image a
+   cannot-link weight (``reliability``).
+2. The groups are clustered into objects (``agglomeration``).
+3. Each point goes to the object with the largest sum of weights of the masks that hold the point; a mask that glues two objects
+   has little weight. Then the objects are clustered once more, and the weights of the masks are computed again.
 4. A mask belongs to the object of most of its points, or is cut between several.
 
 Where poses are known, points also count in views that should see them but did not match them (``projection``), with less
-weight: otherwise masks without matched points could not be told at all.
+weight: without them, masks that hold no matched point could not be associated.
 """
 
 from __future__ import annotations
@@ -17,31 +18,32 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.association.agglomeration import agglomerate
 from seg2d3d_ros.association.evidence import Groups, ones_at, sample
-from seg2d3d_ros.association.reliability import judge_by_objects, judge_by_views, same_view_pairs, trust_matrix
+from seg2d3d_ros.association.reliability import reliability_by_objects, reliability_by_views, same_view_pairs, weight_matrix
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Incidence, Placements
 
 PROJECTED = 0.3
 """Weight of a point that should be seen at a place, beside 1 of one that was."""
 REFINEMENTS = 3
-LEAST_SAY = 0.05
-"""Of a mask that nobody trusts: where nothing else holds a point, even that decides."""
+MIN_WEIGHT = 0.05
+"""Of a mask with reliability 0: it still decides on points that no other mask holds."""
 PART_SHARE, PART_WEIGHT, PART_OBSERVED = 0.1, 4.0, 3
-"""An object owns a part of a mask from this share and weight of the mask's points on, and only if some are observed there:
+"""An object owns a part of a mask from this share and weight of the mask's points on, and only with so many observed points:
 projected points alone, a little off, would cut slivers from the neighbour."""
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """What a method finds. S segments; N non-zeros of the incidence's matrix, in its order.
+    """The tracks that a method finds. S segments; N non-zeros of the incidence's matrix, in its order.
 
     Attributes:
         segment: (S,) int64 track of each segment (the largest part's where it is cut), 0 = none, else 1, 2, …
         entry: (N,) int64 track that each segment's point belongs to; None where it is the segment's.
         cuts: segments that show several tracks; ``cuts.instance`` is a track.
-        point: (P,) int64 track of each point, 0 = none; None where the method does not say.
+        point: (P,) int64 track of each point, 0 = none; None where the method does not assign points.
     """
 
     segment: np.ndarray
@@ -96,8 +98,10 @@ def tracks_of(
 
 
 def point_weights(incidence: Incidence) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """(S, P) and (K, P) CSR float64: points in masks and in views, observed ones with weight 1. Views without masks have
-    nothing to say."""
+    """(S, P) and (K, P) CSR float64: the weights of points in masks and in views, 1 for observed ones.
+
+    Views without masks have no vote: their rows are empty.
+    """
     held = incidence.matrix.astype(bool).astype(np.float64)
     visible = incidence.visibility.astype(bool).astype(np.float64)
     unseen = incidence.projected
@@ -123,43 +127,49 @@ def _solve(
     held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray, before: sparse.csr_matrix | None
 ) -> tuple[np.ndarray, sparse.csr_matrix]:
     """The object of each point (P,), -1 = none, and the weight of each object in each mask (S, objects)."""
-    say = unite_masks(held, visible, mask_view, before)
-    return refine(held, visible, mask_view, say, np.full(held.shape[1], -1), 0, before)
+    weight = unite_masks(held, visible, mask_view, before)
+    return refine(held, visible, mask_view, weight, np.full(held.shape[1], -1), 0, before)
 
 
 def unite_masks(
     held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray, before: sparse.csr_matrix | None = None
 ) -> sparse.csr_matrix:
-    """First objects, from nothing but masks and, if given, the points of earlier objects (``membership_of``): (objects, S)
-    how much each mask speaks for each object."""
+    """Cluster masks to first objects.
+
+    Args:
+        before: (P, O) the points of an earlier solution's objects (``membership_of``).
+
+    Returns:
+        (objects, S) the weight of each mask for each object.
+    """
     count = held.shape[0]
     pairs = same_view_pairs(mask_view)
     earlier = None if before is None else (held @ before).tocsr()
     masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view, earlier)
-    whole, apart = judge_by_views(masks, pairs)
+    reliability, cannot_link = reliability_by_views(masks, pairs)
     some = np.flatnonzero(np.diff(held.indptr))
     size = np.asarray(held.sum(axis=1)).ravel()
-    united = _largest_first(agglomerate(masks.take(some), trust_matrix(whole, pairs, apart)), size[some])
+    united = _largest_first(agglomerate(masks.take(some), weight_matrix(reliability, pairs, cannot_link)), size[some])
     objects = int(united.max(initial=-1)) + 1
-    return sparse.csr_matrix((np.maximum(whole[some], LEAST_SAY), (united, some)), (objects, count))
+    return sparse.csr_matrix((np.maximum(reliability[some], MIN_WEIGHT), (united, some)), (objects, count))
 
 
 def refine(
     held: sparse.csr_matrix,
     visible: sparse.csr_matrix,
     mask_view: np.ndarray,
-    say: sparse.csr_matrix,
+    weight: sparse.csr_matrix,
     pinned: np.ndarray,
     fixed: int,
     before: sparse.csr_matrix | None = None,
 ) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Divide the points between objects by the masks' say, unite objects, judge the masks again, and repeat.
+    """Divide the points between objects by the masks' weights, unite objects, compute the weights again, and repeat.
 
     Args:
         held: (S, P) weight of each point in each mask.
         visible: (K, P) weight of each point in each view.
         mask_view: (S,) the view of each mask.
-        say: (objects, S) how much each mask speaks for each object.
+        weight: (objects, S) the weight of each mask for each object.
         pinned: (P,) the object of points that must not change hands, -1 = free.
         fixed: the first ``fixed`` objects are not united with any other.
         before: (P, O) the points of an earlier solution's objects (``membership_of``).
@@ -168,10 +178,10 @@ def refine(
         (P,) object of each point, -1 = none, and (S, objects) its weight in each mask. The first ``fixed`` objects keep
         their numbers.
     """
-    points, objects = held.shape[1], say.shape[0]
+    points, objects = held.shape[1], weight.shape[0]
     pairs, masks_of_point = same_view_pairs(mask_view), held.T.tocsr()
     for refinement in range(REFINEMENTS):
-        object_of = first_largest((masks_of_point @ say.T).tocsr())
+        object_of = first_largest((masks_of_point @ weight.T).tocsr())
         object_of = np.where(pinned >= 0, pinned, object_of)
         labelled = np.flatnonzero(object_of >= 0)
         membership = sparse.csr_matrix((np.ones(len(labelled)), (labelled, object_of[labelled])), (points, objects))
@@ -180,18 +190,18 @@ def refine(
             break
         earlier = None if before is None else (membership.T @ before).tocsr()
         groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view, earlier)
-        whole, apart = judge_by_objects(held_by, pairs)
-        united = agglomerate(groups.take(np.arange(fixed, objects)), trust_matrix(whole, pairs, apart))
+        reliability, cannot_link = reliability_by_objects(held_by, pairs)
+        united = agglomerate(groups.take(np.arange(fixed, objects)), weight_matrix(reliability, pairs, cannot_link))
         united = _largest_first(united, np.asarray(held_by.sum(axis=0)).ravel()[fixed:])
         united = np.concatenate([np.arange(fixed), fixed + united])
         merge = sparse.csr_matrix((np.ones(objects), (np.arange(objects), united)), (objects, int(united.max(initial=-1)) + 1))
         objects = merge.shape[1]
-        say = reliable_say((held_by @ merge).tocsr())
+        weight = mask_weights((held_by @ merge).tocsr())
     return object_of, held_by
 
 
-def reliable_say(held_by: sparse.csr_matrix) -> sparse.csr_matrix:
-    """(objects, S) from (S, objects): a mask speaks for an object as the object's share in it, squared."""
+def mask_weights(held_by: sparse.csr_matrix) -> sparse.csr_matrix:
+    """(objects, S) from (S, objects): the weight of a mask for an object is the object's share of the mask, squared."""
     share = (sparse.diags(1.0 / np.maximum(np.asarray(held_by.sum(axis=1)).ravel(), 1e-9)) @ held_by).tocsr()
     return share.multiply(share).T.tocsr()
 
@@ -263,4 +273,4 @@ def _seeds(placements: tuple[Placements, ...], object_of: np.ndarray, parts: spa
             continue
         good = np.asarray(parts[segment, owner]).ravel().astype(bool) & (number[owner] > 0)
         found.append(Cuts(segment[good], number[owner[good]].astype(np.int32), item.xy[chosen[good]]))
-    return Cuts(*(np.concatenate([getattr(part, name) for part in found]) for name in ("segment", "instance", "xy")))
+    return concatenated(found)

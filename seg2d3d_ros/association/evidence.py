@@ -1,15 +1,21 @@
-"""What the views say about two groups of points: one object or two?
+"""Evidence of the views on whether two groups of points are one object or two: the edge weights of a signed graph.
 
-Every view that sees points of both groups votes. Of group c it sees V[c, t] points, and B[c, m] of them lie in its mask m.
-The share x = B / (V + k) is the mask's part of what the view sees, damped where the view sees few points: resolution is
-evidence, and a far view that holds a whole row of houses with three points each weighs little beside a near one. The vote is
+Every view that sees points of both groups votes. Of group c it sees ``visible[c, view]`` points, and ``inside[c, m]`` of them
+lie in its mask m. The damped share of the mask in what the view sees is
 
-    sum over masks m, n of the view   x[c, m] · Q[m, n] · x[d, n]   −  γ (y[c] z[d] + z[c] y[d])
+    share[c, m] = inside[c, m] / (visible[c, view] + damping[c])
 
-with Q[m, m] ≥ 0 for "in one mask", as far as the mask is trusted to show one object only, Q[m, n] ≤ 0 for "in two masks", as
-far as these are trusted to be two objects (``reliability``), y a group's share inside masks and z outside any. Summed over
-the views this is a product of sparse matrices. MaskClustering's view consensus (Yan et al., CVPR 2024) counts supporting
-views in the same spirit; here contradiction counts too, and masks are weighed.
+The damping lowers the vote of views that see few points of a group: a far view that holds a row of houses in one mask, with
+three points each, weighs little beside a near one. The vote of a view is
+
+    sum over its masks m, n of  share[c, m] · weights[m, n] · share[d, n]
+    − OUTSIDE · (covered[c] · bare[d] + bare[c] · covered[d])
+
+``weights[m, m]`` ≥ 0 is the reliability of mask m: how sure it is that the mask shows one object only. ``weights[m, n]`` ≤ 0 is
+a cannot-link weight: how sure it is that the masks m and n of one view show two objects (both from ``reliability``).
+``covered`` and ``bare`` are a group's shares inside and outside the view's masks. The sum over all views is a product of sparse
+matrices. The view consensus rate of MaskClustering (Yan et al., CVPR 2024) counts supporting views in a similar way; here
+contradicting views count too, and masks have weights.
 """
 
 from __future__ import annotations
@@ -20,11 +26,11 @@ import numpy as np
 from scipy import sparse
 
 DAMPING = 2.0
-"""k: points at which a view's vote has half its weight for each of the groups."""
+"""Points of a group in a view at which the view's vote has half its weight."""
 RESOLUTION = 0.25
-"""Added to k for each point that the view seeing most of the group sees."""
+"""Added to the damping for each point that is seen by the view that sees most points of the group."""
 OUTSIDE = 0.15
-"""γ: weight of "one in a mask, the other in none": detectors miss objects, so it says little."""
+"""Cannot-link weight of "one group in a mask, the other in none": it is small, because detectors miss objects."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Groups:
 @dataclass(frozen=True)
 class Shares:
     """Damped shares of groups: ``inside`` (N, M) in each mask, ``covered`` (N, K) in any mask of each view, ``bare``
-    (N, K) in none, ``weight`` (N, K) their sum, V / (V + k)."""
+    (N, K) in none; ``weight`` (N, K) = covered + bare = visible / (visible + damping)."""
 
     inside: sparse.csr_matrix
     covered: sparse.csr_matrix
@@ -70,7 +76,7 @@ class Shares:
 
 
 def shares(groups: Groups) -> Shares:
-    """The x, y and z of the module's formula."""
+    """The shares in the module's formula."""
     entries = groups.inside.tocoo()
     seen = sample(groups.visible, entries.row, groups.mask_view[entries.col])
     damping = DAMPING + RESOLUTION * groups.visible.max(axis=1).toarray().ravel()
@@ -86,27 +92,27 @@ def shares(groups: Groups) -> Shares:
     return Shares(inside, covered, bare, weight)
 
 
-def votes(group_shares: Shares, trust: sparse.csr_matrix, outside: float = OUTSIDE) -> sparse.csr_matrix:
+def votes(group_shares: Shares, weights: sparse.csr_matrix, outside: float = OUTSIDE) -> sparse.csr_matrix:
     """(N, N) CSR symmetric: the sum of all views' votes on each pair of groups, positive for "one object".
 
     Args:
-        trust: (M, M) Q of the module's formula.
+        weights: (M, M) reliabilities and cannot-link weights of the masks (``reliability.weight_matrix``).
     """
     s = group_shares
     if outside == 0.0:
-        return (s.inside @ trust @ s.inside.T).tocsr()
-    left = sparse.hstack([s.inside @ trust, -outside * s.covered, -outside * s.bare]).tocsr()
+        return (s.inside @ weights @ s.inside.T).tocsr()
+    left = sparse.hstack([s.inside @ weights, -outside * s.covered, -outside * s.bare]).tocsr()
     right = sparse.hstack([s.inside, s.bare, s.covered]).tocsr()
     return (left @ right.T).tocsr()
 
 
 def common_weight(group_shares: Shares, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(n,) how much the views that see both groups weigh together, for n pairs of groups."""
+    """(n,) the sum of the weights of the views that see both groups, for n pairs of groups."""
     return sample((group_shares.weight @ group_shares.weight.T).tocsr(), rows, columns)
 
 
 def votes_before(groups: Groups, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the earlier solution says of n pairs of groups, as one more view that saw all its points and is trusted.
+    """The vote of an earlier solution on n pairs of groups: it counts as one more view, which saw all its points.
 
     Returns:
         The vote (n,) in [-1, 1], positive for "one object", and its weight (n,) in [0, 1]: little for groups of few points.

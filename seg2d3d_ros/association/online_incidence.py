@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from seg2d3d_ros.arrays import places, take
 from seg2d3d_ros.association.projection import project_unobserved
 from seg2d3d_ros.association.segment_lookup import SegmentLookup
 from seg2d3d_ros.types import Incidence, Placements, Segments, SparseModel
@@ -211,13 +212,10 @@ class OnlineIncidence:
             return
         wanted = {name for name, view in self._views.items() if view.segmented and (names is None or name in names)}
         found = project_unobserved(self._models, wanted)
-        order = np.argsort(found.keyframe, kind="stable")
-        slot, xy = self.slot_of_column[found.point[order]], found.xy[order]
-        bounds = np.searchsorted(found.keyframe[order], np.arange(len(self.names) + 1)).tolist()
-        for k, name in enumerate(self.names):
+        slot = self.slot_of_column[found.point]
+        for name, mine in zip(self.names, places(found.keyframe, len(self.names)), strict=True):
             if name in wanted:
-                mine = slice(bounds[k], bounds[k + 1])
-                self._views[name].projected = _Seen(slot[mine], xy[mine], self._views[name].find(xy[mine]))
+                self._views[name].projected = _Seen(slot[mine], found.xy[mine], self._views[name].find(found.xy[mine]))
         self._projected = None
 
     def _lay_out(self, names: tuple[str, ...]) -> None:
@@ -273,7 +271,7 @@ class OnlineIncidence:
         observed = placements(self.observed)
         projected = placements(self.projected) if elsewhere else Placements.none()
         inside = np.flatnonzero(observed.segment >= 0)
-        within = Placements(*(getattr(observed, name)[inside] for name in ("keyframe", "segment", "point", "xy")))
+        within = take(observed, inside)
         incidence = Incidence(
             matrix=_binary(within.segment, within.point, (len(chosen), len(slots))).astype(np.float32),
             visibility=_binary(observed.keyframe, observed.point, (len(self.names), len(slots))),

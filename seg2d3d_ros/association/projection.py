@@ -1,6 +1,6 @@
-"""Points that a keyframe should see although the matcher did not find them there.
+"""Projection of points into keyframes that should see them but did not match them.
 
-Structure from motion ties a point to the few images whose features matched; masks of other views of the same house then
+Structure from motion links a point to the few images whose features matched; masks of other views of the same house then
 share no point with it. Where the poses are known, the point's place in those views is known too. A point is projected into
 a view that shares points with its own views, from a similar side and distance, and unless nearer points hide it.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.arrays import concatenated, places
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.types import Placements, SparseModel
 
@@ -24,7 +25,7 @@ MAX_RATIO = 2.5
 """Between a view's distance to the point and the nearest and farthest distance it was observed from."""
 NEIGHBOURS = 3
 NEIGHBOUR_RADIUS = 1 / 16
-"""Of the image's width: keypoints this close tell how deep the visible surface is."""
+"""Of the image's width: keypoints this close give the depth of the visible surface."""
 HIDDEN_BEHIND = 1.25
 """A point this many times deeper than the keypoints around it is hidden."""
 
@@ -40,7 +41,7 @@ def project_unobserved(models: Sequence[SparseModel], names: Set[str]) -> Placem
     Returns:
         Placements with ``segment`` -1 throughout.
     """
-    parts = []
+    parts = [Placements.none()]
     first_keyframe = first_point = 0
     for model in models:
         if model.posed:
@@ -56,18 +57,15 @@ def project_unobserved(models: Sequence[SparseModel], names: Set[str]) -> Placem
                 )
         first_keyframe += len(model.names)
         first_point += len(model.point_ids)
-    if not parts:
-        return Placements.none()
-    fields = ("keyframe", "segment", "point", "xy")
-    return Placements(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+    return concatenated(parts)
 
 
 def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """(keyframe, points, pixels) of each wanted keyframe of one component."""
     keyframes, points = len(model.names), len(model.point_ids)
-    order = np.argsort(model.obs_keyframe, kind="stable")
-    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(keyframes + 1))
-    seen = sparse.csr_matrix((np.ones(len(order), np.int32), model.obs_point[order], bounds), (keyframes, points))
+    observations = model.obs_keyframe, model.obs_point
+    seen = sparse.csr_matrix((np.ones(len(model.obs_point), np.int32), observations), (keyframes, points))
+    rows_of = places(model.obs_keyframe, keyframes)
     wanted = [k for k, name in enumerate(model.names) if name in names]
     if not wanted:
         return []
@@ -106,7 +104,7 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
         pixels, depth = own.project(model.xyz[tried])
         inside = own.inside(pixels)
         tried, pixels, depth = tried[inside], pixels[inside], depth[inside]
-        mine = order[bounds[k] : bounds[k + 1]]
+        mine = rows_of[k]
         own_depth = own.depth(model.xyz[model.obs_point[mine]])
         free = depth < HIDDEN_BEHIND * _surface_depth(pixels, model.obs_xy[mine], own_depth, own.camera.width)
         found.append((k, tried[free], pixels[free]))
@@ -114,7 +112,7 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
 
 
 def _surface_depth(pixels: np.ndarray, own_pixels: np.ndarray, own_depth: np.ndarray, width: int) -> np.ndarray:
-    """(N,) depth of what the view sees around each pixel: the median of its nearest keypoints, inf where there is none."""
+    """(N,) depth of the visible surface around each pixel: the median of the nearest keypoints', inf where there are none."""
     if len(own_pixels) < NEIGHBOURS or len(pixels) == 0:
         return np.full(len(pixels), np.inf)
     gap, nearest = cKDTree(own_pixels).query(pixels, k=NEIGHBOURS, distance_upper_bound=NEIGHBOUR_RADIUS * width)

@@ -1,8 +1,9 @@
-"""Which masks show one object, and which pairs of masks of one image show two: the other views know.
+"""Reliability of masks, and cannot-link weights of pairs of masks in one image, estimated from the other views.
 
-A detector glues neighbours into one mask and breaks one house into several. Each mask is judged by how the *other* views
-divide its points, and each pair of masks of one image by whether other views hold both in one mask. The judges are weighed
-by their own reliability, so a few rounds are needed.
+A detector glues neighbours into one mask and breaks one house into several. The reliability of a mask, in [0, 1], says how
+sure it is that the mask shows one object: it depends on how the *other* views divide its points. The cannot-link weight of two
+masks of one image, in [0, 1], says how sure it is that they show two objects: it depends on whether other views hold the points
+of both in one mask. The votes of these views are weighed by the same quantities, so a few rounds are needed.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from scipy import sparse
 from seg2d3d_ros.association.evidence import Groups, sample, shares, votes
 
 ROUNDS = 4
-WHOLE_PRIOR = 1.0
-"""Views that a mask's own claim to show one object is worth."""
-APART_PRIOR = 3.0
-"""Views that two masks' claim to be two objects is worth: detectors glue (far away, nearly always) more than they split."""
+RELIABILITY_PRIOR = 1.0
+"""Weight, in views, of the prior that a mask shows one object."""
+CANNOT_LINK_PRIOR = 3.0
+"""Weight, in views, of the prior that two masks show two objects: detectors glue more than they split, and far away they nearly
+always glue."""
 
 
 def same_view_pairs(mask_view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -32,20 +34,21 @@ def same_view_pairs(mask_view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order[first[different]], order[second[different]]
 
 
-def trust_matrix(whole: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], apart: np.ndarray) -> sparse.csr_matrix:
-    """(M, M) Q of ``evidence``: ``whole`` (M,) on the diagonal, minus ``apart`` (n,) at the pairs."""
-    count = len(whole)
+def weight_matrix(reliability: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], cannot_link: np.ndarray) -> sparse.csr_matrix:
+    """(M, M) ``weights`` of ``evidence``: ``reliability`` (M,) on the diagonal, minus ``cannot_link`` (n,) at the pairs."""
+    count = len(reliability)
     masks = np.arange(count)
-    data = np.concatenate([whole, -apart])
+    data = np.concatenate([reliability, -cannot_link])
     place = (np.concatenate([masks, pairs[0]]), np.concatenate([masks, pairs[1]]))
     return sparse.csr_matrix((data, place), (count, count))
 
 
-def judge_by_views(masks: Groups, pairs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """How far each mask is one object, and each pair two.
+def reliability_by_views(masks: Groups, pairs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The reliability of each mask and the cannot-link weight of each pair, where no objects are known yet.
 
     Args:
         masks: the points of each mask as a group; group i is mask i.
+        pairs: (n,) and (n,) masks of one view (``same_view_pairs``).
 
     Returns:
         (M,) and (n,) in [0, 1].
@@ -58,20 +61,19 @@ def judge_by_views(masks: Groups, pairs: tuple[np.ndarray, np.ndarray]) -> tuple
     common = (mask_shares.weight @ mask_shares.weight.T).tocsr()
     others = np.maximum(common.diagonal() - own_weight**2, 0.0)
     both = np.maximum(sample(common, first, second) - own_weight[first] * own_weight[second], 0.0)
-    whole, apart = np.ones(count), np.ones(len(first))
+    reliability, cannot_link = np.ones(count), np.ones(len(first))
     for _ in range(ROUNDS):
-        trust = trust_matrix(whole, pairs, apart)
-        total = votes(mask_shares, trust, outside=0.0)
-        # What a mask's own view says of it is the claim to be judged, no evidence.
-        support = total.diagonal() - own**2 * whole
-        union = sample(total, first, second) + own[first] * own[second] * apart
-        whole = np.clip((WHOLE_PRIOR + support) / (WHOLE_PRIOR + others), 0.0, 1.0)
-        apart = np.clip((APART_PRIOR - union) / (APART_PRIOR + both), 0.0, 1.0)
-    return whole, apart
+        total = votes(mask_shares, weight_matrix(reliability, pairs, cannot_link), outside=0.0)
+        # The vote of a mask's own view is what is being tested, so it is no evidence.
+        support = total.diagonal() - own**2 * reliability
+        union = sample(total, first, second) + own[first] * own[second] * cannot_link
+        reliability = np.clip((RELIABILITY_PRIOR + support) / (RELIABILITY_PRIOR + others), 0.0, 1.0)
+        cannot_link = np.clip((CANNOT_LINK_PRIOR - union) / (CANNOT_LINK_PRIOR + both), 0.0, 1.0)
+    return reliability, cannot_link
 
 
-def judge_by_objects(held: sparse.csr_matrix, pairs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The same, when the objects are known: masks of several objects, and pairs that show the same one.
+def reliability_by_objects(held: sparse.csr_matrix, pairs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The same where objects are known: from the purity of each mask, and from the cosine of two masks' objects.
 
     Args:
         held: (M, objects) CSR weight of each object's points in each mask.
@@ -79,9 +81,9 @@ def judge_by_objects(held: sparse.csr_matrix, pairs: tuple[np.ndarray, np.ndarra
     first, second = pairs
     total = np.asarray(held.sum(axis=1)).ravel()
     squares = np.asarray(held.multiply(held).sum(axis=1)).ravel()
-    purity = (squares / np.maximum(total, 1e-9) + WHOLE_PRIOR) / (total + WHOLE_PRIOR)
+    purity = (squares / np.maximum(total, 1e-9) + RELIABILITY_PRIOR) / (total + RELIABILITY_PRIOR)
     unit = (sparse.diags(1.0 / np.sqrt(np.maximum(squares, 1e-12))) @ held).tocsr()
     alike = np.asarray(unit[first].multiply(unit[second]).sum(axis=1)).ravel()
     known = np.minimum(total[first], total[second])
-    alike *= known / (known + WHOLE_PRIOR)
+    alike *= known / (known + RELIABILITY_PRIOR)
     return np.clip(2 * purity - 1, 0.0, 1.0), np.clip(1 - 2 * alike, 0.0, 1.0)

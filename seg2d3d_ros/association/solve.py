@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seg2d3d_ros.arrays import concatenated, places
 from seg2d3d_ros.association.consensus import Tracks, consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
 from seg2d3d_ros.association.votes import vote_points
@@ -33,7 +34,7 @@ def projects(config: AssociationConfig) -> bool:
 
 
 def enriches(config: AssociationConfig) -> bool:
-    """Whether the method wants more points in segments that hold few (``semidense``)."""
+    """Whether the method wants more points in segments that hold few (``points.enrich``)."""
     return config.method == "consensus" and config.enough_points > 0
 
 
@@ -72,7 +73,7 @@ class Assignment:
         segment: (S,) int32, 0 = none.
         entry: (N,) int32, for which each non-zero votes.
         cuts: segments that are divided.
-        point: per class (P,) int32 the track that a point belongs to, 0 = none; no entry where the method does not say.
+        point: per class (P,) int32 the track of each point, 0 = none; no entry where the method does not assign points.
     """
 
     segment: np.ndarray
@@ -105,8 +106,7 @@ def assign(incidence: Incidence, method: Callable[[Incidence, np.ndarray], Track
         if tracks.point is not None:
             point[int(class_id)] = _shifted(tracks.point, last)
         last = max(last, int(segment_instance.max(initial=0)), int(instance.max(initial=0)))
-    united = Cuts(*(np.concatenate([getattr(part, name) for part in cuts]) for name in ("segment", "instance", "xy")))
-    return Assignment(segment_instance, entry_instance, united, point)
+    return Assignment(segment_instance, entry_instance, concatenated(cuts), point)
 
 
 def _shifted(track: np.ndarray, last: int) -> np.ndarray:
@@ -157,20 +157,15 @@ def describe(
     ids = np.unique(known[known > 0]).astype(np.int32)
     classes, scores = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.float32)
     boxes = OrientedBoxes.none(len(ids))
-    segments_of, points_of = _members(segment_instance, ids), _members(point_instance, ids)
-    for k in range(len(ids)):
-        if len(segments_of[k]) == 0:  # it shows in parts of segments only
-            segments_of[k] = np.unique(cuts.segment[cuts.instance == ids[k]])
-        classes[k] = np.bincount(incidence.classes[segments_of[k]]).argmax()
-        scores[k] = incidence.scores[segments_of[k]].mean()
-        if len(mine := points_of[k]):
+    top = int(ids.max(initial=0)) + 1
+    segments_of, points_of = places(segment_instance, top), places(point_instance, top)
+    for k, i in enumerate(ids.tolist()):
+        mine = segments_of[i]
+        if len(mine) == 0:  # it shows in parts of segments only
+            mine = np.unique(cuts.segment[cuts.instance == i])
+        classes[k] = np.bincount(incidence.classes[mine]).argmax()
+        scores[k] = incidence.scores[mine].mean()
+        if len(mine := points_of[i]):
             upright = Z if up is None else up[mine[0]]  # an instance lies in one component, which has one up
             boxes.center[k], boxes.size[k], boxes.rotation[k] = oriented_box(xyz[mine], upright)
     return Instances(segment_instance.astype(np.int32), point_instance, confidence, ids, classes, scores, boxes, cuts)
-
-
-def _members(owner: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
-    """For each id, the places in ``owner`` that hold it: one sort instead of one scan per id."""
-    order = np.argsort(owner, kind="stable")
-    starts, ends = np.searchsorted(owner[order], ids, "left"), np.searchsorted(owner[order], ids, "right")
-    return [order[start:end] for start, end in zip(starts, ends, strict=True)]

@@ -11,7 +11,7 @@ from seg2d3d_ros.cli.options import add_config_arguments
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.store import MapStore, open_map
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
@@ -106,14 +106,27 @@ def build(
     """
     from seg2d3d_ros.dense.densify import FILE as DENSE_FILE
     from seg2d3d_ros.dense.densify import densify
-    from seg2d3d_ros.pipeline.offline import build_map, open_map, write_metrics
+    from seg2d3d_ros.pipeline.offline import build_map
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
+
+    def warnings() -> list[str]:
+        return [*source_warnings(), *(segmenter.runtime.notes if isinstance(segmenter, CachedSegmenter) else ())]
 
     store = open_map(out, resume=resume)
     progress = ProgressBars()
     try:
-        outcome = build_map(keyframes, store, config, segmenter, images_in=images_in, progress=progress, total=total)
+        build_map(
+            keyframes,
+            store,
+            config,
+            segmenter,
+            images_in=images_in,
+            progress=progress,
+            total=total,
+            skipped=skipped,
+            source_warnings=warnings,
+        )
     except DataError:
         progress.close()
         if store.read_keyframes():
@@ -123,12 +136,6 @@ def build(
         progress.close()
         if segmenter is not None:
             segmenter.close()
-    outcome.unregistered.update(skipped())
-    outcome.counts["images"] += len(skipped())
-    outcome.warnings[:0] = source_warnings()
-    if isinstance(segmenter, CachedSegmenter):
-        outcome.warnings += segmenter.runtime.notes
-    write_metrics(store, outcome)
     report = write_report(store.root)
     print(summary(store, config), f"open {report}", sep="\n")
     if config.cloud.densify:

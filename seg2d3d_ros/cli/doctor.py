@@ -26,9 +26,10 @@ _PIP = f"{sys.executable} -m pip install"
 _NEEDS = (
     *(
         Need("core", module, f"{_PIP} .   (in the project's folder)")
-        for module in ("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm")
+        for module in ("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "jinja2")
     ),
     Need("reconstruction", "pycolmap", f"{_PIP} 'pycolmap>=4.2,<4.3'"),
+    Need("masks from COCO files", "pycocotools", f"{_PIP} pycocotools"),
     Need("rosbags without ROS", "rosbags", f"{_PIP} rosbags"),
     Need("rosbags that were cut off", "mcap", f"{_PIP} mcap"),
     Need("simulator", "open3d", f"{_PIP} open3d  and, as root: apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6"),

@@ -1,4 +1,4 @@
-"""``MAP/dense.ply``: a denser labelled cloud, from depth maps that several views agree on."""
+"""``MAP/dense.ply``: a denser labelled cloud, from depth maps that are consistent between several views."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from scipy import sparse
 
 from seg2d3d_ros.association.votes import vote_points
 from seg2d3d_ros.config import CloudConfig
-from seg2d3d_ros.dense.plane_sweep import Picture, sweep
+from seg2d3d_ros.dense.plane_sweep import UndistortedView, sweep
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.voxels import one_per_voxel
-from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.types import SparseModel
@@ -26,10 +28,10 @@ NEIGHBOURS = 4
 """Views that a view is compared with."""
 BEST_ANGLE, MAX_ANGLE = np.radians(4.0), np.radians(20.0)
 """Between the rays to a point: below the first depth is uncertain, above the second façades look different."""
-AGREE = 0.02
-"""Depths of two views agree within this share."""
+MAX_DIFFERENCE = 0.02
+"""Depths of two views are consistent within this share."""
 MIN_VIEWS = 2
-"""Views beside its own that must agree on a point."""
+"""Views beside its own that must be consistent with a point."""
 CACHED = 48
 """Views whose pictures and depths are kept: neighbours of those to come. About 2.5 MB each at 480 × 320."""
 TOGETHER = 8
@@ -45,13 +47,12 @@ def densify(store: MapStore, config: CloudConfig, *, progress: Progress) -> dict
         DataError: there is no map, or no depth that several views agree on.
     """
     models = read_models(store.root)
-    images = MapImages(store)
     counts = {"views": 0, "points": 0, "points_labelled": 0}
     total = sum(len(model.names) for model in models)
     with PointWriter(store.root / FILE, CLOUD_POINT) as writer:
         for model in models:
             pending: list[np.ndarray] = []
-            for points in _Densifier(model, images, config.dense_width).clouds():
+            for points in _Densifier(model, store, config.dense_width).clouds():
                 counts["views"] += 1
                 progress("dense", counts["views"], total)
                 pending.append(points)
@@ -80,73 +81,73 @@ def _write(
 class _Densifier:
     """Depth maps and points of one component."""
 
-    def __init__(self, model: SparseModel, images: MapImages, width: int) -> None:
-        self._model, self._images, self._width = model, images, width
+    def __init__(self, model: SparseModel, store: MapStore, width: int) -> None:
+        self._model, self._moments, self._width = model, store.moments(), width
+        self._images, self._labels = StoredImages(store), StoredLabels(store)
         self._views = list(model.views())
         self._neighbours = neighbours(model)
         self._near, self._far = depth_ranges(model)
-        self._picture = lru_cache(CACHED)(self._read)
+        self._undistorted = lru_cache(CACHED)(self._read)
         self._depth = lru_cache(CACHED)(self._sweep)
 
     def clouds(self) -> Iterator[np.ndarray]:
         """The points (N,) ``CLOUD_POINT`` of each view, neighbours after each other."""
-        names, moments = self._model.names, self._images.moments
+        names, moments = self._model.names, self._moments
         for k in sorted(range(len(names)), key=lambda k: (*moments.get(names[k], ("", 0)), names[k])):
             yield self._cloud(k)
 
-    def _read(self, k: int) -> tuple[Picture, np.ndarray, np.ndarray] | None:
-        """Undistorted picture, its colours (h, w, 3) and labels (h, w); None without an image or a sparse point."""
-        view, image = self._views[k], self._images.picture(self._model.names[k])
+    def _read(self, k: int) -> tuple[UndistortedView, np.ndarray, np.ndarray] | None:
+        """The undistorted view, its colours (h, w, 3) and labels (h, w); None without an image or a sparse point."""
+        view, image = self._views[k], self._images.get(self._model.names[k])
         if view is None or image is None or not self._near[k] < self._far[k]:
             return None
         camera = view.camera
         scale = min(1.0, self._width / camera.width)
         width, height = round(camera.width * scale), round(camera.height * scale)
         focal = camera.params[0] * scale
-        matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        pinhole = Camera("PINHOLE", width, height, (focal, focal, width / 2, height / 2))
         column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        rays = np.stack([(column - width / 2) / focal, (row - height / 2) / focal, np.ones_like(column)], axis=-1)
-        pixels = camera.project(rays.reshape(-1, 3))
+        pixels = camera.project(pinhole.rays(np.stack([column, row], axis=-1).reshape(-1, 2)))
         place = pixels.reshape(height, width, 2) * (np.array(image.shape[1::-1]) / (camera.width, camera.height)) - 0.5
         place = np.nan_to_num(place, nan=-1.0).astype(np.float32)
         # Averaged over what falls into a pixel first: sampling a large image would alias.
         soft = cv2.GaussianBlur(image, (0, 0), 0.4 * image.shape[1] / width) if image.shape[1] > 1.3 * width else image
         color = cv2.remap(soft, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
-        labels = self._images.labels(self._model.names[k])
+        labels = self._labels.get(self._model.names[k])
         if labels is None or labels.shape != image.shape[:2]:
             labels = np.zeros(image.shape[:2], np.uint16)
         label = cv2.remap(labels, place[..., 0], place[..., 1], cv2.INTER_NEAREST)
         gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        return Picture(gray, matrix, view.camera_from_world, self._near[k], self._far[k]), color, label
+        undistorted = UndistortedView(gray, View(pinhole, view.camera_from_world), self._near[k], self._far[k])
+        return undistorted, color, label
 
     def _sweep(self, k: int) -> np.ndarray | None:
-        mine = self._picture(k)
-        others = [other[0] for n in self._neighbours[k] if (other := self._picture(n)) is not None]
+        mine = self._undistorted(k)
+        others = [other[0] for n in self._neighbours[k] if (other := self._undistorted(n)) is not None]
         return sweep(mine[0], others) if mine is not None and others else None
 
     def _cloud(self, k: int) -> np.ndarray:
-        mine, depth = self._picture(k), self._depth(k)
+        mine, depth = self._undistorted(k), self._depth(k)
         if mine is None or depth is None:
             return np.empty(0, CLOUD_POINT)
-        picture, color, label = mine
-        row, column = np.nonzero(np.isfinite(depth))
-        xyz = picture.points(depth)[row, column]
-        labels, agreeing = [label[row, column]], [np.ones(len(xyz), bool)]
+        undistorted, color, label = mine
+        row, column, xyz = undistorted.points(depth)
+        labels, consistent = [label[row, column]], [np.ones(len(xyz), bool)]
         for n in self._neighbours[k]:
-            other, known = self._picture(n), self._depth(n)
+            other, known = self._undistorted(n), self._depth(n)
             if other is None or known is None:
                 continue
-            x, y, seen = other[0].project(xyz)
+            y, x, seen = other[0].project(xyz)
             with np.errstate(invalid="ignore"):
-                agree = (x >= 0) & (np.abs(known[y, x] - seen) < AGREE * seen)
+                fits = (x >= 0) & (np.abs(known[y, x] - seen) < MAX_DIFFERENCE * seen)
             labels.append(other[2][y, x])
-            agreeing.append(agree)
-        kept = np.sum(agreeing[1:], axis=0) >= MIN_VIEWS if len(agreeing) > MIN_VIEWS else np.zeros(len(xyz), bool)
-        return _labelled(xyz[kept], color[row, column][kept], np.array(labels)[:, kept], np.array(agreeing)[:, kept])
+            consistent.append(fits)
+        kept = np.sum(consistent[1:], axis=0) >= MIN_VIEWS if len(consistent) > MIN_VIEWS else np.zeros(len(xyz), bool)
+        return _labelled(xyz[kept], color[row, column][kept], np.array(labels)[:, kept], np.array(consistent)[:, kept])
 
 
 def _labelled(xyz: np.ndarray, color: np.ndarray, labels: np.ndarray, votes: np.ndarray) -> np.ndarray:
-    """(N,) ``CLOUD_POINT``; ``labels`` and ``votes`` (V, N): what each view shows, and whether it has a say."""
+    """(N,) ``CLOUD_POINT``; ``labels`` and ``votes`` (V, N): what each view shows, and whether it counts."""
     points = np.zeros(len(xyz), CLOUD_POINT)
     points["x"], points["y"], points["z"] = xyz.T
     points["red"], points["green"], points["blue"] = color.T
@@ -183,8 +184,7 @@ def neighbours(model: SparseModel) -> list[list[int]]:
 def depth_ranges(model: SparseModel) -> tuple[np.ndarray, np.ndarray]:
     """(K,) nearest and farthest depth that each view sees by its sparse points, with some room; NaN without points."""
     near, far = np.full(len(model.names), np.nan), np.full(len(model.names), np.nan)
-    axis = model.camera_from_world[model.obs_keyframe, 2]
-    depth = (axis[:, :3] * model.xyz[model.obs_point]).sum(axis=1) + axis[:, 3]
+    depth = model.observation_depths()
     for k in range(len(model.names)):
         mine = depth[(model.obs_keyframe == k) & (depth > 0)]
         if len(mine) >= 10:

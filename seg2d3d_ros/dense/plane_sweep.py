@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.views import View
 
 PLANES = 64
 """Evenly spaced in inverse depth."""
@@ -26,58 +27,51 @@ MIN_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An undistorted view of a reduced size, h × w pixels.
+class UndistortedView:
+    """A view with an image of a reduced size, h × w pixels, without lens distortion.
 
     Attributes:
         gray: (h, w) float32.
-        matrix: (3, 3) pinhole intrinsics of this size.
-        camera_from_world: a single pose.
+        view: a PINHOLE camera of this size, and its pose.
         near, far: depths between which the view sees something.
     """
 
     gray: np.ndarray
-    matrix: np.ndarray
-    camera_from_world: Pose
+    view: View
     near: float
     far: float
 
-    def points(self, depth: np.ndarray) -> np.ndarray:
-        """(h, w, 3) world points of a depth map (h, w)."""
-        height, width = depth.shape
-        column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        rays = np.stack([column, row, np.ones_like(column)], axis=-1) @ np.linalg.inv(self.matrix).T
-        return self.camera_from_world.inverse().apply(rays * depth[..., None])
+    def points(self, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N,) rows, (N,) columns and (N, 3) world points of a depth map (h, w), where that is finite."""
+        row, column = np.nonzero(np.isfinite(depth))
+        pixels = np.stack([column, row], axis=1) + 0.5
+        return row, column, self.view.back_project(pixels, depth[row, column].astype(np.float64))
 
     def project(self, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Column and row (…) int and depth of world points (…, 3); -1 where they lie outside."""
-        local = self.camera_from_world.apply(xyz)
-        depth = local[..., 2]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            pixel = (local @ self.matrix.T)[..., :2] / depth[..., None]
-        height, width = self.gray.shape
-        inside = (depth > 0) & (pixel >= 0).all(axis=-1) & (pixel[..., 0] < width) & (pixel[..., 1] < height)
-        column, row = (np.where(inside, pixel[..., k], -1).astype(int) for k in (0, 1))
-        return column, row, depth
+        """(N,) rows and columns, -1 where a world point (N, 3) lies outside the image, and (N,) depths."""
+        pixels, depth = self.view.project(xyz)
+        column, row = np.where(self.view.inside(pixels)[:, None], pixels, -1).astype(int).T
+        return row, column, depth
 
 
-def sweep(view: Picture, neighbours: Sequence[Picture]) -> np.ndarray:
+def sweep(view: UndistortedView, neighbours: Sequence[UndistortedView]) -> np.ndarray:
     """(h, w) float32 depth of a view, NaN where nothing is certain.
 
-    At each depth the two neighbours that agree best count: in the others the place may be hidden.
+    At each depth the two neighbours that look most alike count: in the others the place may be hidden.
     """
     height, width = view.gray.shape
     mean, deviation = _moments(view.gray)
     inverse = np.linspace(1 / view.far, 1 / view.near, PLANES)
     scores = np.full((PLANES, height, width), -1.0, np.float32)
-    relative = [other.camera_from_world @ view.camera_from_world.inverse() for other in neighbours]
-    back = np.linalg.inv(view.matrix)
+    world_from_view = view.view.camera_from_world.inverse()
+    relative = [other.view.camera_from_world @ world_from_view for other in neighbours]
+    back = np.linalg.inv(_matrix(view.view.camera))
     # From pixel centres at half integers to OpenCV's at integers and back.
     half = np.array([[1.0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     for k, inverse_depth in enumerate(inverse):
         best = np.full((2, height, width), -1.0, np.float32)
         for other, pose in zip(neighbours, relative, strict=True):
-            onto = other.matrix @ (pose.rotation + np.outer(pose.translation, [0, 0, inverse_depth])) @ back
+            onto = _matrix(other.view.camera) @ (pose.rotation + np.outer(pose.translation, [0, 0, inverse_depth])) @ back
             homography = np.linalg.inv(half) @ onto @ half
             warped = cv2.warpPerspective(
                 other.gray, homography, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=-1e4
@@ -87,6 +81,12 @@ def sweep(view: Picture, neighbours: Sequence[Picture]) -> np.ndarray:
             best[0] = np.maximum(best[0], score)
         scores[k] = best.mean(axis=0) if len(neighbours) > 1 else best[0]
     return _winner(scores, inverse, deviation)
+
+
+def _matrix(camera: Camera) -> np.ndarray:
+    """(3, 3) from rays with z = 1 to pixels of a PINHOLE camera."""
+    (fx, fy), (cx, cy) = camera.focal_lengths, camera.principal_point
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
 
 def _winner(scores: np.ndarray, inverse: np.ndarray, deviation: np.ndarray) -> np.ndarray:

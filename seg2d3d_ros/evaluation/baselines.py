@@ -7,6 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.evaluation.cloud import MapCloud
 from seg2d3d_ros.evaluation.clustering import owners
 from seg2d3d_ros.evaluation.overlaps import Overlaps
 
@@ -27,6 +30,14 @@ def oracle(raw: Overlaps) -> np.ndarray:
     What a perfect association makes of these masks. Fragments of one object are joined; a mask over two objects stays one.
     """
     return owners(raw) + 1
+
+
+def published(cloud: MapCloud, raw: Overlaps) -> np.ndarray:
+    """(R,) ids of the published method (arXiv 2605.26725) with the paper's thresholds, on the map's own reconstruction."""
+    instances = associate(cloud.incidence, cloud.xyz, AssociationConfig(method="published"))
+    labels = np.zeros(len(raw.region_label) + 1, np.int64)  # the last one is of segments in images without truth
+    labels[cloud.region] = instances.segment_instance
+    return labels[:-1]
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -50,7 +61,7 @@ def iou_tracker(raw: Overlaps, boxes: np.ndarray, threshold: float = 0.5) -> np.
     labels = np.zeros(len(boxes), np.int64)
     last = np.empty(0, np.int64)
     boxes = boxes.astype(float)
-    for now in frames(raw):
+    for now in regions_by_image(raw):
         overlap = box_iou(boxes[last], boxes[now])
         for k, region in enumerate(last):
             best = int(overlap[k].argmax()) if len(now) else -1
@@ -63,7 +74,7 @@ def iou_tracker(raw: Overlaps, boxes: np.ndarray, threshold: float = 0.5) -> np.
     return labels
 
 
-def frames(raw: Overlaps) -> Iterator[np.ndarray]:
+def regions_by_image(raw: Overlaps) -> Iterator[np.ndarray]:
     """The regions of each image, image by image; empty where an image has none."""
     bounds = np.searchsorted(raw.region_image, np.arange(len(raw.names) + 1))
     for start, end in pairwise(bounds.tolist()):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from seg2d3d_ros.evaluation.baselines import box_iou, frames
+from seg2d3d_ros.evaluation.baselines import box_iou, regions_by_image
 from seg2d3d_ros.evaluation.overlaps import Overlaps
 
 HIGH_SCORE, LOW_SCORE, NEW_SCORE = 0.6, 0.1, 0.7
@@ -75,7 +75,7 @@ def bytetrack(raw: Overlaps, boxes: np.ndarray, scores: np.ndarray) -> np.ndarra
     boxes = boxes.astype(float)
     tracks: list[_Track] = []
     count = 0
-    for now in frames(raw):
+    for now in regions_by_image(raw):
         for track in tracks:
             track.predict()
         high, low = now[scores[now] > HIGH_SCORE], now[(scores[now] > LOW_SCORE) & (scores[now] <= HIGH_SCORE)]

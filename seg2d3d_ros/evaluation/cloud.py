@@ -7,25 +7,33 @@ from pathlib import Path
 
 import numpy as np
 
+from seg2d3d_ros.association.incidence import build_incidence
+from seg2d3d_ros.association.solve import stacked_xyz
 from seg2d3d_ros.association.votes import vote_points
+from seg2d3d_ros.config import Config, load_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.evaluation.overlaps import Overlaps
 from seg2d3d_ros.evaluation.points import point_metrics, true_owners
 from seg2d3d_ros.images import read_labels
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored import StoredSegments
+from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.types import Incidence
 
 
 @dataclass(frozen=True)
 class MapCloud:
-    """P points of a map.
+    """P points of a map, and the S raw segments that hold them.
 
     Attributes:
+        xyz: (P, 3) in the world frame.
         incidence: raw segments × points.
         region: (S,) the region of ``raw`` that each segment is, -1 where its image has no truth.
         owner: (P,) see ``points.true_owners``.
         instance, confidence: (P,) as the map labels them.
     """
 
+    xyz: np.ndarray
     incidence: Incidence
     region: np.ndarray
     owner: np.ndarray
@@ -56,12 +64,6 @@ def read_cloud(map_root: Path, truth: Path, raw: Overlaps) -> MapCloud:
         raise DataError("the map has no sparse reconstruction")
     if not (map_root / "segments").is_dir():
         raise DataError("the map has no raw segments")
-    from seg2d3d_ros.association.incidence import build_incidence
-    from seg2d3d_ros.config import Config, load_config
-    from seg2d3d_ros.mapstore.store import MapStore
-    from seg2d3d_ros.mapstore.stored_segments import StoredSegments
-    from seg2d3d_ros.reconstruction.model_io import read_models
-
     store, saved = MapStore(map_root), map_root / "config.yaml"
     prompts = (load_config(file=saved) if saved.exists() else Config()).segmentation.prompts
     models = read_models(map_root)
@@ -86,4 +88,4 @@ def read_cloud(map_root: Path, truth: Path, raw: Overlaps) -> MapCloud:
     regions = {place: r for r, place in enumerate(places)}
     keys = zip(incidence.segment_keyframe.tolist(), incidence.segment_ids.tolist(), strict=True)
     region = np.array([regions.get((names.get(incidence.names[k], -1), i), -1) for k, i in keys], np.int64)
-    return MapCloud(incidence, region, owner, instance, confidence)
+    return MapCloud(stacked_xyz(models), incidence, region, owner, instance, confidence)

@@ -15,11 +15,9 @@ from seg2d3d_ros.evaluation.clustering import mask_clustering, owners, track_met
 from seg2d3d_ros.evaluation.coverage import coverage_metrics, detected_images, object_table
 from seg2d3d_ros.evaluation.overlaps import THETA, Overlaps, relabel, without_excused
 from seg2d3d_ros.evaluation.points import METRICS
-from seg2d3d_ros.evaluation.published_baseline import published
 from seg2d3d_ros.evaluation.reading import read_map_masks
+from seg2d3d_ros.evaluation.table import MAP_ROW
 from seg2d3d_ros.evaluation.tracking import ALPHAS, hota_curve, hota_metrics, idf1
-
-MAP_ROW = "this_map"
 
 
 def score(
@@ -69,26 +67,22 @@ def evaluate_map(map_root: Path, truth: Path) -> dict[str, Any]:
     if len(raw.object_ids) == 0:
         notes.append("no object of the truth is seen in two or more images; there is no identity to measure")
 
-    labellings: dict[str, np.ndarray] = {}
+    cloud, labellings = None, {}
     try:
-        labellings["published"] = published(raw, map_root)
+        cloud = read_cloud(map_root, truth, raw)
+        labellings["published"] = baselines.published(cloud, raw)
     except (Seg2d3dError, ImportError) as error:
-        notes.append(f"the published method was not run again: {error}")
+        notes.append(f"nothing was measured in 3D, and the published method was not run again: {error}")
     labellings["iou_tracker"] = baselines.iou_tracker(raw, masks.boxes)
     labellings["bytetrack"] = bytetrack(raw, masks.boxes, masks.scores)
     labellings["one_id"] = baselines.one_id(raw)
     labellings["one_id_per_mask"] = baselines.one_id_per_mask(raw)
     labellings["oracle"] = baselines.oracle(raw)
 
-    cloud = None
     methods = {MAP_ROW: score(masks.labelled, raw, masks.raw_label, detected, owner)}
     for name, labels in labellings.items():
         methods[name] = score(relabel(raw, labels), raw, labels, detected, owner)
 
-    try:
-        cloud = read_cloud(map_root, truth, raw)
-    except (Seg2d3dError, ImportError) as error:
-        notes.append(f"nothing was measured in 3D: {error}")
     for name, values in methods.items():
         empty = dict.fromkeys(METRICS)
         values.update(empty if cloud is None else cloud.of_map() if name == MAP_ROW else cloud.of_masks(labellings[name]))

@@ -6,7 +6,6 @@ Ignored pixels (65535 in the truth, and objects that only one image shows) belon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -147,14 +146,6 @@ class OverlapCounter:
             pair_area=pairs[linked, 3],
             single_image_objects=len(ids) - len(object_ids),
         )
-
-
-def count_overlaps(images: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> Overlaps:
-    """Overlaps of (name, truth, regions) images; see ``OverlapCounter.add``."""
-    counter = OverlapCounter()
-    for name, truth, regions in images:
-        counter.add(name, truth, regions)
-    return counter.finish()
 
 
 def joint_counts(first: np.ndarray, second: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, joint_counts
-from seg2d3d_ros.images import label_boxes, read_labels
+from seg2d3d_ros.geometry.label_runs import LabelRuns
+from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.recording.naming import natural_key
 
 
@@ -60,7 +61,7 @@ def read_map_masks(map_root: Path, truth: Path) -> MapMasks:
         raw.add(name, truth_image, segments)
         ids, majority = _majority(segments, labels, name)
         raw_label.append(majority)
-        boxes.append(label_boxes(segments, ids))
+        boxes.append(LabelRuns.of(segments).boxes(ids))
         scores.append(_scores(segment_path.with_suffix(".json"), ids))
     return MapMasks(
         labelled.finish(),

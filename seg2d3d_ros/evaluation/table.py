@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+MAP_ROW = "this_map"
 METHODS = {
-    "this_map": "this map",
+    MAP_ROW: "this map",
     "published": "published method",
     "iou_tracker": "IoU tracker",
     "bytetrack": "ByteTrack",

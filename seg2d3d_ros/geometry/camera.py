@@ -91,6 +91,12 @@ class Camera:
         """The parameters behind the principal point."""
         return self.params[3 if self.model in ONE_FOCAL else 4 :]
 
+    @property
+    def pixels_per_tangent(self) -> float:
+        """The focal length at the image's centre, from the lens itself: the models differ in what they call f."""
+        pixels = self.project(np.array([[0.0, 0.0, 1.0], [1e-3, 0.0, 1.0]]))
+        return float(np.linalg.norm(pixels[1] - pixels[0]) * 1e3)
+
     def project(self, xyz: np.ndarray) -> np.ndarray:
         """(N, 2) pixels of (N, 3) points in the camera's frame; NaN where a point lies behind it or beyond the lens."""
         pixels = np.full((len(xyz), 2), np.nan)

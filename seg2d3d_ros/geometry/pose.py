@@ -105,6 +105,10 @@ class Pose:
         """(..., N, 3) points of the source frame in the target frame."""
         return np.asarray(xyz) @ np.swapaxes(self.rotation, -1, -2) + self.translation[..., None, :]
 
+    def apply_each(self, xyz: np.ndarray) -> np.ndarray:
+        """(N, 3) points of the source frame in the target frame, each by its own of (N,) poses."""
+        return np.einsum("nij,nj->ni", self.rotation, xyz) + self.translation
+
     def mean(self, weights: np.ndarray | None = None) -> Pose:
         """Of a batch (K,): the mean rotation (chordal) with the mean translation, by weights (K,)."""
         return Pose(

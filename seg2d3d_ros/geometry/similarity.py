@@ -45,8 +45,11 @@ class Similarity:
         return pycolmap.Sim3d(self.scale, pycolmap.Rotation3d(np.ascontiguousarray(self.rotation)), self.translation)
 
 
-def weighted_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> Similarity | None:
-    """The least-squares similarity ``target ≈ similarity(source)``; None where the points lie in one place or on a line.
+def weighted_similarity(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray, rotation: np.ndarray | None = None
+) -> Similarity | None:
+    """The least-squares similarity ``target ≈ similarity(source)``; None where the points lie in one place, or on
+    a line that leaves an unknown rotation open.
 
     Umeyama, Least-squares estimation of transformation parameters between two point patterns, PAMI 1991.
 
@@ -54,32 +57,38 @@ def weighted_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndar
         source: (N, 3).
         target: (N, 3).
         weights: (N,) not negative.
+        rotation: (3, 3), where it is known.
     """
     share = weights / weights.sum()
     a, b = source - share @ source, target - share @ target
     spread = float(share @ (a**2).sum(1))
     if spread <= 0 or not np.isfinite(spread):
         return None
-    u, singular, vt = np.linalg.svd((b * share[:, None]).T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * sign) @ vt
-    scale = float(singular @ sign) / spread
-    if scale <= 0 or singular[1] <= 1e-12 * singular[0]:
+    covariance = (b * share[:, None]).T @ a
+    if rotation is None:
+        u, singular, vt = np.linalg.svd(covariance)
+        if singular[1] <= 1e-12 * singular[0]:
+            return None
+        rotation = (u * [1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    scale = float((rotation * covariance).sum()) / spread
+    if scale <= 0:
         return None
     return Similarity(scale, rotation, share @ target - scale * rotation @ (share @ source))
 
 
-def fit_points(source: np.ndarray, target: np.ndarray) -> Similarity | None:
+def fit_points(
+    source: np.ndarray, target: np.ndarray, *, rotation: np.ndarray | None = None, min_points: int = MIN_POINTS
+) -> Similarity | None:
     """``target ≈ similarity(source)`` for (N, 3) points each, with Cauchy weights at the median distance.
 
     ``weighted_similarity``, iteratively reweighted; None where the points are too few or in one place.
     """
-    if len(source) < MIN_POINTS:
+    if len(source) < min_points:
         return None
     weights = np.ones(len(source))
     similarity = None
     for _ in range(ROUNDS):
-        similarity = weighted_similarity(source, target, weights)
+        similarity = weighted_similarity(source, target, weights, rotation)
         if similarity is None:
             return None
         distance = np.linalg.norm(similarity.apply(source) - target, axis=1)

@@ -8,8 +8,8 @@ from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.lidar.cloud_file import FILE, write_cloud
 from seg2d3d_ros.lidar.labeller import CloudLabeller
 from seg2d3d_ros.lidar.scans import Scan, read_scan
-from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels, recent
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import Recording
@@ -47,14 +47,13 @@ def label_recording(
     Raises:
         DataError: the map is not metric, a sensor's place is unknown, or no scan could be placed.
     """
-    images = MapImages(store)
     labeller = CloudLabeller(
         read_models(store.root),
-        images.moments,
+        store.moments(),
         recorded_frames(recording, DYNAMIC_MESSAGES),
         config,
-        labels=images.labels,
-        image=images.picture,
+        labels=recent(StoredLabels(store)),
+        image=recent(StoredImages(store)),
         frame_of_camera=frame_of_camera,
     )
     total = recording.topics[topic].count

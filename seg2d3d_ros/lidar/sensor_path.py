@@ -36,7 +36,7 @@ def sensor_trajectory(
 
 
 def check_metric(models: Sequence[SparseModel]) -> None:
-    """Raise ``DataError`` unless the largest component's unit is the metre."""
+    """Raise ``DataError`` unless the largest component is metric."""
     if not models:
         raise DataError("there is no map to carry labels from")
     if models[0].frame.kind == "arbitrary":

@@ -68,6 +68,12 @@ class IdentityJournal:
                 f"{self._path}: cannot be written ({error.strerror}); free space or choose another folder"
             ) from error
 
-    def restart(self, next_id: int) -> None:
-        """Begin anew, when tracks.json holds everything."""
-        write_text(self._path, json.dumps({"next": next_id, "images": {}}) + "\n")
+    def restart(self, next_id: int, told: int = 0) -> None:
+        """Begin anew, when tracks.json holds everything; without a journal, only where it does not tell the lowest id never
+        given.
+
+        Args:
+            told: the lowest id never given as far as tracks.json tells.
+        """
+        if self._path.exists() or next_id > told:
+            write_text(self._path, json.dumps({"next": next_id, "images": {}}) + "\n")

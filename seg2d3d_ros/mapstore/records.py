@@ -58,6 +58,7 @@ class KeyframeRecord:
             self.camera,
             self.geo,
             self.file_name,
+            source=self.image,
             mount=self.mount,
             odometry=self.odometry,
         )

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,15 +25,25 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.association.masks.repair import Repair, Repaired
 from seg2d3d_ros.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.config import Config
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.images import encode_png, read_labels, write_labels
 from seg2d3d_ros.mapstore import point_cloud as ply
+from seg2d3d_ros.mapstore.journal import JOURNAL
+from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.records import KeyframeRecord
-from seg2d3d_ros.mapstore.tracks_file import Observation, observations_of, tracks_document
-from seg2d3d_ros.types import Incidence, Instances, Keyframe, Segments, SparseModel
+from seg2d3d_ros.mapstore.tracks_file import tracks_document
+from seg2d3d_ros.types import Instances, Keyframe, Observation, Segments, SparseModel
+
+log = logging.getLogger(__name__)
+
+OWN_FILES = (
+    *("database.db", "database.db-wal", "database.db-shm", "keyframes.json", "tracks.json", JOURNAL),
+    *("points.ply", "cloud.ply", "dense.ply", "config.yaml", "metrics.json", "report.html"),
+)
+OWN_FOLDERS = ("sparse", "keyframes", "masks", "segments", "labels", "scans")
 
 
 class MapStore:
@@ -70,8 +81,8 @@ class MapStore:
             raise DataError(f"{'/'.join(parts)}: this name leads out of the map directory; rename the image or camera")
         return path
 
-    def clear(self, files: Sequence[str], folders: Sequence[str]) -> None:
-        """Delete these parts of the map; those that are not there do not matter.
+    def clear(self, files: Sequence[str] = OWN_FILES, folders: Sequence[str] = OWN_FOLDERS) -> None:
+        """Delete these parts of the map, or all of it; those that are not there do not matter.
 
         Raises:
             DataError: one cannot be deleted.
@@ -95,6 +106,10 @@ class MapStore:
         """Keyframes in the order they came; empty for a new map."""
         return [KeyframeRecord.from_json(item) for item in self._read_json("keyframes.json", {"keyframes": []})["keyframes"]]
 
+    def moments(self) -> dict[str, tuple[str, int]]:
+        """(camera name, stamp in ns) of each keyframe, by name."""
+        return {record.name: (record.camera_name, record.stamp_ns) for record in self.read_keyframes()}
+
     def write_image(self, keyframe: Keyframe) -> Path:
         """Keep a stream's image file; returns its path."""
         path = self._inside("keyframes", keyframe.file_name)
@@ -105,6 +120,14 @@ class MapStore:
         """Where a keyframe's image file is."""
         return self.root / record.image
 
+    def read_image(self, record: KeyframeRecord) -> bytes:
+        """The content of a keyframe's image file. Raises ``DataError`` where it cannot be read."""
+        path = self.image_path(record)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
     def write_mask(self, name: str, ignore: np.ndarray) -> None:
         """Keep where a keyframe's keypoints are not wanted, (H, W) bool, as COLMAP does: black = ignored."""
         write_bytes(self._inside("masks", f"{name}.png"), encode_png(np.where(ignore, 0, 255).astype(np.uint8)))
@@ -114,57 +137,38 @@ class MapStore:
         path = self._inside("masks", f"{name}.png")
         return read_labels(path) == 0 if path.exists() else None
 
-    def write_segments(self, segments: Segments, class_names: Sequence[str], second_look: Collection[int] = ()) -> None:
-        """Keep the segmenter's masks of one keyframe, with their classes and scores; ids of a second look are marked."""
-        rows = zip(segments.ids, segments.classes, segments.scores, strict=True)
-        info: dict[str, dict[str, Any]] = {
-            str(i): {"class": class_names[class_id - 1], "score": round(float(score), 4)} for i, class_id, score in rows
-        }
-        for i in second_look:
-            info[str(i)]["second_look"] = True
-        write_labels(self.segment_path(segments.name), segments.labels)
-        write_json(self.segment_path(segments.name).with_suffix(".json"), info)
+    def write_segments(
+        self, segments: Segments, class_names: Sequence[str], second_look: Collection[int] = ()
+    ) -> NamedSegments:
+        """Keep the segmenter's masks of one keyframe, with their classes and scores; ids of a second look are marked.
 
-    def read_segments(self, name: str, class_names: Sequence[str]) -> Segments | None:
-        """The segmenter's masks of a keyframe, of these classes; None if there are none on disk."""
+        Returns:
+            what is on disk now.
+        """
+        named = NamedSegments.of(segments, class_names, second_look)
+        write_labels(self.segment_path(segments.name), segments.labels)
+        write_json(self.segment_path(segments.name).with_suffix(".json"), {str(i): dict(f) for i, f in named.facts.items()})
+        return named
+
+    def read_named_segments(self, name: str) -> NamedSegments | None:
+        """The segmenter's masks of a keyframe; None if there are none on disk."""
         path = self.segment_path(name)
         if not path.exists():
             return None
-        info = self._read_json(path.with_suffix(".json").relative_to(self.root), {})
-        rows = [(int(i), class_names.index(x["class"]) + 1, x["score"]) for i, x in info.items() if x["class"] in class_names]
-        ids, classes, scores = zip(*sorted(rows), strict=True) if rows else ((), (), ())
-        labels = read_labels(path)
-        labels[~np.isin(labels, ids)] = 0
-        return Segments(name, labels, np.array(ids, np.uint16), np.array(classes, np.int32), np.array(scores, np.float32))
+        facts = self._read_json(path.with_suffix(".json").relative_to(self.root), {})
+        rows = sorted((int(i), fact) for i, fact in facts.items())
+        return NamedSegments(name, LabelRuns.of(read_labels(path)), dict(rows))
+
+    def read_segments(self, name: str, class_names: Sequence[str]) -> Segments | None:
+        """The segmenter's masks of a keyframe, of these classes; None if there are none on disk."""
+        named = self.read_named_segments(name)
+        return None if named is None else named.numbered(class_names)
 
     # What came out
 
-    def write_result(
-        self,
-        models: Sequence[SparseModel],
-        segments: Mapping[str, Segments],
-        incidence: Incidence,
-        instances: Instances,
-        class_names: Sequence[str],
-        repair: Repair | None = None,
-    ) -> None:
-        """Write label images, tracks.json and points.ply. Segments that show several instances are cut between them.
-
-        Args:
-            models: components; their points, one after the other, are the incidence's points.
-            segments: of every keyframe, by name. Keyframes outside the models get an empty label image.
-            class_names: the prompts; class id k is ``class_names[k - 1]``.
-            repair: what is published of each keyframe; None = its segments, cut between instances.
-        """
-        repair = repair or Repair(incidence, instances)
-        observations = [item for name in segments for item in self.write_labels(repair(segments[name]))]
-        self.write_summary(models, observations, instances, class_names)
-
-    def write_labels(self, repaired: Repaired) -> list[Observation]:
-        """Write the label image of one keyframe; returns what it says of the instances."""
-        segments = repaired.segments
-        write_labels(self.label_path(segments.name), relabel(segments.labels, repaired.instance_of))
-        return list(observations_of(repaired))
+    def write_labels(self, name: str, labels: LabelRuns) -> None:
+        """Write the label image of one keyframe: the instance of each pixel."""
+        write_labels(self.label_path(name), labels.image())
 
     def write_summary(
         self,
@@ -212,22 +216,22 @@ class MapStore:
             raise DataError(f"{path}: damaged ({error}); delete it and run again") from error
 
 
-def segment_to_instance(incidence: Incidence, instances: Instances) -> dict[str, dict[int, int]]:
-    """Per keyframe name, the instance of each segment that has one."""
-    tables: dict[str, dict[int, int]] = {}
-    rows = np.flatnonzero(instances.segment_instance)
-    for row in rows:
-        name = incidence.names[incidence.segment_keyframe[row]]
-        tables.setdefault(name, {})[int(incidence.segment_ids[row])] = int(instances.segment_instance[row])
-    return tables
+def open_map(root: Path, *, resume: bool) -> MapStore:
+    """The map directory for a new run: an earlier map in it is removed, or kept when resuming.
 
-
-def relabel(labels: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
-    """(H, W) uint16 instance ids from segment ids; segments without an entry become 0."""
-    if table and max(table.values()) > np.iinfo(np.uint16).max:
-        raise DataError(f"instance id {max(table.values())} does not fit the 16 bits of a label image")
-    lookup = np.zeros(int(labels.max(initial=0)) + 1, np.uint16)
-    for segment_id, instance_id in table.items():
-        if segment_id < len(lookup):
-            lookup[segment_id] = instance_id
-    return lookup[labels]
+    Raises:
+        UsageError: the folder holds something else than a map.
+    """
+    root = Path(root)
+    present = {p.name for p in root.iterdir()} if root.is_dir() else set()
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root}: is a file; choose another --out")
+    foreign = {name for name in present if not (name.startswith(("database.db", ".")) or name in (*OWN_FILES, *OWN_FOLDERS))}
+    if foreign:
+        raise UsageError(f"{root}: holds {sorted(foreign)[0]!r}, which belongs to no map; choose an empty folder for --out")
+    if present and not resume:
+        log.info("%s: an earlier map is replaced (--resume continues it)", root)
+        for name in present:
+            path = root / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return MapStore(root)

@@ -29,10 +29,11 @@ from visualization_msgs.msg import MarkerArray
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.journal import JOURNAL
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.association_session import AssociationSession, Labelled
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, Revision
+from seg2d3d_ros.pipeline.association_session import AssociationSession, LabelledRevision
+from seg2d3d_ros.pipeline.figures import write_association_figures
+from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, RevisionKey
 from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
-from seg2d3d_ros.ros.exchange.results import write_association_figures, write_config_sections
+from seg2d3d_ros.ros.exchange.results import write_config_sections
 from seg2d3d_ros.ros.exchange.second_round import SecondRound
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, read_class_names
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
@@ -62,7 +63,12 @@ SETTLED_SECONDS = 2.0
 
 
 class AssociationNode(ManagedNode):
-    """See the module."""
+    """See the module.
+
+    Threads: ``segments`` keeps masks that come, ``association`` updates the session; the session lets masks in during an
+    update. ``_updating`` is held while a session updates, ``_lock`` while it is handed something and while another one takes
+    its place; who needs both takes ``_updating`` first.
+    """
 
     PARAMETERS = AssociationParameters
     SECTIONS = ("segmentation", "association")
@@ -85,14 +91,13 @@ class AssociationNode(ManagedNode):
         self._second_round = SecondRound(self, self.ros.second_look_patience)
 
     def activate(self) -> None:
-        self._lock = threading.Lock()
+        self._updating, self._lock = threading.Lock(), threading.Lock()
         self._session = AssociationSession(self._store, self.config)
         self._receiver = MapReceiver(self.ros.map_frame)
         self._requests = MapRequests(self, self._receiver, self._resend)
         self._headers: dict[str, Header] = {}
         self._last_segments = self._last_map = time.monotonic()
-        self._dirty = False
-        self._done: Revision | None = None
+        self._done: RevisionKey | None = None
         self._whole_done = False
         self._described: tuple[object, ...] = ()
         self._seconds = 0.0
@@ -142,7 +147,11 @@ class AssociationNode(ManagedNode):
         revision = self._requests.whole()
         if revision is None:
             return
-        settled = self._dirty and time.monotonic() - self._last_segments > SETTLED_SECONDS and not self._second_round.waiting
+        settled = (
+            self._session.pending
+            and time.monotonic() - self._last_segments > SETTLED_SECONDS
+            and not self._second_round.waiting
+        )
         if (revision != self._done or settled) and self._associating.pending == 0:
             self._associating.put((revision, False))
 
@@ -166,12 +175,11 @@ class AssociationNode(ManagedNode):
         with self._lock:
             self._know_classes()
             self._headers[name] = message.header
-            if not self._second_round.awaits(name):
+            if self._second_round.awaits(name):
+                self._session.receive_again(segments)
+            else:
                 self._session.receive(segments)
-                self._dirty = True
-            elif self._session.receive_again(segments):
-                self._dirty = True
-        self.diagnostics.set("keyframes with segments", self._session.segmented)
+            self.diagnostics.set("keyframes with segments", self._session.segmented)
 
     def _know_classes(self) -> None:
         """Take over names that arrived; the lock is held."""
@@ -180,28 +188,29 @@ class AssociationNode(ManagedNode):
             segmentation = dataclasses.replace(self.config.segmentation, prompts=self._names)
             self.config = dataclasses.replace(self.config, segmentation=segmentation)
 
-    def _associate(self, task: tuple[Revision, bool]) -> None:
+    def _associate(self, task: tuple[RevisionKey, bool]) -> None:
         """Associate a revision, as a whole or what changed."""
         revision, full = task
-        with self._lock:
-            self._know_classes()
-            # Even if it fails: the same revision would fail again.
-            self._dirty, self._done, self._whole_done, self._problem = False, revision, full, "the association failed"
+        with self._updating:
+            with self._lock:
+                self._know_classes()
+                # Even if it fails: the same revision would fail again.
+                self._done, self._whole_done, self._problem = revision, full, "the association failed"
             try:
                 labelled = self._session.update(self._receiver.models(), full=full)
             except DataError as error:
                 self._problem = str(error)
                 raise
             self._problem = ""
-        self._seconds += labelled.seconds
+            self._seconds += labelled.seconds
         header = make_header(revision[1], revision[0])
         self._points.publish(labelled_cloud(labelled.models, labelled.instances, header))
-        described = _description(labelled.instances, self._session.class_names)
+        described = _description(labelled.instances, labelled.class_names)
         if described != self._described:
             self._described = described
-            self._markers.publish(instance_markers(labelled.instances, self._session.class_names, header))
+            self._markers.publish(instance_markers(labelled.instances, labelled.class_names, header))
             if self._vision:
-                self._boxes.publish(boxes_message(self._vision, labelled.instances, self._session.class_names, header))
+                self._boxes.publish(boxes_message(self._vision, labelled.instances, labelled.class_names, header))
         if self._vision:
             publish_paced(self._tracks, self._track_messages(labelled))
         publish_paced(self._labels, self._label_messages(labelled))
@@ -221,18 +230,15 @@ class AssociationNode(ManagedNode):
         """None for keyframes of an earlier run that are not in the map: nobody said what their header was."""
         return self._headers.get(name) or self._receiver.headers.get(name)
 
-    def _label_messages(self, labelled: Labelled) -> Iterator[Image]:
-        for name in labelled.changed:
+    def _label_messages(self, labelled: LabelledRevision) -> Iterator[Image]:
+        for name, labels in labelled.labels.items():
             if header := self._header_of(name):
-                yield labels_to_image(self._store.read_labels(name), header)
+                yield labels_to_image(labels.image(), header)
 
-    def _track_messages(self, labelled: Labelled) -> Iterator[Any]:
-        for name in labelled.changed:
-            header = self._header_of(name)
-            segments = self._store.read_segments(name, self._session.class_names)
-            if header and segments:
-                published = labelled.repair(segments)
-                yield tracks_message(self._vision, published.segments, published.instance_of, self._session.class_names, header)
+    def _track_messages(self, labelled: LabelledRevision) -> Iterator[Any]:
+        for name, observations in labelled.observations.items():
+            if header := self._header_of(name):
+                yield tracks_message(self._vision, observations, labelled.class_names, header)
 
     # Services (threads of their own).
 
@@ -274,7 +280,7 @@ class AssociationNode(ManagedNode):
         with self._lock:
             asks = self._session.asks()
         self._second_round.ask(asks, self._headers.get)
-        return self._dirty or not self._whole_done
+        return self._session.pending or not self._whole_done
 
     def _up_to_date(self) -> bool:
         """Whether everything that was received, and segments worth waiting for, is in the published result."""
@@ -285,9 +291,9 @@ class AssociationNode(ManagedNode):
         revision = self._receiver.revision
         if revision is None or revision != self._requests.checked:
             return False
-        if self._associating.pending == 0 and (self._dirty or revision != self._done or not self._whole_done):
+        if self._associating.pending == 0 and (self._session.pending or revision != self._done or not self._whole_done):
             self._associating.put((revision, True))
-        return self._associating.drain(1.0) and not self._dirty and revision == self._done and self._whole_done
+        return self._associating.drain(1.0) and not self._session.pending and revision == self._done and self._whole_done
 
     def _segments_may_come(self) -> bool:
         """Whether keyframes of the map still lack segments, and it is worth waiting for them."""
@@ -303,10 +309,10 @@ class AssociationNode(ManagedNode):
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._segmenting.clear()
         self._associating.drain()
-        with self._lock:
+        with self._updating, self._lock:
             self._store.clear(("tracks.json", JOURNAL, "points.ply"), ("segments", "labels"))
             self._session = AssociationSession(self._store, self.config)
-            self._headers, self._dirty, self._seconds, self._problem = {}, False, 0.0, ""
+            self._headers, self._seconds, self._problem = {}, 0.0, ""
             self._described = ()
         self._second_round.forget()
         response.success = True

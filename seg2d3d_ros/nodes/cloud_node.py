@@ -33,8 +33,8 @@ from seg2d3d_ros.lidar.cloud_file import FILE, write_cloud
 from seg2d3d_ros.lidar.kept_scans import FOLDER, KeptScans
 from seg2d3d_ros.lidar.labeller import CloudLabeller, LabelledPoints
 from seg2d3d_ros.lidar.scans import Scan, read_scan
-from seg2d3d_ros.mapstore.map_images import MapImages
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
@@ -285,7 +285,7 @@ class CloudNode(ManagedNode):
 
     def _write_cloud(self) -> str:
         """``MAP/cloud.ply`` from the scans on disk; returns what became of it, in words."""
-        labeller, _ = self._make_labeller(MapImages(self._store).picture)
+        labeller, _ = self._make_labeller(recent(StoredImages(self._store)))
         try:
             write_cloud(
                 self._store.root / FILE, labeller, self._kept_while_active(), self.ros.cloud_topic, self.config.cloud.max_gap

@@ -31,13 +31,13 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline.figures import reconstruction_counts, write_reconstruction_figures
 from seg2d3d_ros.pipeline.mapping_session import MappingSession, Schedule, worker_factory
-from seg2d3d_ros.pipeline.offline import OWN_FILES, OWN_FOLDERS
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
 from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks
-from seg2d3d_ros.ros.exchange.results import write_config_sections, write_reconstruction_figures, write_report_if_possible
+from seg2d3d_ros.ros.exchange.results import write_config_sections, write_report_if_possible
 from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses
 from seg2d3d_ros.ros.messages.conversion import make_header
 from seg2d3d_ros.ros.node.calls import TriggerCaller
@@ -59,7 +59,13 @@ REPORT_SECONDS = 5.0
 
 
 class ReconstructionNode(ManagedNode):
-    """See the module. All of the session's work happens under one lock, in the thread ``mapping``."""
+    """See the module.
+
+    Threads: the executor queues, ``mapping`` works on the session, ``publishing`` sends revisions, each service has its own.
+    ``_lock`` guards the session: whoever reads or changes it holds it, and nothing that waits for ``publishing`` but ``reset``.
+    ``_shared`` guards, for a moment each, what the threads hand to each other beside it: headers, seconds, and the newest
+    revision, the only one of interest.
+    """
 
     PARAMETERS = ReconstructionParameters
     SECTIONS = ("keyframes", "segmentation", "reconstruction")
@@ -72,7 +78,7 @@ class ReconstructionNode(ManagedNode):
     def configure(self) -> None:
         self._store = MapStore(Path(self.ros.map_dir))
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)
-        self._lock = threading.RLock()
+        self._lock, self._shared = threading.RLock(), threading.Lock()
         self._headers: dict[str, Header] = {}
         self._seconds: dict[str, float] = {}
         self._flush_association = TriggerCaller(self, f"{ASSOCIATION}/flush")
@@ -80,12 +86,10 @@ class ReconstructionNode(ManagedNode):
         self._reset_association = TriggerCaller(self, f"{ASSOCIATION}/reset")
 
     def activate(self) -> None:
-        self._started = time.monotonic()
+        self._started = self._told_at = time.monotonic()
         self._told = ""
         self._publisher = MapPublisher(self, self.ros.map_frame, self._header_of, tf=self.ros.publish_tf)
-        # The newest revision is the only one of interest; it waits beside the queue, where nothing can push it out.
-        self._news = threading.Lock()
-        self._newest: Reconstruction | None = None
+        self._newest: Reconstruction | None = None  # beside the queue, where nothing can push it out
         self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
         self._session = self._new_session()
         self._mapping = self.worker("mapping", self._map, depth=self.config.keyframes.max_pending, on_drop=self._dropped)
@@ -93,7 +97,6 @@ class ReconstructionNode(ManagedNode):
         self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
         self._keyframes = KeyframeSubscription(self, self._received)
         self.every(0.1, self._tick)
-        self.every(REPORT_SECONDS, self._tell)
         self.serve(Trigger, "finalize", self._finalize, slow=True)
         self.serve(Trigger, "save_map", self._save_map, slow=True)
         self.serve(Trigger, "reset", self._reset, slow=True)
@@ -122,20 +125,23 @@ class ReconstructionNode(ManagedNode):
             on_revision=self._revised,
             on_failure=self._worker_failed,
         )
+        with self._shared:
+            # Keyframes of an earlier run: with the camera's cleaned name.
+            earlier = {name: make_header(record.stamp_ns, record.camera_name) for name, record in session.records.items()}
+            self._headers = {**earlier, **self._headers}
         self._publisher.doubt(session.records)
         return session
 
     def _header_of(self, name: str) -> Header:
-        """The header that a keyframe came with; of an earlier run's keyframes, one with the camera's cleaned name."""
-        if name not in self._headers:
-            record = self._session.records[name]
-            self._headers[name] = make_header(record.stamp_ns, record.camera_name)
-        return self._headers[name]
+        """The header that a keyframe came with."""
+        with self._shared:
+            return self._headers[name]
 
     # Keyframes come in (executor).
 
     def _received(self, keyframe: Keyframe, header: Header) -> None:
-        self._headers[keyframe.name] = header
+        with self._shared:
+            self._headers[keyframe.name] = header
         self._masking.take(self._vehicle.complete(keyframe, header))
 
     def _masked(self, keyframe: Keyframe, ignore: np.ndarray | None) -> None:
@@ -159,10 +165,13 @@ class ReconstructionNode(ManagedNode):
                 self._session.receive(*item)
             self._session.tick()
             self._report_figures()
+            if time.monotonic() - self._told_at > REPORT_SECONDS:
+                self._told_at = time.monotonic()
+                self._tell()
 
     def _report_figures(self) -> None:
-        figures, models = self._session.figures, self._models()
-        registered = sum(len(model.names) for model in models)
+        figures, counts = self._session.figures, reconstruction_counts(self._session.figures.received, self._models())
+        registered = counts["registered"]
         values = {
             "keyframes received": figures.received,
             "keyframes in database": figures.added,
@@ -171,13 +180,14 @@ class ReconstructionNode(ManagedNode):
             "last rejection": list(figures.rejected.values())[-1] if figures.rejected else "none",
             "keyframes registered": registered,
             "registration ratio": f"{registered / figures.added:.3f}" if figures.added else "-",
-            "points": sum(len(model.point_ids) for model in models),
+            "points": counts["points"],
             "worker failures": figures.failures,
             "last worker failure": figures.last_failure or "none",
             "stage": figures.stage or ("solving" if self._session.solving else "idle"),
         }
         values.update(figures.odd)
-        values.update({f"{stage} [s]": f"{seconds:.2f}" for stage, seconds in self._seconds.items()})
+        with self._shared:
+            values.update({f"{stage} [s]": f"{seconds:.2f}" for stage, seconds in self._seconds.items()})
         for key, value in values.items():
             self.diagnostics.set(key, value)
 
@@ -202,12 +212,12 @@ class ReconstructionNode(ManagedNode):
     # Revisions go out (thread "publishing").
 
     def _revised(self, reconstruction: Reconstruction) -> None:
-        with self._news:
+        with self._shared:
             self._newest = reconstruction
         self._publishing.put(None)
 
     def _publish(self, _item: None) -> None:
-        with self._news:
+        with self._shared:
             reconstruction, self._newest = self._newest, None
         if reconstruction is None:
             self._publisher.send_again()
@@ -215,13 +225,13 @@ class ReconstructionNode(ManagedNode):
         watch = Stopwatch()
         with watch("publishing"):
             changed = self._publisher.send(reconstruction.models)
-        for stage, seconds in {**reconstruction.timings, **watch.seconds}.items():
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
-        registered = sum(len(model.names) for model in reconstruction.models)
+        with self._shared:
+            for stage, seconds in {**reconstruction.timings, **watch.seconds}.items():
+                self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+        counts = reconstruction_counts(0, reconstruction.models)
         self.diagnostics.set("keyframes changed by the last revision", changed)
         self.get_logger().info(
-            f"map revision: {registered} keyframes in {len(reconstruction.models)} components, "
-            f"{sum(len(m.point_ids) for m in reconstruction.models)} points"
+            f"map revision: {counts['registered']} keyframes in {counts['components']} components, {counts['points']} points"
         )
 
     def _resend(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -245,10 +255,10 @@ class ReconstructionNode(ManagedNode):
             session = self._session
             session.request_solution()
         self._wait_until(lambda: session.settled or session is not self._session)
-        if session is not self._session:
-            raise DataError("the map was reset before it was finished")
         self._publishing.drain()
         with self._lock:
+            if session is not self._session:
+                raise DataError("the map was reset before it was finished")
             problem = self._session.gave_up or ("" if self._models() else "no two keyframes could be brought together in 3D")
         response.message = f"{self._write()} (finalized in {time.monotonic() - begin:.1f} s)"
         response.success = not problem
@@ -278,8 +288,10 @@ class ReconstructionNode(ManagedNode):
             self._session.save()
             images, reconstruction = len(self._session.records), self._session.reconstruction
             rejected = dict(self._session.figures.rejected)
+        with self._shared:
+            seconds = dict(self._seconds)
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)
-        write_reconstruction_figures(self._store, images, reconstruction, rejected, self._seconds)
+        write_reconstruction_figures(self._store, images, reconstruction, rejected, seconds)
         registered = sum(len(model.names) for model in reconstruction.models) if reconstruction else 0
         words = [f"{registered} of {images} keyframes registered"]
         if self._flush_association.available:
@@ -294,14 +306,16 @@ class ReconstructionNode(ManagedNode):
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             self._mapping.clear()
-            self._newest = None
+            with self._shared:
+                self._newest = None
             self._publishing.clear()
             self._session.close()
             self._publishing.drain()
-            self._store.clear((*OWN_FILES, "database.db-wal", "database.db-shm"), OWN_FOLDERS)
+            self._store.clear()
             self._publisher.withdraw()
             self._session = self._new_session()
-            self._headers, self._seconds = {}, {}
+            with self._shared:
+                self._seconds = {}  # headers stay: keyframes that wait for their masks come with theirs
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)
         if self._reset_association.available:
             self._reset_association.call(60.0)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.images import image_size
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.types import Keyframe
 
@@ -82,7 +81,7 @@ class Arrivals:
         """A new keyframe."""
         self._of_length.setdefault(len(keyframe.encoded), []).append(keyframe.name)
         try:
-            size = image_size(keyframe.encoded, keyframe.name)
+            size = keyframe.size
         except DataError:
             size = None  # whoever decodes it says so
         before = self._cameras.get(keyframe.camera_name)

@@ -1,11 +1,12 @@
-"""Labels of a map that grows: segments come in, revisions come in, and the same objects keep their ids.
+"""From segments and revisions of the map to labels: one way for the commands, which update once, and for a live map.
 
-No threads and no ROS here. Masks live on disk (``MAP/segments``), so memory does not grow with the images.
+No ROS here. Masks lie on disk (``MAP/segments``) and in memory as runs, so that no image is read twice.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +20,18 @@ from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.association.online.identity import Identity, Merge
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
+from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
+from seg2d3d_ros.association.points.enrich import enrich
+from seg2d3d_ros.association.solve import enriches, projects
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.mapstore.journal import IdentityJournal
+from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.mapstore.stored_images import StoredImages
-from seg2d3d_ros.mapstore.stored_segments import StoredSegments
-from seg2d3d_ros.mapstore.tracks_file import Observation
-from seg2d3d_ros.pipeline.offline import count, doubts, evidence
+from seg2d3d_ros.mapstore.stored import StoredImages, StoredSegments
+from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruction_counts
 from seg2d3d_ros.pipeline.second_look import SCORE, Ask, asks_of
-from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
+from seg2d3d_ros.types import Incidence, Instances, Observation, Segments, SparseModel
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +40,13 @@ UNWRITTEN = 0.1
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One revision with its labels.
+class LabelledRevision:
+    """One revision of the map with its labels.
 
     Attributes:
-        changed: keyframes whose label image is new or differs from the last revision's.
-        repair: turns a keyframe's segments into those that were published, with the instance of each.
+        class_names: what the class ids count.
+        labels: label images that are new or differ from the last revision's, by keyframe.
+        observations: what they show, by keyframe.
         merges: instances that turned out to be one.
         whole: everything was solved, and ``missed`` is of this revision.
         missed: where instances should be seen and no mask shows them, as the last update that solved everything found.
@@ -51,8 +56,9 @@ class Labelled:
     models: Sequence[SparseModel]
     incidence: Incidence
     instances: Instances
-    changed: tuple[str, ...]
-    repair: Repair
+    class_names: tuple[str, ...]
+    labels: Mapping[str, LabelRuns]
+    observations: Mapping[str, Sequence[Observation]]
     merges: tuple[Merge, ...]
     whole: bool
     missed: tuple[MissedView, ...]
@@ -60,16 +66,22 @@ class Labelled:
     warnings: tuple[str, ...]
     seconds: float
 
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Keyframes whose label image is new or differs from the last revision's."""
+        return tuple(self.labels)
+
 
 class AssociationSession:
     """Associates each revision, and writes ``labels/`` at once, ``tracks.json`` and ``points.ply`` when much has changed.
 
-    A session on an earlier map's directory knows its segments and ids.
+    A session on an earlier map's directory knows its segments and ids. One thread calls ``update``; masks may be received, and
+    names of classes become known, in others meanwhile: the next update takes them over.
     """
 
     def __init__(self, store: MapStore, config: Config) -> None:
-        self.store, self._config = store, config
-        self._known = dict.fromkeys(sorted(path.stem for path in (store.root / "segments").glob("[!.]*.png")))
+        self.store, self._config = store, config.association
+        self._segments = StoredSegments(store, None, config.segmentation.prompts)
         self._journal = IdentityJournal(store.root)
         next_id, since = self._journal.read()
         written = Identity.from_tracks(store.read_tracks())
@@ -78,40 +90,58 @@ class AssociationSession:
         self._online = OnlineAssociation(config.association, Identity(latest, max(next_id, written.next_id)))
         self._fresh: set[str] = set()
         self._missed: tuple[MissedView, ...] = ()
-        self._second_looks = 0
         self._recovery = LiveRecovery()
         self._observed: dict[str, list[Observation]] = {}
         self._unwritten = 0
-        self.latest: Labelled | None = None
+        self.latest: LabelledRevision | None = None
+        self._handover = threading.Lock()  # guards what the other threads leave for the next update, and its taking over
+        self._classes = config.segmentation
+        self._arrived: dict[str, NamedSegments] = {}
+        self._second_looks = 0
+
+    # Masks come in (any thread).
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The prompts."""
-        return self._config.segmentation.prompts
+        return self._classes.prompts
 
     def know(self, names: tuple[str, ...]) -> None:
         """Class ids mean these names from now on; segments on disk carry their names, so nothing is lost."""
-        if names[: len(self.class_names)] != self.class_names:
-            # What is remembered speaks of classes by number.
-            self._online = OnlineAssociation(self._config.association, self._online.identity)
-        self._config = replace(self._config, segmentation=replace(self._config.segmentation, prompts=names))
+        with self._handover:
+            self._classes = replace(self._classes, prompts=names)
+
+    @property
+    def pending(self) -> bool:
+        """Whether masks came that no update has taken over yet."""
+        return bool(self._arrived)
 
     @property
     def segmented(self) -> int:
         """Keyframes whose segments are known."""
-        return len(self._known)
+        with self._handover:
+            return len(self._segments) + sum(name not in self._segments for name in self._arrived)
 
     def has_segments(self, name: str) -> bool:
         """Whether a keyframe's segments are known."""
-        return name in self._known
+        with self._handover:
+            return name in self._segments or name in self._arrived
 
-    def receive(self, segments: Segments) -> None:
+    def receive(self, segments: Segments, second_look: Collection[int] = ()) -> None:
         """Keep a keyframe's segments; a second message for the same keyframe replaces the first.
+
+        Args:
+            second_look: ids that a second look found.
 
         Raises:
             DataError: the disk is full.
         """
-        self._keep(segments, ())
+        if segments.name in self._segments:
+            self._segments.named(segments.name)  # an update that runs at present goes on with what was on disk until now
+        named = self.store.write_segments(segments, self._classes.asked, second_look)
+        with self._handover:
+            self._arrived[segments.name] = named
+            self._second_looks += len(second_look)
 
     def receive_again(self, segments: Segments) -> bool:
         """Keep what a second look made of a keyframe's segments: the same, with new ones among them; False if there are none.
@@ -119,105 +149,155 @@ class AssociationSession:
         Raises:
             DataError: the disk is full.
         """
-        before = self.store.read_segments(segments.name, self.class_names)
+        before = self.segments_of(segments.name) if self.has_segments(segments.name) else None
         if before is None or not np.array_equal(np.where(before.labels > 0, segments.labels, 0), before.labels):
-            self._keep(segments, ())  # no second look, but new segments
+            self.receive(segments)  # no second look, but new segments
             return True
         added = np.isin(segments.ids, before.ids, invert=True)
-        if not added.any():
-            return False
-        scores = np.where(added, np.float32(SCORE), segments.scores)
-        self._keep(replace(segments, scores=scores), segments.ids[added].tolist())
-        self._second_looks += int(added.sum())
-        return True
+        if added.any():
+            scores = np.where(added, np.float32(SCORE), segments.scores)
+            self.receive(replace(segments, scores=scores), segments.ids[added].tolist())
+        return bool(added.any())
+
+    def segments_of(self, name: str) -> Segments:
+        """The newest segments of a keyframe, those of movable classes among them; ``KeyError`` where there are none."""
+        with self._handover:
+            named = self._arrived.get(name)
+        return (named or self._segments.named(name)).numbered(self._classes.asked)
 
     def asks(self) -> Iterator[tuple[str, list[Ask]]]:
         """What a mask model is to look for again, by keyframe; nothing unless the last update solved everything."""
         latest = self.latest
         if latest is None or not latest.whole or not latest.missed:
             return iter(())
-        segments = StoredSegments(self.store, self._known, self.class_names)
-        labels_of = labels_by(Repair(latest.incidence, latest.instances), segments)
+        labels_of = labels_by(Repair(latest.incidence, latest.instances), self._segments)
         return asks_of(latest.missed, Transfer(latest.models, latest.incidence, latest.instances, labels_of))
 
-    def _keep(self, segments: Segments, second_look: Collection[int]) -> None:
-        self.store.write_segments(segments, self.class_names, second_look)
-        self._known[segments.name] = None
-        self._fresh.add(segments.name)
-        self._observed.pop(segments.name, None)
-        self._recovery.forget(segments.name)
+    # Revisions come in (one thread).
 
-    def update(self, models: Sequence[SparseModel], *, full: bool = False) -> Labelled:
+    def update(self, models: Sequence[SparseModel], *, full: bool = False) -> LabelledRevision:
         """Associate this revision and write the result.
 
         Args:
-            full: solve everything as offline and write everything: what is in the map directory then is the map.
+            full: solve everything as if it had come at once, and write everything: what is in the map directory then is the
+                map.
 
         Raises:
             DataError: masks that do not fit the images, or a full disk.
         """
         start = time.perf_counter()
-        segments = StoredSegments(self.store, self._known, self.class_names)
-        revision = models
+        self._take_over()
+        revision, segments = models, self._segments
         if full:
-            # The images lie in the map directory, unless the reconstruction runs on another machine.
-            images = StoredImages(self.store)
-            models = evidence(models, segments, images if images.complete else None, self._config.association)
-        try:
-            found = self._online.update(models, segments, self._fresh, full=full)
-        except Exception:
-            # What was half done is done anew by the next update.
-            self._online = OnlineAssociation(self._config.association, self._online.identity)
-            raise
-        self._fresh.clear()
+            models = self._with_evidence(models)
+        found = self._solve(models, full=full)
         incidence, instances = self._online.incidence.whole(), found.instances
-        for name in found.changed:
-            self._observed.pop(name, None)  # until its labels are written: if that fails, it is tried again
         if full:
             self._missed = tuple(find_missed(models, segments, incidence, instances))
-        for name in self._recover(models, segments, incidence, found, full=full):
-            self._observed.pop(name, None)
+        self._recover(models, incidence, found, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
-        changed = tuple(name for name in self._known if name not in self._observed)
-        for name in changed:
-            self._observed[name] = self.store.write_labels(repair(segments[name]))
-        identity = self._online.identity
-        self._unwritten += len(changed)
-        if full or self.latest is None or self._unwritten > UNWRITTEN * len(self._known):
-            everything = (item for name in self._known for item in self._observed[name])
-            self.store.write_summary(models, everything, instances, self.class_names)
-            self._journal.restart(identity.next_id)
-            self._unwritten = 0
-        elif changed:
-            self._journal.append(identity.next_id, {name: dict(repair.instance_of(name)) for name in changed})
+        labels = self._write_labels(repair)
+        self._write_identity(models, instances, repair, labels, full=full)
         for merge in found.merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
-        counts = {**count(tuple(self._known), revision, incidence, instances), "missed_views": len(self._missed)}
-        if self._config.association.recover:
-            counts["recovered_views"] = self._recovery.count
-        if self._second_looks:
-            counts["second_looks"] = self._second_looks
-        self.latest = Labelled(
+        self.latest = LabelledRevision(
             models,
             incidence,
             instances,
-            changed,
-            repair,
+            segments.class_names,
+            labels,
+            {name: self._observed[name] for name in labels},
             found.merges,
             full,
             self._missed,
-            counts,
-            tuple(doubts(incidence, segments)),
+            self._counts(revision, incidence, instances),
+            tuple(doubts(incidence, len(segments))),
             time.perf_counter() - start,
         )
         return self.latest
 
-    def _recover(
-        self, models: Sequence[SparseModel], segments: StoredSegments, incidence: Incidence, found: Update, *, full: bool
-    ) -> set[str]:
-        """Bring the recovered regions up to date; returns the keyframes where they are others than before."""
-        if not self._config.association.recover:
-            return set()
+    def _take_over(self) -> None:
+        """What came since the last update: masks, and names of classes."""
+        with self._handover:
+            names, arrived, self._arrived = self._classes.prompts, self._arrived, {}
+            for segments in arrived.values():
+                self._segments.add(segments)
+        self._fresh |= arrived.keys()
+        for name in arrived:
+            self._observed.pop(name, None)
+            self._recovery.forget(name)
+        before, self._segments.class_names = self._segments.class_names, names
+        if names[: len(before)] != before:
+            self._forget()  # what is remembered speaks of classes by number
+
+    def _with_evidence(self, models: Sequence[SparseModel]) -> Sequence[SparseModel]:
+        """What the association judges by: more points where masks lack them, as far as there are images, and no observations
+        of points that cannot be where they are. ``published`` takes the models as they are."""
+        if enriches(self._config):
+            # The images lie in the map directory, unless the reconstruction runs on another machine.
+            images = StoredImages(self.store)
+            if images.complete:
+                models = enrich(models, self._segments, images.__getitem__, enough=self._config.enough_points)
+        return without_doppelgangers(models, self._segments) if projects(self._config) else models
+
+    def _solve(self, models: Sequence[SparseModel], *, full: bool) -> Update:
+        try:
+            found = self._online.update(models, self._segments, self._fresh, full=full)
+        except Exception:
+            self._forget()  # what was half done is done anew by the next update
+            raise
+        self._fresh.clear()
+        for name in found.changed:
+            self._observed.pop(name, None)  # until its labels are written: if that fails, it is tried again
+        return found
+
+    def _forget(self) -> None:
+        """Solve everything anew; ids stay."""
+        self._online = OnlineAssociation(self._config, self._online.identity)
+
+    def _recover(self, models: Sequence[SparseModel], incidence: Incidence, found: Update, *, full: bool) -> None:
+        """Bring the recovered regions up to date."""
+        if not self._config.recover:
+            return
         if full:
-            return self._recovery.renew(recover(self._missed, models, segments, incidence, found.instances))
-        return self._recovery.follow(incidence, found.instances, found.merges)
+            changed = self._recovery.renew(recover(self._missed, models, self._segments, incidence, found.instances))
+        else:
+            changed = self._recovery.follow(incidence, found.instances, found.merges)
+        for name in changed:
+            self._observed.pop(name, None)
+
+    def _write_labels(self, repair: Repair) -> dict[str, LabelRuns]:
+        """Write the label images that changed; returns them."""
+        labels = {}
+        for name in [name for name in self._segments if name not in self._observed]:
+            repaired = repair(self._segments[name])
+            labels[name] = repaired.labels
+            self.store.write_labels(name, labels[name])
+            self._observed[name] = repaired.observations()
+        return labels
+
+    def _write_identity(
+        self, models: Sequence[SparseModel], instances: Instances, repair: Repair, changed: Collection[str], *, full: bool
+    ) -> None:
+        """Write tracks.json and points.ply where that is due, else what changed into the journal."""
+        next_id = self._online.identity.next_id
+        self._unwritten += len(changed)
+        if full or self.latest is None or self._unwritten > UNWRITTEN * len(self._segments):
+            everything = (item for name in self._segments for item in self._observed[name])
+            self.store.write_summary(models, everything, instances, self._segments.class_names)
+            self._journal.restart(next_id, told=1 + int(instances.ids.max(initial=0)))
+            self._unwritten = 0
+        elif changed:
+            self._journal.append(next_id, {name: dict(repair.instance_of(name)) for name in changed})
+
+    def _counts(self, revision: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> dict[str, int]:
+        counts = {
+            **reconstruction_counts(len(self._segments), revision),
+            **association_counts(incidence, instances),
+            "missed_views": len(self._missed),
+        }
+        if self._config.recover:
+            counts["recovered_views"] = self._recovery.count
+        if self._second_looks:
+            counts["second_looks"] = self._second_looks
+        return counts

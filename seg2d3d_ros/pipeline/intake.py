@@ -1,89 +1,82 @@
-"""Keyframes into a map that is being built offline: features and masks, in the order that the masks ask for."""
+"""Keyframes into a map that is being built offline: their masks, and their features without what moves."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.config import Config
+from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.progress import Stopwatch
+from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.segmentation.movable import class_ids, movable_mask
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe, Segments
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
+    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction, Reconstructor
 
 log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes keyframes one by one; call ``finish`` after the last.
-
-    Where classes of movable things are asked for, a keyframe is segmented before its features are found, so that these
-    leave such things out; else it is segmented only if its image could be used.
+    """The steps that a keyframe takes before all of them are mapped together.
 
     Args:
         segmenter: None for reconstruction only.
-        watch: gets the stages ``features`` and ``segmentation``.
         images_in: folder where the keyframes' ``file_name`` lie already; None to keep the images in the map directory.
 
     Attributes:
         records: of the keyframes that were taken.
         left_out: name -> reason, of those that were not.
         warnings: in words.
+        watch: has the stages ``features`` and ``segmentation``.
     """
 
     def __init__(
         self,
         store: MapStore,
-        config: Config,
+        config: SegmentationConfig,
         reconstructor: Reconstructor,
         segmenter: Segmenter | None,
-        watch: Stopwatch,
         images_in: Path | None,
     ) -> None:
-        self.reconstructor = reconstructor
         self.records: list[KeyframeRecord] = []
         self.left_out: dict[str, str] = {}
         self.warnings: list[str] = []
-        self._store, self._segmenter, self._watch, self._images_in = store, segmenter, watch, images_in
-        self._class_names = config.segmentation.asked
-        self._movable = class_ids(self._class_names, config.segmentation.movable)
-        self._pending: list[Keyframe] = []
+        self.watch = Stopwatch()
+        self._store, self._reconstructor, self._segmenter, self._images_in = store, reconstructor, segmenter, images_in
+        self._movable = class_ids(config.asked, config.movable)
 
-    def take(self, keyframe: Keyframe) -> None:
-        """Take one keyframe; an image that cannot be used is noted in ``left_out``."""
-        masks_first = self._segmenter is not None and len(self._movable) > 0
-        if not masks_first and not self._add(keyframe, None):
-            return
-        if self._segmenter is not None:
-            self._pending.append(keyframe)
-            if len(self._pending) >= getattr(self._segmenter, "batch", 1):
-                self.finish()
+    @property
+    def batch(self) -> int:
+        """Keyframes that the segmenter takes at once."""
+        return int(getattr(self._segmenter, "batch", 1))
 
-    def finish(self) -> None:
-        """Do what waits for its batch."""
-        pending, self._pending = self._pending, []
-        if self._segmenter is None or not pending:
-            return
-        with self._watch("segmentation"):
-            found = self._segment(self._segmenter, pending)
-        for keyframe in pending if len(self._movable) else []:
-            segments = found.get(keyframe.name)
-            self._add(keyframe, None if segments is None else movable_mask(segments, self._movable))
+    def segment(self, keyframes: Sequence[Keyframe]) -> Iterator[tuple[Keyframe, Segments | None]]:
+        """Each keyframe with its masks; None without a segmenter, and where it fails: the image may still help the map."""
+        failed: dict[str, str] = {}
+        with self.watch("segmentation"):
+            found = self._segments(keyframes, failed) if self._segmenter else {}
+        for keyframe in keyframes:
+            yield keyframe, found.get(keyframe.name)
+            if keyframe.name in failed and keyframe.name not in self.left_out:
+                self.warnings.append(f"{keyframe.name} is used without segments: {failed[keyframe.name]}")
 
-    def _add(self, keyframe: Keyframe, ignore: np.ndarray | None) -> bool:
+    def movable(self, segments: Segments | None) -> np.ndarray | None:
+        """(H, W) bool, True on things that move; None where there are none."""
+        return None if segments is None else movable_mask(segments, self._movable)
+
+    def take(self, keyframe: Keyframe, ignore: np.ndarray | None) -> bool:
+        """Find the features outside ``ignore``, and keep the image; False, noted in ``left_out``, where it cannot be used."""
         try:
-            with self._watch("features"):
-                self.reconstructor.add(keyframe, ignore)
+            with self.watch("features"):
+                self._reconstructor.add(keyframe, ignore)
         except DataError as error:
             log.warning("left out: %s", error)
             self.left_out[keyframe.name] = str(error)
@@ -93,17 +86,26 @@ class Intake:
         self.records.append(KeyframeRecord.of(keyframe, image))
         return True
 
-    def _segment(self, segmenter: Segmenter, keyframes: Sequence[Keyframe]) -> dict[str, Segments]:
-        """Segment and keep the masks; a keyframe whose masks are unusable still helps the reconstruction."""
-        together = getattr(segmenter, "segment_all", None)
+    def solve(self, progress: Progress) -> Reconstruction:
+        """Map all that was taken; keyframes.json is written before."""
+        progress("images", len(self.records), len(self.records))
+        self._store.write_keyframes(self.records)
+        return self._reconstructor.solve(progress)
+
+    def keyframe(self, name: str) -> Keyframe:
+        """One that was taken, read again. Raises ``DataError`` where its image file is gone."""
+        record = next(record for record in self.records if record.name == name)
+        return record.keyframe(self._store.read_image(record))
+
+    def _segments(self, keyframes: Sequence[Keyframe], failed: dict[str, str]) -> dict[str, Segments]:
+        """By name; where a group fails, one by one."""
+        segmenter, together = self._segmenter, getattr(self._segmenter, "segment_all", None)
+        assert segmenter is not None
         try:
-            results = together(keyframes) if together else [segmenter.segment(keyframe) for keyframe in keyframes]
+            found = together(keyframes) if together else [segmenter.segment(keyframe) for keyframe in keyframes]
         except DataError as error:
             if len(keyframes) > 1:
-                return {name: s for keyframe in keyframes for name, s in self._segment(segmenter, [keyframe]).items()}
-            log.warning("used without segments: %s", error)
-            self.warnings.append(f"{keyframes[0].name} is used without segments: {error}")
+                return {name: s for keyframe in keyframes for name, s in self._segments([keyframe], failed).items()}
+            failed[keyframes[0].name] = str(error)
             return {}
-        for segments in results:
-            self._store.write_segments(segments, self._class_names)
-        return {segments.name: segments for segments in results}
+        return {segments.name: segments for segments in found}

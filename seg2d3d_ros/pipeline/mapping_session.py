@@ -22,7 +22,7 @@ from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.arrivals import Arrivals
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progress, Rejected, Revision, Stopped
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progressed, Rejected, Revised, Stopped
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe
 
@@ -277,12 +277,12 @@ class MappingSession:
         elif isinstance(event, Rejected):
             self._answered(event.name)
             self._reject(event.name, event.reason)
-        elif isinstance(event, Progress):
+        elif isinstance(event, Progressed):
             self.figures.stage = f"{event.stage} {event.done}/{event.total}"
-        elif isinstance(event, Revision) and not event.final:
+        elif isinstance(event, Revised) and not event.final:
             self.reconstruction = event.reconstruction
             self._on_revision(event.reconstruction)
-        elif isinstance(event, Revision):
+        elif isinstance(event, Revised):
             self._finished, self._solving = self._solving or set(self._added), None
             self._solved = self._finished
             self._solution_end = self._clock()

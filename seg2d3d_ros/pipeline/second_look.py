@@ -7,7 +7,7 @@ came about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -90,26 +90,29 @@ def look_again(looker: Looker, keyframe: Keyframe, segments: Segments, asks: Seq
 
 def second_round(
     looker: Looker,
+    asks: Iterable[tuple[str, Sequence[Ask]]],
     keyframe_of: Callable[[str], Keyframe],
-    missed: Sequence[MissedView],
-    transfer: Transfer,
-    segments: Callable[[str], Segments],
+    segments_of: Callable[[str], Segments],
 ) -> Iterator[tuple[Segments, list[int]]]:
     """Look again at every keyframe that misses something; yields those that gained segments, as ``look_again`` does.
 
     Args:
-        missed: of ``find_missed``, keyframe by keyframe.
-        transfer: says where the instances should be seen.
-        segments: those of a keyframe so far.
+        asks: of ``asks_of``.
+        segments_of: those of a keyframe so far.
     """
-    for name, asks in asks_of(missed, transfer):
-        found, added = look_again(looker, keyframe_of(name), segments(name), asks)
+    for name, items in asks:
+        found, added = look_again(looker, keyframe_of(name), segments_of(name), items)
         if added:
             yield found, added
 
 
 def asks_of(missed: Sequence[MissedView], transfer: Transfer) -> Iterator[tuple[str, list[Ask]]]:
-    """What to ask for in each keyframe that misses something; arguments as of ``second_round``."""
+    """What to ask for in each keyframe that misses something.
+
+    Args:
+        missed: of ``find_missed``, keyframe by keyframe.
+        transfer: says where the instances should be seen.
+    """
     for name, items in groupby(missed, key=lambda item: item.name):
         if asks := [Ask(item, region) for item in items if (region := transfer.region(item)) is not None]:
             yield name, asks

@@ -133,7 +133,7 @@ _FRAME_WORDS = {
 
 
 class _Canvas:
-    """PlanView coordinates to SVG units (y down)."""
+    """Plan coordinates to SVG units (y down)."""
 
     def __init__(self, plan: PlanView, height: int):
         self.plan, self.height = plan, height

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from seg2d3d_ros.evaluation.measure import MAP_ROW
-from seg2d3d_ros.evaluation.table import COLUMNS, COLUMNS_3D, METHODS
+from seg2d3d_ros.evaluation.table import COLUMNS, COLUMNS_3D, MAP_ROW, METHODS
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.words import count
 

@@ -1,12 +1,13 @@
-"""What every segmenter offers, and how a label image becomes ``Segments``."""
+"""What every segmenter offers and checks, and how a label image becomes ``Segments``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.types import Keyframe, Segments
 
 
@@ -24,6 +25,12 @@ class Segmenter(Protocol):
     def close(self) -> None:
         """Free what the segmenter holds; it is not used afterwards."""
         ...
+
+
+def require_prompts(prompts: Sequence[str]) -> None:
+    """Raise ``UsageError`` where there are no prompts."""
+    if not prompts:
+        raise UsageError("no prompts: name at least one class of objects, e.g. --label building")
 
 
 def no_segments(name: str, shape: tuple[int, int]) -> Segments:

@@ -14,7 +14,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import from_enu
 from seg2d3d_ros.simulation.gnss import DATUM, Fix
-from seg2d3d_ros.simulation.lidar import FRAME, POINT, TOPIC, Sweep
+from seg2d3d_ros.simulation.lidar_scanner import FRAME, POINT, TOPIC, Sweep
 
 NO_FIX, FIX = -1, 0
 DIAGONAL_KNOWN, TYPE_UNKNOWN = 2, 0

@@ -19,12 +19,12 @@ from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
 from seg2d3d_ros.simulation.detector import DETECTORS, DetectorQuality, detect
 from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Drive, Stop, base_from_camera, make_camera
+from seg2d3d_ros.simulation.exposure import expose, exposure_drift
 from seg2d3d_ros.simulation.gnss import DATUM, RECEIVERS, gps_csv, received, simulate_fixes
-from seg2d3d_ros.simulation.lidar import FRAME, base_from_lidar, sweeps
+from seg2d3d_ros.simulation.lidar_scanner import FRAME, base_from_lidar, sweeps
 from seg2d3d_ros.simulation.scene.render import Scene
 from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, Street, build_street
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
-from seg2d3d_ros.simulation.sensor import expose, exposure_drift
 
 log = logging.getLogger(__name__)
 

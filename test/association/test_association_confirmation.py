@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers_growing import reveal, street
+from helpers_street import reveal, street
 from scipy import sparse
 
 from seg2d3d_ros.association.masks.repair import Repair

@@ -8,7 +8,7 @@ from helpers_association import incidence_of, partition
 
 from seg2d3d_ros.association.agglomeration import agglomerate
 from seg2d3d_ros.association.evidence import Groups, shares, votes
-from seg2d3d_ros.association.reliability import judge_by_views, same_view_pairs, trust_matrix
+from seg2d3d_ros.association.reliability import reliability_by_views, same_view_pairs, weight_matrix
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig
 
@@ -25,7 +25,7 @@ def judged(incidence):
     held = incidence.matrix.astype(float)
     masks = Groups((held @ held.T).tocsr(), (held @ incidence.visibility.astype(float).T).tocsr(), incidence.segment_keyframe)
     pairs = same_view_pairs(incidence.segment_keyframe)
-    return masks, pairs, *judge_by_views(masks, pairs)
+    return masks, pairs, *reliability_by_views(masks, pairs)
 
 
 class TestTwoHouses:
@@ -101,29 +101,29 @@ class TestEvidence:
         held = np.array([[6.0], [2.0]])
         groups = Groups(incidence.matrix[:0].tocsr(), incidence.visibility[:0].tocsr(), np.zeros(1, np.int64))
         groups = Groups(type(groups.inside)(held), type(groups.inside)(held), groups.mask_view)
-        trust = trust_matrix(np.ones(1), (np.empty(0, int), np.empty(0, int)), np.empty(0))
-        assert votes(shares(groups), trust)[0, 1] == pytest.approx(6 / (6 + 2 + 1.5) * 2 / (2 + 2 + 0.5))
+        weights = weight_matrix(np.ones(1), (np.empty(0, int), np.empty(0, int)), np.empty(0))
+        assert votes(shares(groups), weights)[0, 1] == pytest.approx(6 / (6 + 2 + 1.5) * 2 / (2 + 2 + 0.5))
 
     def test_pairs_of_one_view(self):
         first, second = same_view_pairs(np.array([1, 0, 1, 1]))
         assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 2), (0, 3), (2, 0), (2, 3), (3, 0), (3, 2)]
 
     def test_views_judge_masks(self):
-        _, _, whole, _ = judged(incidence_of([[A, B], [A, B], [A, B], [[*A, *B]]], 40))
-        assert whole[:6].min() > 0.6
-        assert whole[6] < 0.5
+        _, _, reliability, _ = judged(incidence_of([[A, B], [A, B], [A, B], [[*A, *B]]], 40))
+        assert reliability[:6].min() > 0.6
+        assert reliability[6] < 0.5
 
     def test_views_judge_pairs(self):
-        _, pairs, _, apart = judged(incidence_of([[A, B]] * 5 + [[A[:10], A[10:], B]], 40))
-        of = {(int(i), int(j)): a for i, j, a in zip(*pairs, apart, strict=True)}
+        _, pairs, _, cannot_link = judged(incidence_of([[A, B]] * 5 + [[A[:10], A[10:], B]], 40))
+        of = {(int(i), int(j)): a for i, j, a in zip(*pairs, cannot_link, strict=True)}
         assert of[10, 11] < 0.3, "two fragments"
         assert of[10, 12] > 0.9
         assert of[0, 1] > 0.9
 
     def test_a_background_view_weighs_less_than_a_mask(self):
         # One view holds A and B in one mask, another holds A only and sees B outside.
-        masks, pairs, whole, apart = judged(incidence_of([[[*A, *B]], [A], [B]], 40, background=[[], B, A]))
-        owner = agglomerate(masks, trust_matrix(whole, pairs, apart))
+        masks, pairs, reliability, cannot_link = judged(incidence_of([[[*A, *B]], [A], [B]], 40, background=[[], B, A]))
+        owner = agglomerate(masks, weight_matrix(reliability, pairs, cannot_link))
         assert len(set(owner)) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.association.points.doppelgangers import hidden_points, without_hidden
+from seg2d3d_ros.association.points.doppelgangers import doppelganger_points, without_doppelgangers
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.types import Segments, SparseModel, WorldFrame
 
@@ -89,8 +89,8 @@ def with_points(model: SparseModel, xyz: np.ndarray, views: list[int], xy: np.nd
 @given(st.integers(0, 2**32 - 1))
 def test_a_street_without_mistakes_is_left_alone(seed):
     model = street(seed)
-    assert not hidden_points(model, masks()).any()
-    (same,) = without_hidden([model], masks())
+    assert not doppelganger_points(model, masks()).any()
+    (same,) = without_doppelgangers([model], masks())
     np.testing.assert_array_equal(same.obs_point, model.obs_point)
 
 
@@ -98,11 +98,11 @@ def test_a_street_without_mistakes_is_left_alone(seed):
 @given(st.integers(0, 2**32 - 1))
 def test_masks_mistaken_for_one_another_are_told_apart(seed):
     model = mistaken(mistaken(street(seed), 1, 5, 10, seed), 1, 5, 5, seed, u=(400, 500))
-    hidden = hidden_points(model, masks())
+    hidden = doppelganger_points(model, masks())
     assert hidden[-15:-5].all(), "those with nearer points around them"
     assert hidden[-5:].all(), "and those without, which come from the same mistake"
     assert not hidden[:-15].any()
-    (left,) = without_hidden([model], masks())
+    (left,) = without_doppelgangers([model], masks())
     assert left.obs_point.max() < len(model.xyz) - 15
     assert len(left.xyz) == len(model.xyz), "points stay in the cloud"
 
@@ -110,7 +110,7 @@ def test_masks_mistaken_for_one_another_are_told_apart(seed):
 def test_single_wrong_matches_of_the_same_house_are_no_mistake():
     """Windows repeat along a façade that both masks do show: the masks belong together all the same."""
     model = mistaken(street(3), 2, 3, 4, 3)
-    assert not hidden_points(model, masks()).any()
+    assert not doppelganger_points(model, masks()).any()
 
 
 def test_nor_where_no_other_view_confirms_the_right_ones():
@@ -118,7 +118,7 @@ def test_nor_where_no_other_view_confirms_the_right_ones():
     kept = np.isin(model.obs_keyframe, [2, 3])
     kept &= np.bincount(model.obs_point[kept], minlength=len(model.xyz))[model.obs_point] == 2
     model = replace(model, obs_keyframe=model.obs_keyframe[kept], obs_point=model.obs_point[kept], obs_xy=model.obs_xy[kept])
-    assert not hidden_points(mistaken(model, 2, 3, 4, 3), masks()).any()
+    assert not doppelganger_points(mistaken(model, 2, 3, 4, 3), masks()).any()
 
 
 def test_what_shows_beside_the_edge_of_a_facade_is_not_hidden():
@@ -126,8 +126,8 @@ def test_what_shows_beside_the_edge_of_a_facade_is_not_hidden():
     model = street(5, per_meter=40.0)
     kept = model.xyz[model.obs_point, 2] < 21.7  # at 140 pixels in the first of the two views, behind the second
     model = replace(model, obs_keyframe=model.obs_keyframe[kept], obs_point=model.obs_point[kept], obs_xy=model.obs_xy[kept])
-    assert hidden_points(mistaken(model, 1, 5, 15, 5, u=(95, 125)), masks()).any(), "within the façade"
-    assert not hidden_points(mistaken(model, 1, 5, 15, 5, u=(147, 165)), masks()).any()
+    assert doppelganger_points(mistaken(model, 1, 5, 15, 5, u=(95, 125)), masks()).any(), "within the façade"
+    assert not doppelganger_points(mistaken(model, 1, 5, 15, 5, u=(147, 165)), masks()).any()
 
 
 def test_points_of_long_tracks_are_not_hidden_by_those_of_short_ones():
@@ -139,7 +139,7 @@ def test_points_of_long_tracks_are_not_hidden_by_those_of_short_ones():
     far = np.column_stack([(xy - [WIDTH / 2, HEIGHT / 2]) / FOCAL * 150.0, np.full(15, 150.0)])
     depth = 150.0 - STEP * np.array(views)
     seen = FOCAL * far[None, :, :2] / depth[:, None, None] + [WIDTH / 2, HEIGHT / 2]
-    assert not hidden_points(with_points(model, far, views, seen), masks()).any()
+    assert not doppelganger_points(with_points(model, far, views, seen), masks()).any()
 
 
 def test_a_point_that_many_views_see_is_believed():
@@ -150,7 +150,7 @@ def test_a_point_that_many_views_see_is_believed():
     depth = far[0, 2] - STEP * np.arange(VIEWS)
     xy = FOCAL * far[0, :2] / depth[:, None] + [WIDTH / 2, HEIGHT / 2]
     model = with_points(model, far, views, xy[:, None, :])
-    hidden = hidden_points(model, masks())
+    hidden = doppelganger_points(model, masks())
     assert hidden[-16:-1].all()
     assert not hidden[-1]
 
@@ -167,7 +167,7 @@ def test_points_in_different_masks_do_not_hide_each_other():
             labels[min(y, HEIGHT - 1), min(x, WIDTH - 1)] = MASK
         ids, two = np.array([MASK, 9], np.uint16), np.ones(2, np.int32)
         divided[f"v{k}"] = Segments(f"v{k}", labels, ids, two, two.astype(np.float32))
-    assert not hidden_points(model, divided).any()
+    assert not doppelganger_points(model, divided).any()
 
 
 @pytest.mark.parametrize("case", ["no points", "no masks", "no poses"])
@@ -179,4 +179,4 @@ def test_without_evidence_nothing_is_hidden(case):
         model = replace(model, obs_keyframe=nothing, obs_point=nothing, obs_xy=np.empty((0, 2), np.float32))
     if case == "no poses":
         model = replace(model, camera_from_world=np.full_like(model.camera_from_world, np.nan))
-    assert not hidden_points(model, segments).any()
+    assert not doppelganger_points(model, segments).any()

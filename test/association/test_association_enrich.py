@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from seg2d3d_ros.association.points.enrich import FIRST_ID, enrich
-from seg2d3d_ros.association.points.feature_views import View, focal_length, rays
-from seg2d3d_ros.association.points.guided_matching import epipolar_matches, essential
-from seg2d3d_ros.association.points.point_tracks import join
+from seg2d3d_ros.association.points.feature_views import FeatureView
+from seg2d3d_ros.association.points.guided_matching import epipolar_lines, epipolar_matches
+from seg2d3d_ros.association.points.point_tracks import triangulate
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
@@ -132,18 +133,14 @@ def test_an_unreadable_image_is_left_out(caplog: pytest.LogCaptureFixture) -> No
     assert set(more.obs_keyframe[len(model.obs_point) :].tolist()) == {0, 2}
 
 
-def _view(xy: np.ndarray, pose: np.ndarray, descriptors: np.ndarray) -> View:
+def _view(xy: np.ndarray, pose: Pose, descriptors: np.ndarray) -> FeatureView:
     count = len(xy)
-    return View(xy.astype(np.float32), rays(CAMERA, xy), descriptors, np.zeros((count, 3), np.uint8),
-                np.ones(count, np.int64), pose, focal_length(CAMERA))  # fmt: skip
+    return FeatureView(xy.astype(np.float32), CAMERA.rays(xy), descriptors, np.zeros((count, 3), np.uint8),
+                       np.ones(count, np.int64), pose, CAMERA.pixels_per_tangent)  # fmt: skip
 
 
-def _pose(x: float) -> np.ndarray:
-    return np.column_stack([np.eye(3), [-x, 0, 0]])
-
-
-def test_focal_length_is_the_lens_s() -> None:
-    assert focal_length(CAMERA) == pytest.approx(FOCAL, rel=1e-6)
+def _pose(x: float) -> Pose:
+    return Pose(np.eye(3), np.array([-x, 0.0, 0.0]))
 
 
 def test_the_epipolar_line_tells_equal_descriptors_apart() -> None:
@@ -165,14 +162,19 @@ def test_equal_windows_on_one_line_are_not_matched() -> None:
     assert len(epipolar_matches(a, b)[0]) == 0
 
 
-def test_essential_matrix_holds_for_points_of_both_views() -> None:
+def test_points_of_both_views_lie_on_their_epipolar_lines() -> None:
     rng = np.random.default_rng(2)
     turn = cv2.Rodrigues(np.array([0.1, -0.3, 0.05]))[0]
-    first, second = _pose(0.5), np.column_stack([turn, [0.3, -0.2, 1.0]])
-    xyz = np.column_stack([rng.uniform(-3, 3, (20, 2)), rng.uniform(5, 15, 20), np.ones(20)])
-    one, two = xyz @ first.T, xyz @ second.T
-    residual = np.einsum("ni,ij,nj->n", two / two[:, 2:], essential(first, second), one / one[:, 2:])
-    np.testing.assert_allclose(residual, 0, atol=1e-12)
+    xyz = np.column_stack([rng.uniform(-3, 3, (20, 2)), rng.uniform(5, 15, 20)])
+    views = []
+    for pose in (_pose(0.5), Pose(turn, np.array([0.3, -0.2, 1.0]))):
+        xy = CAMERA.project(pose.apply(xyz))
+        views.append(_view(xy, pose, np.zeros((len(xy), 128), np.uint8)))
+    lines = epipolar_lines(*views, np.arange(20))
+    np.testing.assert_allclose((lines * views[1].rays).sum(axis=1), 0, atol=1e-12)
+    # A ray a thousandth beside its line has that distance from it.
+    beside = views[1].rays + 1e-3 * np.column_stack([lines[:, :2], np.zeros(20)])
+    np.testing.assert_allclose((lines * beside).sum(axis=1), 1e-3, atol=1e-12)
 
 
 def test_a_view_that_contradicts_leaves_the_track_and_torn_tracks_vanish() -> None:
@@ -183,12 +185,12 @@ def test_a_view_that_contradicts_leaves_the_track_and_torn_tracks_vanish() -> No
         xy[0, 1] += 8.0 * (k == 2)
         views.append(_view(xy, _pose(x), nothing))
     both = np.arange(2)
-    found = join(views, [(0, 1, both, both), (1, 2, both, both)])
+    found = triangulate(views, [(0, 1, both, both), (1, 2, both, both)])
     order = np.argsort(found.xyz[:, 0])
     np.testing.assert_allclose(found.xyz[order], xyz, atol=1e-4)
     seen = [sorted(found.view[found.track == t].tolist()) for t in order]
     assert seen == [[0, 1], [0, 1, 2]]
-    torn = join(views, [(0, 1, both, both), (1, 2, both, both), (0, 2, np.array([0]), np.array([1]))])
+    torn = triangulate(views, [(0, 1, both, both), (1, 2, both, both), (0, 2, np.array([0]), np.array([1]))])
     assert len(torn.xyz) == 0
 
 

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from helpers_association import partition
-from helpers_growing import reveal, street
+from helpers_street import reveal, street
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 from helpers_association import partition
-from helpers_growing import street
+from helpers_street import street
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -146,7 +146,7 @@ class TestProjection:
         np.testing.assert_allclose(found.xy, local[:, :2] / local[:, 2:] * 100 + [100, 50], atol=1e-3)
         assert (found.segment == -1).all()
 
-    def test_hidden_points_are_left_out(self):
+    def test_doppelganger_points_are_left_out(self):
         model = self.model()
         xyz = model.xyz.copy()
         hidden = 18  # seen by other views only, and now far behind the wall

@@ -4,11 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers_evaluation import overlaps
+from helpers_evaluation import count_overlaps, overlaps
+from helpers_maps import two_houses
 
-from seg2d3d_ros.evaluation.baselines import box_iou, frames, iou_tracker, one_id, one_id_per_mask, oracle
+from seg2d3d_ros.association.incidence import build_incidence
+from seg2d3d_ros.evaluation.baselines import box_iou, iou_tracker, one_id, one_id_per_mask, oracle, published, regions_by_image
 from seg2d3d_ros.evaluation.bytetrack import MAX_LOST, bytetrack, gated_assignment
-from seg2d3d_ros.evaluation.overlaps import Overlaps, count_overlaps
+from seg2d3d_ros.evaluation.cloud import MapCloud
+from seg2d3d_ros.evaluation.overlaps import Overlaps
 
 
 def stream(*images: list[tuple[float, ...]]) -> tuple[Overlaps, np.ndarray]:
@@ -40,9 +43,9 @@ def test_box_iou():
     assert box_iou(np.empty((0, 4)), b).shape == (0, 3)
 
 
-def test_frames_include_empty_images():
+def test_regions_by_image_include_empty_images():
     raw, _ = stream([moving(0)], [], [moving(0), moving(30)])
-    assert [f.tolist() for f in frames(raw)] == [[0], [], [1, 2]]
+    assert [f.tolist() for f in regions_by_image(raw)] == [[0], [], [1, 2]]
 
 
 def test_iou_tracker_follows_overlap_and_ends_at_a_gap():
@@ -135,3 +138,15 @@ def test_gated_assignment_is_the_best_of_all(seed):
     valid = [option for option in options if len({c for _, c in option}) == len(option)]
     rows, columns = gated_assignment(cost, limit)
     assert total(zip(rows, columns, strict=True)) == pytest.approx(min(map(total, valid)))
+
+
+def test_the_published_method_labels_each_region_and_leaves_out_segments_in_images_without_truth():
+    model, segments = two_houses()
+    incidence = build_incidence([model], segments)
+    region = np.array([0, 1, 2, 3, 4, 5, -1, -1])  # the last image has no truth
+    nothing = np.zeros(len(model.xyz), np.int64)
+    cloud = MapCloud(model.xyz, incidence, region, nothing, nothing, nothing.astype(float))
+    raw = overlaps(*[("1122", "1122")] * 3)
+    left, right = published(cloud, raw)[:2]
+    assert left != right
+    assert published(cloud, raw).tolist() == [left, right, right, left, left, right]

@@ -112,7 +112,7 @@ def test_the_published_method_is_run_again(tmp_path, monkeypatch):
         truth[2:46, 4:30], truth[2:46, 34:60] = 1, 2
         write_labels(tmp_path / "truth" / f"{name}.png", truth)
     (store.root / "sparse" / "0").mkdir(parents=True)
-    monkeypatch.setattr("seg2d3d_ros.reconstruction.model_io.read_models", lambda root: [model])
+    monkeypatch.setattr("seg2d3d_ros.evaluation.cloud.read_models", lambda root: [model])
     result = evaluate_map(tmp_path / "map", tmp_path / "truth")
     assert result["methods"]["published"]["coverage"] == result["methods"]["published"]["ari"] == 1.0
     assert result["methods"]["published"]["ap"] == result["methods"]["oracle"]["pq"] == 1.0

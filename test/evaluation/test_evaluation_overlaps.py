@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers_evaluation import overlaps, picture, random_images
+from helpers_evaluation import count_overlaps, overlaps, picture, random_images
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.evaluation.overlaps import count_overlaps, excused, joint_counts, relabel, without_excused
+from seg2d3d_ros.evaluation.overlaps import excused, joint_counts, relabel, without_excused
 
 
 def test_counts_areas_and_shared_pixels():

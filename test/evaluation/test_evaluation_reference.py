@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from helpers_evaluation import random_images
+from helpers_evaluation import count_overlaps, random_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seg2d3d_ros.evaluation.clustering import mask_clustering, owners
 from seg2d3d_ros.evaluation.coverage import detected_images
 from seg2d3d_ros.evaluation.measure import score
-from seg2d3d_ros.evaluation.overlaps import Overlaps, count_overlaps
+from seg2d3d_ros.evaluation.overlaps import Overlaps
 from seg2d3d_ros.evaluation.tracking import hota_curve, idf1
 
 

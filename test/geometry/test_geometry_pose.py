@@ -18,6 +18,7 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points, weighted_similarity
 from seg2d3d_ros.geometry.up import rotation_between
 from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.types import SparseModel
 
 
 def poses(seed: int, count: int) -> Pose:
@@ -35,6 +36,7 @@ def test_a_pose_is_its_matrix(seed: int):
     for k, one in enumerate(many):
         np.testing.assert_allclose(one.apply(xyz), many.apply(xyz)[k])
         np.testing.assert_allclose(one.apply(one.origin[None]), np.zeros((1, 3)), atol=1e-12)
+        np.testing.assert_allclose(many.apply_each(xyz[:4])[k], one.apply(xyz[k : k + 1])[0])
         np.testing.assert_allclose((one @ other[k]).apply(xyz), one.apply(other[k].apply(xyz)), atol=1e-12)
     np.testing.assert_allclose((many[1] @ other).matrix, many[1].matrix @ other.matrix, atol=1e-12)
     assert (len(many), len(many[0]), len(Pose.stack([]))) == (4, 1, 0)
@@ -155,6 +157,13 @@ def test_parts_of_the_parameters_by_name():
     assert (two.focal_lengths, two.principal_point, two.distortion) == ((800, 820), (500, 300), (-0.1, 0.02, 1e-3, -1e-3))
 
 
+def test_pixels_per_tangent_are_the_lens_s_whatever_the_model_calls_f():
+    assert Camera("PINHOLE", 640, 480, (500.0, 510.0, 320.0, 240.0)).pixels_per_tangent == pytest.approx(500.0, rel=1e-6)
+    # FOV: the distorted radius is atan(2 r tan(w / 2)) / w.
+    fov = Camera("FOV", 640, 480, (500.0, 500.0, 320.0, 240.0, 0.9))
+    assert fov.pixels_per_tangent == pytest.approx(500.0 * 2 * np.tan(0.45) / 0.9, rel=1e-5)
+
+
 def test_a_view_projects_into_its_own_frame_and_back():
     view = View(Camera("PINHOLE", 100, 80, (50.0, 50.0, 50.0, 40.0)), poses(7, 1)[0])
     pixels = np.array([[10.0, 20.0], [70.0, 33.0]])
@@ -193,3 +202,16 @@ def test_quaternions_become_rotations_of_any_batch():
     many = poses(2, 6)
     again = Pose.from_quaternion(2 * many.quaternion.reshape(2, 3, 4), many.translation.reshape(2, 3, 3))
     np.testing.assert_allclose(again.rotation.reshape(6, 3, 3), many.rotation, atol=1e-12)
+
+
+def test_depths_of_observations_are_those_of_the_views():
+    rng = np.random.default_rng(3)
+    camera = Camera("PINHOLE", 64, 48, (50.0, 50.0, 32.0, 24.0))
+    poses = Pose(Rotation.random(3, random_state=4).as_matrix(), rng.normal(size=(3, 3)))
+    seen, points = np.repeat(np.arange(3, dtype=np.int32), 5), np.tile(np.arange(5, dtype=np.int32), 3)
+    model = SparseModel(
+        ("a", "b", "c"), (camera,) * 3, poses.matrix[:, :3], rng.normal(size=(5, 3)), np.zeros((5, 3), np.uint8),
+        np.zeros(5, np.float32), np.arange(5), seen, points, np.zeros((15, 2), np.float32),
+    )  # fmt: skip
+    views = [view for view in model.views() if view is not None]
+    np.testing.assert_allclose(model.observation_depths(), np.concatenate([view.depth(model.xyz) for view in views]))

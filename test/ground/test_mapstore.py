@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_maps import two_houses
+from helpers_maps import two_houses, write_result
 
 from seg2d3d_ros import atomic
 from seg2d3d_ros.association.incidence import build_incidence
@@ -16,7 +16,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.mapstore.records import KeyframeRecord
-from seg2d3d_ros.mapstore.store import MapStore, relabel
+from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.types import Keyframe
 
 
@@ -26,7 +26,7 @@ def written(tmp_path):
     incidence = build_incidence([model], segments)
     instances = associate(incidence, model.xyz, AssociationConfig())
     store = MapStore(tmp_path / "map")
-    store.write_result([model], segments, incidence, instances, ["building"])
+    write_result(store, [model], segments, incidence, instances, ["building"])
     return store, model, segments, instances
 
 
@@ -157,8 +157,3 @@ def test_the_effective_configuration_is_kept(tmp_path):
     config = load_config(preset="fast", overrides={"segmentation.prompts": ["building", "tree"]})
     MapStore(tmp_path).write_config(config)
     assert load_config(file=tmp_path / "config.yaml") == config != Config()
-
-
-def test_ids_beyond_16_bits_are_refused():
-    with pytest.raises(DataError, match="65536"):
-        relabel(np.ones((2, 2), np.uint16), {1: 65536})

@@ -8,10 +8,11 @@ import pytest
 
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.dense import densify as dense
-from seg2d3d_ros.dense.plane_sweep import Picture, sweep
+from seg2d3d_ros.dense.plane_sweep import UndistortedView, sweep
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.images import encode_png, write_labels
 from seg2d3d_ros.mapstore.point_cloud import read_cloud
 from seg2d3d_ros.mapstore.records import KeyframeRecord
@@ -19,6 +20,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL, DEPTH = 160, 120, 150.0, 8.0
+CAMERA = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))
 MATRIX = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
 PIXELS_PER_METRE, MIDDLE = 40.0, 400.0
 
@@ -52,8 +54,8 @@ def photo(camera_from_world: np.ndarray, wall: np.ndarray) -> np.ndarray:
     return cv2.warpPerspective(wall, np.linalg.inv(half) @ onto @ half, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
 
 
-def pictures(poses: list[np.ndarray], wall: np.ndarray) -> list[Picture]:
-    return [Picture(photo(p, wall).astype(np.float32), MATRIX, Pose.from_matrix(p), 4.0, 20.0) for p in poses]
+def undistorted(poses: list[np.ndarray], wall: np.ndarray) -> list[UndistortedView]:
+    return [UndistortedView(photo(p, wall).astype(np.float32), View(CAMERA, Pose.from_matrix(p)), 4.0, 20.0) for p in poses]
 
 
 @pytest.mark.parametrize(
@@ -65,22 +67,23 @@ def pictures(poses: list[np.ndarray], wall: np.ndarray) -> list[Picture]:
     ],
 )
 def test_depth_of_a_wall(others):
-    view, *rest = pictures([pose(0.0), *others], texture())
+    view, *rest = undistorted([pose(0.0), *others], texture())
     depth = sweep(view, rest)
     inner = depth[15:-15, 25:-25]
     assert np.isfinite(inner).mean() > 0.8
     error = np.abs(inner[np.isfinite(inner)] - DEPTH) / DEPTH
     assert np.median(error) < 0.01
     assert np.percentile(error, 90) < 0.03
-    xyz = view.points(depth)[np.isfinite(depth)]
-    column, row, _ = view.project(xyz)
-    assert (np.stack([row, column]) == np.nonzero(np.isfinite(depth))).all(), "points project where they came from"
+    row, column, xyz = view.points(depth)
+    again = view.project(xyz)
+    assert (np.stack([row, column]) == again[:2]).all(), "points project where they came from"
+    np.testing.assert_allclose(again[2], depth[row, column], rtol=1e-6)
 
 
 def test_nothing_is_said_of_a_blank_wall_or_where_views_differ():
-    blank = pictures([pose(0.0), pose(0.5)], np.full((800, 800), 90, np.uint8))
+    blank = undistorted([pose(0.0), pose(0.5)], np.full((800, 800), 90, np.uint8))
     assert np.isnan(sweep(blank[0], blank[1:])).all()
-    view, other = pictures([pose(0.0), pose(0.5)], texture())[0], pictures([pose(0.5)], texture()[::-1])[0]
+    view, other = undistorted([pose(0.0), pose(0.5)], texture())[0], undistorted([pose(0.5)], texture()[::-1])[0]
     assert np.isfinite(sweep(view, [other])).mean() < 0.2
 
 
@@ -89,13 +92,12 @@ def wall_map(tmp_path, monkeypatch, frame: WorldFrame, poses: list[np.ndarray], 
     wall = (texture() * brightness).astype(np.uint8)
     rng = np.random.default_rng(0)
     xyz = np.stack([rng.uniform(-3, 3, 60), rng.uniform(-2, 2, 60), np.full(60, DEPTH)], axis=1)
-    camera = Camera("PINHOLE", WIDTH, HEIGHT, (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2))
     store, records, observations = MapStore(tmp_path / "map"), [], []
     names = tuple(f"front_{k}" for k in range(len(poses)))
     for k, (name, p) in enumerate(zip(names, poses, strict=True)):
         image = cv2.cvtColor(photo(p, wall), cv2.COLOR_GRAY2RGB)
         (tmp_path / f"{name}.png").write_bytes(encode_png(image))
-        records.append(KeyframeRecord(name, "front", k + 1, f"{name}.png", str(tmp_path / f"{name}.png"), camera))
+        records.append(KeyframeRecord(name, "front", k + 1, f"{name}.png", str(tmp_path / f"{name}.png"), CAMERA))
         boundary = photo(p, np.repeat(np.where(np.arange(800) < MIDDLE, 0, 255)[None], 800, axis=0).astype(np.uint8)) > 127
         store_labels = np.where(boundary, 5, 3).astype(np.uint16)
         write_labels(store.label_path(name), store_labels[:, ::-1] if k == len(poses) - 1 else store_labels)
@@ -104,7 +106,7 @@ def wall_map(tmp_path, monkeypatch, frame: WorldFrame, poses: list[np.ndarray], 
     store.write_keyframes(records)
     count = len(poses)
     model = SparseModel(
-        names, (camera,) * count, np.array(poses), xyz, np.zeros((60, 3), np.uint8), np.zeros(60, np.float32), np.arange(60),
+        names, (CAMERA,) * count, np.array(poses), xyz, np.zeros((60, 3), np.uint8), np.zeros(60, np.float32), np.arange(60),
         np.repeat(np.arange(count, dtype=np.int32), 60), np.tile(np.arange(60, dtype=np.int32), count),
         np.concatenate(observations).astype(np.float32), frame,
     )  # fmt: skip

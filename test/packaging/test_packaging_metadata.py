@@ -110,7 +110,8 @@ def test_every_command_has_its_module():
 
 
 STANDARD = set(sys.stdlib_module_names)
-ALLOWED = {"numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "pycolmap", "rosbags", "mcap", "jinja2", "markupsafe", "seg2d3d_ros"}
+THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags mcap jinja2 pycocotools"
+ALLOWED = {*THIRD_PARTY.split(), "seg2d3d_ros"}
 OF_EXTRAS = {
     "open3d",
     "torch",
@@ -131,6 +132,7 @@ KEYS = {
     "tqdm": "python3-tqdm",
     "rosbags": "python3-rosbags-pip",
     "jinja2": "python3-jinja2",
+    "pycocotools": "python3-pycocotools",
 }
 
 

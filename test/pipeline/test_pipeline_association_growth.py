@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 from helpers_association import partition
-from helpers_growing import reveal, street
+from helpers_street import reveal, street
 
+from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.journal import JOURNAL, IdentityJournal
@@ -41,10 +42,12 @@ def test_only_changed_label_images_are_written_and_all_are_right(tmp_path):
         assert {name for name in written if times.get(name) != written[name]} == set(result.changed)
         times = written
         for name in result.models[0].names:
-            repaired = result.repair(segments[name])
+            repaired = Repair(result.incidence, result.instances)(segments[name])
             for segment_id, instance_id in repaired.instance_of.items():
                 shown = session.store.read_labels(name)[repaired.segments.labels == segment_id]
                 assert (shown == instance_id).all()
+        for name, labels in result.labels.items():
+            np.testing.assert_array_equal(labels.image(), session.store.read_labels(name))
     assert len(times) == len(model.names)
 
 

@@ -13,11 +13,8 @@ from seg2d3d_ros.association.online.identity import Identity, Merge
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.geometry.masks import Region
-from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
-from seg2d3d_ros.pipeline.offline import write_map
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))
 PLACES = (-2.0, -1.0, 0.0, 1.0, 2.0)
@@ -54,11 +51,8 @@ def recovered_in(store):
 
 def test_a_full_update_gives_what_offline_gives(tmp_path):
     world = boards_world(HOUSES, PLACES, missed={(2, 1), (3, 2)})
-    offline = MapStore(tmp_path / "offline")
-    for segments in world.segments.values():
-        offline.write_segments(segments, ["building"])
-    offline.write_keyframes([KeyframeRecord(name, "", 0, f"{name}.jpg", f"{name}.jpg") for name in world.segments])
-    outcome = write_map(offline, CONFIG, list(world.segments), Reconstruction([world.model], {}, {}, []))
+    alone = session_of(tmp_path / "offline", world)
+    outcome, offline = alone.update([world.model], full=True), alone.store
     assert outcome.counts["recovered_views"] == 2
 
     session = session_of(tmp_path / "live", world)
@@ -142,7 +136,7 @@ def test_a_full_disk_is_tried_again(tmp_path, monkeypatch):
     world = boards_world(HOUSES, PLACES, missed={(2, 1)})
     session = session_of(tmp_path, world)
     session.update([world.model])
-    monkeypatch.setattr(session.store, "write_labels", lambda _: 1 / 0)
+    monkeypatch.setattr(session.store, "write_labels", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         session.update([world.model], full=True)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ from seg2d3d_ros.association.masks.recovered_masks import labels_by
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.geometry.masks import region_of
-from seg2d3d_ros.pipeline.second_look import SCORE, second_round
+from seg2d3d_ros.pipeline.second_look import SCORE, asks_of, second_round
 from seg2d3d_ros.segmentation.models.mask_models import Mask
 from seg2d3d_ros.types import Keyframe
 
@@ -35,7 +35,9 @@ def rounds(mask_of):
     missed = find_missed([world.model], world.segments, incidence, instances)
     transfer = Transfer([world.model], incidence, instances, labels_by(Repair(incidence, instances), world.segments))
     double = Double(mask_of(world.truth["view2"]))
-    found = list(second_round(double, lambda name: Keyframe(name, "", 0, b""), missed, transfer, world.segments.__getitem__))
+    found = list(
+        second_round(double, asks_of(missed, transfer), lambda name: Keyframe(name, "", 0, b""), world.segments.__getitem__)
+    )
     return world, double, found
 
 

@@ -8,7 +8,7 @@ from helpers_session import Scene, names
 
 from seg2d3d_ros.pipeline.mapping_session import MAX_AHEAD, Schedule
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker.worker_handle import Opened, Revision
+from seg2d3d_ros.reconstruction.worker.worker_events import Opened, Revised
 from seg2d3d_ros.types import SparseModel
 
 
@@ -188,14 +188,14 @@ def test_a_revision_on_the_way_is_published_but_settles_nothing(tmp_path):
     scene = Scene(tmp_path, Schedule.online(growth=0.3, idle=1e9))
     scene.receive(1, 2, 3)
     scene.run()
-    scene.worker.news.append(Revision(Reconstruction([]), final=False))
+    scene.worker.news.append(Revised(Reconstruction([]), final=False))
     scene.session.tick()
     assert len(scene.revisions) == 1
     assert scene.session.new == 3
     scene.session.request_solution()
     scene.session.tick()
     assert scene.session.solving
-    scene.worker.news.append(Revision(Reconstruction([]), final=False))
+    scene.worker.news.append(Revised(Reconstruction([]), final=False))
     scene.session.tick()
     assert len(scene.revisions) == 2
     assert scene.session.solving

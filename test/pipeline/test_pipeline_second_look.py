@@ -6,42 +6,45 @@ import json
 
 import numpy as np
 from helpers_boards import Board, boards_world
+from helpers_session import Solved
 
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.geometry.masks import region_of
-from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.offline import write_map
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.pipeline.offline import build_map
+from seg2d3d_ros.reconstruction.online import online_reconstructor
 from seg2d3d_ros.segmentation.models.mask_models import Mask
+from seg2d3d_ros.types import Keyframe
 
 
 class Double:
-    def __init__(self, mask):
-        self.mask, self.asked = mask, []
+    """Finds what the world's detector finds; asked for a box, answers with ``mask``."""
+
+    def __init__(self, world, mask):
+        self.world, self.mask, self.asked = world, mask, []
+        self.looker = self
+
+    def segment(self, keyframe):
+        return self.world.segments[keyframe.name]
 
     def look(self, keyframe, boxes):
         self.asked.append((keyframe.name, keyframe.encoded, len(boxes)))
         return [Mask(region_of(self.mask), 1.0, 1.0) for _ in boxes]
 
 
-def build(tmp_path, **overrides):
+def build(tmp_path, monkeypatch, **overrides):
     world = boards_world((Board(-4, 0, 10), Board(0, 4, 10)), (-2.0, -1.0, 0.0, 1.0, 2.0), missed={(2, 1)})
-    store = MapStore(tmp_path)
-    names = list(world.segments)
-    for name, segments in world.segments.items():
-        store.write_segments(segments, ["building"])
-        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
-    store.write_keyframes([KeyframeRecord(name, "", 0, f"{name}.jpg", f"{name}.jpg") for name in names])
+    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: Solved(world.model))
     config = make_config(
         {"association.enough_points": 0, **{key.replace("__", "."): value for key, value in overrides.items()}}
     )
-    double = Double(world.truth["view2"] == 1)
-    return world, store, double, write_map(store, config, names, Reconstruction([world.model], {}, {}, []), double)
+    double, store = Double(world, world.truth["view2"] == 1), MapStore(tmp_path)
+    keyframes = [Keyframe(name, "", 0, name.encode(), file_name=f"{name}.jpg") for name in world.segments]
+    return world, store, double, build_map(keyframes, store, config, double, progress=lambda *_: None)
 
 
-def test_it_is_asked_kept_marked_and_associated(tmp_path):
-    world, store, double, outcome = build(tmp_path)
+def test_it_is_asked_kept_marked_and_associated(tmp_path, monkeypatch):
+    world, store, double, outcome = build(tmp_path, monkeypatch)
     assert double.asked == [("view2", b"view2", 1)]
     assert outcome.counts["second_looks"] == 1
     assert outcome.counts["missed_views"] == 0
@@ -52,8 +55,8 @@ def test_it_is_asked_kept_marked_and_associated(tmp_path):
     assert set(np.unique(labels)) == set(np.unique(store.read_labels("view1")))
 
 
-def test_it_can_be_switched_off(tmp_path):
-    _, store, double, outcome = build(tmp_path, segmentation__second_look=False)
+def test_it_can_be_switched_off(tmp_path, monkeypatch):
+    _, store, double, outcome = build(tmp_path, monkeypatch, segmentation__second_look=False)
     assert double.asked == []
     assert outcome.counts["missed_views"] == 1
     assert "second_looks" not in outcome.counts

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers_session import Solved
 
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.offline import build_map
-from seg2d3d_ros.reconstruction.batch import batch_reconstructor as reconstructor
+from seg2d3d_ros.reconstruction.online import online_reconstructor
 from seg2d3d_ros.types import Keyframe, Segments
 
 CONFIG = make_config({"segmentation.prompts": ["house"]})
-
-
-class NoReconstruction:
-    """Takes every image and registers none."""
-
-    def __init__(self, root, config):
-        pass
-
-    def add(self, keyframe, ignore=None):
-        return 1
-
-    def solve(self, progress=None):
-        return reconstructor.Reconstruction(models=[], unregistered={}, timings={}, warnings=[])
 
 
 class Groups:
@@ -48,7 +36,7 @@ def one(name: str) -> Segments:
 
 
 def build(tmp_path, monkeypatch, segmenter, count=5):
-    monkeypatch.setattr(reconstructor, "Reconstructor", NoReconstruction)
+    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: Solved())
     encoded = encode_png(np.zeros((6, 8, 3), np.uint8))
     keyframes = [Keyframe(f"k{k}", "camera", 0, encoded, file_name=f"k{k}.png") for k in range(count)]
     store = MapStore(tmp_path / "map")

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pycolmap
 import pytest
-from test_reconstruction_online_mapper import Scene, misfit
+from helpers_reconstruction import misfit
+from test_reconstruction_online_mapper import Scene
 
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import PAIR_BASE

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
+from helpers_reconstruction import misfit
 
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_component, solve_global, solve_incremental
@@ -38,18 +39,6 @@ def pair_table(path):
         ids, geometries = database.read_two_view_geometries()
     base = 2147483647
     return np.array([[i // base, i % base, len(g.inlier_matches)] for i, g in zip(ids, geometries, strict=True)], np.int64)
-
-
-def misfit(model, truth):
-    """Largest distance of camera centres after a similarity fit, in units of the scene's size."""
-    ids = sorted(model.reg_image_ids())
-    source = np.array([model.image(i).projection_center() for i in ids])
-    target = np.array([truth.image(i).projection_center() for i in ids])
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
-    scale = np.trace(np.diag(s) @ d) / (a**2).sum()
-    return np.linalg.norm(scale * a @ (u @ d @ vt).T - b, axis=1).max() / np.linalg.norm(b, axis=1).max()
 
 
 @pytest.mark.parametrize("mapper", ["global", "incremental", "auto"])

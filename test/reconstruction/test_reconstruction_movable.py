@@ -6,17 +6,18 @@ import cv2
 import numpy as np
 import pytest
 from helpers_scene import HEIGHT, WIDTH, render, textures
+from helpers_session import Solved
 
 from seg2d3d_ros.config import ReconstructionConfig, make_config
-from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg, write_labels
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.mapstore.stored_segments import StoredSegments
-from seg2d3d_ros.pipeline.intake import Intake
-from seg2d3d_ros.progress import Stopwatch
+from seg2d3d_ros.mapstore.stored import StoredSegments
+from seg2d3d_ros.pipeline.offline import build_map
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
+from seg2d3d_ros.reconstruction.online import online_reconstructor
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.movable import class_ids, movable_mask, without_classes
 from seg2d3d_ros.types import Keyframe, Segments
@@ -134,24 +135,14 @@ class Cars:
         return [Segments(k.name, labels, ids, classes, np.ones(2, np.float32)) for k in keyframes]
 
 
-class Noting:
-    def __init__(self):
-        self.ignored = {}
-
-    def add(self, keyframe, ignore=None):
-        self.ignored[keyframe.name] = ignore
-        return 1
-
-
-def test_a_run_finds_features_after_the_masks_and_maps_no_car(tmp_path):
+def test_a_run_finds_features_after_the_masks_and_maps_no_car(tmp_path, monkeypatch):
     config = make_config({"segmentation.prompts": ["building"], "segmentation.movable": ["car"]})
-    store, reconstructor = MapStore(tmp_path / "map"), Noting()
-    intake = Intake(store, config, reconstructor, Cars(), Stopwatch(), tmp_path)
-    for k in range(3):
-        intake.take(keyframe(f"{k}", b""))
-    assert sorted(reconstructor.ignored) == ["0", "1"]  # a group of two is complete
-    intake.finish()
-    assert [r.name for r in intake.records] == ["0", "1", "2"]
+    store, reconstructor, segmenter = MapStore(tmp_path / "map"), Solved(), Cars()
+    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: reconstructor)
+    with pytest.raises(DataError, match="no two images"):
+        build_map([keyframe(f"{k}", b"") for k in range(3)], store, config, segmenter, progress=lambda *_: None)
+    assert segmenter.asked == ["0", "1", "2"]
+    assert [r.name for r in store.read_keyframes()] == list(reconstructor.ignored) == ["0", "1", "2"]
     for ignore in reconstructor.ignored.values():
         np.testing.assert_array_equal(ignore, inside_car())
     stored = StoredSegments(store, ["0"], config.segmentation.prompts)["0"]

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pycolmap
 import pytest
+from helpers_reconstruction import misfit
 
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import fit_points
@@ -60,18 +61,6 @@ class Scene:
         frame = self.database.read_frame(self.truth.image(i).frame_id)
         image.frame_id = frame.frame_id
         mapper.add_image(image, frame, self.matches(i, set(mapper.graph.image_ids)) if matches is None else matches)
-
-
-def misfit(model, truth):
-    """Largest distance of camera centres after a similarity fit, in units of the scene's size."""
-    ids = sorted(model.reg_image_ids())
-    source = np.array([model.image(i).projection_center() for i in ids])
-    target = np.array([truth.image(i).projection_center() for i in ids])
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    d = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
-    scale = np.trace(np.diag(s) @ d) / (a**2).sum()
-    return np.linalg.norm(scale * a @ (u @ d @ vt).T - b, axis=1).max() / np.linalg.norm(b, axis=1).max()
 
 
 def grown(scene, order):

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers_reconstruction import drain
 from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
 
 from seg2d3d_ros.config import ReconstructionConfig
@@ -20,16 +21,8 @@ from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
-from seg2d3d_ros.reconstruction.worker.worker_handle import (
-    Added,
-    Failed,
-    Opened,
-    Progress,
-    ReconstructionWorker,
-    Rejected,
-    Revision,
-    Stopped,
-)
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Progressed, Rejected, Revised, Stopped
+from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe
 
 CONFIG = ReconstructionConfig(mode="online", max_features=1200, threads=1)
@@ -225,16 +218,6 @@ def test_unusable_images_do_not_disturb(tmp_path, street):
     reconstructor.close()
 
 
-def drain(worker, until, limit=90.0):
-    events, end = [], time.monotonic() + limit
-    while time.monotonic() < end:
-        events += worker.events()
-        if until(events):
-            return events
-        time.sleep(0.02)
-    raise AssertionError(f"no answer in {limit} s: {events}")
-
-
 def test_worker_delivers_revisions_and_survives_kills(tmp_path, street):
     frames, truth = street
     with ReconstructionWorker(tmp_path, CONFIG) as worker:
@@ -245,8 +228,8 @@ def test_worker_delivers_revisions_and_survives_kills(tmp_path, street):
             if k in (3, 6):
                 os.kill(worker.pid, signal.SIGKILL)
         worker.solve()
-        events = drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
-        (model,) = events[-1].reconstruction.models if isinstance(events[-1], Revision) else read_models(tmp_path)
+        events = drain(worker, lambda events: any(isinstance(e, Revised) and e.final for e in events))
+        (model,) = events[-1].reconstruction.models if isinstance(events[-1], Revised) else read_models(tmp_path)
         assert len(model.names) == COUNT
         assert spread(model, truth) < 0.03
         worker.add(frames[0])  # known: nothing to say
@@ -268,7 +251,7 @@ def test_worker_cancels(tmp_path, street):
         events += worker.events()
         assert any(isinstance(e, Stopped) for e in events), events
         worker.solve()
-        events = drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
+        events = drain(worker, lambda events: any(isinstance(e, Revised) and e.final for e in events))
         assert len(read_models(tmp_path)[0].names) == 6
 
 
@@ -278,7 +261,7 @@ def solving(worker, frames):
         worker.add(frame)
     drain(worker, lambda _: not worker.busy)
     worker.solve()
-    events = drain(worker, lambda events: any(isinstance(e, Progress) for e in events))
+    events = drain(worker, lambda events: any(isinstance(e, Progressed) for e in events))
     os.kill(worker.pid, signal.SIGSTOP)
     return events
 
@@ -294,7 +277,7 @@ def test_a_solver_that_does_not_listen_is_ended(tmp_path, street):
         assert not worker.busy
         assert not worker.cancel(), "nothing runs"
         worker.solve()
-        events = drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
+        events = drain(worker, lambda events: any(isinstance(e, Revised) and e.final for e in events))
         opened = next(e for e in events if isinstance(e, Opened))
         assert set(opened.names) == {f.name for f in street[0][:6]}
         assert len(opened.reconstruction.models[0].names) == len(read_models(tmp_path)[0].names) == 6
@@ -386,7 +369,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path, street):
         for frame in frames:
             worker.add(frame)
         worker.solve()
-        drain(worker, lambda events: any(isinstance(e, Revision) and e.final for e in events))
+        drain(worker, lambda events: any(isinstance(e, Revised) and e.final for e in events))
         (model,) = read_models(tmp_path)
         assert len(model.names) == COUNT
         assert spread(model, truth) < 0.03

@@ -1,6 +1,7 @@
 """From encoded images to models on disk: rendered pictures with a known scene, real photographs, restarts, bad input."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers_reconstruction import drain
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
@@ -16,7 +18,8 @@ from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.reconstruction.worker.worker_handle import Added, Failed, ReconstructionWorker, Rejected, Revision
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised
+from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe
 
 CASTLE = Path(__file__).parents[3] / "shared/data/castle-P30"
@@ -113,10 +116,12 @@ def test_models_are_read_back(solved):
     assert [p.name for p in root.iterdir() if p.name.startswith(".sparse")] == []
 
 
-def test_solving_again_keeps_ids_and_matches_nothing_anew(solved):
-    root, reconstructor, result, _, _ = solved
-    stages = []
+def test_solving_again_keeps_ids_and_matches_nothing_anew(solved, tmp_path):
+    root, _, result, _, _ = solved
+    root, stages = shutil.copytree(root, tmp_path / "map"), []
+    reconstructor = Reconstructor(root, CONFIG)
     again = reconstructor.solve(lambda stage, done, total: stages.append(stage))
+    reconstructor.close()
     assert "matching" not in stages
     np.testing.assert_array_equal(again.models[0].point_ids, result.models[0].point_ids)
     np.testing.assert_array_equal(again.models[0].xyz, result.models[0].xyz)
@@ -208,16 +213,6 @@ def test_a_foreign_database_is_left_alone(tmp_path):
         Reconstructor(tmp_path / "text", CONFIG)
 
 
-def drain(worker, until, limit=60.0):
-    events, end = [], time.monotonic() + limit
-    while time.monotonic() < end:
-        events += worker.events()
-        if until(events):
-            return events
-        time.sleep(0.02)
-    raise AssertionError(f"no answer in {limit} s: {events}")
-
-
 def test_worker_survives_kill_and_resumes(tmp_path):
     images, centers = views()
     with ReconstructionWorker(tmp_path, CONFIG) as worker:
@@ -230,10 +225,10 @@ def test_worker_survives_kill_and_resumes(tmp_path):
             worker.add(keyframe(f"{k}", image))
         worker.add(keyframe("bad", b"nothing"))
         worker.solve()
-        events = drain(worker, lambda events: any(isinstance(e, Revision) for e in events))
+        events = drain(worker, lambda events: any(isinstance(e, Revised) for e in events))
         assert any(isinstance(e, Failed) and "signal 9" in e.message for e in events)
         assert [e.name for e in events if isinstance(e, Rejected)] == ["bad"]
-        (revision,) = [e.reconstruction for e in events if isinstance(e, Revision)]
+        (revision,) = [e.reconstruction for e in events if isinstance(e, Revised)]
         assert len(revision.models[0].names) == 5
         assert fit_error(revision.models[0].centers, centers).max() < 0.01
         drain(worker, lambda _: not worker.busy)

@@ -8,11 +8,10 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
-from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, mounting, scale_by_rig
+from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, to_rig_frames, to_single_frames
 
 pycolmap = pytest.importorskip("pycolmap")
@@ -120,9 +119,10 @@ class Drive:
         return xy[inside] + self.noise * self.rng.normal(size=(len(inside), 2)), inside
 
 
-def task():
-    parameters = (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2)
-    return MapperTask("", {}, {1: parameters, 2: parameters}, frozenset(), 15, 0, 1)
+def applied(models, rig, drive, scale_of):
+    """The models after ``apply_rig``, their scales, and its warnings."""
+    warnings = []
+    return *apply_rig(models, rig, drive.load, scale_of, fixed_cameras=(1, 2), threads=1, warnings=warnings), warnings
 
 
 def rig_of(drive, mounts=None, refine=False):
@@ -157,14 +157,14 @@ class TestFrames:
         assert make_rig({"left": mount("left")}, [row(1, "left", 1), row(2, "right", 1)], 0.005, refine=False) is None
 
 
-class TestTie:
+class TestRigFrames:
     def test_there_and_back_changes_nothing(self):
         drive = Drive()
         (model,) = drive.models([("left", "right")])
         before = {i: model.image(i).cam_from_world().matrix() for i in model.reg_image_ids()}
-        free = to_rig_frames(model, rig_of(drive), 1.0)
+        single = to_rig_frames(model, rig_of(drive))
         assert (model.num_reg_frames(), model.num_reg_images()) == (STOPS, 2 * STOPS)
-        to_single_frames(model, free, keep=set(before))
+        to_single_frames(model, single, keep=set(before))
         assert model.num_reg_frames() == 2 * STOPS
         for i, pose in before.items():
             np.testing.assert_allclose(model.image(i).cam_from_world().matrix(), pose, atol=1e-9)
@@ -177,14 +177,14 @@ class TestTie:
         model.deregister_frame(model.image(waits.image_id).frame_id)
         registered = set(model.reg_image_ids())
         for keep in (registered | {waits.image_id}, registered):
-            free = to_rig_frames(model, rig_of(drive), 1.0)
+            single = to_rig_frames(model, rig_of(drive))
             np.testing.assert_allclose(model.image(waits.image_id).cam_from_world().matrix(), truth, atol=1e-9)
-            to_single_frames(model, free, keep=keep)
+            to_single_frames(model, single, keep=keep)
             assert set(model.reg_image_ids()) == keep
 
 
 class TestFit:
-    def test_the_unit_comes_from_cameras_that_share_points(self):
+    def test_the_scale_comes_from_cameras_that_share_points(self):
         """.3 pixels of noise, a metre between the cameras: within half a percent."""
         drive = Drive()
         turn = Rotation.from_euler("XYZ", [0.4, 1.0, 2.0]).as_matrix()
@@ -207,7 +207,7 @@ class TestFit:
         truth = np.array([drive.truth(r).origin for r in drive.rows[1::2]])
         np.testing.assert_allclose(moved, truth, atol=0.01)
 
-    def test_models_that_move_differently_are_not_joined(self):
+    def test_models_that_move_differently_are_not_merged(self):
         drive = Drive()
         left, right = drive.models([("left",), ("right",)])
         for i in right.reg_image_ids():
@@ -215,49 +215,55 @@ class TestFit:
             right.frame(i).rig_from_world = turned * right.frame(i).rig_from_world
         assert fit_by_rig(right, left, rig_of(drive), 1.0) is None
 
-    def test_a_bent_model_is_seen(self):
+    def test_mounts_that_are_turned_against_the_model_are_measured(self):
         drive = Drive()
         (model,) = drive.models([("left", "right")])
-        assert mounting(model, rig_of(drive)).straight
-        for r in drive.rows[1::2]:
-            turn = pycolmap.Rigid3d(
-                pycolmap.Rotation3d(Rotation.from_rotvec([0, 0.015 * r.image_id, 0]).as_matrix()), np.zeros(3)
-            )
-            model.frame(r.image_id).rig_from_world = turn * model.frame(r.image_id).rig_from_world
-        assert not mounting(model, rig_of(drive)).straight
+        assert rotation_offset(model, rig_of(drive)) < 0.1
+        wrong = {**MOUNTS, "right": turned(MOUNTS["right"], "y", 7)}
+        assert rotation_offset(model, rig_of(drive, wrong)) == pytest.approx(7.0, abs=0.1)
+        left, _ = drive.models([("left",), ("right",)])
+        assert rotation_offset(left, rig_of(drive)) is None
 
 
 class TestApply:
     MOVES = ((0.5, np.eye(3), [1, 2, 3]), (3.0, Rotation.from_rotvec([0.3, 2, 1]).as_matrix(), [9, 9, 9]))
 
     def test_left_and_right_become_one_metric_model(self):
-        """By the unit that GPS or odometry say: the shape within 2 cm; the length of 14 m hardly shows in it, so within 3 %."""
+        """By the scale that GPS or odometry tell: the shape within 2 cm; 14 m of way hardly show the scale, so within 3 %."""
         drive = Drive()
         models = drive.models([("left",), ("right",)], move=self.MOVES)
-        joined, report = apply_rig(models, rig_of(drive), task(), drive.load, lambda m: 2.0 if m is models[0] else 1 / 3)
-        assert [m.num_reg_images() for m in joined] == [2 * STOPS]
-        assert (report.by_rig, report.warnings) == ([False], [])
-        joined[0].transform(pycolmap.Sim3d(report.metres[0], pycolmap.Rotation3d(), np.zeros(3)))
-        away, scale = errors(joined[0], drive)
+        merged, scales, warnings = applied(models, rig_of(drive), drive, lambda m: 2.0 if m is models[0] else 1 / 3)
+        assert [m.num_reg_images() for m in merged] == [2 * STOPS]
+        assert (scales, warnings) == ([None], [])
+        away, scale = errors(merged[0], drive)
         assert away.max() < 0.02
         assert scale == pytest.approx(1.0, abs=0.03)
-        assert mounting(joined[0], rig_of(drive)).offset < 1e-6
+        assert rotation_offset(merged[0], rig_of(drive)) < 1e-6
 
-    def test_without_unit_they_are_joined_all_the_same(self):
+    def test_without_a_scale_they_are_merged_all_the_same(self):
         drive = Drive()
-        joined, report = apply_rig(
-            drive.models([("left",), ("right",)], move=self.MOVES), rig_of(drive), task(), drive.load, lambda m: None
-        )
-        assert (len(joined), report.metres) == (1, [None])
+        models = drive.models([("left",), ("right",)], move=self.MOVES)
+        merged, scales, _ = applied(models, rig_of(drive), drive, lambda m: None)
+        assert (len(merged), scales) == (1, [None])
+
+    def test_the_scale_by_the_mounts_goes_before_any_other(self):
+        drive = Drive()
+        drive.points = lambda group: np.random.default_rng(1).uniform([-2, 6, -1], [18, 12, 4], (600, 3))
+        both = {"left": mount("left"), "right": mount("left", 1.5)}
+        (model,) = drive.models([("left", "right")], mounts=both, move=[(0.25, np.eye(3), [3, 4, 5])])
+        (held,), scales, _ = applied([model], rig_of(drive, both), drive, lambda m: 99.0)
+        assert scales == [1.0]
+        assert errors(held, drive, both)[1] == pytest.approx(1.0, abs=0.005)
 
     def test_wrong_mounts_are_said_and_not_used(self):
         drive = Drive()
         wrong = {**MOUNTS, "right": turned(MOUNTS["right"], "y", 20)}
         (model,) = drive.models([("left", "right")])
-        found, report = apply_rig([model], rig_of(drive, wrong), task(), drive.load, lambda m: 1.0)
+        found, scales, warnings = applied([model], rig_of(drive, wrong), drive, lambda m: 1.0)
         assert found[0] is model
-        assert "20.0°" in report.warnings[0]
-        assert "refine_rig" in report.warnings[0]
+        assert scales == [None]
+        assert "20.0°" in warnings[0]
+        assert "refine_rig" in warnings[0]
 
     def test_mounts_are_refined_on_request(self):
         """Two degrees off, both cameras see the same points: back within .1 degrees."""
@@ -266,9 +272,9 @@ class TestApply:
         true = {"left": mount("left"), "right": mount("left", 1.5)}
         guess = {**true, "right": turned(true["right"], "y", 2)}
         (model,) = drive.models([("left", "right")], mounts=true)
-        _, report = apply_rig([model], rig_of(drive, guess, refine=True), task(), drive.load, lambda m: None)
-        away = report.mounts["right"].inverse() @ true["right"]
-        assert np.degrees(Rotation.from_matrix(away.rotation).magnitude()) < 0.1
+        assert rotation_offset(model, rig_of(drive, guess)) > 1.9
+        (held,), *_ = applied([model], rig_of(drive, guess, refine=True), drive, lambda m: None)
+        assert rotation_offset(held, rig_of(drive, true)) < 0.1
 
 
 class TestFile:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
-from test_reconstruction_online_mapper import Scene, halves, misfit
+from helpers_reconstruction import misfit
+from test_reconstruction_online_mapper import Scene, halves
 
 from seg2d3d_ros.geometry.similarity import Similarity, weighted_similarity
 from seg2d3d_ros.reconstruction.model_io import renumber

@@ -1,6 +1,7 @@
 """The plan: which way is up and right, what it shows, and whether its bar and its marks tell the truth."""
 
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -140,3 +141,12 @@ def test_components_without_a_common_frame_are_drawn_apart(tmp_path):
     assert svg.count("<svg") == 2
     assert "Component 0: 6 cameras" in svg
     assert "Component 1: 4 cameras" in svg
+
+
+def test_the_smallest_components_are_counted_and_not_drawn(tmp_path):
+    store = street(tmp_path / "a", frame="arbitrary", houses=2, stops=2, points=40)
+    for k in range(1, 6):
+        shutil.copytree(tmp_path / "a/sparse/0", tmp_path / f"a/sparse/{k}")
+    page = render(read_content(store.root))
+    assert page.count("<svg") == 4
+    assert "Not drawn: 2 smaller components with 8 images together." in page

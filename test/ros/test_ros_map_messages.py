@@ -28,7 +28,7 @@ from seg2d3d_ros.palette import instance_colors  # noqa: E402
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver  # noqa: E402
 from seg2d3d_ros.ros.messages import instance_messages, map_messages  # noqa: E402
 from seg2d3d_ros.ros.messages.conversion import camera_to_info, make_header, unpack_rgb  # noqa: E402
-from seg2d3d_ros.types import Instances, Segments, SparseModel, WorldFrame  # noqa: E402
+from seg2d3d_ros.types import Instances, Observation, Segments, SparseModel, WorldFrame  # noqa: E402
 
 STAMP = 1_700_000_000_123_456_789
 MAP = make_header(STAMP, "map")
@@ -68,10 +68,19 @@ F, U4, U2, I4 = PointField.FLOAT32, PointField.UINT32, PointField.UINT16, PointF
 def test_points_layout_and_content():
     models = [model(["front_1", "front_2"], 10), model(["left_1"], 100, seed=1)]
     cloud = map_messages.points_to_cloud(models, MAP)
-    assert layout(cloud) == [("x", 0, F, 1), ("y", 4, F, 1), ("z", 8, F, 1), ("rgb", 12, F, 1), ("point_id", 16, U4, 1)]
-    assert (cloud.point_step, cloud.width, cloud.height, cloud.header) == (20, 12, 1, MAP)
+    places = [
+        ("x", 0, F, 1),
+        ("y", 4, F, 1),
+        ("z", 8, F, 1),
+        ("rgb", 12, F, 1),
+        ("point_id", 16, U4, 1),
+        ("component", 20, U4, 1),
+    ]
+    assert layout(cloud) == places
+    assert (cloud.point_step, cloud.width, cloud.height, cloud.header) == (24, 12, 1, MAP)
     points = cloud_to_array(cloud)
     np.testing.assert_array_equal(points["point_id"], np.concatenate([m.point_ids for m in models]))
+    assert points["component"].tolist() == [0] * 6 + [1] * 6
     np.testing.assert_allclose(points["z"], np.concatenate([m.xyz[:, 2] for m in models]), rtol=1e-6)
     np.testing.assert_array_equal(unpack_rgb(points["rgb"]), np.concatenate([m.rgb for m in models]))
 
@@ -172,6 +181,32 @@ def test_the_way_back_gives_the_same_incidence():
     np.testing.assert_allclose(got[1].xyz, sent[1].xyz[np.argsort(sent[1].point_ids)], rtol=1e-6, atol=1e-6)
 
 
+def test_components_are_the_senders():
+    """What no observation that arrived ties together is one component still; a smaller one may have more keyframes."""
+    whole = model(["front_1", "front_2", "front_3", "front_4"], 10)
+    left = (whole.obs_keyframe < 2) == (whole.obs_point < 3)  # two keyframes see three points, the others the rest
+    apart = dataclasses.replace(
+        whole, obs_keyframe=whole.obs_keyframe[left], obs_point=whole.obs_point[left], obs_xy=whole.obs_xy[left]
+    )
+    other = model([f"right_{k}" for k in range(1, 6)], 500, seed=4)
+    points, observations, mark = messages_of([apart, other])
+    receiver = MapReceiver("map")
+    receiver.on_points(points)
+    for message in (*reversed(observations), mark):
+        receiver.on_observations(message)
+    first, second = receiver.models()
+    assert (set(first.names), set(second.names)) == (set(apart.names), set(other.names))
+    assert [len(m.point_ids) for m in (first, second)] == [6, 6]
+    # A message of the next revision, in which the components are one: what it says of the other one's points is left out.
+    rows = map_messages.observations_of([apart])["front_1"]
+    more = np.concatenate([rows, map_messages.observations_of([other])["right_1"][:2]])
+    receiver.on_observations(map_messages.observations_to_cloud(more, make_header(1, "front")))
+    first, second = receiver.models()
+    assert "front_1" in first.names
+    assert np.bincount(first.obs_keyframe, minlength=4).tolist() == [3] * 4
+    assert len(second.obs_point) == 30
+
+
 def test_poses_and_intrinsics_come_back():
     """Two components; one keyframe's lens cannot be told, so its component has poses but no intrinsics."""
     fisheye = Camera("OPENCV_FISHEYE", 64, 48, (50.0, 51.0, 32, 24, *[0.01] * 4))
@@ -251,7 +286,7 @@ def test_an_empty_cloud_takes_a_keyframe_out():
 
 def test_a_foreign_cloud_is_refused():
     _, observations, _ = messages_of([model(["front_1"], 0)])
-    with pytest.raises(DataError, match="no field rgb, x, y, z"):
+    with pytest.raises(DataError, match="no field component, rgb, x, y, z"):
         map_messages.cloud_to_points(observations[0])
 
 
@@ -352,11 +387,8 @@ def test_vision_messages(monkeypatch):
     monkeypatch.setitem(sys.modules, "vision_msgs", types.ModuleType("vision_msgs"))
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", fake_vision_msgs())
     vision = instance_messages.load_vision_msgs()
-    labels = np.zeros((48, 64), np.uint16)
-    labels[10:20, 30:50] = 1001
-    labels[0:5, 0:5] = 1002
-    segments = Segments("front_1", labels, np.array([1001, 1002], np.uint16), np.ones(2, np.int32), np.full(2, 0.5, np.float32))
-    tracks = instance_messages.tracks_message(vision, segments, {1001: 7}, ("house",), make_header(1, "front"))
+    observation = Observation("front_1", 1001, 7, 1, (30, 10, 50, 20), 0.5)
+    tracks = instance_messages.tracks_message(vision, [observation], ("house",), make_header(1, "front"))
     (detection,) = tracks.detections
     assert (detection.id, detection.results[0].hypothesis.class_id, detection.results[0].hypothesis.score) == (
         "7",

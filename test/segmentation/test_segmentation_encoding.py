@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.types import Segments
@@ -62,38 +63,38 @@ def test_ranges_are_checked():
         to_mono16(make(many, dict.fromkeys(range(1, 1001), 1)))
 
 
-def masks_of(*rows):
-    return np.array([[list(map(bool, row))] for row in rows])
+def resolved(classes, scores, *rows, min_area=0.0, min_visible=0.0):
+    """Of masks in an image of one row."""
+    regions = [region_of(np.array([row], bool)) for row in rows]
+    return resolve_overlaps("k", (1, 6), regions, classes, scores, min_area=min_area, min_visible=min_visible)
 
 
 def test_the_better_score_takes_the_overlap():
-    masks = masks_of([1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1])
-    segments = resolve_overlaps("k", masks, np.array([1, 2]), np.array([0.4, 0.8]), min_area=0.0, min_visible=0.0)
+    segments = resolved([1, 2], [0.4, 0.8], [1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1])
     assert segments.labels.tolist() == [[2, 2, 1, 1, 1, 1]]
     assert segments.classes.tolist() == [2, 1]
     np.testing.assert_allclose(segments.scores, [0.8, 0.4])
 
 
 def test_of_equal_scores_the_smaller_mask_wins():
-    masks = masks_of([1, 1, 1, 1, 1, 1], [0, 1, 1, 0, 0, 0])
-    segments = resolve_overlaps("k", masks, np.array([1, 1]), np.array([0.5, 0.5]), min_area=0.0, min_visible=0.0)
+    segments = resolved([1, 1], [0.5, 0.5], [1, 1, 1, 1, 1, 1], [0, 1, 1, 0, 0, 0])
     assert segments.labels.tolist() == [[2, 1, 1, 2, 2, 2]]
 
 
 def test_a_duplicates_rim_is_freed_for_the_masks_below():
-    masks = masks_of([1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 1, 1])
-    segments = resolve_overlaps("k", masks, np.array([1, 1, 1]), np.array([0.9, 0.8, 0.1]), min_area=0.0, min_visible=0.5)
+    masks = [1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 1, 1]
+    segments = resolved([1, 1, 1], [0.9, 0.8, 0.1], *masks, min_visible=0.5)
     assert segments.labels.tolist() == [[1, 1, 1, 1, 2, 2]]
     np.testing.assert_allclose(segments.scores, [0.9, 0.1], rtol=1e-6)
 
 
 def test_nothing_left_and_bad_input():
-    none = resolve_overlaps("k", np.zeros((0, 3, 4), bool), np.zeros(0), np.zeros(0), min_area=0.0, min_visible=0.0)
-    assert none.labels.shape == (3, 4)
-    small = resolve_overlaps("k", masks_of([1, 0, 0, 0]), np.array([1]), np.array([1.0]), min_area=0.3, min_visible=0.0)
-    assert len(small.ids) == 0
+    assert resolved([], []).labels.shape == (1, 6)
+    assert len(resolved([1], [1.0], [1, 0, 0, 0, 0, 0], min_area=0.3).ids) == 0
+    beside_an_empty_one = resolved([2, 1], [1.0, 0.5], [0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0])
+    assert (beside_an_empty_one.ids.tolist(), beside_an_empty_one.classes.tolist()) == ([1], [1])
     with pytest.raises(UsageError, match="masks"):
-        resolve_overlaps("k", np.zeros((1, 3, 4), np.uint8), np.ones(1), np.ones(1), min_area=0.0, min_visible=0.0)
+        resolved([1, 1], [1.0], [1, 0, 0, 0, 0, 0])
 
 
 def test_added_segments_get_the_next_number_and_the_others_keep_theirs():

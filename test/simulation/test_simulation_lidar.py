@@ -17,7 +17,7 @@ from seg2d3d_ros.recording.reader import open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import CLOUD
 from seg2d3d_ros.simulation.drive import START_NS, Drive
-from seg2d3d_ros.simulation.lidar import POINT, RATE, RINGS, base_from_lidar, sweeps
+from seg2d3d_ros.simulation.lidar_scanner import POINT, RATE, RINGS, base_from_lidar, sweeps
 from seg2d3d_ros.simulation.scene.street import build_street
 from seg2d3d_ros.simulation.street_folder import simulate
 

@@ -40,17 +40,6 @@ class RecoveringRepair(Repair):
         super().__init__(incidence, instances)
         self._recovered = {name: tuple(items) for name, items in recovered.items()}
 
-    @property
-    def count(self) -> int:
-        """Recovered regions, all keyframes together."""
-        return sum(len(items) for items in self._recovered.values())
-
-    def signature(self, name: str) -> tuple[object, ...]:
-        """See ``Repair``."""
-        items = self._recovered.get(name, ())
-        drawn = tuple((item.instance, item.region.box, item.region.pixels.tobytes()) for item in items)
-        return (*super().signature(name), drawn)
-
     def __call__(self, segments: Segments) -> Repaired:
         """See ``Repair``; the ids of recovered regions follow those of segments and their parts."""
         repaired = super().__call__(segments)
@@ -130,22 +119,4 @@ def share_inside(region: Region, xy: np.ndarray) -> float:
 
 def labels_by(repair: Repair, segments: Mapping[str, Segments]) -> Callable[[str], np.ndarray]:
     """From a keyframe's name to its (H, W) uint16 instance ids."""
-
-    from seg2d3d_ros.mapstore.store import relabel
-
-    def labels_of(name: str) -> np.ndarray:
-        repaired = repair(segments[name])
-        return relabel(repaired.segments.labels, repaired.instance_of)
-
-    return labels_of
-
-
-def repair_with_recovery(
-    missed: Sequence[MissedView],
-    models: Sequence[SparseModel],
-    segments: Mapping[str, Segments],
-    incidence: Incidence,
-    instances: Instances,
-) -> RecoveringRepair:
-    """What is published of each keyframe: its segments, cut where they glue objects, and the recovered regions."""
-    return RecoveringRepair(incidence, instances, recover(missed, models, segments, incidence, instances))
+    return lambda name: repair(segments[name]).labels.image()

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.types import Cuts, Incidence, Instances, Segments
+from seg2d3d_ros.geometry.label_runs import LabelRuns
+from seg2d3d_ros.types import Cuts, Incidence, Instances, Observation, Segments
 
 NEIGHBOURS = 7
 """Keypoints that vote for a pixel, nearer ones with more weight: a single wrong one cuts nothing out."""
@@ -35,6 +36,35 @@ class Repaired:
     parent: Mapping[int, int]
     recovered: frozenset[int] = frozenset()
 
+    @property
+    def labels(self) -> LabelRuns:
+        """The instance of each pixel."""
+        return self.segments.runs.mapped(self.instance_of)
+
+    def observations(self) -> list[Observation]:
+        """Each segment, or part of one, that shows an instance."""
+        item = self.segments
+        ids, areas = item.ids.tolist(), item.runs.areas(item.ids).tolist()
+        origin = [self.parent.get(i, i) for i in ids]
+        whole = dict.fromkeys(origin, 0)
+        for i, area in zip(origin, areas, strict=True):
+            whole[i] += area
+        boxes, classes, scores = item.boxes.tolist(), item.classes.tolist(), item.scores.tolist()
+        return [
+            Observation(
+                item.name,
+                origin[k],
+                self.instance_of[i],
+                classes[k],
+                tuple(boxes[k]),
+                scores[k],
+                areas[k] / whole[origin[k]] if areas[k] < whole[origin[k]] else 1.0,
+                i in self.recovered,
+            )
+            for k, i in enumerate(ids)
+            if i in self.instance_of
+        ]
+
 
 class Repair:
     """The cuts of a whole map, image by image."""
@@ -53,11 +83,6 @@ class Repair:
     def instance_of(self, name: str) -> Mapping[int, int]:
         """From segment id to instance id in a keyframe; the largest part's where a segment is cut."""
         return self._tables.get(name, {})
-
-    def signature(self, name: str) -> tuple[object, ...]:
-        """Equal when the repaired label images of the same segments are equal."""
-        cuts = tuple((i, owner.tobytes(), xy.tobytes()) for i, owner, xy in self._cuts.get(name, ()))
-        return tuple(sorted(self.instance_of(name).items())), cuts
 
     def __call__(self, segments: Segments) -> Repaired:
         """Cut one image's segments. Without cuts they come back as they are."""

@@ -14,10 +14,10 @@ from scipy import sparse
 from seg2d3d_ros.association.consensus import (
     Tracks,
     first_largest,
+    mask_weights,
     membership_of,
     point_weights,
     refine,
-    reliable_say,
     tracks_of,
     unite_masks,
 )
@@ -63,7 +63,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         incidence: of segments of one class: those of the touched instances, the fresh ones, and the others that hold
             points of them.
         afresh: begin with single masks, so that instances can fall apart, instead of with the instances as they are. Where
-            nothing is fixed this is the full solution, in which the instances as they are weigh as an earlier solution.
+            nothing is fixed this is the full solution, with hysteresis towards the instances as they are.
     """
     held, visible = point_weights(incidence)
     before = membership_of(known.point)
@@ -85,7 +85,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         old = (sparse.diags((~single).astype(float)) @ held @ membership).tocsr()
         alone = np.flatnonzero(single & (np.diff(held.indptr) > 0))
         ones = sparse.csr_matrix((np.ones(len(alone)), (np.arange(len(alone)), alone)), (len(alone), len(known.segment)))
-        weights = sparse.vstack([reliable_say(old), ones]).tocsr()
+        weights = sparse.vstack([mask_weights(old), ones]).tocsr()
     object_of, held_by = refine(held, visible, view, weights, pinned, first, before)
     objects = held_by.shape[1]
     number = np.append(np.arange(1, objects + 1), 0)

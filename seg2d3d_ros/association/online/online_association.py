@@ -5,8 +5,8 @@
 * Attaching unites instances but does not divide them. Therefore changes are counted, in segments, for each instance; when
   they reach a share of the neighbourhood's segments, that is solved afresh from its single masks. The cost of it, per
   keyframe, does not grow with the map. Where keyframes come in random order, the neighbourhood is soon everything.
-* The earlier solution is weighed in where instances are solved afresh (``agglomeration.HOLD``), so that they do not come and
-  go while the views are divided.
+* Solving afresh has hysteresis towards what was found (``agglomeration.HYSTERESIS``), so that instances do not come and go
+  while the views are divided.
 * On request, and when most of the map changed, everything is solved as offline.
 * An instance is shown once it has been seen in some images (``confirmation``), and on request.
 

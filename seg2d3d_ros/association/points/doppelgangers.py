@@ -1,9 +1,10 @@
-"""Wrong matches that the poses do not betray: points behind what their own views see.
+"""Doppelganger matches: wrong matches of houses that look alike, found by points behind the surface that their views see.
 
 On a street where houses look alike, a window of one is matched with a window of the next, at nearly the same place in two
-images far apart. Such a match lies on the epipolar line, a whole façade of them agrees, and they triangulate to points far
-behind the row. But nearer points, around them in the same mask, say that the view ends before. Where many of the points that
-tie two masks are such, and few lie as deep as the masks do, the masks were mistaken for one another: these points are wrong.
+images far apart (cf. Cai et al., Doppelgangers, ICCV 2023). Such a match satisfies the epipolar constraint, and so does a whole
+façade of them; they triangulate to points far behind the row. The nearer points around them in the same mask show that the view
+ends before. Where many of the points that two masks share are behind such a surface, and few are as deep as the masks, the two
+masks are doppelgangers, and these points are wrong.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.association.evidence import ones_at, sample
 from seg2d3d_ros.association.segment_lookup import SegmentLookup
 from seg2d3d_ros.types import Segments, SparseModel
@@ -30,17 +32,17 @@ LEVEL = 1.6
 OPEN = np.deg2rad(200.0)
 """Widest angle without any: beside a façade's edge one sees past it."""
 ALIKE, LEAST_ALIKE = 1.3, 2
-"""A point is confirmed by so many around it at this ratio of depths that other views, too, have a part in."""
-MISTAKEN, LEAST_MISTAKEN = 0.4, 2
-"""Of the confirmed and hidden points that tie two masks, the share and number of hidden ones from which on the masks were
-mistaken, unless more of their points lie no deeper than others in them."""
-BETRAYED = 1 / 3
-"""Share of a point's pairs of masks from which on it falls with them: one that many other views confirm does not."""
+"""A point is confirmed by so many points around it within this ratio of depths that also other views see."""
+BEHIND_SHARE, LEAST_BEHIND = 0.4, 2
+"""Two masks are doppelgangers from this share of points behind a surface on, of those that they share and that are confirmed or
+behind, and from this number on; unless more of the points that they share are no deeper than others in the masks."""
+PAIR_SHARE = 1 / 3
+"""A point is removed when this share of the pairs of its masks are doppelgangers: points that many views confirm stay."""
 ROUNDS = 3
 
 
-def without_hidden(models: Sequence[SparseModel], segments: Mapping[str, Segments]) -> list[SparseModel]:
-    """The models without the observations of points that cannot be where they are; the points themselves stay.
+def without_doppelgangers(models: Sequence[SparseModel], segments: Mapping[str, Segments]) -> list[SparseModel]:
+    """The models without the observations of points that come from doppelganger matches; the points themselves stay.
 
     Args:
         segments: by keyframe name.
@@ -50,63 +52,54 @@ def without_hidden(models: Sequence[SparseModel], segments: Mapping[str, Segment
     """
     result = []
     for model in models:
-        kept = ~hidden_points(model, segments)[model.obs_point]
+        kept = ~doppelganger_points(model, segments)[model.obs_point]
         result.append(
             replace(model, obs_keyframe=model.obs_keyframe[kept], obs_point=model.obs_point[kept], obs_xy=model.obs_xy[kept])
         )
     return result
 
 
-def hidden_points(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:
-    """(P,) bool: points that nearer ones hide from their own views, and those that come from the same mistake."""
-    hidden = np.zeros(len(model.point_ids), bool)
-    posed = len(model.cameras) == len(model.names) and np.isfinite(model.camera_from_world).all()
-    if not posed or len(model.obs_point) == 0:
-        return hidden
+def doppelganger_points(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:
+    """(P,) bool: points behind the surface that their own views see, and those of the same two masks that lie as deep."""
+    wrong = np.zeros(len(model.point_ids), bool)
+    if not model.posed or len(model.obs_point) == 0:
+        return wrong
     mask = _masks(model, segments)
     inside = np.flatnonzero(mask >= 0)
     inside = inside[np.argsort(model.obs_keyframe[inside], kind="stable")]
     view, point, mask = model.obs_keyframe[inside], model.obs_point[inside], mask[inside]
-    pose = model.camera_from_world[view]
-    depth = np.einsum("nj,nj->n", pose[:, 2, :3], model.xyz[point]) + pose[:, 2, 3]
-    tangent = _tangents(model, inside)
+    local = model.pose[view].apply_each(model.xyz[point])
+    depth = local[:, 2]
+    tangent = local[:, :2] / np.maximum(depth[:, None], 1e-9)
     for _ in range(ROUNDS):
-        left = np.flatnonzero(~hidden[point])
-        seen = ones_at(point[left], view[left], (len(hidden), len(model.names)))
-        behind, firm, deep = (np.zeros(len(hidden), bool) for _ in range(3))
+        left = np.flatnonzero(~wrong[point])
+        seen = ones_at(point[left], view[left], (len(wrong), len(model.names)))
+        behind, firm, deep = (np.zeros(len(wrong), bool) for _ in range(3))
         for mine in np.split(left, np.flatnonzero(np.diff(view[left])) + 1):
             verdict = _verdicts(tangent[mine], depth[mine], mask[mine], seen[point[mine]])
             behind[point[mine[verdict < 0]]] = firm[point[mine[verdict > 0]]] = True
         deep[point[left[depth[left] > BEHIND * _medians(depth[left], mask[left])]]] = True
-        found = _mistaken(ones_at(mask[left], point[left], (int(mask.max(initial=0)) + 1, len(hidden))), behind, firm, deep)
+        found = _of_doppelganger_masks(
+            ones_at(mask[left], point[left], (int(mask.max(initial=0)) + 1, len(wrong))), behind, firm, deep
+        )
         if not found.any():
             break
-        hidden |= found
-    return hidden
+        wrong |= found
+    return wrong
 
 
 def _masks(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:
     """(N,) a number of its own for each mask of each keyframe, at each observation; -1 outside masks."""
     result = np.full(len(model.obs_point), -1, np.int64)
-    order = np.argsort(model.obs_keyframe, kind="stable")
-    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
     first = 0
-    for k, name in enumerate(model.names):
+    for name, mine in zip(model.names, places(model.obs_keyframe, len(model.names)), strict=True):
         if name not in segments:
             continue
-        mine = order[bounds[k] : bounds[k + 1]]
         item = segments[name]
         place = SegmentLookup(item)(model.obs_xy[mine])
         result[mine] = np.where(place >= 0, first + place, -1)
         first += len(item.ids)
     return result
-
-
-def _tangents(model: SparseModel, rows: np.ndarray) -> np.ndarray:
-    """(n, 2) x/z and y/z of where these observations' points project."""
-    pose = model.camera_from_world[model.obs_keyframe[rows]]
-    local = np.einsum("nij,nj->ni", pose[:, :, :3], model.xyz[model.obs_point[rows]]) + pose[:, :, 3]
-    return local[:, :2] / np.maximum(local[:, 2:], 1e-9)
 
 
 def _medians(values: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -118,10 +111,10 @@ def _medians(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def _verdicts(tangent: np.ndarray, depth: np.ndarray, mask: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
-    """(n,) int8 of one view's observations: -1 behind the surface around, 1 part of it, 0 there is none."""
-    # Masks far apart in a third dimension: neighbours are of the same mask.
-    apart = np.column_stack([tangent, mask * (10 * RADIUS)])
-    gap, near = cKDTree(apart).query(apart, k=NEIGHBOURS + 1, distance_upper_bound=RADIUS)
+    """(n,) int8 of one view's observations: -1 behind the surface around, 1 part of it, 0 without a surface around."""
+    # Masks are separated in a third dimension: neighbours are of the same mask.
+    separated = np.column_stack([tangent, mask * (10 * RADIUS)])
+    gap, near = cKDTree(separated).query(separated, k=NEIGHBOURS + 1, distance_upper_bound=RADIUS)
     there, near = np.isfinite(gap[:, 1:]), np.where(np.isfinite(gap), near, 0)[:, 1:]
     ratio = np.where(there, depth[near] / np.maximum(depth, 1e-9)[:, None], np.nan)
     views = np.diff(seen.indptr)
@@ -159,24 +152,24 @@ def _widest_gap(angle: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.maximum(np.where(np.isfinite(between), between, 0.0).max(axis=1), around)
 
 
-def _mistaken(held: sparse.csr_matrix, behind: np.ndarray, firm: np.ndarray, deep: np.ndarray) -> np.ndarray:
-    """(P,) bool: points that tie masks mistaken for one another.
+def _of_doppelganger_masks(held: sparse.csr_matrix, behind: np.ndarray, firm: np.ndarray, deep: np.ndarray) -> np.ndarray:
+    """(P,) bool: points that link masks of different houses.
 
     Args:
         held: (masks, P) CSR of ones.
-        behind, firm, deep: (P,) bool: behind a surface, confirmed by other views, deeper than the masks that hold it.
+        behind, firm, deep: (P,) bool: behind a surface; confirmed by other views; deeper than the masks that hold the point.
     """
     masks = np.diff(held.tocsc().indptr)
-    held = held[np.flatnonzero(held @ behind.astype(float) >= LEAST_MISTAKEN)]
+    held = held[np.flatnonzero(held @ behind.astype(float) >= LEAST_BEHIND)]
 
-    def ties(some: np.ndarray) -> sparse.csr_matrix:
+    def shared(some: np.ndarray) -> sparse.csr_matrix:
         return (held[:, some] @ held[:, some].T).tocsr()
 
-    bad = ties(behind).tocoo()
-    good, level = (sample(ties(some), bad.row, bad.col) for some in (firm & ~behind, ~deep & ~behind))
+    bad = shared(behind).tocoo()
+    good, level = (sample(shared(some), bad.row, bad.col) for some in (firm & ~behind, ~deep & ~behind))
     wrong = (
-        (bad.row != bad.col) & (bad.data >= LEAST_MISTAKEN) & (bad.data >= MISTAKEN * (bad.data + good)) & (level < bad.data)
+        (bad.row != bad.col) & (bad.data >= LEAST_BEHIND) & (bad.data >= BEHIND_SHARE * (bad.data + good)) & (level < bad.data)
     )
     pairs = sparse.csr_matrix((np.ones(int(wrong.sum())), (bad.row[wrong], bad.col[wrong])), (held.shape[0],) * 2)
     share = np.asarray((pairs @ held).multiply(held).sum(axis=0)).ravel() / np.maximum(masks * (masks - 1), 1)
-    return (share >= BETRAYED) & (deep | behind)
+    return (share >= PAIR_SHARE) & (deep | behind)

@@ -1,4 +1,4 @@
-"""Models with more points where masks lack them; ``sparse/`` is left as it is."""
+"""Additional points in masks that hold few, by epipolar guided matching; ``sparse/`` is left as it is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.association.points.feature_views import View, look
+from seg2d3d_ros.arrays import places
+from seg2d3d_ros.association.points.feature_views import FeatureView, find_features
 from seg2d3d_ros.association.points.guided_matching import epipolar_matches
-from seg2d3d_ros.association.points.point_tracks import Tracks, join
+from seg2d3d_ros.association.points.point_tracks import PointTracks, triangulate
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.types import Segments, SparseModel
 
 log = logging.getLogger(__name__)
@@ -25,9 +27,9 @@ PARTNERS, NEAREST = 6, 4
 FACING = 0.5
 """Least cosine between two views' axes."""
 LARGE = 0.03
-"""Share of the image from which a mask is worth the full number of points; a smaller one fewer, in proportion. Evidence must
-stay a matter of resolution: a far row of houses in one mask, filled with points, would outvote near views that see them apart.
-"""
+"""Share of the image from which a mask gets the full number of points; a smaller mask gets fewer, in proportion. The number of
+points stands for the resolution: a far row of houses in one mask, filled with points, would outvote near views that see them
+apart."""
 NEIGHBOURS = 8
 DEPTH_FACTOR = 1.4
 """A point this many times nearer or deeper than what surrounds it is a wrong match."""
@@ -50,32 +52,31 @@ def enrich(
     """
     result, first = [], FIRST_ID
     for model in models:
-        tracks, views, names = _component(model, segments, read_image, enough)
-        result.append(_with_tracks(model, tracks, views, names, first))
-        first += len(tracks.xyz)
+        enriched = _enriched(model, segments, read_image, enough, first)
+        result.append(enriched)
+        first += len(enriched.point_ids) - len(model.point_ids)
     return result
 
 
-def _component(
-    model: SparseModel, segments: Mapping[str, Segments], read_image: Callable[[str], np.ndarray], enough: int
-) -> tuple[Tracks, list[View], list[int]]:
+def _enriched(
+    model: SparseModel, segments: Mapping[str, Segments], read_image: Callable[[str], np.ndarray], enough: int, first: int
+) -> SparseModel:
+    """One component; the ids of its additional points begin with ``first``."""
     poor = _poor(model, segments, enough)
     if not any(lacking.any() for lacking in poor.values()):
-        return join([], []), [], []
+        return model
     pairs = [(a, b) for a, b in _pairs(model) if a in poor and b in poor and (poor[a].any() or poor[b].any())]
     wanted = sorted({k for pair in pairs for k in pair})
-    place = {k: n for n, k in enumerate(wanted)}
-    views = []
-    for k in wanted:
-        item = segments[model.names[k]]
-        views.append(look(_pixels(item, read_image), item, model.cameras[k], model.camera_from_world[k]))
-    lacking = [_lacks(views[place[k]], segments[model.names[k]], poor[k]) for k in wanted]
+    pose = model.pose
+    posed = [View(model.cameras[k], pose[k]) for k in wanted]
+    masks = [segments[model.names[k]] for k in wanted]
+    views = [find_features(_pixels(item, read_image), item, view) for item, view in zip(masks, posed, strict=True)]
+    lacking = [np.isin(view.segment, masks[n].ids[poor[k]]) for n, (k, view) in enumerate(zip(wanted, views, strict=True))]
     matches = []
-    for a, b in pairs:
-        i, j = place[a], place[b]
+    for i, j in np.searchsorted(wanted, pairs).tolist():
         matches.append((i, j, *epipolar_matches(views[i], views[j], (lacking[i], lacking[j]))))
-    tracks = join(views, matches)
-    return _plausible(tracks, views, model, wanted), views, wanted
+    tracks = _plausible(triangulate(views, matches), views, posed, model, wanted)
+    return _with_tracks(model, tracks, views, wanted, first)
 
 
 def _pixels(segments: Segments, read_image: Callable[[str], np.ndarray]) -> np.ndarray:
@@ -92,26 +93,18 @@ def _pixels(segments: Segments, read_image: Callable[[str], np.ndarray]) -> np.n
 
 def _poor(model: SparseModel, segments: Mapping[str, Segments], enough: int) -> dict[int, np.ndarray]:
     """Per keyframe with masks: which of its segment ids hold too few points for their size (bool by position in ids)."""
-    order = np.argsort(model.obs_keyframe, kind="stable")
-    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
+    rows_of = places(model.obs_keyframe, len(model.names))
     result: dict[int, np.ndarray] = {}
-    if len(model.cameras) != len(model.names):
-        return result
-    for k, name in enumerate(model.names):
-        if name not in segments or not np.isfinite(model.camera_from_world[k]).all():
+    for k, view in enumerate(model.views()):
+        if view is None or model.names[k] not in segments:
             continue
-        item = segments[name]
+        item = segments[model.names[k]]
         height, width = item.labels.shape
-        pixel = np.floor(model.obs_xy[order[bounds[k] : bounds[k + 1]]]).astype(np.int64).clip(0, [width - 1, height - 1])
+        pixel = np.floor(model.obs_xy[rows_of[k]]).astype(np.int64).clip(0, [width - 1, height - 1])
         held = np.bincount(item.labels[pixel[:, 1], pixel[:, 0]], minlength=int(item.ids.max(initial=0)) + 1)
         area = np.bincount(item.labels.ravel(), minlength=len(held))[item.ids]
         result[k] = held[item.ids] < enough * np.minimum(1.0, area / (LARGE * item.labels.size))
     return result
-
-
-def _lacks(view: View, segments: Segments, poor: np.ndarray) -> np.ndarray:
-    """(N,) whether each feature lies in a mask that lacks points."""
-    return np.isin(view.segment, segments.ids[poor])
 
 
 def _pairs(model: SparseModel) -> list[tuple[int, int]]:
@@ -121,7 +114,7 @@ def _pairs(model: SparseModel) -> list[tuple[int, int]]:
     seen = sparse.csr_matrix((np.ones(len(model.obs_point), np.int32), (model.obs_keyframe, model.obs_point)), shape)
     shared = (seen @ seen.T).tocsr()
     shared.setdiag(0)
-    axis, centers = model.camera_from_world[:, 2, :3], model.centers
+    axis, centers = model.pose.rotation[:, 2], model.centers
     tree = cKDTree(centers)
     pairs = set()
     for k in range(count):
@@ -134,35 +127,35 @@ def _pairs(model: SparseModel) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-def _plausible(tracks: Tracks, views: list[View], model: SparseModel, names: list[int]) -> Tracks:
+def _plausible(
+    tracks: PointTracks, views: list[FeatureView], posed: list[View], model: SparseModel, keyframes: list[int]
+) -> PointTracks:
     """Without points whose depth, in a view that sees them, is unlike that of the points around them.
 
-    One façade's inverse depth changes slowly over the image. A point must lie between the nearest and the deepest of its
+    The inverse depth of one façade changes slowly over the image. A point must lie between the nearest and the deepest of its
     neighbours, without the extreme one on each side, up to ``DEPTH_FACTOR``.
     """
-    order = np.argsort(model.obs_keyframe, kind="stable")
-    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
+    rows_of = places(model.obs_keyframe, len(model.names))
     good = np.ones(len(tracks.xyz), bool)
-    for n, k in enumerate(names):
-        mine = order[bounds[k] : bounds[k + 1]]
+    for n, k in enumerate(keyframes):
+        mine = rows_of[k]
         here = np.flatnonzero(tracks.view == n)
-        axis = model.camera_from_world[k, 2]
         xyz = np.concatenate([tracks.xyz[tracks.track[here]], model.xyz[model.obs_point[mine]]])
         xy = np.concatenate([views[n].xy[tracks.feature[here]], model.obs_xy[mine]])
         if len(xy) <= NEIGHBOURS or len(here) == 0:
             continue
-        depth = xyz @ axis[:3] + axis[3]
+        depth = posed[n].depth(xyz)
         near = cKDTree(xy).query(xy[: len(here)], k=NEIGHBOURS + 1)[1][:, 1:]
         around = np.sort(depth[near], axis=1)
         own = depth[: len(here)]
         odd = (own < around[:, 1] / DEPTH_FACTOR) | (own > around[:, -2] * DEPTH_FACTOR)
         good[tracks.track[here][odd]] = False
-    kept = good[tracks.track]
-    number = np.cumsum(good) - 1
-    return Tracks(tracks.xyz[good], tracks.error[good], tracks.view[kept], tracks.feature[kept], number[tracks.track[kept]])
+    return tracks.take(good)
 
 
-def _with_tracks(model: SparseModel, tracks: Tracks, views: list[View], names: list[int], first: int) -> SparseModel:
+def _with_tracks(
+    model: SparseModel, tracks: PointTracks, views: list[FeatureView], keyframes: list[int], first: int
+) -> SparseModel:
     """The model with the tracks' points appended."""
     count = len(tracks.xyz)
     if count == 0:
@@ -171,7 +164,7 @@ def _with_tracks(model: SparseModel, tracks: Tracks, views: list[View], names: l
     color = np.stack([views[v].colors[f] for v, f in zip(tracks.view, tracks.feature, strict=True)])
     total = np.stack([np.bincount(tracks.track, color[:, c], count) for c in range(3)], axis=1)
     mean = total / np.bincount(tracks.track, minlength=count)[:, None]
-    keyframe = np.array(names, np.int32)[tracks.view]
+    keyframe = np.array(keyframes, np.int32)[tracks.view]
     return replace(
         model,
         xyz=np.concatenate([model.xyz, tracks.xyz]),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
-from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.types import Segments
 
 CONTRAST = 0.008
@@ -20,52 +22,33 @@ MAX_SIDE = 1600
 
 
 @dataclass(frozen=True)
-class View:
+class FeatureView:
     """N features of one posed image, all inside masks.
 
     Attributes:
         xy: (N, 2) float32 pixels (COLMAP's convention).
-        ray: (N, 2) float64 the same, as x/z and y/z in front of the lens.
+        rays: (N, 3) float64 their directions in the camera's frame, with z = 1.
         descriptors: (N, 128) uint8 RootSIFT times 512.
         colors: (N, 3) uint8.
         segment: (N,) int64 segment id at each feature.
-        camera_from_world: (3, 4) float64.
-        focal: pixels per unit of ``ray``.
+        camera_from_world: a single pose.
+        focal: pixels per unit of ``rays``.
     """
 
     xy: np.ndarray
-    ray: np.ndarray
+    rays: np.ndarray
     descriptors: np.ndarray
     colors: np.ndarray
     segment: np.ndarray
-    camera_from_world: np.ndarray
+    camera_from_world: Pose
     focal: float
 
     def __len__(self) -> int:
         return len(self.xy)
 
 
-def focal_length(camera: Camera) -> float:
-    """Pixels per unit of tangent at the image's centre, from the lens itself: models differ in what they call f."""
-    pixels = _lens(camera).img_from_cam(np.array([[0.0, 0.0, 1.0], [1e-3, 0.0, 1.0]]))
-    return float(np.linalg.norm(pixels[1] - pixels[0]) * 1e3)
-
-
-def rays(camera: Camera, xy: np.ndarray) -> np.ndarray:
-    """(N, 2) x/z and y/z of pixels (N, 2); NaN where the lens has none."""
-    if len(xy) == 0:
-        return np.empty((0, 2))
-    return np.asarray(_lens(camera).cam_from_img(np.ascontiguousarray(xy, np.float64)), np.float64).reshape(-1, 2)
-
-
-def _lens(camera: Camera) -> Any:
-    import pycolmap
-
-    return pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=list(camera.params))
-
-
-def look(rgb: np.ndarray, segments: Segments, camera: Camera, camera_from_world: np.ndarray) -> View:
-    """Find the features of (H, W, 3) uint8 RGB inside ``segments``."""
+def find_features(rgb: np.ndarray, segments: Segments, view: View) -> FeatureView:
+    """The features of (H, W, 3) uint8 RGB inside ``segments``."""
     height, width = rgb.shape[:2]
     shrink = min(1.0, MAX_SIDE / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
@@ -80,24 +63,24 @@ def look(rgb: np.ndarray, segments: Segments, camera: Camera, camera_from_world:
     found, values = sift.compute(gray, [found[i] for i in kept])
     xy = np.array([k.pt for k in found], np.float64).reshape(-1, 2) + 0.5
     xy *= [width / size[0], height / size[1]]
-    ray = rays(camera, xy)
-    good = np.isfinite(ray).all(axis=1)
-    xy, ray = xy[good], ray[good]
+    rays = view.camera.rays(xy)
+    good = np.isfinite(rays).all(axis=1)
+    xy, rays = xy[good], rays[good]
     values = np.empty((0, 128), np.float32) if values is None else values[good]
     values = np.rint(512 * np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1e-12))).clip(0, 255).astype(np.uint8)
     pixel = np.floor(xy).astype(np.int64).clip(0, [width - 1, height - 1])
-    return View(
+    return FeatureView(
         xy.astype(np.float32),
-        ray,
+        rays,
         values,
         rgb[pixel[:, 1], pixel[:, 0]],
         segments.labels[pixel[:, 1], pixel[:, 0]].astype(np.int64),
-        camera_from_world,
-        focal_length(camera),
+        view.camera_from_world,
+        view.camera.pixels_per_tangent,
     )
 
 
-def _strongest(found: Any, labels: np.ndarray) -> list[int]:
+def _strongest(found: Sequence[cv2.KeyPoint], labels: np.ndarray) -> list[int]:
     """The strongest features of each mask, in the order found."""
     if not found:
         return []

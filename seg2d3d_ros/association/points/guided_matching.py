@@ -1,15 +1,14 @@
-"""Features of two posed views matched along their epipolar lines.
+"""Epipolar guided matching: features of two posed views, matched along their epipolar lines.
 
-The poses leave one dimension in which a match can lie; there even a weak descriptor finds it. A match must be the best one
-of both features, clearly better than the second best elsewhere on the line (façades repeat their windows along it), and
-its 3D point must lie in front of both views at a depth like that of the known points around it.
+The poses leave one dimension in which a match can lie; there a weak descriptor suffices to find it. A match must be the best
+one of both features, and clearly better than the second best elsewhere on the line: façades repeat their windows along it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from seg2d3d_ros.association.points.feature_views import View
+from seg2d3d_ros.association.points.feature_views import FeatureView
 
 BAND = 2.0
 """Pixels from the epipolar line, at FOCAL pixels focal length and more with it."""
@@ -23,16 +22,18 @@ SAME_PLACE = 4.0
 """Pixels within which two features are one place: the second best is sought elsewhere."""
 
 
-def essential(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(3, 3) E with x2ᵀ E x1 = 0 for rays of two poses (3, 4) ``camera_from_world``."""
-    rotation = second[:, :3] @ first[:, :3].T
-    t = second[:, 3] - rotation @ first[:, 3]
-    cross = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
-    return cross @ rotation
+def epipolar_lines(first: FeatureView, second: FeatureView, rows: np.ndarray) -> np.ndarray:
+    """(n, 3) the lines in the second view on which features of the first view lie.
+
+    A line l holds the rays r with l · r = 0; the distance of other rays from it is l · r, in units of ``rays``.
+    """
+    second_from_first = second.camera_from_world @ first.camera_from_world.inverse()
+    lines = np.cross(second_from_first.translation, first.rays[rows] @ second_from_first.rotation.T)
+    return lines / np.maximum(np.hypot(lines[:, 0], lines[:, 1]), 1e-12)[:, None]
 
 
 def epipolar_matches(
-    first: View, second: View, wanted: tuple[np.ndarray, np.ndarray] | None = None, band: float = BAND
+    first: FeatureView, second: FeatureView, wanted: tuple[np.ndarray, np.ndarray] | None = None, band: float = BAND
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices (n,), (n,) of features that match.
 
@@ -49,7 +50,7 @@ def epipolar_matches(
     return both[:, 0], both[:, 1]
 
 
-def _mutual(first: View, second: View, rows: np.ndarray, band: float) -> tuple[np.ndarray, np.ndarray]:
+def _mutual(first: FeatureView, second: FeatureView, rows: np.ndarray, band: float) -> tuple[np.ndarray, np.ndarray]:
     """Matches of these features of the first view."""
     if len(rows) == 0:
         return rows, rows
@@ -64,12 +65,9 @@ def _mutual(first: View, second: View, rows: np.ndarray, band: float) -> tuple[n
     return rows[good], best[good]
 
 
-def _likeness(first: View, second: View, rows: np.ndarray, columns: np.ndarray, band: float) -> np.ndarray:
+def _likeness(first: FeatureView, second: FeatureView, rows: np.ndarray, columns: np.ndarray, band: float) -> np.ndarray:
     """(n, m) cosine of descriptors, -1 away from the epipolar line."""
-    line = np.column_stack([first.ray[rows], np.ones(len(rows))])
-    line = line @ essential(first.camera_from_world, second.camera_from_world).T
-    line /= np.maximum(np.hypot(line[:, 0], line[:, 1]), 1e-12)[:, None]
-    gap = line.astype(np.float32) @ np.column_stack([second.ray[columns], np.ones(len(columns))]).astype(np.float32).T
+    gap = epipolar_lines(first, second, rows).astype(np.float32) @ second.rays[columns].astype(np.float32).T
     possible = np.abs(gap) < band * max(1.0, second.focal / FOCAL) / second.focal
     return np.where(possible, _unit(first.descriptors[rows]) @ _unit(second.descriptors[columns]).T, np.float32(-1))
 

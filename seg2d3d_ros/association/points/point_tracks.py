@@ -1,4 +1,4 @@
-"""Matches of many pairs of views joined to tracks, and each track to one 3D point that all its views confirm."""
+"""Matches of many pairs of views linked to tracks, and each track triangulated to one 3D point that all its views confirm."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from seg2d3d_ros.association.points.feature_views import View
+from seg2d3d_ros.association.points.feature_views import FeatureView
+from seg2d3d_ros.geometry.pose import Pose
 
 MAX_ERROR = 1.5
 """Pixels of reprojection error, at FOCAL pixels focal length."""
 FOCAL = 800.0
 MIN_ANGLE = np.deg2rad(1.0)
-"""Between the outermost rays of a point: below, its depth means nothing."""
+"""Between a point's outermost rays; below, its depth is not determined."""
 
 
 @dataclass(frozen=True)
-class Tracks:
+class PointTracks:
     """T points and their N observations.
 
     Attributes:
@@ -36,12 +37,17 @@ class Tracks:
     feature: np.ndarray
     track: np.ndarray
 
+    def take(self, points: np.ndarray) -> PointTracks:
+        """Some of the points, (T,) bool, with their observations."""
+        kept, number = points[self.track], np.cumsum(points) - 1
+        return PointTracks(self.xyz[points], self.error[points], self.view[kept], self.feature[kept], number[self.track[kept]])
 
-def join(views: Sequence[View], matches: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> Tracks:
-    """Tracks of matched features, triangulated.
 
-    A track that would hold two features of one view is no track and left out. Views that do not confirm a point (error
-    over ``MAX_ERROR``) leave it, the worst first; a point keeps at least two views or vanishes.
+def triangulate(views: Sequence[FeatureView], matches: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> PointTracks:
+    """Link matched features to tracks, and triangulate these.
+
+    A track that would hold two features of one view is left out. Views whose reprojection error is above ``MAX_ERROR`` leave
+    the track, the worst first; a track of fewer than two views is left out.
 
     Args:
         matches: (first view, second view, features of the first, features of the second).
@@ -49,7 +55,7 @@ def join(views: Sequence[View], matches: Sequence[tuple[int, int, np.ndarray, np
     first = np.concatenate([[0], np.cumsum([len(view) for view in views])]).astype(np.int64)
     if not matches or first[-1] == 0:
         nothing = np.empty(0, np.int64)
-        return Tracks(np.empty((0, 3)), np.empty(0, np.float32), nothing, nothing, nothing)
+        return PointTracks(np.empty((0, 3)), np.empty(0, np.float32), nothing, nothing, nothing)
     rows = np.concatenate([first[i] + a for i, _, a, _ in matches])
     columns = np.concatenate([first[j] + b for _, j, _, b in matches])
     graph = sparse.coo_matrix((np.ones(len(rows), bool), (rows, columns)), (first[-1], first[-1]))
@@ -61,19 +67,16 @@ def join(views: Sequence[View], matches: Sequence[tuple[int, int, np.ndarray, np
     torn = np.zeros(track.max() + 1, bool)
     torn[place[0, count > 1]] = True
     kept = ~torn[track]
-    return _confirmed(views, view[kept], (node - first[view])[kept], track[kept])
-
-
-def _confirmed(views: Sequence[View], view: np.ndarray, feature: np.ndarray, track: np.ndarray) -> Tracks:
-    pose = np.stack([v.camera_from_world for v in views])
-    focal = np.array([v.focal for v in views])
-    ray = np.concatenate([v.ray for v in views])[np.concatenate([[0], np.cumsum([len(v) for v in views])[:-1]])[view] + feature]
+    view, feature, track = view[kept], (node - first[view])[kept], track[kept]
+    ray = np.concatenate([item.rays[:, :2] for item in views])[node[kept]]
+    pose = Pose.stack([item.camera_from_world for item in views])
+    focal = np.array([item.focal for item in views])
     while True:
         enough = np.bincount(track, minlength=1)[track] >= 2
         view, feature, ray = view[enough], feature[enough], ray[enough]
         names, track = np.unique(track[enough], return_inverse=True)
         xyz = _triangulated(pose[view], ray, track, len(names))
-        local = np.einsum("nij,nj->ni", pose[view, :, :3], xyz[track]) + pose[view, :, 3]
+        local = pose[view].apply_each(xyz[track])
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.linalg.norm(local[:, :2] / local[:, 2:] - ray, axis=1)
         error = np.where(local[:, 2] > 0, error, np.inf) * np.minimum(focal[view], FOCAL)
@@ -83,17 +86,16 @@ def _confirmed(views: Sequence[View], view: np.ndarray, feature: np.ndarray, tra
         if not bad.any():
             break
         view, feature, ray, track = view[~bad], feature[~bad], ray[~bad], track[~bad]
-    wide = _angle(pose[view], xyz, track, len(names)) > MIN_ANGLE
-    kept = wide[track]
-    number = np.cumsum(wide) - 1
     mean = np.bincount(track, error, len(names)) / np.maximum(np.bincount(track, minlength=len(names)), 1)
-    return Tracks(xyz[wide], mean[wide].astype(np.float32), view[kept], feature[kept], number[track[kept]])
+    tracks = PointTracks(xyz, mean.astype(np.float32), view, feature, track)
+    return tracks.take(_angle(pose[view], xyz, track, len(names)) > MIN_ANGLE)
 
 
-def _triangulated(pose: np.ndarray, ray: np.ndarray, track: np.ndarray, count: int) -> np.ndarray:
+def _triangulated(pose: Pose, ray: np.ndarray, track: np.ndarray, count: int) -> np.ndarray:
     """(count, 3) points nearest to their rays in the algebraic sense (DLT), solved as 3 × 3 normal equations; views far from
     the point would outweigh near ones, so each is divided by the depth of a first solution."""
-    equations = ray[:, :, None] * pose[:, None, 2, :] - pose[:, :2, :]
+    matrix = pose.matrix
+    equations = ray[:, :, None] * matrix[:, None, 2, :] - matrix[:, :2, :]
     xyz: np.ndarray = np.zeros((count, 3))
     scale = np.ones(len(track))
     for _ in range(2):
@@ -105,15 +107,13 @@ def _triangulated(pose: np.ndarray, ray: np.ndarray, track: np.ndarray, count: i
         trace = np.einsum("tii->t", normal)
         normal += (1e-12 * trace + 1e-300)[:, None, None] * np.eye(3)
         xyz = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
-        depth = np.einsum("nj,nj->n", pose[:, 2, :3], xyz[track]) + pose[:, 2, 3]
-        scale = np.maximum(np.abs(depth), 1e-6)
+        scale = np.maximum(np.abs(pose.apply_each(xyz[track])[:, 2]), 1e-6)
     return xyz
 
 
-def _angle(pose: np.ndarray, xyz: np.ndarray, track: np.ndarray, count: int) -> np.ndarray:
+def _angle(pose: Pose, xyz: np.ndarray, track: np.ndarray, count: int) -> np.ndarray:
     """(count,) angle between a track's first ray and the one farthest from it."""
-    center = -np.einsum("nji,nj->ni", pose[:, :, :3], pose[:, :, 3])
-    to_point = xyz[track] - center
+    to_point = xyz[track] - pose.origin
     to_point /= np.maximum(np.linalg.norm(to_point, axis=1, keepdims=True), 1e-12)
     _, first = np.unique(track, return_index=True)
     cosine = (to_point * to_point[first[track]]).sum(axis=1) if len(track) else np.empty(0)

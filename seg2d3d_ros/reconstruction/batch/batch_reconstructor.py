@@ -188,12 +188,10 @@ class Reconstructor:
         rig = self._rig(rows)
         if rig is None:
             return models, [self._scale(model, rows, None) for model in models]
-        ids = [row.image_id for row in rows]
-        tools = self._task(rows, ids), self._loader(rows)
-        models, report = apply_rig(models, rig, *tools, lambda model: self._metres(model, rows, None))
-        warnings.extend(report.warnings)
-        known = zip(models, report.metres, report.by_rig, strict=True)
-        return models, [Scale(m, RIG_SIGMA) if m and sure else self._scale(model, rows, None) for model, m, sure in known]
+        fixed, metres = self._database.calibrated_cameras(), lambda model: self._metres(model, rows, None)
+        models, by_rig = apply_rig(models, rig, self._loader(rows), metres, fixed, self.config.threads, warnings)
+        known = zip(models, by_rig, strict=True)
+        return models, [self._scale(model, rows, None) if m is None else Scale(m, RIG_SIGMA) for model, m in known]
 
     def _scale(self, model: Any, rows: Sequence[ImageRow], rig: Rig | None) -> Scale | None:
         """A model's scale by the rig or by odometry."""

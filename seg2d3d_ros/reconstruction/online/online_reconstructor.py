@@ -23,7 +23,7 @@ from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, RICH_PARTNERS, partners_of
 from seg2d3d_ros.reconstruction.online.global_check import CrossCheck, Standing, prefer_global
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper, nothing
-from seg2d3d_ros.reconstruction.online.rig_merging import hold_in_metres, join_by_rig, place_companions
+from seg2d3d_ros.reconstruction.online.rig_merging import hold_rig, merge_submaps_by_rig, place_companions
 from seg2d3d_ros.reconstruction.online.submap import GrowingModel
 from seg2d3d_ros.reconstruction.online.submap_merging import transform
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
@@ -262,7 +262,7 @@ class OnlineReconstructor(Reconstructor):
         with timed(self._timings, "georeference"):
             rig = self._rig(rows)
             if rig is not None:
-                self._mapper.models = join_by_rig(self._mapper.models, rig, lambda m: self._metres(m, rows, rig))
+                self._mapper.models = merge_submaps_by_rig(self._mapper.models, rig, lambda m: self._metres(m, rows, rig))
             for model in self._mapper.models:
                 self._locate(model, rows, rig, warnings, final=final)
         with timed(self._timings, "writing"):
@@ -323,7 +323,7 @@ class OnlineReconstructor(Reconstructor):
             positions = {}
         if rig is not None:
             place_companions(model, rig, options)
-            hold_in_metres(model, rig, options, fixed, self.config.threads, positions, sigmas, warnings)
+            hold_rig(model, rig, options, fixed, self.config.threads, positions, sigmas, warnings)
         elif positions:
             adjusted = adjust_with_positions(model.reconstruction, positions, sigmas, options.global_adjustment, fixed)
             if adjusted is not None:

@@ -1,7 +1,7 @@
-"""The rig in a map that grows image by image: sub-maps that share a rig become one, and its mounts are made to hold.
+"""The rig in an online map: submaps that share a rig become one, and its mounts are made to hold.
 
 Between two revisions the mapper moves single images, so that the mounts hold only about; every time a model is fitted to
-the world, and at the end, all images of one moment are tied together and adjusted again.
+the world, and at the end, all images of one moment are made one frame and adjusted again.
 """
 
 from __future__ import annotations
@@ -9,17 +9,21 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.reconstruction.online.submap import GrowingModel
-from seg2d3d_ros.reconstruction.online.submap_merging import absorb, inverse, transform
-from seg2d3d_ros.reconstruction.rigs.rig_adjustment import RigReport, hold_mounts
-from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting
+from seg2d3d_ros.reconstruction.online.submap_merging import absorb, transform
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import hold_mounts
+from seg2d3d_ros.reconstruction.rigs.rig_fit import merge_by_rig, rotation_offset
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
+
+if TYPE_CHECKING:
+    import pycolmap
 
 log = logging.getLogger(__name__)
 
@@ -27,38 +31,32 @@ MIN_PLACED_POINTS = 15
 """Points that an image must see to be kept when only its mount gave it a pose."""
 
 
-def join_by_rig(models: Sequence[GrowingModel], rig: Rig, length: Callable[[Any], float | None]) -> list[GrowingModel]:
-    """The models after larger ones took in smaller ones by frames with an image in each, the largest first.
+def merge_submaps_by_rig(
+    submaps: Sequence[GrowingModel], rig: Rig, scale_of: Callable[[pycolmap.Reconstruction], float | None]
+) -> list[GrowingModel]:
+    """The submaps after larger ones took in smaller ones by frames with an image in each, the largest first.
 
     Args:
-        models: the largest first; changed.
+        submaps: the largest first; changed.
         rig: the mounts.
-        length: metres of the unit of a ``pycolmap.Reconstruction``, or None.
+        scale_of: metres per model unit, or None.
     """
-    rest, done = list(models), []
-    while rest:
-        target = rest.pop(0)
-        for source in list(rest):
-            pairs = list(rig.pairs(target.registered, source.registered))
-            if len(pairs) < MIN_PAIRS:
-                continue
-            metres = 1.0 if target.frame.kind != "arbitrary" else length(target.reconstruction)
-            similarity = fit_by_rig(source.reconstruction, target.reconstruction, rig, metres)
-            if similarity is None:
-                continue
-            log.info("models of %d and %d images are one by the cameras' mounts", len(target), len(source))
-            if source.frame.kind == "enu" and target.frame.kind != "enu":
-                transform(target, inverse(similarity))
-                target.frame, target.located = source.frame, source.located
-            else:
-                transform(source, similarity)
-            absorb(source, target)
-            rest.remove(source)
-        done.append(target)
-    return sorted(done, key=lambda m: (-len(m), -m.reconstruction.num_points3D()))
+
+    def take_in(target: GrowingModel, source: GrowingModel, target_from_source: Similarity) -> None:
+        if source.frame.kind == "enu" and target.frame.kind != "enu":
+            transform(target, target_from_source.inverse())
+            target.frame, target.located = source.frame, source.located
+        else:
+            transform(source, target_from_source)
+        absorb(source, target)
+
+    def scale(submap: GrowingModel) -> float | None:
+        return 1.0 if submap.frame.kind != "arbitrary" else scale_of(submap.reconstruction)
+
+    return merge_by_rig(submaps, rig, scale, take_in)
 
 
-def hold_in_metres(
+def hold_rig(
     model: GrowingModel,
     rig: Rig,
     options: MapperOptions,
@@ -68,7 +66,7 @@ def hold_in_metres(
     sigmas: Mapping[int, float],
     warnings: list[str],
 ) -> None:
-    """Make the mounts hold in a model whose unit is a metre, with the pull of positions where there are any.
+    """Make the mounts hold in a metric model, and let positions pull at it where there are any.
 
     Args:
         model: changed.
@@ -80,35 +78,30 @@ def hold_in_metres(
         sigmas: image id -> standard deviation in metres.
         warnings: gets what is wrong with the mounts.
     """
-    if mounting(model.reconstruction, rig).pairs < MIN_PAIRS:
+    if rotation_offset(model.reconstruction, rig) is None:
         return
-    report = RigReport()
-    held = hold_mounts(model.reconstruction, rig, 1.0, fixed_cameras, threads, report)
-    warnings.extend(report.warnings)
-    if held is model.reconstruction:
-        return
-    if positions:
-        registered = set(held.reg_image_ids())
-        free = to_rig_frames(held, rig, 1.0)
-        adjustment = copy.deepcopy(options.global_adjustment)
-        adjustment.refine_sensor_from_rig = rig.refine
-        pulled = adjust_with_positions(held, positions, sigmas, adjustment, fixed_cameras)
-        held = held if pulled is None else pulled
-        to_single_frames(held, free, keep=registered)
-    model.take_solution(held)
+    adjustment = copy.deepcopy(options.global_adjustment)
+    adjustment.refine_sensor_from_rig = rig.refine
+
+    def pull(held: pycolmap.Reconstruction) -> pycolmap.Reconstruction | None:
+        return adjust_with_positions(held, positions, sigmas, adjustment, fixed_cameras) if positions else None
+
+    held = hold_mounts(model.reconstruction, rig, fixed_cameras, threads, warnings, pull)
+    if held is not model.reconstruction:
+        model.take_solution(held)
 
 
 def place_companions(model: GrowingModel, rig: Rig, options: MapperOptions) -> int:
     """Place images that wait by their mounts beside an image of their frame; how many see enough points to stay.
 
-    The model's unit must be a metre.
+    The model must be metric.
     """
     registered = model.registered
     wait = {b.image_id for a, b in rig.pairs(registered, set(model.reconstruction.images) - registered)}
     if not wait:
         return 0
     placed = copy.deepcopy(model.reconstruction)
-    to_single_frames(placed, to_rig_frames(placed, rig, 1.0), keep=registered | wait)
+    to_single_frames(placed, to_rig_frames(placed, rig), keep=registered | wait)
     model.take_solution(placed)
     for image_id in sorted(wait):
         model.mapper.triangulate_image(options.triangulation, image_id)

@@ -1,22 +1,24 @@
-"""Models in which the mounts of a rig hold: parts that share no points are joined by them, and metres come from them."""
+"""Models in which the mounts of a rig hold: they give the scale, merge models that share no points, and are adjusted to."""
 
 from __future__ import annotations
 
 import copy
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
-from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
-from seg2d3d_ros.reconstruction.rigs.rig_fit import MIN_PAIRS, fit_by_rig, mounting, scale_by_rig
-from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, mounts_of, to_rig_frames, to_single_frames
+from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
+from seg2d3d_ros.reconstruction.world.adjustment import robust_error, whole_model
+
+if TYPE_CHECKING:
+    import pycolmap
 
 log = logging.getLogger(__name__)
 
@@ -25,103 +27,89 @@ WRONG_DEGREES = 3.0
 ITERATIONS = 30
 WORSE = 1.1
 """The reprojection error may grow by this factor at most when the mounts are made to hold."""
-Load = Callable[[int], tuple[Any, Any, Any, Any]]
-"""Image id -> fresh ``pycolmap`` camera, rig, image with keypoints, frame."""
+Load: TypeAlias = "Callable[[int], tuple[pycolmap.Camera, pycolmap.Rig, pycolmap.Image, pycolmap.Frame]]"
+"""Image id -> fresh camera, rig, image with keypoints, frame."""
 
 
-@dataclass
-class RigReport:
-    """What came of the rig.
+@dataclass(eq=False)
+class ScaledModel:
+    """A model whose scale may be known.
 
     Attributes:
-        metres: length of each model's unit, None where it is unknown.
-        by_rig: per model, whether the mounts gave the length.
-        warnings: in words.
-        mounts: as refined, where that was asked for.
+        reconstruction: in metres where ``metric``.
+        metric: whether its scale is known, by the mounts or otherwise.
+        by_rig: whether the mounts gave it.
     """
 
-    metres: list[float | None] = field(default_factory=list)
-    by_rig: list[bool] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    mounts: dict[str, Pose] = field(default_factory=dict)
-
-
-def apply_rig(
-    models: Sequence[Any], rig: Rig, task: MapperTask, load: Load, length: Callable[[Any], float | None]
-) -> tuple[list[Any], RigReport]:
-    """Join models by the rig, make the mounts hold, and scale to metres where the mounts say how long a metre is.
-
-    Args:
-        models: ``pycolmap.Reconstruction`` of single images, the largest first.
-        rig: the mounts and frames.
-        task: database, cameras and threads.
-        load: what is needed to put several models into one.
-        length: metres of a model's unit by other means (GPS, odometry), or None.
-    """
-    report = RigReport()
-    found = []
-    for model in models:
-        check = mounting(model, rig)
-        if check.pairs >= MIN_PAIRS and check.offset > WRONG_DEGREES and not rig.refine:
-            report.warnings.append(
-                f"the cameras' mounts are not used: in the model they are turned by {check.offset:.1f}° against each other; "
-                "check the rig (TF, reconstruction.rig), or let reconstruction.refine_rig correct it"
-            )
-            return list(models), RigReport([None] * len(models), [False] * len(models), report.warnings)
-        metres = scale_by_rig(model, rig)
-        found.append(_Part(model, metres if metres is not None else length(model), metres is not None))
-    joined = []
-    for part in _join(found, rig, load):
-        adjusted = part.model
-        if part.metres is not None and mounting(part.model, rig).pairs:
-            adjusted = hold_mounts(part.model, rig, part.metres, task.fixed_cameras.keys(), task.threads, report)
-        joined.append(adjusted)
-        report.metres.append(part.metres)
-        report.by_rig.append(part.by_rig)
-    return joined, report
-
-
-@dataclass
-class _Part:
-    model: Any
-    metres: float | None
+    reconstruction: pycolmap.Reconstruction
+    metric: bool
     by_rig: bool
 
 
-def _join(parts: list[_Part], rig: Rig, load: Load) -> list[_Part]:
-    """Let models take in others, those with a known unit first."""
-    rest = sorted(parts, key=lambda p: (not p.by_rig, p.metres is None, -p.model.num_reg_images()))
-    done = []
-    while rest:
-        base, rest = rest[0], rest[1:]
-        members: list[tuple[Any, Similarity | None]] = [(base.model, None)]
-        left = []
-        for part in sorted(rest, key=lambda p: -p.model.num_reg_images()):
-            similarity = fit_by_rig(part.model, base.model, rig, base.metres)
-            if similarity is None:
-                left.append(part)
-            else:
-                members.append((part.model, similarity))
-        if len(members) > 1:
-            log.info("%d models are one by the cameras' mounts", len(members))
-            base = _Part(combine(members, load), base.metres, base.by_rig)
-        done.append(base)
-        rest = [p for p in rest if any(p is other for other in left)]
-    return sorted(done, key=lambda p: (-p.model.num_reg_images(), -p.model.num_points3D()))
+def apply_rig(
+    models: Sequence[pycolmap.Reconstruction],
+    rig: Rig,
+    load: Load,
+    scale_of: Callable[[pycolmap.Reconstruction], float | None],
+    fixed_cameras: Collection[int],
+    threads: int,
+    warnings: list[str],
+) -> tuple[list[pycolmap.Reconstruction], list[float | None]]:
+    """Scale models to metres, merge them by the rig, and make the mounts hold.
+
+    Args:
+        models: of single images, the largest first; changed.
+        rig: the mounts and frames.
+        load: what is needed to put several models into one.
+        scale_of: metres per unit of a model by other means (GPS, odometry), or None.
+        fixed_cameras: ids of cameras whose intrinsics stay.
+        threads: 0 = all cores.
+        warnings: gets what is wrong with the mounts.
+
+    Returns:
+        the models, the largest first, and metres per unit of each by the mounts; None where these do not tell.
+    """
+    for model in models:
+        offset = rotation_offset(model, rig)
+        if offset is not None and offset > WRONG_DEGREES and not rig.refine:
+            warnings.append(
+                f"the cameras' mounts are not used: in the model they are turned by {offset:.1f}° against each other; "
+                "check the rig (TF, reconstruction.rig), or let reconstruction.refine_rig correct it"
+            )
+            return list(models), [None] * len(models)
+    scaled = [_scaled(model, rig, scale_of) for model in models]
+    scaled.sort(key=lambda m: (not m.by_rig, not m.metric, -m.reconstruction.num_reg_images()))
+
+    def absorb(target: ScaledModel, source: ScaledModel, target_from_source: Similarity) -> None:
+        source.reconstruction.transform(target_from_source.to_colmap())
+        target.reconstruction = combine([target.reconstruction, source.reconstruction], load)
+
+    merged = merge_by_rig(scaled, rig, lambda m: 1.0 if m.metric else None, absorb)
+    for item in merged:
+        registered = item.reconstruction.reg_image_ids()
+        if item.metric and next(rig.pairs(registered, registered), None) is not None:
+            item.reconstruction = hold_mounts(item.reconstruction, rig, fixed_cameras, threads, warnings)
+    return [item.reconstruction for item in merged], [1.0 if item.by_rig else None for item in merged]
 
 
-def combine(members: Sequence[tuple[Any, Similarity | None]], load: Load) -> Any:
-    """One ``pycolmap.Reconstruction`` of several without common images, each moved by its similarity; new point ids."""
-    pycolmap = load_pycolmap()
-    whole = pycolmap.Reconstruction()
-    for model, similarity in members:
-        if similarity is not None:
-            rotation = pycolmap.Rotation3d(similarity.rotation)
-            model.transform(pycolmap.Sim3d(similarity.scale, rotation, similarity.translation))
+def _scaled(
+    model: pycolmap.Reconstruction, rig: Rig, scale_of: Callable[[pycolmap.Reconstruction], float | None]
+) -> ScaledModel:
+    by_rig = scale_by_rig(model, rig)
+    scale = scale_of(model) if by_rig is None else by_rig
+    if scale is not None:
+        model.transform(Similarity(scale, np.eye(3), np.zeros(3)).to_colmap())
+    return ScaledModel(model, scale is not None, by_rig is not None)
+
+
+def combine(models: Sequence[pycolmap.Reconstruction], load: Load) -> pycolmap.Reconstruction:
+    """One model of several in one world frame without common images; the points get new ids."""
+    whole: pycolmap.Reconstruction = load_pycolmap().Reconstruction()
+    for model in models:
         for image_id in sorted(model.reg_image_ids()):
             camera, rig, image, frame = load(image_id)
             if not whole.exists_camera(camera.camera_id):
-                camera.params = model.camera(camera.camera_id).params
+                camera.params = model.camera(camera.camera_id).params.tolist()
                 whole.add_camera(camera)
                 whole.add_rig(rig)
             frame.rig_from_world = model.image(image_id).cam_from_world()
@@ -134,69 +122,72 @@ def combine(members: Sequence[tuple[Any, Similarity | None]], load: Load) -> Any
     return whole
 
 
-def hold_mounts(model: Any, rig: Rig, metres: float, fixed_cameras: Collection[int], threads: int, report: RigReport) -> Any:
-    """A copy of ``model`` adjusted with the images of one moment tied together, or ``model`` where that does not fit it."""
-    tied, registered = copy.deepcopy(model), set(model.reg_image_ids())
-    before = mean_error(tied)
-    place_parts(tied, rig, metres)
-    free = to_rig_frames(tied, rig, metres)
-    adjust_rig_frames(tied, fixed_cameras, threads, refine=rig.refine)
-    after = mean_error(tied)
+def hold_mounts(
+    model: pycolmap.Reconstruction,
+    rig: Rig,
+    fixed_cameras: Collection[int],
+    threads: int,
+    warnings: list[str],
+    further: Callable[[pycolmap.Reconstruction], pycolmap.Reconstruction | None] = lambda held: None,
+) -> pycolmap.Reconstruction:
+    """A copy of a metric model adjusted with the images of one moment as one frame, or ``model`` where that does not fit it.
+
+    Args:
+        model: of single images; not changed.
+        rig: the mounts.
+        fixed_cameras: ids of cameras whose intrinsics stay.
+        threads: 0 = all cores.
+        warnings: gets what is wrong with the mounts.
+        further: another adjustment of the model in rig frames; gives an adjusted copy, or None.
+    """
+    held, registered = copy.deepcopy(model), set(model.reg_image_ids())
+    before = robust_error(held)
+    place_parts(held, rig)
+    single = to_rig_frames(held, rig)
+    adjust_rig_frames(held, fixed_cameras, threads, refine=rig.refine)
+    after = robust_error(held)
     if after > WORSE * before + 0.1:
-        report.warnings.append(
+        warnings.append(
             f"the cameras' mounts are not made to hold in a model of {len(registered)} images: the reprojection error would "
             f"grow from {before:.2f} to {after:.2f} pixels; check the rig, or set reconstruction.refine_rig"
         )
         return model
-    if rig.refine:
-        report.mounts = mounts_of(tied, rig, metres)
-    to_single_frames(tied, free, keep=registered)
-    return tied
+    held = further(held) or held
+    to_single_frames(held, single, keep=registered)
+    return held
 
 
-def place_parts(model: Any, rig: Rig, metres: float) -> None:
-    """Put the parts of a model that share no points beside each other as the mounts want it, in place.
+def place_parts(model: pycolmap.Reconstruction, rig: Rig) -> None:
+    """Put the parts of a metric model that share no points beside each other as the mounts want it, in place.
 
-    They may have been joined before the length of the unit was known.
+    They may have been merged before the scale was known.
     """
     parts = rigid_parts(model)
     for part in parts[1:]:
-        similarity = fit_by_rig(model, model, rig, metres, between=(part, parts[0]))
+        similarity = fit_by_rig(model, model, rig, 1.0, between=(part, parts[0]))
         if similarity is not None:
             _move_part(model, set(part), similarity)
 
 
-def _move_part(model: Any, part: set[int], similarity: Similarity) -> None:
-    pycolmap = load_pycolmap()
-    moved = pycolmap.Sim3d(similarity.scale, pycolmap.Rotation3d(similarity.rotation), similarity.translation)
+def _move_part(model: pycolmap.Reconstruction, part: set[int], similarity: Similarity) -> None:
+    moved = similarity.to_colmap()
     for image_id in part:
         frame = model.frame(model.image(image_id).frame_id)
-        frame.rig_from_world = moved.transform_camera_world(frame.rig_from_world)
+        if frame.rig_from_world is not None:
+            frame.rig_from_world = moved.transform_camera_world(frame.rig_from_world)
     for point in model.points3D.values():
         if point.track.elements[0].image_id in part:
             point.xyz = moved * point.xyz
 
 
-def adjust_rig_frames(tied: Any, fixed_cameras: Collection[int], threads: int, *, refine: bool) -> None:
-    """Bundle adjustment of a tied model with a robust loss; the mounts stay unless ``refine``."""
+def adjust_rig_frames(model: pycolmap.Reconstruction, fixed_cameras: Collection[int], threads: int, *, refine: bool) -> None:
+    """Bundle adjustment, in place, of a model in rig frames with a robust loss; the mounts stay unless ``refine``."""
     pycolmap = load_pycolmap()
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in sorted(tied.reg_image_ids()):
-        config.add_image(image_id)
-    for camera_id in sorted(set(fixed_cameras) & set(tied.cameras)):
-        config.set_constant_cam_intrinsics(camera_id)
-    options: Any = pycolmap.BundleAdjustmentOptions()
+    options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.refine_sensor_from_rig = refine
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.solver_options.max_num_iterations = ITERATIONS
     options.ceres.solver_options.num_threads = thread_count(threads)
-    pycolmap.create_default_bundle_adjuster(options, config, tied).solve()
-    tied.update_point_3d_errors()
-
-
-def mean_error(model: Any) -> float:
-    """Mean over the points of their reprojection errors in pixels, each counted up to 4."""
+    pycolmap.create_default_bundle_adjuster(options, whole_model(model, fixed_cameras), model).solve()
     model.update_point_3d_errors()
-    errors = np.fromiter((p.error for p in model.points3D.values()), float, model.num_points3D())
-    return float(np.minimum(errors, 4.0).mean()) if len(errors) else 0.0

@@ -1,8 +1,8 @@
 """Cameras that are mounted together: which images are one frame, and models in which their mounts hold.
 
-The map's database and models know every image as a frame of its own, so that images may come in any order and models may
-grow by single ones. ``to_rig_frames`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the
-mounts hold; ``to_single_frames`` turns it back.
+The map's database and models hold every image as a frame of its own, so that images may come in any order, one by one.
+``to_rig_frames`` turns a model into one of frames of a rig, COLMAP's way, for adjustments in which the mounts hold;
+``to_single_frames`` turns it back.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
+
+if TYPE_CHECKING:
+    import pycolmap
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Rig:
     frames: Sequence[Sequence[ImageRow]]
     refine: bool = False
 
-    def pairs(self, first: set[int], second: set[int]) -> Iterator[tuple[ImageRow, ImageRow]]:
-        """Two images of one frame, one in each set of image ids."""
+    def pairs(self, first: Collection[int], second: Collection[int]) -> Iterator[tuple[ImageRow, ImageRow]]:
+        """Two images of one frame, one in each collection of image ids."""
+        first, second = set(first), set(second)
         for frame in self.frames:
             for a in frame:
                 for b in frame:
@@ -67,90 +71,80 @@ def make_rig(mounts: Mapping[str, Pose], rows: Sequence[ImageRow], tolerance: fl
     return Rig(mounts, frames, refine) if any(len(frame) > 1 for frame in frames) else None
 
 
-def camera_from_world(reconstruction: Any, image_id: int) -> Pose:
+def camera_from_world(model: pycolmap.Reconstruction, image_id: int) -> Pose:
     """The pose of a registered image."""
-    return Pose.from_colmap(reconstruction.image(image_id).cam_from_world())
+    return Pose.from_colmap(model.image(image_id).cam_from_world())
 
 
 @dataclass(frozen=True)
 class SingleFrames:
     """A model's own rigs and frames, to go back to: frame id -> (rig id, data ids)."""
 
-    rigs: list[Any]
-    frames: dict[int, tuple[int, list[Any]]]
+    rigs: list[pycolmap.Rig]
+    frames: dict[int, tuple[int, list[pycolmap.data_t]]]
 
 
-def to_rig_frames(reconstruction: Any, rig: Rig, metres: float) -> SingleFrames:
+def to_rig_frames(model: pycolmap.Reconstruction, rig: Rig) -> SingleFrames:
     """Make the images of one moment one frame, in place; its pose is the mean of what its registered images say.
 
     Images of a frame with a registered one get a pose by their mounts, even if they had none.
 
     Args:
-        reconstruction: a ``pycolmap.Reconstruction`` in which each image is a frame.
+        model: in metres, each image a frame of its own.
         rig: the mounts.
-        metres: length of the model's unit.
     """
     pycolmap = load_pycolmap()
-    free = SingleFrames(
-        [copy.deepcopy(r) for r in reconstruction.rigs.values()],
-        {int(i): (int(f.rig_id), list(f.data_ids)) for i, f in reconstruction.frames.items()},
+    single = SingleFrames(
+        [copy.deepcopy(r) for r in model.rigs.values()],
+        {i: (f.rig_id, list(f.data_ids)) for i, f in model.frames.items()},
     )
-    inside = [[r for r in frame if reconstruction.exists_image(r.image_id)] for frame in rig.frames]
+    inside = [[r for r in frame if model.exists_image(r.image_id)] for frame in rig.frames]
     inside = [frame for frame in inside if frame]
     cameras = sorted({(r.camera_id, r.camera_name) for frame in inside for r in frame})
-    made = pycolmap.Rig(rig_id=max(int(r.rig_id) for r in free.rigs) + 1)
+    made = pycolmap.Rig(rig_id=max(r.rig_id for r in single.rigs) + 1)
     sensor_from_rig: dict[str, Pose] = {}
     for place, (camera_id, name) in enumerate(cameras):
-        sensor = reconstruction.camera(camera_id).sensor_id
-        sensor_from_rig[name] = (rig.mounts[name].inverse() @ rig.mounts[cameras[0][1]]).scaled(1 / metres)
+        sensor = model.camera(camera_id).sensor_id
+        sensor_from_rig[name] = rig.mounts[name].inverse() @ rig.mounts[cameras[0][1]]
         if place == 0:
             made.add_ref_sensor(sensor)
         else:
             made.add_sensor(sensor, sensor_from_rig[name].to_colmap())
-    registered = set(reconstruction.reg_image_ids())
-    tied = {r.image_id for frame in inside for r in frame}
+    registered = set(model.reg_image_ids())
+    mounted = {r.image_id for frame in inside for r in frame}
     frames = []
-    for number, frame in enumerate(inside, start=max(free.frames, default=0) + 1):
-        whole = pycolmap.Frame(frame_id=number, rig_id=made.rig_id)
-        for row in frame:
-            whole.add_data_id(reconstruction.image(row.image_id).data_id)
-        known = [r for r in frame if r.image_id in registered]
+    for number, rows in enumerate(inside, start=max(single.frames, default=0) + 1):
+        frame = pycolmap.Frame(frame_id=number, rig_id=made.rig_id)
+        for row in rows:
+            frame.add_data_id(model.image(row.image_id).data_id)
+        known = [r for r in rows if r.image_id in registered]
         if known:
-            # The mean centre is wanted, not the mean translation.
-            says = [camera_from_world(reconstruction, r.image_id).inverse() @ sensor_from_rig[r.camera_name] for r in known]
-            weights = np.array([1.0 + reconstruction.image(r.image_id).num_points3D for r in known])
-            whole.rig_from_world = Pose.stack(says).mean(weights).inverse().to_colmap()
-        frames.append(whole)
-    for number, (rig_id, data) in free.frames.items():
-        if not any(d.id in tied for d in data):
-            frames.append(_single(reconstruction, number, rig_id, data, registered))
-    rigs = [made, *(r for r in free.rigs if r.ref_sensor_id.id not in {camera_id for camera_id, _ in cameras})]
-    reconstruction.set_rigs_and_frames(rigs, frames)
-    return free
+            # The mean of the rig's places in the world, not of the world's places in the rig.
+            world_from_rig = [camera_from_world(model, r.image_id).inverse() @ sensor_from_rig[r.camera_name] for r in known]
+            weights = np.array([1.0 + model.image(r.image_id).num_points3D for r in known])
+            frame.rig_from_world = Pose.stack(world_from_rig).mean(weights).inverse().to_colmap()
+        frames.append(frame)
+    for number, (rig_id, data) in single.frames.items():
+        if not any(d.id in mounted for d in data):
+            frames.append(_single(model, number, rig_id, data, registered))
+    rigs = [made, *(r for r in single.rigs if r.ref_sensor_id.id not in {camera_id for camera_id, _ in cameras})]
+    model.set_rigs_and_frames(rigs, frames)
+    return single
 
 
-def to_single_frames(reconstruction: Any, free: SingleFrames, *, keep: Collection[int]) -> None:
+def to_single_frames(model: pycolmap.Reconstruction, single: SingleFrames, *, keep: Collection[int]) -> None:
     """Undo ``to_rig_frames``, in place; the images ``keep`` keep their poses, others are no longer registered."""
-    frames = [_single(reconstruction, number, rig_id, data, keep) for number, (rig_id, data) in free.frames.items()]
-    reconstruction.set_rigs_and_frames(free.rigs, frames)
+    frames = [_single(model, number, rig_id, data, keep) for number, (rig_id, data) in single.frames.items()]
+    model.set_rigs_and_frames(single.rigs, frames)
 
 
-def _single(reconstruction: Any, number: int, rig_id: int, data: Sequence[Any], keep: Collection[int]) -> Any:
+def _single(
+    model: pycolmap.Reconstruction, number: int, rig_id: int, data: Sequence[pycolmap.data_t], keep: Collection[int]
+) -> pycolmap.Frame:
     """A frame of one image, with the pose that the image has at present if it is to be kept."""
-    frame = load_pycolmap().Frame(frame_id=number, rig_id=rig_id)
+    frame: pycolmap.Frame = load_pycolmap().Frame(frame_id=number, rig_id=rig_id)
     for item in data:
         frame.add_data_id(item)
-        if item.id in keep and reconstruction.image(item.id).has_pose:
-            frame.rig_from_world = reconstruction.image(item.id).cam_from_world()
+        if item.id in keep and model.image(item.id).has_pose:
+            frame.rig_from_world = model.image(item.id).cam_from_world()
     return frame
-
-
-def mounts_of(reconstruction: Any, rig: Rig, metres: float) -> dict[str, Pose]:
-    """Camera name -> ``rig_from_camera`` in metres, of a tied model: the given mounts, or as they were refined."""
-    first = min((r.camera_id, r.camera_name) for frame in rig.frames for r in frame)[1]
-    found = {first: rig.mounts[first]}
-    for made in reconstruction.rigs.values():
-        for sensor, sensor_from_rig in made.non_ref_sensors.items():
-            name = next(r.camera_name for frame in rig.frames for r in frame if r.camera_id == sensor.id)
-            found[name] = rig.mounts[first] @ Pose.from_colmap(sensor_from_rig).scaled(metres).inverse()
-    return found

@@ -38,7 +38,7 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progressed:
     """How far the running solve is."""
 
     stage: str
@@ -47,8 +47,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Revision:
-    """A new state of the map: ``final`` when it answers a solve, else the map has grown while keyframes came."""
+class Revised:
+    """A new state of the map: ``final`` when it answers a solve, else keyframes came into an online map."""
 
     reconstruction: Reconstruction
     final: bool = True
@@ -68,7 +68,7 @@ class Stopped:
     message: str
 
 
-Event = Opened | Added | Rejected | Progress | Revision | Failed | Stopped
+Event = Opened | Added | Rejected | Progressed | Revised | Failed | Stopped
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,8 @@ class Solve:
 
 
 Command = Add | Solve
-DONE = "done"
+
+
+@dataclass(frozen=True)
+class Done:
+    """The command has been executed; its events came before. It goes to the process's owner only."""

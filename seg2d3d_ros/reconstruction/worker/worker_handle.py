@@ -11,31 +11,27 @@ import queue
 import threading
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.reconstruction.worker.worker_events import (
-    DONE,
     Add,
     Added,
     Command,
+    Done,
     Event,
     Failed,
     Opened,
-    Progress,
     Rejected,
-    Revision,
     Solve,
     Stopped,
 )
 from seg2d3d_ros.reconstruction.worker.worker_process import serve
 from seg2d3d_ros.types import Keyframe
-
-__all__ = ("Added", "Event", "Failed", "Opened", "Progress", "ReconstructionWorker", "Rejected", "Revision", "Stopped")
 
 ATTEMPTS = 2
 POLL_S = 0.1
@@ -61,9 +57,10 @@ class ReconstructionWorker:
         self._running: Command | None = None
         self._answered = False
         self._cancelled_at: float | None = None
-        self._cancel: Any = None
+        self._context = multiprocessing.get_context("spawn")
+        self._cancel = self._context.Event()
         self._stopping = threading.Event()
-        self._process: Any = None
+        self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._supervise, name="reconstruction", daemon=True)
         self._thread.start()
@@ -73,7 +70,7 @@ class ReconstructionWorker:
         self._submit(Add(keyframe, ignore))
 
     def solve(self) -> None:
-        """Queue a solve; the answer is ``Revision``, ``Failed`` or ``Stopped``. One that waits as last serves both."""
+        """Queue a solve; the answer is ``Revised``, ``Failed`` or ``Stopped``. One that waits as last serves both."""
         with self._lock:
             if self._solve_waits:
                 return
@@ -155,16 +152,15 @@ class ReconstructionWorker:
 
     def _start(self) -> bool:
         """Start a process and wait until it has opened the database."""
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._cancel = context.Event()
-        self._process = context.Process(
+        self._connection, theirs = self._context.Pipe()
+        self._cancel = self._context.Event()
+        self._process = self._context.Process(
             target=serve, args=(self._root, self._config, theirs, self._cancel), name="seg2d3d-reconstruction", daemon=True
         )
         self._process.start()
         theirs.close()
         answer = self._receive()
-        if answer is not None:
+        if isinstance(answer, Opened | Failed):
             self._events.put(answer)
         elif not self._stopping.is_set():
             self._events.put(Failed(f"{self._end()} while it started"))
@@ -237,21 +233,22 @@ class ReconstructionWorker:
 
     def _relay(self) -> bool:
         """Pass events on until the command is done; False when the process died or ``close`` was called."""
-        while (answer := self._receive()) is not None:
-            if answer == DONE:
-                return True
+        while not isinstance(answer := self._receive(), Done):
+            if answer is None:
+                return False
             self._answered |= isinstance(answer, Added)
             self._events.put(answer)
-        return False
+        return True
 
-    def _receive(self) -> Any:
+    def _receive(self) -> Event | Done | None:
         """The process's next message; None when it died or ``close`` was called."""
         connection = self._connection
         try:
             while connection is not None and not self._stopping.is_set():
                 if connection.poll(POLL_S):
                     return connection.recv()
-                if self._cancelled_at is not None and time.monotonic() > self._cancelled_at + CANCEL_S:
+                late = self._cancelled_at is not None and time.monotonic() > self._cancelled_at + CANCEL_S
+                if late and self._process is not None:
                     self._process.kill()
         except (EOFError, OSError):
             pass
@@ -259,8 +256,10 @@ class ReconstructionWorker:
 
     def _end(self) -> str:
         """How the process ended, in words."""
-        self._process.join(STOP_S)
-        code = self._process.exitcode
+        code = None
+        if self._process is not None:
+            self._process.join(STOP_S)
+            code = self._process.exitcode
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return f"the reconstruction process ended unexpectedly ({how})"
 

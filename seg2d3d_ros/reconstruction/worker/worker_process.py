@@ -12,8 +12,8 @@ import sys
 import tempfile
 import threading
 from multiprocessing.connection import Connection, wait
+from multiprocessing.synchronize import Event as CancelEvent
 from pathlib import Path
-from typing import Any
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import Seg2d3dError
@@ -22,16 +22,16 @@ from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
 from seg2d3d_ros.reconstruction.worker.worker_events import (
-    DONE,
     Add,
     Added,
     Command,
+    Done,
     Event,
     Failed,
     Opened,
-    Progress,
+    Progressed,
     Rejected,
-    Revision,
+    Revised,
     Stopped,
 )
 
@@ -56,11 +56,11 @@ def _end_with_parent() -> None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
-def serve(root: Path, config: ReconstructionConfig, connection: Connection, cancel: Any) -> None:
+def serve(root: Path, config: ReconstructionConfig, connection: Connection, cancel: CancelEvent) -> None:
     """Commands in, events out, until the connection closes.
 
     Args:
-        cancel: a ``multiprocessing.Event``: the command that runs is to stop.
+        cancel: set when the command that runs is to stop.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to end
     _end_with_parent()
@@ -86,7 +86,7 @@ def serve(root: Path, config: ReconstructionConfig, connection: Connection, canc
             if isinstance(command, Add) and isinstance(reconstructor, OnlineReconstructor):
                 for event in _grow(reconstructor, command):
                     connection.send(event)
-            connection.send(DONE)
+            connection.send(Done())
     except (EOFError, OSError):
         pass
     finally:
@@ -109,7 +109,7 @@ def _execute(reconstructor: Reconstructor, command: Command, connection: Connect
     try:
         if isinstance(command, Add):
             return Added(command.keyframe.name, reconstructor.add(command.keyframe, command.ignore))
-        return Revision(reconstructor.solve(lambda stage, done, total: connection.send(Progress(stage, done, total))))
+        return Revised(reconstructor.solve(lambda stage, done, total: connection.send(Progressed(stage, done, total))))
     except Cancelled as error:
         return Stopped(str(error))
     except Seg2d3dError as error:
@@ -122,11 +122,11 @@ def _execute(reconstructor: Reconstructor, command: Command, connection: Connect
 def _grow(reconstructor: OnlineReconstructor, command: Add) -> list[Event]:
     try:
         revision = reconstructor.grow()
-        return [] if revision is None else [Revision(revision, final=False)]
+        return [] if revision is None else [Revised(revision, final=False)]
     except Cancelled as error:
         return [Stopped(str(error))]
     except Seg2d3dError as error:
         return [Failed(str(error))]
     except Exception as error:  # whatever it is, the user reads it and the worker lives on
-        log.exception("while growing by %s", command.keyframe.name)
-        return [Failed(f"while growing by {command.keyframe.name}: {type(error).__name__}: {error}")]
+        log.exception("while %s was placed", command.keyframe.name)
+        return [Failed(f"while {command.keyframe.name} was placed: {type(error).__name__}: {error}")]

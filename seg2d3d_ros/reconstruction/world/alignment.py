@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import pycolmap
 
-def common_points(source: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 3) and (N, 3): the points of two ``pycolmap.Reconstruction`` that a keypoint has in both, each pair once."""
+
+def common_points(source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) and (N, 3): the points of two models that a keypoint has in both, each pair once."""
     pairs: set[tuple[int, int]] = set()
     for image_id in set(source.reg_image_ids()) & set(target.reg_image_ids()):
         there = _points(target.image(image_id))
@@ -20,7 +23,7 @@ def common_points(source: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def _points(image: Any) -> Mapping[int, int]:
+def _points(image: pycolmap.Image) -> Mapping[int, int]:
     return dict(
         zip(image.get_observation_point2D_idxs(), (p.point3D_id for p in image.get_observation_points2D()), strict=True)
     )

@@ -19,7 +19,7 @@ MAX_UNCERTAINTY = 0.15
 CAUCHY = 3.0
 """Standard deviations where the loss turns from square to logarithmic: at 1 half of the good positions' weight is lost."""
 TUKEY = 6.0
-"""Standard deviations from which on a position says nothing: without outliers, 95 % of the efficiency of least squares."""
+"""Standard deviations from which on a position has no weight: without outliers, 95 % of the efficiency of least squares."""
 MEDIAN_DISTANCE = 1.5382
 """Median length of a vector of three standard normal numbers."""
 FEW = 20
@@ -85,7 +85,7 @@ def fit_similarity(
     known_scale: Scale | None = None,
     up: Up | None = None,
 ) -> Fit:
-    """The similarity from model to metres that explains most GPS positions and keeps the cameras upright.
+    """The similarity from model to metres that fits most GPS positions and keeps the cameras upright.
 
     Positions alone leave the tilt about a straight street open; the cameras' own upright direction closes it. Outliers
     are found by RANSAC over heading, scale and shift, and the whole is refined with a Cauchy loss, which also tells how far

@@ -1,27 +1,24 @@
-"""How well models agree with all verified matches, whether these became points or not.
+"""How well models fit all verified matches, whether these became points or not (MSAC: Torr and Zisserman, CVIU 2000).
 
-The reprojection error of a model only speaks of the points it kept, so a bent model looks fine. The verified matches of
-pairs across the bend do not become points there, but they betray it: the epipolar geometry of the model contradicts them.
+The reprojection error of a model tells only of the points that it kept, so that a distorted model looks fine. The verified
+matches of the pairs that it has torn apart did not become points, but the epipolar geometry of its poses contradicts them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
+
+if TYPE_CHECKING:
+    import pycolmap
 
 TOLERANCE = 4.0
 """Pixels of Sampson error where a match counts nothing."""
-
-
-def _rays(reconstruction: Any, image_id: int, keypoints: np.ndarray) -> np.ndarray:
-    """(N, 3) undistorted rays with z = 1; NaN where the camera model cannot say."""
-    camera = reconstruction.camera(reconstruction.image(image_id).camera_id)
-    flat = np.asarray(camera.cam_from_img(np.ascontiguousarray(keypoints, np.float64)), np.float64)
-    return np.column_stack([flat, np.ones(len(flat))])
 
 
 def sampson_error(first: np.ndarray, second: np.ndarray, second_from_first: Pose) -> np.ndarray:
@@ -41,17 +38,17 @@ def sampson_error(first: np.ndarray, second: np.ndarray, second_from_first: Pose
 
 
 def agreement(
-    reconstruction: Any,
+    model: pycolmap.Reconstruction,
     pairs: Iterable[tuple[int, int]],
     matches: Callable[[int, int], np.ndarray],
     keypoints: Callable[[int], np.ndarray],
 ) -> float:
     """Number of verified matches that the poses explain in all; see ``explained``."""
-    return float(explained(reconstruction, pairs, matches, keypoints).sum())
+    return float(explained(model, pairs, matches, keypoints).sum())
 
 
 def explained(
-    reconstruction: Any,
+    model: pycolmap.Reconstruction,
     pairs: Iterable[tuple[int, int]],
     matches: Callable[[int, int], np.ndarray],
     keypoints: Callable[[int], np.ndarray],
@@ -59,12 +56,13 @@ def explained(
     """(P,) verified matches that the poses explain, each weighted by ``1 - (error / tolerance)²`` (MSAC).
 
     Args:
-        reconstruction: a ``pycolmap.Reconstruction``.
+        model: its poses are judged.
         pairs: image ids, smaller first; pairs with an image that is not registered count nothing.
         matches: (M, 2) keypoint indices of a pair.
         keypoints: (N, 2) pixel coordinates of an image.
     """
-    registered = set(reconstruction.reg_image_ids())
+    registered = set(model.reg_image_ids())
+    cameras: dict[int, Camera] = {}
     rays: dict[int, np.ndarray] = {}
     poses: dict[int, Pose] = {}
     counts: list[float] = []
@@ -74,12 +72,13 @@ def explained(
             continue
         for image_id in (first, second):
             if image_id not in rays:
-                rays[image_id] = _rays(reconstruction, image_id, keypoints(image_id))
-                poses[image_id] = Pose.from_colmap(reconstruction.image(image_id).cam_from_world())
+                cameras[image_id] = Camera.from_colmap(model.camera(model.image(image_id).camera_id))
+                rays[image_id] = cameras[image_id].rays(keypoints(image_id))
+                poses[image_id] = Pose.from_colmap(model.image(image_id).cam_from_world())
         relative = poses[second] @ poses[first].inverse()
         found = matches(first, second)
         error = sampson_error(rays[first][found[:, 0]], rays[second][found[:, 1]], relative)
-        focal = [reconstruction.camera(reconstruction.image(i).camera_id).mean_focal_length() for i in (first, second)]
-        weight = 1.0 - (error * float(np.mean(focal)) / TOLERANCE) ** 2
+        focal = float(np.mean([cameras[i].focal_lengths for i in (first, second)]))
+        weight = 1.0 - (error * focal / TOLERANCE) ** 2
         counts.append(float(np.nansum(np.maximum(weight, 0.0))))
     return np.array(counts)

@@ -1,4 +1,4 @@
-"""How long a model's unit is by odometry: over short stretches, so that its drift does no harm."""
+"""The scale of a model by odometry: over short stretches, so that its drift does no harm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_STRETCHES = 3
 MIN_MOTION = 0.05
 """Metres (rms around the middle) that a stretch must move: at rest there is noise only."""
 MAX_ERROR = 0.1
-"""Largest relative standard error with which the length is called known."""
+"""Largest relative standard error with which the scale is called known."""
 
 
 def positions(odometry: Mapping[int, Pose], mounts: Mapping[str, Pose], rows: Sequence[ImageRow]) -> dict[int, np.ndarray]:
@@ -37,7 +37,7 @@ def positions(odometry: Mapping[int, Pose], mounts: Mapping[str, Pose], rows: Se
 def scale_by_odometry(
     centers: Mapping[int, np.ndarray], known: Mapping[int, np.ndarray], rows: Sequence[ImageRow]
 ) -> float | None:
-    """Metres of the model's unit, or None where the stretches are too few or do not agree.
+    """Metres per model unit, or None where the stretches are too few or contradict each other.
 
     Each stretch of ``STRETCH`` images gives the ratio of the two paths' extents (the scale of Umeyama, Least-squares
     estimation of transformation parameters between two point patterns, PAMI 1991, with the roles of the two symmetric);

@@ -33,11 +33,11 @@ from seg2d3d_ros.ros.messages.map_messages import (
 )
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
-Revision = tuple[str, int]
+RevisionKey = tuple[str, int]
 """Map frame and stamp in ns: what points and end mark of one revision share."""
 
 
-def revision_of(header: Header) -> Revision:
+def revision_of(header: Header) -> RevisionKey:
     """The identity of a revision."""
     return header.frame_id, stamp_to_ns(header.stamp)
 
@@ -49,14 +49,14 @@ class MapReceiver:
         self._map_frame = map_frame
         self._lock = threading.Lock()
         self._points = np.empty(0, MAP_POINT)
-        self._points_revision: Revision | None = None
-        self._marked: Revision | None = None
+        self._points_revision: RevisionKey | None = None
+        self._marked: RevisionKey | None = None
         self._observations: dict[str, np.ndarray] = {}
         self._headers: dict[str, Header] = {}
         self._frame = WorldFrame()
-        self._frame_revision: Revision | None = None
+        self._frame_revision: RevisionKey | None = None
         self._poses: list[np.ndarray] = []
-        self._poses_revision: Revision | None = None
+        self._poses_revision: RevisionKey | None = None
         self._cameras: dict[str, Camera | None] = {}
 
     def on_points(self, message: PointCloud2) -> None:
@@ -97,14 +97,14 @@ class MapReceiver:
             self._cameras[name] = camera
 
     @property
-    def revision(self) -> Revision | None:
+    def revision(self) -> RevisionKey | None:
         """The revision whose points and observations are all here, or None while they are on their way."""
         with self._lock:
             others = {self._poses_revision, self._frame_revision} - {None}
             return self._points_revision if {self._points_revision, self._marked} | others == {self._points_revision} else None
 
     @property
-    def announced(self) -> Revision | None:
+    def announced(self) -> RevisionKey | None:
         """The newest revision of ``map/points``, complete or not."""
         with self._lock:
             return self._points_revision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, Revision
+from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, RevisionKey
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 
@@ -27,10 +27,10 @@ class MapRequests:
     def __init__(self, node: ManagedNode, receiver: MapReceiver, resend: TriggerCaller) -> None:
         self._node, self._receiver, self._resend = node, receiver, resend
         self._last = time.monotonic()
-        self.checked: Revision | None = None
+        self.checked: RevisionKey | None = None
         self.incomplete_since: float | None = None
 
-    def whole(self) -> Revision | None:
+    def whole(self) -> RevisionKey | None:
         """The newest revision if nothing of it is missing. Call it several times a second: else it is asked for."""
         revision = self._receiver.revision
         if revision is None or not self._complete(revision):
@@ -39,7 +39,7 @@ class MapRequests:
         self.incomplete_since = None
         return revision
 
-    def _complete(self, revision: Revision) -> bool:
+    def _complete(self, revision: RevisionKey) -> bool:
         """Each revision is checked until it is complete, once."""
         if revision != self.checked:
             missing = self._receiver.missing()

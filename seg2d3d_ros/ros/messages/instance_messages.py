@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud, pack_rgb
-from seg2d3d_ros.types import Instances, Segments, SparseModel
+from seg2d3d_ros.types import Instances, Observation, SparseModel
 
 log = logging.getLogger(__name__)
 
@@ -111,21 +111,13 @@ def _hypothesis(vision: Any, class_name: str, score: float) -> Any:
     return result
 
 
-def tracks_message(
-    vision: Any, segments: Segments, instance_of: Mapping[int, int], class_names: Sequence[str], header: Header
-) -> Any:
-    """``instances/tracks``: Detection2DArray of one keyframe, ``id`` = instance id; ROS pixels (first centre at 0, 0).
-
-    Args:
-        instance_of: from segment id to instance id; other segments are left out.
-    """
+def tracks_message(vision: Any, observations: Sequence[Observation], class_names: Sequence[str], header: Header) -> Any:
+    """``instances/tracks``: Detection2DArray of one keyframe, ``id`` = instance id; ROS pixels (first centre at 0, 0)."""
     message = vision.Detection2DArray(header=header)
-    for k, (segment_id, box) in enumerate(zip(segments.ids, segments.boxes, strict=True)):
-        if int(segment_id) not in instance_of:
-            continue
-        detection = vision.Detection2D(header=header, id=str(instance_of[int(segment_id)]))
-        detection.results.append(_hypothesis(vision, class_names[segments.classes[k] - 1], segments.scores[k]))
-        x0, y0, x1, y1 = map(float, box)
+    for item in observations:
+        detection = vision.Detection2D(header=header, id=str(item.instance))
+        detection.results.append(_hypothesis(vision, class_names[item.class_id - 1], item.score))
+        x0, y0, x1, y1 = map(float, item.box)
         detection.bbox.center.position.x, detection.bbox.center.position.y = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
         detection.bbox.size_x, detection.bbox.size_y = x1 - x0, y1 - y0
         message.detections.append(detection)

@@ -3,8 +3,9 @@
 What travels, and how a receiver puts it together again:
 
 ``map/points``
-    PointCloud2 ``x y z rgb point_id``: the points of **all** components, one after the other; ids are unique across
-    them. ``header`` = map frame and the revision's stamp, which is the revision's identity.
+    PointCloud2 ``x y z rgb point_id component``: the points of **all** components, one after the other; ids are unique
+    across them, and ``component`` counts them from 0, the largest. ``header`` = map frame and the revision's stamp, which
+    is the revision's identity.
 ``map/observations``
     PointCloud2 ``u v point_id`` per keyframe, ``header`` = the keyframe's own. Only keyframes that changed since the
     last revision are sent; an empty cloud says that the keyframe is not (or no longer) in the map. ``u v`` follow ROS:
@@ -26,14 +27,12 @@ What travels, and how a receiver puts it together again:
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
 from nav_msgs.msg import Path
-from scipy import sparse
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import NavSatFix, PointCloud2
 from std_msgs.msg import Header
@@ -46,7 +45,7 @@ from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud, fix_from_geo, make_header, pack_rgb, unpack_rgb
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
-MAP_POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("point_id", "u4")])
+MAP_POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("point_id", "u4"), ("component", "u4")])
 OBSERVATION = np.dtype([("u", "f4"), ("v", "f4"), ("point_id", "u4")])
 _HALF_PIXEL = np.float32(0.5)
 
@@ -70,9 +69,10 @@ def _point_ids(model: SparseModel) -> np.ndarray:
 def points_to_cloud(models: Sequence[SparseModel], header: Header) -> PointCloud2:
     """``map/points``."""
     parts = [np.empty(0, MAP_POINT)]
-    for model in models:
+    for component, model in enumerate(models):
         part = np.empty(len(model.point_ids), MAP_POINT)
         part["x"], part["y"], part["z"] = model.xyz.T
+        part["component"] = component
         part["rgb"], part["point_id"] = pack_rgb(model.rgb), _point_ids(model)
         parts.append(part)
     return array_to_cloud(np.concatenate(parts), header)
@@ -210,10 +210,11 @@ def assemble(
     poses: Mapping[str, np.ndarray] | None = None,
     cameras: Mapping[str, Camera | None] | None = None,
 ) -> list[SparseModel]:
-    """The components of a map from its messages, most keyframes first, as association needs them.
+    """The components of a map from its messages, in the sender's order, as association needs them.
 
-    Keyframes and points that observations tie together make a component. Reprojection errors do not travel: ``error`` is
-    NaN. Where a pose is not known it is NaN, where one of a component's cameras is not known its ``cameras`` are empty.
+    A keyframe is of the component whose points it observes; keyframes that observe none are left out. Reprojection errors
+    do not travel: ``error`` is NaN. Where a pose is not known it is NaN, where one of a component's cameras is not known its
+    ``cameras`` are empty.
 
     Args:
         points: (P,) ``MAP_POINT``.
@@ -223,75 +224,48 @@ def assemble(
         cameras: intrinsics by keyframe name.
     """
     poses, cameras = poses or {}, cameras or {}
-    names = [name for name, rows in observations.items() if len(rows)]
-    order = np.argsort(points["point_id"], kind="stable")
-    points = points[order]
-    rows = np.concatenate([np.empty(0, OBSERVATION), *(observations[name] for name in names)])
-    keyframe = np.repeat(np.arange(len(names)), [len(observations[name]) for name in names])
-    place = np.searchsorted(points["point_id"], rows["point_id"])
-    known = place < len(points)
-    known[known] = points["point_id"][place[known]] == rows["point_id"][known]
-    rows, keyframe, place = rows[known], keyframe[known], place[known]
-
-    size = len(names) + len(points)
-    ties = sparse.coo_matrix((np.ones(len(rows), bool), (keyframe, len(names) + place)), (size, size))
-    count, group = sparse.csgraph.connected_components(ties, directed=False)
-    of_keyframe, of_point = group[: len(names)], group[len(names) :]
-    sizes = np.bincount(of_keyframe, minlength=count)
-    wanted = [int(g) for g in np.argsort(-sizes, kind="stable") if sizes[g]]
-    models = [
-        _component(
-            number,
-            names,
-            points,
-            rows,
-            keyframe,
-            place,
-            of_keyframe == g,
-            of_point == g,
-            frame if number == 0 else WorldFrame(),
-        )
-        for number, g in enumerate(wanted)
+    points = points[np.argsort(points["point_id"], kind="stable")]
+    known: dict[int, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for name, rows in observations.items():
+        place = np.searchsorted(points["point_id"], rows["point_id"])
+        found = place < len(points)
+        found[found] = points["point_id"][place[found]] == rows["point_id"][found]
+        if not found.any():
+            continue
+        rows, place = rows[found], place[found]
+        component = int(np.bincount(points["component"][place]).argmax())
+        mine = points["component"][place] == component  # all, unless the next revision is on its way
+        known.setdefault(component, {})[name] = (rows[mine], place[mine])
+    return [
+        _component(component, points, found, frame if component == 0 else WorldFrame(), poses, cameras)
+        for component, found in sorted(known.items())
     ]
-    return [_with_cameras(model, poses, cameras) for model in models]
-
-
-def _with_cameras(model: SparseModel, poses: Mapping[str, np.ndarray], cameras: Mapping[str, Camera | None]) -> SparseModel:
-    """The model with what is known of its poses and intrinsics."""
-    known = [camera for name in model.names if (camera := cameras.get(name)) is not None]
-    unknown = np.full((3, 4), np.nan)
-    return dataclasses.replace(
-        model,
-        camera_from_world=np.array([poses.get(name, unknown) for name in model.names]).reshape(-1, 3, 4),
-        cameras=tuple(known) if len(known) == len(model.names) else (),
-    )
 
 
 def _component(
-    number: int,
-    names: Sequence[str],
+    component: int,
     points: np.ndarray,
-    rows: np.ndarray,
-    keyframe: np.ndarray,
-    place: np.ndarray,
-    my_keyframes: np.ndarray,
-    my_points: np.ndarray,
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]],
     frame: WorldFrame,
+    poses: Mapping[str, np.ndarray],
+    cameras: Mapping[str, Camera | None],
 ) -> SparseModel:
-    """One component: the selected keyframes and points, and the observations between them."""
-    mine = my_keyframes[keyframe]
-    own = points[my_points]
+    """One component; ``found``: by keyframe name its observations, and the place of each one's point in ``points``."""
+    mine = points["component"] == component
+    own, rows = points[mine], np.concatenate([rows for rows, _ in found.values()])
+    intrinsics = [camera for name in found if (camera := cameras.get(name)) is not None]
+    unknown = np.full((3, 4), np.nan)
     return SparseModel(
-        names=tuple(names[int(k)] for k in np.flatnonzero(my_keyframes)),
-        cameras=(),
-        camera_from_world=np.full((int(my_keyframes.sum()), 3, 4), np.nan),
+        names=tuple(found),
+        cameras=tuple(intrinsics) if len(intrinsics) == len(found) else (),
+        camera_from_world=np.array([poses.get(name, unknown) for name in found]),
         xyz=np.stack([own["x"], own["y"], own["z"]], axis=1).astype(np.float64),
         rgb=unpack_rgb(own["rgb"]),
         error=np.full(len(own), np.nan, np.float32),
         point_ids=own["point_id"].astype(np.int64),
-        obs_keyframe=(np.cumsum(my_keyframes) - 1)[keyframe[mine]].astype(np.int32),
-        obs_point=(np.cumsum(my_points) - 1)[place[mine]].astype(np.int32),
-        obs_xy=np.stack([rows["u"][mine], rows["v"][mine]], axis=1) + _HALF_PIXEL,
+        obs_keyframe=np.repeat(np.arange(len(found), dtype=np.int32), [len(rows) for rows, _ in found.values()]),
+        obs_point=(np.cumsum(mine) - 1)[np.concatenate([place for _, place in found.values()])].astype(np.int32),
+        obs_xy=np.stack([rows["u"], rows["v"]], axis=1) + _HALF_PIXEL,
         frame=frame,
-        component=number,
+        component=component,
     )

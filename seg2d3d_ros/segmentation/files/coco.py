@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
-import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,15 @@ import numpy as np
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.images import image_size
-from seg2d3d_ros.segmentation.resolve import resolve_regions
+from seg2d3d_ros.segmentation.files.class_table import ClassTable, checked_score
+from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 
-log = logging.getLogger(__name__)
-
 MIN_VISIBLE = 0.05
 """A mask that better ones cover but for this share is dropped."""
+MAX_OUTLINE = 100
+"""Longest outline of a polygon, and farthest point, in sums of the image's sides: pycocotools' memory grows with them."""
 
 
 class CocoInstances:
@@ -39,17 +40,16 @@ class CocoInstances:
         """Read the file.
 
         Raises:
-            UsageError: no such file, or no prompts.
+            UsageError: no such file, no prompts, or pycocotools is not installed.
             DataError: not such a file.
         """
         self.path, self._min_area = Path(path), min_area
         if not self.path.is_file():
             raise UsageError(f"{path}: no such COCO JSON file")
-        if not prompts:
-            raise UsageError("no prompts: name at least one class of objects, e.g. --label building")
-        classes = {prompt.casefold(): number for number, prompt in enumerate(prompts, start=1)}
+        load_pycocotools()
+        self._classes = ClassTable(prompts)
+        self.dropped = self._classes.dropped
         self.missing: list[str] = []
-        self.dropped: dict[str, int] = {}
         self._images: dict[str, dict[str, Any]] = {}
         self._found: dict[int, list[tuple[int, float, Any]]] = {}
         try:
@@ -59,23 +59,17 @@ class CocoInstances:
                 below = Path(str(image["file_name"]))
                 self._images[below.stem] = self._images[below.with_suffix("").as_posix()] = image
             for entry in document["annotations"]:
-                self._add(entry, names[entry["category_id"]], classes)
+                self._add(entry, names[entry["category_id"]])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: no COCO instances file with images, annotations and categories ({type(error).__name__}: {error})"
             ) from error
 
-    def _add(self, entry: dict[str, Any], name: str, classes: dict[str, int]) -> None:
-        if entry.get("iscrowd"):
+    def _add(self, entry: dict[str, Any], name: str) -> None:
+        if entry.get("iscrowd") or (number := self._classes.number(name)) is None:
             return
-        number = classes.get(name.casefold())
-        if number is None:
-            self.dropped[name] = self.dropped.get(name, 0) + 1
-            return
-        score = float(entry.get("score", 1.0))
-        if not 0 <= score <= 1:
-            raise ValueError(f"annotation {entry.get('id')}: score {score} is outside 0 … 1")
-        self._found.setdefault(entry["image_id"], []).append((number, score, entry["segmentation"]))
+        found = number, checked_score(float(entry.get("score", 1.0))), entry["segmentation"]
+        self._found.setdefault(entry["image_id"], []).append(found)
 
     def segment(self, keyframe: Keyframe) -> Segments:
         """The annotated objects of ``keyframe``; none where the file does not know the image (counted in ``missing``).
@@ -94,21 +88,17 @@ class CocoInstances:
                 f"{self.path}: {keyframe.name} is {image['width']}×{image['height']} there, its photo {width}×{height}; "
                 "make the annotations from the photos as they are stored (EXIF orientation not applied)"
             )
-        regions, kept, found = [], [], self._found.get(image["id"], [])
-        for row, (_, _, segmentation) in enumerate(found):
-            try:
-                region = decode(segmentation, height, width)
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise DataError(f"{self.path}: {keyframe.name}: damaged segmentation ({error})") from error
-            if region is not None:
-                regions.append(region)
-                kept.append(row)
-        return resolve_regions(
+        found = self._found.get(image["id"], [])
+        try:
+            regions = [decode(segmentation, height, width) for _, _, segmentation in found]
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise DataError(f"{self.path}: {keyframe.name}: damaged segmentation ({error})") from error
+        return resolve_overlaps(
             keyframe.name,
             (height, width),
             regions,
-            [found[row][0] for row in kept],
-            [found[row][1] for row in kept],
+            [number for number, _, _ in found],
+            [score for _, score, _ in found],
             min_area=self._min_area,
             min_visible=MIN_VISIBLE,
         )
@@ -117,58 +107,70 @@ class CocoInstances:
         """Nothing to free."""
 
 
+def load_pycocotools() -> ModuleType:
+    """``pycocotools.mask``, imported when it is needed.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise UsageError(f"COCO files need pycocotools ({error}): pip install pycocotools") from error
+    return mask
+
+
 def decode(segmentation: Any, height: int, width: int) -> Region | None:
     """The mask of a COCO ``segmentation``: a list of polygons, or run lengths ``{"size", "counts"}``; None if empty.
 
+    pycocotools decodes, but checks nothing: it reads and writes beyond its memory where counts are wrong.
+
     Raises:
-        ValueError, KeyError, TypeError: not such a value, or for an image of another size.
+        ValueError, KeyError, TypeError, OverflowError: not such a value, or for an image of another size.
     """
+    coder = load_pycocotools()
     if isinstance(segmentation, list):
-        mask = np.zeros((height, width), bool)
-        for polygon in segmentation:
-            points = np.asarray(polygon, float)
-            if points.ndim != 1 or len(points) % 2 or len(points) < 6 or not np.isfinite(points).all():
-                raise ValueError(f"a polygon is a list x y x y … of at least three points, not {str(polygon)[:60]}")
-            fill(mask, points.reshape(-1, 2))
-        return region_of(mask)
-    if list(map(int, segmentation["size"])) != [height, width]:
-        raise ValueError(f"run lengths for {segmentation['size']}, the image has {[height, width]}")
-    counts = segmentation["counts"]
-    runs = np.asarray(decompressed(counts) if isinstance(counts, str) else counts, np.int64)
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
-        raise ValueError(f"run lengths add up to {runs.sum()}, the image has {height * width} pixels")
-    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return region_of(values.reshape(width, height).T)
+        polygons = [_checked_polygon(polygon, MAX_OUTLINE * (height + width)) for polygon in segmentation]
+        if not polygons:
+            return None
+        encoded = coder.merge(coder.frPyObjects(polygons, height, width))
+    else:
+        if list(map(int, segmentation["size"])) != [height, width]:
+            raise ValueError(f"run lengths for {segmentation['size']}, the image has {[height, width]}")
+        counts = segmentation["counts"]
+        runs = run_lengths(counts) if isinstance(counts, str) else [int(count) for count in counts]
+        if min(runs, default=0) < 0 or sum(runs) != height * width:
+            raise ValueError(f"run lengths add up to {sum(runs)}, the image has {height * width} pixels")
+        encoded = coder.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    return region_of(coder.decode(encoded).astype(bool))
 
 
-def fill(mask: np.ndarray, points: np.ndarray) -> None:
-    """Set the pixels of ``mask`` (H, W) whose centres lie inside a polygon (N, 2); the first pixel's centre is (0.5, 0.5)."""
-    following = np.roll(points, -1, axis=0)
-    first = max(0, math.floor(points[:, 1].min() - 0.5))
-    for row in range(first, min(len(mask), math.ceil(points[:, 1].max() + 0.5))):
-        y = row + 0.5
-        (x0, y0), (x1, y1) = points.T, following.T
-        crosses = (y0 <= y) != (y1 <= y)
-        at = np.sort(x0[crosses] + (y - y0[crosses]) * (x1[crosses] - x0[crosses]) / (y1[crosses] - y0[crosses]))
-        for left, right in at.reshape(-1, 2):
-            mask[row, max(0, math.ceil(left - 0.5)) : max(0, math.ceil(right - 0.5))] = True
+def _checked_polygon(polygon: Any, limit: float) -> list[float]:
+    points = np.asarray(polygon, float)
+    if points.ndim != 1 or len(points) % 2 or len(points) < 6:
+        raise ValueError(f"a polygon is a list x y x y … of at least three points, not {str(polygon)[:60]}")
+    corners = points.reshape(-1, 2)
+    # NaN is not below the limit either.
+    with np.errstate(over="ignore", invalid="ignore"):
+        outline = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum()
+    if not (np.abs(corners).max() <= limit and outline <= limit):
+        raise ValueError(f"a polygon reaches far out of the image, or its outline is endless: {str(polygon)[:60]}")
+    return points.tolist()
 
 
-def decompressed(text: str) -> list[int]:
-    """Run lengths from COCO's text form: base 32 with continuation bit and sign, from 48 on; from the third run on the
-    difference to the run before the last (``rleFrString`` of the COCO API)."""
+def run_lengths(text: str) -> list[int]:
+    """The run lengths in COCO's text form: groups of 5 bits, the lowest first, each a character from 48 on whose bit 32 says
+    that more follow; signed; from the fourth run on the difference to the run before the last (``rleFrString``).
+
+    Raises:
+        ValueError: other characters, more bits than a run has, or a text that is cut off.
+    """
+    if not re.fullmatch("(?:[P-o]{0,6}[0-O])*", text):
+        raise ValueError(f"not the text of run lengths, or cut off: {text[:60]!r}")
     runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64:
-            raise ValueError(f"character {character!r} in run lengths")
-        value |= (code & 31) << shift
-        shift += 5
-        if not code & 32:
-            value -= (1 << shift) if code & 16 else 0
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise ValueError("run lengths are cut off")
+    for group in re.findall("[P-o]*[0-O]", text):
+        codes = [ord(character) - 48 for character in group]
+        value = sum((code & 31) << 5 * place for place, code in enumerate(codes))
+        value -= (codes[-1] & 16) and 1 << 5 * len(codes)
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
     return runs

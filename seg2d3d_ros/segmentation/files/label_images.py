@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import cv2
 import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import image_size, read_labels
+from seg2d3d_ros.images import read_labels
+from seg2d3d_ros.segmentation.files.class_table import ClassTable, checked_score
 from seg2d3d_ros.segmentation.segmenter import no_segments, segments_from_labels
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -44,13 +44,11 @@ class LabelImages:
         self.directory = Path(directory)
         if not self.directory.is_dir():
             raise UsageError(f"{directory}: no such directory of segment images")
-        if not prompts:
-            raise UsageError("no prompts: name at least one class of objects, e.g. --label building")
-        self._classes = {prompt.casefold(): index for index, prompt in enumerate(prompts, start=1)}
+        self._classes = ClassTable(prompts)
+        self.dropped = self._classes.dropped
         self._min_area = min_area
         self._facts = _read_facts(self.directory / "segments.json")
         self.missing: list[str] = []
-        self.dropped: dict[str, int] = {}
         self.resized = 0
 
     def segment(self, keyframe: Keyframe) -> Segments:
@@ -59,7 +57,7 @@ class LabelImages:
         Raises:
             DataError: the label image is damaged, has several channels, or another aspect than the photo.
         """
-        width, height = image_size(keyframe.encoded, keyframe.source or keyframe.name)
+        width, height = keyframe.size
         stem, path = self._find(keyframe)
         if path is None:
             self.missing.append(keyframe.name)
@@ -99,13 +97,8 @@ class LabelImages:
         name, score = fact or (None, 1.0)
         if name is None:
             return 1, score
-        index = self._classes.get(name.casefold())
-        if index is None:
-            if name not in self.dropped:
-                log.info("segments of class %r are left out: the prompts are %s", name, ", ".join(self._classes))
-            self.dropped[name] = self.dropped.get(name, 0) + 1
-            return None
-        return index, score
+        number = self._classes.number(name)
+        return None if number is None else (number, score)
 
 
 def _read_facts(path: Path) -> dict[str, dict[int, tuple[str | None, float]]]:
@@ -121,9 +114,7 @@ def _read_facts(path: Path) -> dict[str, dict[int, tuple[str | None, float]]]:
 
 
 def _fact(fact: dict[str, Any]) -> tuple[str | None, float]:
-    name, score = fact.get("class"), fact.get("score", 1.0)
-    if not isinstance(name, str | None) or isinstance(score, bool) or not isinstance(score, int | float):
+    name = fact.get("class")
+    if not isinstance(name, str | None):
         raise ValueError(f"bad entry {fact}")
-    if not math.isfinite(score) or not 0 <= score <= 1:
-        raise ValueError(f"score {score} is outside 0 … 1")
-    return name, float(score)
+    return name, checked_score(fact.get("score", 1.0))

@@ -8,7 +8,7 @@ from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.geometry.masks import Region, overlap
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.segmentation.models import tiles
-from seg2d3d_ros.segmentation.models.finishing import finished, require_prompts
+from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts
 from seg2d3d_ros.segmentation.models.grounded_sam import crop
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
 from seg2d3d_ros.segmentation.models.runtime import Runtime
@@ -27,7 +27,7 @@ class Everything:
 
     def __init__(self, masks: MaskModel, runtime: Runtime, config: SegmentationConfig):
         """Nothing is loaded before it is used."""
-        require_prompts(config)
+        require_different_prompts(config)
         self._masks, self._config, self.runtime = masks, config, runtime
 
     def load(self) -> None:

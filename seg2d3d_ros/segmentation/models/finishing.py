@@ -10,7 +10,8 @@ from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.masks import Region, cleaned, parts
-from seg2d3d_ros.segmentation.resolve import resolve_regions
+from seg2d3d_ros.segmentation.resolve import resolve_overlaps
+from seg2d3d_ros.segmentation.segmenter import require_prompts
 from seg2d3d_ros.types import Segments
 
 MIN_VISIBLE = 0.25
@@ -37,7 +38,7 @@ def finished(
         pieces = [] if mended is None else parts(mended) if config.split_parts else [mended]
         sure = min(max(float(score), 0.0), 1.0)
         kept += [(piece, int(class_id), sure) for piece in pieces if piece.box[3] > config.sky_limit * shape[0]]
-    return resolve_regions(
+    return resolve_overlaps(
         name,
         shape,
         [region for region, _, _ in kept],
@@ -70,14 +71,13 @@ def thresholds(config: SegmentationConfig, default: float) -> np.ndarray:
     return values
 
 
-def require_prompts(config: SegmentationConfig) -> None:
+def require_different_prompts(config: SegmentationConfig) -> None:
     """Refuse to look for nothing, and for one thing twice.
 
     Raises:
         UsageError: no prompt, or two that are the same.
     """
-    if not config.prompts:
-        raise UsageError("no prompts: name at least one class of objects, e.g. --label building")
+    require_prompts(config.prompts)
     folded = [prompt.casefold() for prompt in config.prompts]
     if len(set(folded)) != len(folded):
         raise UsageError(f"the same prompt twice: {', '.join(config.prompts)}")

@@ -11,7 +11,7 @@ from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.segmentation.models import tiles
 from seg2d3d_ros.segmentation.models.detections import Boxes, concatenated, joined_at_seams, plausible, suppress, without_rows
-from seg2d3d_ros.segmentation.models.finishing import finished, require_prompts, thresholds
+from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts, thresholds
 from seg2d3d_ros.segmentation.models.grounding_dino import Detector
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
 from seg2d3d_ros.segmentation.models.runtime import Runtime
@@ -35,7 +35,7 @@ class GroundedSam:
         Raises:
             UsageError: prompts or thresholds that make no sense.
         """
-        require_prompts(config)
+        require_different_prompts(config)
         self._detector, self._masks, self._config = detector, masks, config
         self._thresholds = thresholds(config, config.box_threshold)
         self.runtime, self.batch = runtime, config.batch_size or KEYFRAMES_AT_ONCE

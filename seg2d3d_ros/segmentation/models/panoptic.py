@@ -18,7 +18,7 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained
-from seg2d3d_ros.segmentation.models.finishing import finished, require_prompts, thresholds
+from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts, thresholds
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -117,7 +117,7 @@ class Panoptic:
             UsageError: a prompt that is no class of the model (with the nearest names).
             DataError: no such model.
         """
-        require_prompts(config)
+        require_different_prompts(config)
         self._folder, self._config, self.runtime = folder, config, runtime
         self._network = network or Network(folder, runtime)
         self._wanted = matched(config.prompts, class_names(folder))
