@@ -81,7 +81,7 @@ def test_metrics_hold_the_figures_of_all_steps(tmp_path, monkeypatch):
 
 
 def test_what_the_source_left_out_is_in_the_metrics_also_where_nothing_could_be_mapped(tmp_path, monkeypatch):
-    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: Solved())
+    monkeypatch.setattr(opening, "open_reconstructor", lambda *_: Solved())
     store, keyframes = MapStore(tmp_path), [Keyframe("view0", "", 0, b"", file_name="view0.jpg")]
     with pytest.raises(DataError, match=r"no two images.*view9: damaged"):
         build_map(
