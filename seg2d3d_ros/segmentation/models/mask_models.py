@@ -12,7 +12,7 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region, region_of
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_state
+from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_config, read_state
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.segmentation.models.weights import Model
 from seg2d3d_ros.types import Keyframe
@@ -193,7 +193,7 @@ class HubSam(SamBase):
     def _read(self) -> Any:
         import transformers
 
-        kind = _model_type(self._path)
+        kind = str(read_config(self._path / "config.json").get("model_type", ""))
         # SAM 2's folders name the video model; its image part is all that is needed.
         name = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}.get(kind)
         if name is None:
@@ -238,16 +238,6 @@ class HubSam(SamBase):
         size, used, _, single = code
         options = {"reshaped_input_sizes": [used]} if single else {}
         return self._processor.post_process_masks([logits[None]], [size], binarize=False, **options)[0][0]
-
-
-def _model_type(folder: Path) -> str:
-    import json
-
-    path = folder / "config.json"
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("model_type", ""))
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: missing or damaged ({error}); get the file again") from error
 
 
 def _cropped(logits: Any, quality: Any) -> list[Mask | None]:

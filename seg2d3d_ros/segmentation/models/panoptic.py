@@ -17,7 +17,7 @@ from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.images import decode_rgb
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained
+from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_config
 from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts, thresholds
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
@@ -190,8 +190,8 @@ def class_names(folder: Path) -> dict[int, str]:
     """
     path = folder / "config.json"
     try:
-        return {int(index): str(name) for index, name in json.loads(path.read_text(encoding="utf-8"))["id2label"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        return {int(index): str(name) for index, name in read_config(path)["id2label"].items()}
+    except (ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: no class names in it ({type(error).__name__}: {error}); get the file again") from error
 
 
