@@ -82,12 +82,12 @@ def test_scales_come_from_the_rig_then_gps_then_odometry(tmp_path):
     assert known.scale(model(), by_rig=3.0).sigma == RIG_SIGMA
     assert known.scale(model()).factor == pytest.approx(2.0, rel=1e-6)
     assert known.scale(model()).sigma == ODOMETRY_SIGMA
-    assert known.metres(model()) == pytest.approx(2.0, rel=1e-6)
-    assert locator(nothing, rows()).metres(model()) is None
+    assert known.best_scale(model()) == pytest.approx(2.0, rel=1e-6)
+    assert locator(nothing, rows()).best_scale(model()) is None
     located = locator(nothing, rows(gps=range(1, 13)))
     assert located.scale(model()) is None
-    assert located.metres(model()) == pytest.approx(2.0, rel=0.02)
-    assert located.metres(model(), by_rig=3.0) == 3.0
+    assert located.best_scale(model()) == pytest.approx(2.0, rel=0.02)
+    assert located.best_scale(model(), by_rig=3.0) == 3.0
 
 
 def test_models_are_moved_to_where_their_images_were(database):

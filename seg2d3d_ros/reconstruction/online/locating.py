@@ -37,7 +37,7 @@ def locate_submaps(mapper: OnlineMapper, locator: Locator, rig: Rig | None, warn
     """
     if rig is not None:
         mapper.submaps = merge_submaps_by_rig(
-            mapper.submaps, rig, lambda model: locator.metres(model, by_rig=scale_by_rig(model, rig))
+            mapper.submaps, rig, lambda model: locator.best_scale(model, by_rig=scale_by_rig(model, rig))
         )
     for submap in mapper.submaps:
         _locate(submap, mapper, locator, rig, warnings, final=final)
