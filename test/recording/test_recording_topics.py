@@ -73,5 +73,12 @@ def test_two_cameras_that_claim_one_frame_stay_apart(tmp_path):
     assert cameras == [("/cam0/image", "cam0_camera"), ("/cam1/image", "cam1_camera")]
 
 
+def test_a_calibration_below_the_images_counts_as_one(tmp_path):
+    records = [shot("/cam/image_raw", "optical"), calibration("/cam/image_raw/camera_info", "optical")]
+    with read_bag(write_bag(tmp_path / "b", records)) as bag:
+        assert [(c.topic, c.info_topic) for c in bag.cameras] == [("/cam/image_raw", "/cam/image_raw/camera_info")]
+        assert bag.warnings == []
+
+
 def test_no_frame_id_takes_the_topics_name(tmp_path):
     assert topics_of(tmp_path, [shot("/rig/cam0/image", "")])[0] == [("/rig/cam0/image", "rig_cam0")]
