@@ -32,7 +32,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import image_size, read_labels, write_labels
+from seg2d3d_ros.images import read_labels, write_labels
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.pipeline.second_look import Looker, look_again
 from seg2d3d_ros.recording.cameras import find_segments
@@ -375,7 +375,7 @@ def _labels_of(kept: Keyframe) -> Path:
 
 
 def _shape(keyframe: Keyframe) -> tuple[int, int]:
-    width, height = image_size(keyframe.encoded, keyframe.name)
+    width, height = keyframe.size
     return height, width
 
 
