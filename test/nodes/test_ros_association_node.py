@@ -73,7 +73,7 @@ def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path, mo
         slow.go_on.set()
     assert dropped == []
     assert all(store.segment_path(name).exists() for name in names)
-    assert node._session.pending
+    assert node._session.segmented == len(names)
 
 
 def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
