@@ -98,11 +98,11 @@ def build(
     source_warnings: Callable[[], list[str]] = list,
     total: int = 0,
 ) -> int:
-    """Build the map and its report, and say in words what came of it.
+    """Build the map and its report, and print what came of it.
 
     Args:
         skipped: images that the source left out so far, with reasons.
-        source_warnings: what else the source has to say so far.
+        source_warnings: what else the source reports so far.
     """
     from seg2d3d_ros.dense.densify import FILE as DENSE_FILE
     from seg2d3d_ros.dense.densify import densify

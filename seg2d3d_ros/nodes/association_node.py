@@ -29,8 +29,9 @@ from visualization_msgs.msg import MarkerArray
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.journal import JOURNAL
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.association_session import AssociationSession, LabelledRevision
+from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import write_association_figures
+from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, RevisionKey
 from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
 from seg2d3d_ros.ros.exchange.results import write_config_sections

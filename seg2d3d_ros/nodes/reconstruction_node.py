@@ -1,7 +1,7 @@
 """reconstruction_node: keyframes in, the sparse map out; owner of the services ``finalize``, ``save_map`` and ``reset``.
 
 Keyframes go to disk (``MAP/keyframes``) and from there to the worker process that owns the database; this process never
-runs a solver. The map grows with every keyframe and is finished in pauses (``update_growth``, ``update_idle``), or, with
+runs a solver. The map takes in every keyframe at once and is finished in pauses (``update_growth``, ``update_idle``), or, with
 ``reconstruction.mode: batch``, is solved again as the keyframes become more (``update_every``, too). Every revision is
 published (``ros.messages.map_messages`` says how a receiver puts it together).
 
@@ -32,7 +32,8 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.figures import reconstruction_counts, write_reconstruction_figures
-from seg2d3d_ros.pipeline.mapping_session import MappingSession, Schedule, worker_factory
+from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
+from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
@@ -47,7 +48,7 @@ from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.types import Keyframe
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 ASSOCIATION = "association_node"
 CALL_SECONDS = 3600.0
@@ -157,7 +158,7 @@ class ReconstructionNode(ManagedNode):
         if self._publisher.look() and self._publishing.pending == 0:
             self._publishing.put(None)
 
-    # The map grows (thread "mapping").
+    # The session works (thread "mapping").
 
     def _map(self, item: tuple[Keyframe, np.ndarray | None] | None) -> None:
         with self._lock:

@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import image_size
-from seg2d3d_ros.pipeline.second_look import Looker, look_again
+from seg2d3d_ros.pipeline.second_look import look_again
 from seg2d3d_ros.ros.exchange.kept_keyframes import KeptKeyframes
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.segment_topics import SegmentTopics, fitting_labels
@@ -41,6 +41,7 @@ from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.factory import create_segmenter
+from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.segmentation.segmenter import Segmenter, no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 

@@ -1,4 +1,4 @@
-"""What is odd about the keyframes that arrive: counted and said, so that nobody has to guess why a map looks as it does.
+"""What is odd about the keyframes that arrive: counted and logged, so that nobody has to guess why a map looks as it does.
 
 Only a picture that is there already is left out. All else is used: a map does not depend on the order of time, and an
 image with another size or calibration gets intrinsics of its own.
@@ -43,7 +43,7 @@ class Arrivals:
     """Watches the keyframes of all cameras.
 
     Args:
-        bytes_of: the encoded bytes of an earlier keyframe, by name; ``OSError`` where they are gone.
+        bytes_of: the encoded bytes of an earlier keyframe, by name; ``DataError`` where they are gone.
 
     Attributes:
         counts: how often each oddity came; the keys are the words of this module.
@@ -107,7 +107,7 @@ class Arrivals:
     def _same(self, name: str, encoded: bytes) -> bool:
         try:
             return self._bytes_of(name) == encoded
-        except OSError:
+        except DataError:
             return False
 
     def _count(self, what: str, example: str) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from seg2d3d_ros.association.masks.missed import MissedView, find_missed
 from seg2d3d_ros.association.masks.recovered_masks import RecoveringRepair, labels_by, recover
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
-from seg2d3d_ros.association.online.identity import Identity, Merge
+from seg2d3d_ros.association.online.identity import Identity
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
 from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
@@ -30,6 +30,7 @@ from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, StoredSegments
 from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruction_counts
+from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.pipeline.second_look import SCORE, Ask, asks_of
 from seg2d3d_ros.types import Incidence, Instances, Observation, Segments, SparseModel
 
@@ -37,39 +38,6 @@ log = logging.getLogger(__name__)
 
 UNWRITTEN = 0.1
 """tracks.json and points.ply are written when the label images changed since are more than this share of all."""
-
-
-@dataclass(frozen=True)
-class LabelledRevision:
-    """One revision of the map with its labels.
-
-    Attributes:
-        class_names: what the class ids count.
-        labels: label images that are new or differ from the last revision's, by keyframe.
-        observations: what they show, by keyframe.
-        merges: instances that turned out to be one.
-        whole: everything was solved, and ``missed`` is of this revision.
-        missed: where instances should be seen and no mask shows them, as the last update that solved everything found.
-        seconds: how long it took.
-    """
-
-    models: Sequence[SparseModel]
-    incidence: Incidence
-    instances: Instances
-    class_names: tuple[str, ...]
-    labels: Mapping[str, LabelRuns]
-    observations: Mapping[str, Sequence[Observation]]
-    merges: tuple[Merge, ...]
-    whole: bool
-    missed: tuple[MissedView, ...]
-    counts: Mapping[str, int]
-    warnings: tuple[str, ...]
-    seconds: float
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """Keyframes whose label image is new or differs from the last revision's."""
-        return tuple(self.labels)
 
 
 class AssociationSession:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.pipeline.association_session import LabelledRevision
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 
 def reconstruction_counts(images: int, models: Sequence[SparseModel]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A map that grows while keyframes arrive: what to hand to the reconstruction worker, and when to solve again.
+"""A live map, while keyframes arrive: what to hand to the reconstruction worker, and when to solve again.
 
 No threads and no ROS here: the owner calls ``receive`` for each keyframe and ``tick`` several times a second, from one
 thread. The map directory is the queue: a keyframe is on disk, and in keyframes.json, before the worker hears of it.
@@ -21,7 +21,8 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.arrivals import Arrivals
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.pipeline.schedule import MIN_KEYFRAMES, Schedule
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progressed, Rejected, Revised, Stopped
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe
@@ -32,9 +33,6 @@ MAX_AHEAD = 4
 """Keyframes that may be with the worker at once; the others wait on disk instead of in memory."""
 BACKLOG_SECONDS = 30.0
 """While keyframes wait, there is at least this much time between two solutions."""
-NEVER = 10**9
-MIN_KEYFRAMES = 2
-"""A solution needs two views."""
 
 
 class WorkerLike(Protocol):
@@ -49,39 +47,9 @@ class WorkerLike(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """When the map is solved again while it grows.
-
-    Attributes:
-        every: at least this many new keyframes, …
-        growth: … and at least this share of those that were in the last solution; the sum of all solutions then costs
-            no more than ``1 + 1 / growth`` times the last one (where the cost is linear).
-        idle: or when there is anything new and no keyframe came for this long, in seconds.
-        idle_growth: and then only for at least this share of those that were in the last solution.
-    """
-
-    every: int = 10
-    growth: float = 0.3
-    idle: float = 3.0
-    idle_growth: float = 0.0
-
-    @classmethod
-    def online(cls, growth: float, idle: float) -> Schedule:
-        """For a map that grows by itself: the costly whole solution only in a pause, and only after growth."""
-        return cls(every=NEVER, growth=growth, idle=idle, idle_growth=growth)
-
-    def due(self, new: int, solved: int, quiet: float) -> bool:
-        """Whether to solve now: ``new`` keyframes since a solution of ``solved``, the last one ``quiet`` seconds ago."""
-        if new == 0 or new + solved < MIN_KEYFRAMES:
-            return False
-        pause = quiet >= self.idle and new >= self.idle_growth * solved
-        return pause or new >= max(self.every, self.growth * solved)
-
-
 @dataclass
-class Figures:
-    """What a session can say about itself."""
+class MappingFigures:
+    """What a session reports of itself."""
 
     received: int = 0
     added: int = 0
@@ -112,10 +80,10 @@ class MappingSession:
         on_failure: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.store, self.schedule, self.figures = store, schedule, Figures()
+        self.store, self.schedule, self.figures = store, schedule, MappingFigures()
         self.records = {record.name: record for record in store.read_keyframes()}
         self.reconstruction: Reconstruction | None = None
-        self._arrivals = Arrivals(lambda name: store.image_path(self.records[name]).read_bytes())
+        self._arrivals = Arrivals(lambda name: store.read_image(self.records[name]))
         self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
         self.figures.odd = self._arrivals.counts
         self._on_revision, self._on_failure, self._clock = on_revision, on_failure, clock
@@ -245,11 +213,7 @@ class MappingSession:
     def _hand_over(self, name: str) -> None:
         record = self.records[name]
         try:
-            encoded = self.store.image_path(record).read_bytes()
-            ignore = self.store.read_mask(name)
-        except OSError as error:
-            self._reject(name, f"{record.image}: cannot be read ({error.strerror})")
-            return
+            encoded, ignore = self.store.read_image(record), self.store.read_mask(name)
         except DataError as error:
             self._reject(name, str(error))
             return
@@ -294,7 +258,6 @@ class MappingSession:
             self.figures.failures += 1
             self.figures.last_failure = event.message
             self._on_failure(event.message)
-
         elif isinstance(event, Stopped):
             self._stopped(event.message)
 

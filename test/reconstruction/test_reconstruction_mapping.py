@@ -10,9 +10,13 @@ import pytest
 from helpers_reconstruction import misfit
 
 from seg2d3d_ros.reconstruction import model_io
-from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_component, solve_global, solve_incremental
+from seg2d3d_ros.reconstruction.batch.components import solve_component
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.features.pairs import PlaceRecognition, candidate_pairs, poor_images
+from seg2d3d_ros.reconstruction.features.pairs import candidate_pairs, poor_images
+from seg2d3d_ros.reconstruction.features.place_recognition import PlaceRecognition
+from seg2d3d_ros.reconstruction.point_ids import renumber
+from seg2d3d_ros.reconstruction.thresholds import Thresholds
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.viewgraph import components, rigid_parts
 from seg2d3d_ros.types import WorldFrame
@@ -31,7 +35,7 @@ def synthetic(path: Path, frames=8, points=200, seed=0):
 def task(path, truth, *, fixed=True, threads=1):
     names = {i: image.name for i, image in truth.images.items()}
     known = {i: tuple(camera.params) for i, camera in truth.cameras.items()} if fixed else {}
-    return MapperTask(path, names, known, frozenset(truth.cameras) - known.keys(), 15, 0, threads)
+    return MapperTask(path, names, {i: image.camera_id for i, image in truth.images.items()}, known, 15, 0, threads)
 
 
 def pair_table(path):
@@ -64,7 +68,8 @@ def test_calibrated_camera_beside_a_free_one(tmp_path):
         free.params = np.array(free.params) * [1.05, 1, 1, 0]
         database.update_camera(free)
     names = {i: image.name for i, image in truth.images.items()}
-    mixed = MapperTask(tmp_path / "d.db", names, {1: tuple(truth.camera(1).params)}, frozenset({2}), 15, 0, 1)
+    cameras = {i: image.camera_id for i, image in truth.images.items()}
+    mixed = MapperTask(tmp_path / "d.db", names, cameras, {1: tuple(truth.camera(1).params)}, 15, 0, 1)
     (model,) = solve_component(mixed, list(names), pair_table(tmp_path / "d.db"), "global")
     np.testing.assert_array_equal(model.camera(1).params, truth.camera(1).params)
     np.testing.assert_allclose(model.camera(2).params[0], truth.camera(2).params[0], rtol=1e-3)
@@ -132,9 +137,9 @@ def test_weakly_glued_halves_come_apart():
 
 def test_point_ids_and_colours(tmp_path):
     truth = synthetic(tmp_path / "d.db")
-    model = solve_incremental(task(tmp_path / "d.db", truth), list(truth.images), plenty=False)[0]
+    model = solve_incremental(task(tmp_path / "d.db", truth), list(truth.images), Thresholds.lenient(15))[0]
     colors = {i: np.full((len(image.points2D), 3), 10 * i, np.uint8) for i, image in model.images.items()}
-    model_io.renumber([model], colors.__getitem__, {})
+    renumber([model], colors.__getitem__, {})
     ids = sorted(model.point3D_ids())
     assert ids == list(range(1, len(ids) + 1))
     point = model.point3D(1)
@@ -142,7 +147,7 @@ def test_point_ids_and_colours(tmp_path):
     model.write_binary(tmp_path)
     former = {i: np.where(v >= 0, v + 1000, -1) for i, v in model_io.keypoint_ids(tmp_path).items()}
     before = {i: p.xyz.copy() for i, p in model.points3D.items()}
-    model_io.renumber([model], colors.__getitem__, former)
+    renumber([model], colors.__getitem__, former)
     for i, xyz in before.items():
         np.testing.assert_array_equal(model.point3D(i + 1000).xyz, xyz)
     sparse = model_io.sparse_model(model, {}, frame=WorldFrame("enu", (1.0, 2.0, 3.0)))

@@ -17,7 +17,8 @@ from seg2d3d_ros.config import make_config  # noqa: E402
 from seg2d3d_ros.geometry.pose import Pose  # noqa: E402
 from seg2d3d_ros.images import encode_png  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
-from seg2d3d_ros.pipeline.mapping_session import MappingSession, Schedule  # noqa: E402
+from seg2d3d_ros.pipeline.mapping_session import MappingSession  # noqa: E402
+from seg2d3d_ros.pipeline.schedule import Schedule  # noqa: E402
 from seg2d3d_ros.ros.exchange import movable_masks  # noqa: E402
 from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks  # noqa: E402
 from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses  # noqa: E402
