@@ -52,6 +52,18 @@ def test_the_cameras_own_picture_goes_before_grey_and_rectified_ones(tmp_path):
     assert topics_of(tmp_path, records)[0] == [("/cam/image_color", "optical")]
 
 
+def test_colour_goes_before_what_is_compressed(tmp_path):
+    records = [shot("/cam/a_mono/compressed", "optical"), shot("/cam/image_color", "optical")]
+    assert topics_of(tmp_path, records)[0] == [("/cam/image_color", "optical")]
+
+
+def test_a_cameras_segments_are_neither_a_camera_nor_left_out(tmp_path):
+    records = [shot("/cam/image", "optical"), shot("/cam/segments", "optical", "16UC1")]
+    with read_bag(write_bag(tmp_path / "b", records)) as bag:
+        assert [(camera.topic, camera.segments) for camera in bag.cameras] == [("/cam/image", "/cam/segments")]
+        assert bag.left_out == {}
+
+
 def test_named_cameras(tmp_path):
     records = [shot("/a/image/compressed", "a"), shot("/b/image", "b"), shot("/c/depth", "c", "16UC1")]
     path = write_bag(tmp_path / "b", records)
