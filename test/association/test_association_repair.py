@@ -176,12 +176,13 @@ class TestProjection:
         assert hidden in project_unobserved([model], {"v1"}).point
 
     @pytest.mark.parametrize(
-        ("around", "seen"), [((10, 10, 30), False), ((10, 30, 30), True), ((17, 17, 17), True), ((15, 15, 15), False)]
+        ("around", "seen"),
+        [((10, 10, 30), False), ((10, 30, 10), False), ((10, 30, 30), True), ((17, 17, 17), True), ((15, 15, 15), False)],
     )
     def test_the_median_of_the_nearest_keypoints_is_the_surface(self, around, seen):
         """A point 20 units away; of the view's own keypoints the three around its pixel count, not those farther off."""
-        pixels = np.array([[100, 50], [102, 50], [100, 53], [96, 50], [99, 56], [101, 44], [104, 55], [100, 42]])
-        model = two_views(pixels, np.array([20, *around, 10, 30, 10, 30]))
+        pixels = np.array([[100, 50], [99, 56], [101, 44], [104, 55], [100, 42], [102, 50], [100, 53], [96, 50]])
+        model = two_views(pixels, np.array([20, 10, 30, 10, 30, *around]))
         assert (project_unobserved([model], {"v0"}).point.tolist() == [0]) == seen
 
     @pytest.mark.parametrize(("distance", "seen"), [(12.2, False), (12.8, True)])
