@@ -177,7 +177,13 @@ class TestProjection:
 
     @pytest.mark.parametrize(
         ("around", "seen"),
-        [((10, 10, 30), False), ((10, 30, 10), False), ((10, 30, 30), True), ((17, 17, 17), True), ((15, 15, 15), False)],
+        [
+            ((10, 10, 30), False),
+            ((10, 30, 10), False),
+            ((10, 30, 30), True),
+            ((17, 17, 17), True),
+            ((15, 15, 15), False),
+        ],
     )
     def test_the_median_of_the_nearest_keypoints_is_the_surface(self, around, seen):
         """A point 20 units away; of the view's own keypoints the three around its pixel count, not those farther off."""
