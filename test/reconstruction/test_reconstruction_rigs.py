@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from seg2d3d_ros.reconstruction.adjustment import robust_error
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig, hold_mounts
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
-from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, rotation_offset, scale_by_rig
+from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 
@@ -253,6 +254,41 @@ class TestFit:
         assert rotation_offset(left, rig_of(drive)) is None
 
 
+class TestMerge:
+    def parts(self, drive):
+        """The left camera at the first stops, the right one at all of them, the left one at the last stops."""
+        left, right = drive.models([("left",), ("right",)])
+        back = copy.deepcopy(left)
+        for k in range(STOPS):
+            (left if k >= STOPS // 2 else back).deregister_frame(drive.rows[2 * k].image_id)
+        return left, right, back
+
+    def test_the_scale_of_the_target_places_the_sources(self):
+        drive = Drive()
+        left, right, back = self.parts(drive)
+        holders = [types.SimpleNamespace(reconstruction=model) for model in (right, left, back)]
+        placed = []
+        (one,) = merge_by_rig(
+            holders,
+            rig_of(drive),
+            lambda m: 1.0 if m is holders[0] else None,
+            lambda target, source, similarity: placed.append(similarity),
+        )
+        assert (one, len(placed)) == (holders[0], 2)
+        for similarity in placed:  # all of them lie in one world already
+            np.testing.assert_allclose(similarity.apply(np.zeros((1, 3))), 0.0, atol=0.02)
+            assert similarity.scale == pytest.approx(1.0, abs=0.01)
+
+    def test_what_a_model_took_in_connects_it_to_others(self):
+        """The two left parts have no moment in common; the one whose scale is known begins."""
+        drive = Drive()
+        left, right, back = self.parts(drive)
+        assert fit_by_rig(back, left, rig_of(drive), 1.0) is None
+        merged, *_ = applied([right, left, back], rig_of(drive), drive, lambda m: 1.0 if m is left else None)
+        assert [m.num_reg_images() for m in merged] == [2 * STOPS]
+        assert errors(merged[0], drive)[0].max() < 0.05
+
+
 class TestApply:
     MOVES = ((0.5, np.eye(3), [1, 2, 3]), (3.0, Rotation.from_rotvec([0.3, 2, 1]).as_matrix(), [9, 9, 9]))
 
@@ -339,12 +375,12 @@ class TestHold:
         drive, warnings = Drive(), []
         (model,) = drive.models([("left", "right")])
         right = {r.image_id for r in drive.rows[1::2]}
+        elsewhere = pycolmap.Sim3d(0.5, pycolmap.Rotation3d(Rotation.from_rotvec([0, 1, 2]).as_matrix()), np.full(3, 40.0))
         for i in right:
-            pose = Pose.from_colmap(model.image(i).cam_from_world()).inverse()
-            model.frame(i).rig_from_world = Pose(pose.rotation, pose.translation + [0.0, 0.0, 40.0]).inverse().to_colmap()
+            model.frame(i).rig_from_world = elsewhere.transform_camera_world(model.frame(i).rig_from_world)
         for point in model.points3D.values():
             if point.track.elements[0].image_id in right:
-                point.xyz = point.xyz + [0.0, 0.0, 40.0]
+                point.xyz = elsewhere * point.xyz
         held = hold_mounts(model, rig_of(drive), (1, 2), 1, warnings)
         assert warnings == []
         assert errors(held, drive)[0].max() < 0.05
