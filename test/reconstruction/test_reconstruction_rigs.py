@@ -311,6 +311,13 @@ class TestApply:
         assert (len(merged), scales) == (1, [None])
         assert errors(merged[0], drive)[0].max() < 1.2, "but for the metre between the cameras"
 
+    def test_a_model_that_nothing_holds_is_scaled_all_the_same(self):
+        drive = Drive()
+        left, _ = drive.models([("left",), ("right",)], move=self.MOVES)
+        assert errors(left, drive)[1] == pytest.approx(2.0, abs=0.01)
+        (scaled,), *_ = applied([left], rig_of(drive), drive, lambda m: 2.0)
+        assert errors(scaled, drive)[1] == pytest.approx(1.0, abs=0.01)
+
     def test_what_is_metric_takes_in_what_is_not(self):
         drive = Drive()
         left, right = drive.models([("left",), ("right",)], move=self.MOVES)
