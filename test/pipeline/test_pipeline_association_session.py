@@ -69,6 +69,17 @@ def test_a_repeated_message_replaces_the_first(tmp_path):
     assert session.segmented == 4
 
 
+def test_masks_of_a_keyframe_outside_the_map_are_replaced_too(tmp_path):
+    model, segments = two_houses(4)
+    session = AssociationSession(MapStore(tmp_path), CONFIG)
+    outside = dataclasses.replace(segments[model.names[0]], name="outside")
+    session.receive(outside)
+    assert session.update([model]).changed == ("outside",)
+    session.receive(dataclasses.replace(outside, labels=outside.labels[::2, ::2]))
+    assert session.update([model]).changed == ("outside",)
+    assert session.store.read_labels("outside").shape == outside.labels[::2, ::2].shape
+
+
 def test_restart_keeps_segments_and_ids(tmp_path):
     model, segments = two_houses(4)
     session = AssociationSession(MapStore(tmp_path), CONFIG)

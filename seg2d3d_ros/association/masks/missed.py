@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
@@ -80,13 +81,6 @@ class Sightings:
     xy: np.ndarray
     observed: np.ndarray
 
-    def of_keyframes(self, count: int) -> Iterator[np.ndarray]:
-        """The places of each keyframe's rows."""
-        order = np.argsort(self.keyframe, kind="stable")
-        bounds = np.searchsorted(self.keyframe[order], np.arange(count + 1))
-        for k in range(count):
-            yield order[bounds[k] : bounds[k + 1]]
-
 
 def sightings(models: Sequence[SparseModel], incidence: Incidence) -> Sightings:
     """Every point in every keyframe that observes it or, where the incidence says so, should see it."""
@@ -156,7 +150,7 @@ def find_missed(
     shown = instances_shown(incidence, instances)
     found: list[MissedView] = []
     views = [view for model in models for view in model.views()]
-    for k, rows in enumerate(seen.of_keyframes(len(views))):
+    for k, rows in enumerate(places(seen.keyframe, len(views))):
         view = views[k]
         if view is not None and incidence.names[k] in segmented:
             found += _missed_in(k, view, rows, seen, solid, xyz, shown[k], incidence, instances)
