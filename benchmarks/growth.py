@@ -62,9 +62,9 @@ def grow_mapper(images: int, order: str) -> dict[str, Any]:
     mapper.grow(patient=False)
     mapper.adjust()
     seconds = time.process_time() - begin
-    model = mapper.models[0].reconstruction
+    model = mapper.submaps[0].reconstruction
     return {"images": images, "order": order, "cpu": seconds, "MB": memory() - base, "curve": curve,
-            "models": len(mapper.models), "registered": len(mapper.models[0]), "rms": street.error(model)}  # fmt: skip
+            "models": len(mapper.submaps), "registered": len(mapper.submaps[0]), "rms": street.error(model)}  # fmt: skip
 
 
 class _Nearest:
@@ -85,7 +85,7 @@ def grow_map(images: int, order: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         street.write(Path(folder))
         reconstructor = Revealing(Path(folder), config)
-        reconstructor._recognition = _Nearest()  # type: ignore[assignment]
+        reconstructor.matcher.recognition = _Nearest()  # type: ignore[assignment]
         base, begin = memory(), time.process_time()
         for image_id in arrival(images, order, 0):
             reconstructor.reveal(f"{image_id:05d}")
@@ -93,7 +93,7 @@ def grow_map(images: int, order: str) -> dict[str, Any]:
         grown = time.process_time() - begin
         reconstructor.solve()
         seconds = time.process_time() - begin
-        model = reconstructor.mapper.models[0].reconstruction
+        model = reconstructor.mapper.submaps[0].reconstruction
         result = {"images": images, "order": order, "grown": grown, "cpu": seconds, "MB": memory() - base,
                   "models": len(read_models(Path(folder))), "registered": model.num_reg_images(),
                   "rms": street.error(model)}  # fmt: skip

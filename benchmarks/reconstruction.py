@@ -30,8 +30,9 @@ import numpy as np
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.keyframes.folder import read_folder
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
-from seg2d3d_ros.reconstruction.batch.mappers import solve_component
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
+from seg2d3d_ros.reconstruction.batch.components import solve_component
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import PAIR_BASE, ImageRow
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 from seg2d3d_ros.types import SparseModel
@@ -65,13 +66,13 @@ def prepare(name: str, folder: Path, positions: str | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     camera = DATA / "castle-P30/camera.json" if name == "castle" else None
     images = DATA / ("castle-P30" if name == "castle" else "lund") / "images"
-    reconstructor, rng = Reconstructor(folder, CONFIGS[name]), np.random.default_rng(0)
+    reconstructor, rng = BatchReconstructor(folder, CONFIGS[name]), np.random.default_rng(0)
     for keyframe in read_folder(images, camera=camera, gps=positions, order="name"):
         noisy = name == "lund-noise" and keyframe.geo is not None
         reconstructor.add(replace(keyframe, geo=with_noise(keyframe.geo, rng)) if noisy else keyframe)
-    rows = reconstructor._database.images()
+    rows = reconstructor.database.images()
     pairs = [(a.image_id, b.image_id) for k, a in enumerate(rows) for b in rows[k + 1 :]]
-    reconstructor._match(pairs, rows, lambda stage, done, total: print(f"\r{stage} {done}/{total}", end="", flush=True))
+    reconstructor.matcher.match(pairs, rows, lambda stage, done, total: print(f"\r{stage} {done}/{total}", end="", flush=True))
     print()
     reconstructor.close()
     (folder / "ready").touch()
@@ -81,23 +82,25 @@ class Revealing(OnlineReconstructor):
     """Images appear when ``reveal`` says so; verified pairs come out of a store instead of being computed."""
 
     def __init__(self, root: Path, config: ReconstructionConfig) -> None:
-        self._order: list[str] = []
+        with sqlite3.connect(root / "database.db") as database:
+            database.executescript(
+                "CREATE TABLE held AS SELECT * FROM two_view_geometries; CREATE UNIQUE INDEX held_pair ON held (pair_id);"
+                "DELETE FROM two_view_geometries;"
+            )
+        database.close()
         super().__init__(root, config)
-        every = {row.name: row for row in self._database.images()}
-        self._database.images = lambda: [every[name] for name in self._order]  # type: ignore[method-assign]
-
-    def _resume(self) -> None:
-        self._database._sqlite.executescript(
-            "CREATE TABLE held AS SELECT * FROM two_view_geometries; CREATE UNIQUE INDEX held_pair ON held (pair_id);"
-            "DELETE FROM two_view_geometries;"
-        )
+        self._order: list[str] = []
+        every = {row.name: row for row in self.database.images()}
+        self.database.images = lambda: [every[name] for name in self._order]  # type: ignore[method-assign]
+        self.matcher.match = self._release  # type: ignore[method-assign]
 
     def reveal(self, name: str) -> None:
         self._order.append(name)
 
-    def _match(self, pairs: Sequence[tuple[int, int]], rows: Sequence[ImageRow], report: Any) -> None:
+    def _release(self, pairs: Sequence[tuple[int, int]], rows: Sequence[ImageRow], progress: Any = None) -> None:
         wanted = [(min(p) * PAIR_BASE + max(p),) for p in pairs]
-        self._database._sqlite.executemany("INSERT INTO two_view_geometries SELECT * FROM held WHERE pair_id = ?", wanted)
+        self.database._sqlite.executemany("INSERT INTO two_view_geometries SELECT * FROM held WHERE pair_id = ?", wanted)
+        self.matcher.tried.note(self.database.verified(pairs))
 
 
 def copy_map(source: Path, target: Path) -> None:
@@ -129,13 +132,13 @@ def batch(name: str, folder: Path, truth: dict[str, np.ndarray] | None) -> dict[
     """Both batch mappers on all pairs: registered images, error, CPU seconds."""
     from seg2d3d_ros.reconstruction.model_io import sparse_model
 
-    reconstructor = Reconstructor(folder, CONFIGS[name])
-    rows = reconstructor._database.images()
-    pairs, ids = reconstructor._database.matched_pairs(), [r.image_id for r in rows]
+    reconstructor = BatchReconstructor(folder, CONFIGS[name])
+    rows = reconstructor.database.images()
+    pairs, ids = reconstructor.database.matched_pairs(), [r.image_id for r in rows]
     result = {}
     for mapper in ("incremental", "global"):
         begin = time.process_time()
-        model = solve_component(reconstructor._task(rows, ids), ids, pairs, mapper)[0]
+        model = solve_component(MapperTask.of(reconstructor.database, rows, CONFIGS[name]), ids, pairs, mapper)[0]
         seconds = time.process_time() - begin
         value = sparse_model(model, {r.file_name: r.name for r in rows})
         result[mapper] = {"registered": len(value.names), "cpu": round(seconds, 1)}

@@ -39,7 +39,8 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points, weighted_similarity
 from seg2d3d_ros.geometry.wgs84 import GeoPosition, from_enu, to_enu
 from seg2d3d_ros.keyframes.folder import read_folder
-from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
+from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
+from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.world.georeference import fit_similarity
 from seg2d3d_ros.simulation.drive import ANTENNA, base_from_camera
 from seg2d3d_ros.simulation.gnss import DATUM

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.reconstruction.database import FeatureDatabase
-from seg2d3d_ros.reconstruction.features.sift import Features
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, Features
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
 from seg2d3d_ros.types import Keyframe
 
@@ -90,7 +89,7 @@ class Street:
         params = (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2)
         for i, xy in self.keypoints.items():
             camera = Camera("PINHOLE", WIDTH, HEIGHT, params)
-            camera_id = database.camera_id("street", camera, focal_known=True)
+            camera_id = database.camera_id("street", camera)
             keypoints = np.column_stack([xy, np.ones(len(xy)), np.zeros(len(xy))]).astype(np.float32)
             grey = np.full((len(xy), 3), 128, np.uint8)
             features = Features(WIDTH, HEIGHT, keypoints, np.zeros((len(xy), 128), np.uint8), grey)

@@ -47,6 +47,11 @@ class Stopwatch:
         self._running.append((stage, time.perf_counter()))
         return self
 
+    def take(self) -> dict[str, float]:
+        """The seconds so far; from here on they begin anew."""
+        taken, self.seconds = self.seconds, {}
+        return taken
+
     def __enter__(self) -> None:
         pass
 

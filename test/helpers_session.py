@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.mapping_session import MappingSession
 from seg2d3d_ros.pipeline.schedule import Schedule
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised, Stopped
 from seg2d3d_ros.types import Keyframe
 

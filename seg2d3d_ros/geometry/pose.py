@@ -98,7 +98,7 @@ class Pose:
         """``a_from_b @ b_from_c`` is ``a_from_c``; batches are matched as NumPy broadcasts them."""
         return Pose(
             self.rotation @ other.rotation,
-            np.einsum("...ij,...j->...i", self.rotation, other.translation) + self.translation,
+            self.apply_each(other.translation),
         )
 
     def apply(self, xyz: np.ndarray) -> np.ndarray:
@@ -106,8 +106,8 @@ class Pose:
         return np.asarray(xyz) @ np.swapaxes(self.rotation, -1, -2) + self.translation[..., None, :]
 
     def apply_each(self, xyz: np.ndarray) -> np.ndarray:
-        """(N, 3) points of the source frame in the target frame, each by its own of (N,) poses."""
-        return np.einsum("nij,nj->ni", self.rotation, xyz) + self.translation
+        """(..., 3) points of the source frame in the target frame, each by its own of (...) poses."""
+        return np.einsum("...ij,...j->...i", self.rotation, xyz) + self.translation
 
     def mean(self, weights: np.ndarray | None = None) -> Pose:
         """Of a batch (K,): the mean rotation (chordal) with the mean translation, by weights (K,)."""

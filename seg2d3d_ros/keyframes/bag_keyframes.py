@@ -23,6 +23,7 @@ from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.cameras import CameraTopic, recorded_cameras
 from seg2d3d_ros.recording.naming import stamp_to_ns, stream_name
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 JPEG_QUALITY = 95
 SEGMENTS_DELAY = 5.0
 """Seconds: a segmentation that ran while recording answers this late at most."""
-
-ProgressCallback = Callable[[str, int, int], None]
 
 
 class BagItem(NamedTuple):
@@ -70,7 +69,7 @@ class BagKeyframes:
         cameras: Sequence[str],
         fix_topic: str,
         config: KeyframeConfig,
-        progress: ProgressCallback | None,
+        progress: Progress | None,
         odom_topic: str = "",
     ):
         self.recording, self._config, self._progress = recording, config, progress
@@ -273,7 +272,7 @@ def read_bag(
     fix_topic: str = "",
     odom_topic: str = "",
     config: KeyframeConfig | None = None,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> BagKeyframes:
     """Open a recording and find its cameras.
 

@@ -6,6 +6,7 @@ the nodes drain (``<node>/flush``), calls ``finalize`` if asked to, and ends the
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import threading
@@ -13,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rclpy.client import Client
-from rclpy.duration import Duration
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
@@ -24,8 +23,10 @@ from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
 from seg2d3d_ros.recording.reader import open_recording
 from seg2d3d_ros.recording.topics import Topic, is_image
 from seg2d3d_ros.ros.messages.conversion import ns_to_stamp
+from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import PlayerParameters
+from seg2d3d_ros.ros.node.publishing import settle
 from seg2d3d_ros.ros.node.qos import CLOCK, PLAYER, TF_STATIC
 from seg2d3d_ros.ros.node.spinning import spin_node
 
@@ -60,7 +61,7 @@ class BagPlayer(ManagedNode):
             )
         self._clock_publisher = self.advertise(Clock, "/clock", CLOCK) if self.ros.clock else None
         services = {*(f"{node}/flush" for node in FLUSHED), "finalize", *self.ros.wait_for}
-        self._clients_of = {name: self.create_client(Trigger, name) for name in services}
+        self._callers = {name: TriggerCaller(self, name, self._stop) for name in services}
         self.serve(Trigger, "~/pause", lambda _, response: self._pause(True, response))
         self.serve(Trigger, "~/resume", lambda _, response: self._pause(False, response))
 
@@ -72,8 +73,8 @@ class BagPlayer(ManagedNode):
 
     def cleanup(self) -> None:
         self._recording.close()
-        for client in self._clients_of.values():
-            self.destroy_client(client)
+        for caller in self._callers.values():
+            caller.close()
 
     def _chosen(self) -> list[Topic]:
         known = self._recording.topics
@@ -128,7 +129,7 @@ class BagPlayer(ManagedNode):
             if total != matched:
                 matched, since = total, now
             have = [name for name in waited_for if self._publishers_of[name].get_subscription_count()]
-            absent = [name for name in self.ros.wait_for if not self._clients_of[name].service_is_ready()]
+            absent = [name for name in self.ros.wait_for if not self._callers[name].available]
             if have and not absent and now - since > (0.5 if len(have) == len(waited_for) else 2.0):
                 self.get_logger().info(f"{len(have)} of {len(waited_for)} topics have subscribers: playing {self.ros.bag}")
                 return
@@ -154,7 +155,7 @@ class BagPlayer(ManagedNode):
             count += 1
             since_ack[topic] += 1
             if since_ack[topic] >= BURST:
-                self._arrived(publisher, 5.0)
+                settle(publisher, 5.0, self._stop.is_set)
                 since_ack[topic] = 0
             if time.monotonic() - reported >= 5.0:
                 reported = time.monotonic()
@@ -184,41 +185,19 @@ class BagPlayer(ManagedNode):
     def _see_through(self) -> None:
         """Everything arrived, nodes drained, the map finalized."""
         for publisher in self._publishers_of.values():
-            self._arrived(publisher, 10.0)
+            settle(publisher, 10.0, self._stop.is_set)
         if self.ros.when_done == "exit":
             return
         for name in FLUSHED:
-            client = self._clients_of[f"{name}/flush"]
-            if client.wait_for_service(timeout_sec=2.0):
-                self._call(client, 60.0)
-        finalize = self._clients_of["finalize"]
-        if not finalize.wait_for_service(timeout_sec=10.0):
-            raise DataError(f"nobody offers {finalize.service_name}; is reconstruction_node running in this namespace?")
+            flush = self._callers[f"{name}/flush"]
+            if flush.wait(2.0):
+                with contextlib.suppress(DataError):  # finalize decides
+                    flush.call(60.0)
+        finalize = self._callers["finalize"]
+        if not finalize.wait(10.0):
+            raise DataError(f"nobody offers {finalize.name}; is reconstruction_node running in this namespace?")
         self.get_logger().info("finalizing the map")
-        response = self._call(finalize, self.ros.finalize_timeout)
-        if response is None:
-            raise DataError(f"{finalize.service_name} gave no answer within {self.ros.finalize_timeout:g} s (finalize_timeout)")
-        if not response.success:
-            raise DataError(f"{finalize.service_name} failed: {response.message}")
-        self.get_logger().info(f"finalized: {response.message}")
-
-    def _arrived(self, publisher: Publisher, timeout: float) -> None:
-        """Wait until subscribers have acknowledged everything. Polled, as the waiting form keeps other threads from running."""
-        deadline = time.monotonic() + timeout
-        while not publisher.wait_for_all_acked(Duration()) and time.monotonic() < deadline and not self._stop.is_set():
-            time.sleep(0.002)
-
-    def _call(self, client: Client, timeout: float) -> Trigger.Response | None:
-        """The answer, or None on time-out or when the player is stopped."""
-        answered = threading.Event()
-        future = client.call_async(Trigger.Request())
-        future.add_done_callback(lambda _: answered.set())
-        deadline = time.monotonic() + timeout
-        while not answered.wait(0.1):
-            if self._stop.is_set() or time.monotonic() > deadline:
-                client.remove_pending_request(future)
-                return None
-        return future.result()
+        self.get_logger().info(f"finalized: {finalize.call(self.ros.finalize_timeout)}")
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
 from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
+from seg2d3d_ros.ros.exchange.vehicle_poses import tf_message_type
 from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
 from seg2d3d_ros.ros.node.calls import TriggerCaller
@@ -97,7 +98,9 @@ class CloudNode(ManagedNode):
         self._encoding = self.worker("labels", self._keep_labels, depth=LABELS.depth, on_drop=self._labels_dropped)
         self._reading = self.worker("scans", self._keep_scan, depth=RAW_SCANS, on_drop=lambda _: self._count("scans dropped"))
         self._labelling = self.worker("cloud", self._label_scans, depth=1, on_drop=lambda _: None)
-        self._subscribe_tf()
+        if kind := tf_message_type(self, "the sensors' places come from reconstruction.rig alone"):
+            self.subscribe(kind, "/tf_static", lambda m: self._transforms(m, static=True), TF_STATIC)
+            self.subscribe(kind, "/tf", lambda m: self._transforms(m, static=False), TF)
         self.subscribe(PointCloud2, "map/points", self._receiver.on_points, LATCHED)
         self.subscribe(PointCloud2, "map/observations", self._receiver.on_observations, OBSERVATIONS)
         self.subscribe(PoseArray, "map/cameras", self._receiver.on_cameras, LATCHED)
@@ -111,18 +114,6 @@ class CloudNode(ManagedNode):
 
     def cleanup(self) -> None:
         self._resend.close()
-
-    def _subscribe_tf(self) -> None:
-        try:
-            from tf2_msgs.msg import TFMessage
-        except ImportError:
-            self.get_logger().info(
-                "tf2_msgs is not installed (apt install ros-$ROS_DISTRO-tf2-msgs): the sensors' places come from "
-                "reconstruction.rig alone"
-            )
-            return
-        self.subscribe(TFMessage, "/tf_static", lambda m: self._transforms(m, static=True), TF_STATIC)
-        self.subscribe(TFMessage, "/tf", lambda m: self._transforms(m, static=False), TF)
 
     # Messages come in (executor).
 

@@ -23,6 +23,7 @@ from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
+from seg2d3d_ros.recording.calibration import intrinsics
 from seg2d3d_ros.recording.cameras import CameraTopic, find_cameras, resolve_camera
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.recording.raw_images import raw_gray
@@ -231,10 +232,7 @@ def _info(camera: _Camera) -> CameraInfo | None:
     if camera.info is None:
         return None
     info = copy.copy(camera.info)
-    if camera.topic.rectified:
-        info.d = []
-        if info.p[0] > 0:
-            info.k = [float(info.p[i]) for i in (0, 1, 2, 4, 5, 6, 8, 9, 10)]
+    info.k, info.d = intrinsics(info, rectified=camera.topic.rectified)
     return info
 
 

@@ -48,7 +48,7 @@ from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.types import Keyframe
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 ASSOCIATION = "association_node"
 CALL_SECONDS = 3600.0
@@ -115,7 +115,7 @@ class ReconstructionNode(ManagedNode):
         self._reset_association.close()
 
     def _new_session(self) -> MappingSession:
-        if self.config.reconstruction.grows(live=True):
+        if self.config.reconstruction.is_online(live=True):
             schedule = Schedule.online(self.ros.update_growth, self.ros.update_idle)
         else:
             schedule = Schedule(self.ros.update_every, self.ros.update_growth, self.ros.update_idle)

@@ -15,16 +15,10 @@ an object was missed (``keyframes/prompts``), ``grounded_sam`` looks again and s
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
-import tempfile
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
@@ -32,27 +26,24 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import read_labels, write_labels
-from seg2d3d_ros.keyframes.waiting import Synchronizer
-from seg2d3d_ros.pipeline.second_look import Looker, look_again
-from seg2d3d_ros.recording.cameras import find_segments
-from seg2d3d_ros.recording.topics import IMAGE
+from seg2d3d_ros.pipeline.second_look import look_again
+from seg2d3d_ros.ros.exchange.kept_keyframes import KeptKeyframes
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
+from seg2d3d_ros.ros.exchange.segment_topics import SegmentTopics, fitting_labels
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
+from seg2d3d_ros.ros.messages.conversion import keyframe_name, labels_to_image
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import SegmentationParameters
-from seg2d3d_ros.ros.node.qos import LATCHED, PROMPTS, SEGMENTS, input_profile
+from seg2d3d_ros.ros.node.qos import LATCHED, PROMPTS, SEGMENTS
 from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.factory import create_segmenter
+from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.segmentation.segmenter import Segmenter, no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 
-LATE_KEPT = 100
-"""Keyframes that went on without segments and still wait for them; encoded they take some ten megabytes."""
 RESEGMENT_AHEAD = 4, 32
 """Old keyframes that wait in the queue at once, at least and at most, so that new ones are not dropped for them."""
 
@@ -77,9 +68,8 @@ class SegmentationNode(ManagedNode):
         super().__init__("segmentation_node", **options)
 
     def configure(self) -> None:
-        self._synchronizer: Synchronizer | None = None
-        self._given_up: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
-        self._kept: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
+        self._topics: SegmentTopics | None = None
+        self._kept = KeptKeyframes(self.ros.resegment_history)
         kind = self.config.segmentation.segmenter
         prompts = self.config.segmentation.asked
         self._asking = Asking(None, prompts, prompts)
@@ -104,13 +94,8 @@ class SegmentationNode(ManagedNode):
         self._classes.publish(class_names_message(self._asking.names))
         self._worker = self.worker("segmentation", self._segment, batch=self._at_once)
         if kind == "topic":
-            self._synchronizer = Synchronizer("image", ("segments",), timeout=self.ros.segments_timeout)
-            self._topics: set[str] = set()
-            self._find_topics()
-            self.every(0.5, self._find_topics)
-            self.every(0.1, self._expire)
+            self._topics = SegmentTopics(self, self._answered, self.ros.segments_topics, self.ros.segments_timeout)
         else:
-            self._scratch = tempfile.TemporaryDirectory(prefix="seg2d3d-keyframes-")
             self.serve(Trigger, "~/resegment", self._resegment, slow=True)
         if self._looker:
             self.subscribe(PointCloud2, PROMPTS_TOPIC, self._prompted, PROMPTS)
@@ -124,9 +109,7 @@ class SegmentationNode(ManagedNode):
         if isinstance(self._asking.segmenter, CachedSegmenter):
             self._asking.segmenter.close()
         self.diagnostics.problem("models", "")
-        if self._kept or self._synchronizer is None:
-            self._kept.clear()
-            self._scratch.cleanup()
+        self._kept.close()
 
     def cleanup(self) -> None:
         if self._asking.segmenter:
@@ -162,24 +145,15 @@ class SegmentationNode(ManagedNode):
     # Where keyframes and segments come in (executor).
 
     def _keyframe(self, keyframe: Keyframe, header: Header) -> None:
-        if self._synchronizer is None:
-            self._keep(keyframe, header)
+        if self._topics is None:
+            self._kept.add(keyframe, header)
             self._worker.put((keyframe, header, None))
         else:
-            self._match("image", header, (keyframe, header))
+            self._topics.take(keyframe, header)
 
-    def _keep(self, keyframe: Keyframe, header: Header) -> None:
-        """For ``resegment``; the pictures go to disk."""
-        if self.ros.resegment_history == 0:
-            return
-        path = Path(self._scratch.name) / f"{hashlib.sha256(keyframe.name.encode()).hexdigest()}"
-        path.write_bytes(keyframe.encoded)
-        self._kept[keyframe.name] = (dataclasses.replace(keyframe, encoded=b"", source=str(path)), header)
-        self._kept.move_to_end(keyframe.name)
-        while len(self._kept) > self.ros.resegment_history:
-            _, (oldest, _) = self._kept.popitem(last=False)
-            for path in (Path(oldest.source), _labels_of(oldest)):
-                path.unlink(missing_ok=True)
+    def _answered(self, keyframe: Keyframe, header: Header, masks: tuple[str, Image] | None) -> None:
+        """Another node has answered, or has not in time."""
+        self._worker.put((keyframe, header, masks or no_segments(keyframe.name, _shape(keyframe))))
 
     @property
     def _looker(self) -> Looker | None:
@@ -194,58 +168,6 @@ class SegmentationNode(ManagedNode):
             self._worker.put((*kept, message))
         else:
             self.diagnostics.count("second looks at keyframes that are not kept")
-
-    def _match(self, part: str, header: Header, value: object) -> None:
-        assert self._synchronizer is not None
-        if part == "segments" and (given_up := self._given_up.pop(keyframe_name(header), None)):
-            # Late is better than never: what is published now takes the place of the empty answer.
-            self.diagnostics.count("segments that came late")
-            self._worker.put((*given_up, value))
-        else:
-            self._hand_over(self._synchronizer.add(part, keyframe_name(header), value, time.monotonic()))
-
-    def _expire(self) -> None:
-        assert self._synchronizer is not None
-        self._hand_over(self._synchronizer.release(time.monotonic()))
-
-    def _hand_over(self, bundles: list[dict[str, Any]]) -> None:
-        for parts in bundles:
-            keyframe, header = parts["image"]
-            if "segments" in parts:
-                self._worker.put((keyframe, header, parts["segments"]))
-                continue
-            missed = self.diagnostics.count("keyframes without segments")
-            if missed == 1:
-                topics = ", ".join(sorted(self._topics)) or "no topic (set segments_topics)"
-                self.get_logger().warning(
-                    f"{keyframe.name}: no segments within {self.ros.segments_timeout:g} s from {topics}; it waits no longer "
-                    "(further ones are counted in /diagnostics)"
-                )
-            self._worker.put((keyframe, header, no_segments(keyframe.name, _shape(keyframe))))
-            self._given_up[keyframe.name] = (keyframe, header)
-            while len(self._given_up) > LATE_KEPT:
-                self._given_up.popitem(last=False)
-
-    def _find_topics(self) -> None:
-        """Subscribe to the named topics, or to those that the graph shows, as they appear."""
-        own = self.get_namespace().rstrip("/")
-        graph = dict(self.get_topic_names_and_types())
-        named = [self.resolve_topic_name(topic) for topic in self.ros.segments_topics]
-        for topic in named or find_segments(graph, own=(f"{own}/keyframes/", f"{own}/instances/")):
-            if topic in self._topics or (publishers := self.get_publishers_info_by_topic(topic)) == []:
-                continue
-            if IMAGE not in graph.get(topic, [IMAGE]):
-                raise UsageError(f"segments topic {topic} is a {', '.join(graph[topic])}, not a {IMAGE}")
-            self._topics.add(topic)
-            self.subscribe(Image, topic, self._segments_from(topic), input_profile("auto", publishers))
-            self.get_logger().info(f"segments from {topic}")
-        missing = ", ".join(topic for topic in named if topic not in self._topics)
-        if not named and not self._topics:
-            missing = "any mono16 topic called segments (or set segments_topics)"
-        self.diagnostics.problem("segments", f"waiting for {missing}" if missing else "")
-
-    def _segments_from(self, topic: str) -> Callable[[Image], None]:
-        return lambda message: self._match("segments", message.header, (topic, message))
 
     # What becomes of them (worker).
 
@@ -282,18 +204,17 @@ class SegmentationNode(ManagedNode):
 
     def _send(self, name: str, labels: np.ndarray, header: Header) -> None:
         self._publisher.publish(labels_to_image(labels, header))
-        if self._looker and (kept := self._kept.get(name)):
-            write_labels(_labels_of(kept[0]), labels)
+        if self._looker:
+            self._kept.write_labels(name, labels)
 
     def _look_again(self, keyframe: Keyframe, header: Header, prompts: PointCloud2) -> None:
         """Send a keyframe's segments again, with what was missed; as they were where that cannot be found."""
-        labels, looker = read_labels(_labels_of(keyframe)), self._looker
+        labels, looker = self._kept.read_labels(keyframe), self._looker
         assert looker is not None  # or nobody would have subscribed
         try:
             asks = cloud_to_asks(prompts, labels.shape)
             present = from_mono16(keyframe.name, labels, len(self._asking.names))
-            encoded = Path(keyframe.source).read_bytes()
-            found, added = look_again(looker, dataclasses.replace(keyframe, encoded=encoded), present, asks)
+            found, added = look_again(looker, self._kept.picture(keyframe), present, asks)
             labels = with_added(labels, found, added)
             self.diagnostics.count("second looks")
             self.diagnostics.count("second looks that found something", len(added))
@@ -307,11 +228,7 @@ class SegmentationNode(ManagedNode):
         if isinstance(answer, Segments):
             return answer
         topic, message = answer
-        labels, (height, width) = image_to_labels(message), _shape(keyframe)
-        if labels.shape != (height, width):
-            if abs(labels.shape[1] * height - labels.shape[0] * width) > max(width, height):
-                raise DataError(f"{topic}: segments of {labels.shape[1]}×{labels.shape[0]} for an image of {width}×{height}")
-            labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        labels = fitting_labels(topic, message, keyframe)
         options = self.config.segmentation
         return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic)
 
@@ -336,15 +253,11 @@ class SegmentationNode(ManagedNode):
     def _resegment(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Send every kept keyframe through the segmenter again, no faster than it works."""
         done, ahead = 0, min(max(RESEGMENT_AHEAD[0], 2 * self._at_once()), RESEGMENT_AHEAD[1])
-        for keyframe, header in list(self._kept.values()):
+        for keyframe, header in self._kept.pictures():
             while self._worker.pending > ahead:
                 if self.stopping.wait(0.02) or self.state != "active":
                     raise DataError(f"the node was stopped after {done} keyframes")
-            try:
-                encoded = Path(keyframe.source).read_bytes()
-            except FileNotFoundError:
-                continue  # no longer kept
-            self._worker.put((dataclasses.replace(keyframe, encoded=encoded), header, None))
+            self._worker.put((keyframe, header, None))
             done += 1
         self._worker.drain()
         response.success = True
@@ -352,7 +265,7 @@ class SegmentationNode(ManagedNode):
         return response
 
     def _flush(self) -> None:
-        while self._synchronizer and self._synchronizer.pending and not self.stopping.wait(0.05):
+        while self._topics and self._topics.pending and not self.stopping.wait(0.05):
             pass
         self._worker.drain()
 
@@ -367,11 +280,6 @@ def _counted(segments: Segments, asking: Asking) -> Segments:
     lookup = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
     lookup[segments.ids] = ids
     return dataclasses.replace(segments, labels=lookup[segments.labels], ids=ids, classes=table[segments.classes])
-
-
-def _labels_of(kept: Keyframe) -> Path:
-    """Where the masks of a keyframe that is kept on disk are."""
-    return Path(kept.source).with_suffix(".png")
 
 
 def _shape(keyframe: Keyframe) -> tuple[int, int]:

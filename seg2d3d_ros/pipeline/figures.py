@@ -16,7 +16,7 @@ from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 
 def reconstruction_counts(images: int, models: Sequence[SparseModel]) -> dict[str, int]:

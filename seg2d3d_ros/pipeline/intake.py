@@ -19,7 +19,7 @@ from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe, Segments
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction, Reconstructor
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.arrivals import Arrivals
 from seg2d3d_ros.pipeline.schedule import MIN_KEYFRAMES, Schedule
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progressed, Rejected, Revised, Stopped
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe

@@ -14,13 +14,14 @@ from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import write_association_figures, write_reconstruction_figures
 from seg2d3d_ros.pipeline.intake import Intake
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
-from seg2d3d_ros.pipeline.second_look import Looker, second_round
+from seg2d3d_ros.pipeline.second_look import second_round
 from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+    from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 
 def build_map(
@@ -48,7 +49,7 @@ def build_map(
     Raises:
         DataError: nothing could be reconstructed; all that there is was written before.
     """
-    from seg2d3d_ros.reconstruction.online.online_reconstructor import open_reconstructor
+    from seg2d3d_ros.reconstruction.opening import open_reconstructor
 
     store.write_config(config)
     session, reconstructor = AssociationSession(store, config), open_reconstructor(store.root, config.reconstruction)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from seg2d3d_ros.association.masks.missed import MissedView
 from seg2d3d_ros.association.masks.recovered_masks import MIN_AREA, share_inside
 from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.geometry.masks import Region, overlap, region_of
-from seg2d3d_ros.segmentation.models.mask_models import Mask
+from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.types import Keyframe, Segments
 
 SCORE = 0.6
@@ -29,14 +28,6 @@ MAX_OTHERS = 0.25
 """Of the points in the mask: so many may belong to something else."""
 MIN_OVERLAP = 0.4
 """Intersection over union of the mask and the region where the object should be seen: its area is sensible, and its place."""
-
-
-class Looker(Protocol):
-    """A segmenter with a mask model."""
-
-    def look(self, keyframe: Keyframe, boxes: np.ndarray) -> list[Mask | None]:
-        """The mask of what each box (N, 4) ``x0 y0 x1 y1`` of a keyframe shows; None where empty."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
@@ -22,8 +22,10 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.reconstruction.features.sift import Features
 from seg2d3d_ros.types import Keyframe
+
+if TYPE_CHECKING:
+    import pycolmap
 
 PAIR_BASE = 2147483647  # COLMAP's kMaxNumImages: pair_id = smaller image id * base + larger image id
 
@@ -48,6 +50,26 @@ DELETE FROM images WHERE image_id NOT IN (SELECT image_id FROM seg2d3d_images);
 
 
 @dataclass(frozen=True)
+class Features:
+    """N features of one image of ``width`` × ``height`` pixels.
+
+    Attributes:
+        keypoints: (N, 4) float32 x, y, scale, orientation in full-size pixels (first pixel's centre at 0.5, 0.5).
+        descriptors: (N, 128) uint8, RootSIFT.
+        colors: (N, 3) uint8 RGB at the keypoints.
+    """
+
+    width: int
+    height: int
+    keypoints: np.ndarray
+    descriptors: np.ndarray
+    colors: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclass(frozen=True)
 class ImageRow:
     """One image of the database: COLMAP's ids and the keyframe's identity."""
 
@@ -59,6 +81,10 @@ class ImageRow:
     stamp_ns: int
     features: int
     geo: GeoPosition | None
+
+
+ColmapImage: TypeAlias = "tuple[pycolmap.Camera, pycolmap.Rig, pycolmap.Image, pycolmap.Frame]"
+"""What COLMAP knows of one image: its camera, the camera's rig, the image, its frame."""
 
 
 def database_name(file_name: str) -> str:
@@ -92,7 +118,7 @@ class FeatureDatabase:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._pycolmap = load_pycolmap()
         try:
-            self._colmap: Any = self._pycolmap.Database.open(self.path)
+            self._colmap: pycolmap.Database = self._pycolmap.Database.open(self.path)
             self._sqlite = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
             self._check_owner()
             self._sqlite.executescript(_TABLES + _REPAIR)
@@ -112,7 +138,7 @@ class FeatureDatabase:
         self._sqlite.close()
         self._colmap.close()
 
-    def camera_id(self, camera_name: str, camera: Camera, *, focal_known: bool) -> int:
+    def camera_id(self, camera_name: str, camera: Camera) -> int:
         """The row for these intrinsics of this camera, written when new, with a rig of its own.
 
         Images of one ``camera_name`` with equal size and equal intrinsics (known or guessed) share one row.
@@ -120,10 +146,8 @@ class FeatureDatabase:
         key = json.dumps([camera_name, camera.model, camera.width, camera.height, list(camera.params), camera.calibrated])
         if (row := self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE key = ?", (key,)).fetchone()) is not None:
             return int(row[0])
-        row_camera = self._pycolmap.Camera(
-            model=camera.model, width=camera.width, height=camera.height, params=np.array(camera.params, float)
-        )
-        row_camera.has_prior_focal_length = focal_known
+        row_camera = camera.to_colmap()
+        row_camera.has_prior_focal_length = camera.focal_known
         with self._pycolmap.DatabaseTransaction(self._colmap):
             row_camera.camera_id = self._colmap.write_camera(row_camera)
             rig = self._pycolmap.Rig()
@@ -132,18 +156,25 @@ class FeatureDatabase:
         self._sqlite.execute(
             "INSERT INTO seg2d3d_cameras VALUES (?, ?, ?)", (row_camera.camera_id, key, int(camera.calibrated))
         )
-        return int(row_camera.camera_id)
+        return row_camera.camera_id
 
     def calibrated_cameras(self) -> dict[int, tuple[float, ...]]:
         """Camera id -> parameters, of the cameras whose intrinsics stay fixed."""
-        ids = [row[0] for row in self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE calibrated")]
-        return {i: tuple(float(p) for p in self._colmap.read_camera(i).params) for i in ids}
+        return {camera.camera_id: tuple(camera.params) for camera in self._cameras(calibrated=True)}
 
     def known_focals(self) -> dict[int, tuple[float, ...]]:
         """Camera id -> parameters, of the cameras to refine whose focal length came with the images (EXIF)."""
-        ids = [row[0] for row in self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE NOT calibrated")]
-        cameras = [self._colmap.read_camera(i) for i in ids]
-        return {c.camera_id: tuple(float(p) for p in c.params) for c in cameras if c.has_prior_focal_length}
+        known = (camera for camera in self._cameras(calibrated=False) if camera.has_prior_focal_length)
+        return {camera.camera_id: tuple(camera.params) for camera in known}
+
+    def _cameras(self, *, calibrated: bool) -> list[pycolmap.Camera]:
+        ids = self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE calibrated = ?", (int(calibrated),))
+        return [self._colmap.read_camera(camera_id) for (camera_id,) in ids]
+
+    def _rig_of(self, camera: pycolmap.Camera) -> pycolmap.Rig:
+        rig = self._colmap.read_rig_with_sensor(camera.sensor_id)
+        assert rig is not None, "camera_id writes both"
+        return rig
 
     def add_image(self, keyframe: Keyframe, camera_id: int, features: Features) -> int:
         """Write one image with its features; returns its id."""
@@ -153,7 +184,7 @@ class FeatureDatabase:
             image = pycolmap.Image(name=database_name(keyframe.file_name), camera_id=camera_id)
             image.image_id = self._colmap.write_image(image)
             frame = pycolmap.Frame()
-            frame.rig_id = self._colmap.read_rig_with_sensor(camera.sensor_id).rig_id
+            frame.rig_id = self._rig_of(camera).rig_id
             frame.add_data_id(image.data_id)
             self._colmap.write_frame(frame)
             self._colmap.write_keypoints(image.image_id, features.keypoints)
@@ -226,32 +257,29 @@ class FeatureDatabase:
         (data,) = self._sqlite.execute("SELECT colors FROM seg2d3d_images WHERE image_id = ?", (image_id,)).fetchone()
         return np.frombuffer(data, np.uint8).reshape(-1, 3)
 
-    def colmap_camera(self, camera_id: int) -> tuple[Any, Any]:
-        """The ``pycolmap.Camera`` and its ``Rig``."""
-        camera = self._colmap.read_camera(camera_id)
-        return camera, self._colmap.read_rig_with_sensor(camera.sensor_id)
-
-    def colmap_image(self, row: ImageRow) -> tuple[Any, Any]:
-        """A ``pycolmap.Image`` named by its file, with its keypoints, and its ``Frame``."""
+    def colmap_image(self, row: ImageRow) -> ColmapImage:
+        """COLMAP's objects of one image; named by its file, with its keypoints and without a pose."""
+        camera = self._colmap.read_camera(row.camera_id)
         frame = self._colmap.read_frame(self._colmap.read_image(row.image_id).frame_id)
         keypoints = self.keypoints(row.image_id)[:, :2].astype(np.float64)
         image = self._pycolmap.Image(name=row.file_name, keypoints=keypoints, camera_id=row.camera_id, image_id=row.image_id)
         image.frame_id = frame.frame_id
-        return image, frame
+        return camera, self._rig_of(camera), image, frame
 
-    def geometry(self, first: int, second: int) -> Any:
-        """The ``pycolmap.TwoViewGeometry`` of a pair, ``first`` < ``second``."""
+    def geometry(self, first: int, second: int) -> pycolmap.TwoViewGeometry:
+        """The verified geometry of a pair, ``first`` < ``second``."""
         return self._colmap.read_two_view_geometry(first, second)
 
-    def verified(self, image_id: int, others: Sequence[int]) -> dict[int, int]:
-        """Other image -> number of verified matches, of those ``others`` that were tried with this image."""
-        pair_ids = {min(image_id, o) * PAIR_BASE + max(image_id, o): o for o in others}
-        found = {}
-        for pair_id, other in pair_ids.items():
-            row = self._sqlite.execute("SELECT rows FROM two_view_geometries WHERE pair_id = ?", (pair_id,)).fetchone()
+    def verified(self, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+        """Rows of ``matched_pairs``: of those ``pairs`` (smaller image id first) that were tried."""
+        found = []
+        for first, second in pairs:
+            row = self._sqlite.execute(
+                "SELECT rows FROM two_view_geometries WHERE pair_id = ?", (first * PAIR_BASE + second,)
+            ).fetchone()
             if row is not None:
-                found[other] = int(row[0])
-        return found
+                found.append((first, second, row[0]))
+        return np.array(found, np.int64).reshape(-1, 3)
 
     def matched_pairs(self) -> np.ndarray:
         """(M, 3) int64 smaller image id, larger image id, number of verified matches; every pair that was tried."""

@@ -8,18 +8,22 @@ per cent, so a refined one far from it tells of the motion, not of the lens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.reconstruction.adjustment import whole_model
+
+if TYPE_CHECKING:
+    import pycolmap
 
 PLAUSIBLE = 1.15
 """A refined focal length may differ from the known one by this factor: EXIF rounds, phones crop and stabilise."""
 ITERATIONS = 100
 
 
-def strayed(model: Any, priors: Mapping[int, Sequence[float]]) -> dict[int, Sequence[float]]:
+def strayed(model: pycolmap.Reconstruction, priors: Mapping[int, Sequence[float]]) -> dict[int, Sequence[float]]:
     """The cameras of a ``pycolmap.Reconstruction`` whose focal length has left what is plausible.
 
     Args:
@@ -40,7 +44,7 @@ def strayed(model: Any, priors: Mapping[int, Sequence[float]]) -> dict[int, Sequ
     return gone
 
 
-def hold_cameras(model: Any, cameras: Mapping[int, Sequence[float]], threads: int) -> None:
+def hold_cameras(model: pycolmap.Reconstruction, cameras: Mapping[int, Sequence[float]], threads: int) -> None:
     """Set cameras of a model to these parameters and adjust poses, points and the other cameras to that.
 
     Args:
@@ -49,15 +53,11 @@ def hold_cameras(model: Any, cameras: Mapping[int, Sequence[float]], threads: in
         threads: 0 = all cores.
     """
     pycolmap = load_pycolmap()
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
-    for camera_id, params in cameras.items():
-        if camera_id in model.cameras:
-            model.camera(camera_id).params = np.array(params, float)
-            config.set_constant_cam_intrinsics(camera_id)
+    for camera_id in cameras.keys() & set(model.cameras):
+        model.camera(camera_id).params = cameras[camera_id]
+    config = whole_model(model, cameras)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    options: Any = pycolmap.BundleAdjustmentOptions()
+    options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.HUBER
     options.ceres.solver_options.num_threads = thread_count(threads)

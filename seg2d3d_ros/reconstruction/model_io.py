@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +17,11 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
+if TYPE_CHECKING:
+    import pycolmap
+
 FRAME_FILE = "frame.json"
 NO_POINT = np.iinfo(np.uint64).max
-
-
-def camera_value(camera: Any, *, calibrated: bool = True) -> Camera:
-    """A pycolmap camera as a value."""
-    return Camera(camera.model.name, camera.width, camera.height, tuple(float(p) for p in camera.params), calibrated)
 
 
 def read_image_points(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -45,7 +41,7 @@ def read_image_points(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 
 
 def sparse_model(
-    reconstruction: Any,
+    reconstruction: pycolmap.Reconstruction,
     names: Mapping[str, str],
     *,
     frame: WorldFrame | None = None,
@@ -56,7 +52,7 @@ def sparse_model(
     """The registered images, points and observations of a pycolmap reconstruction.
 
     Args:
-        reconstruction: a ``pycolmap.Reconstruction``.
+        reconstruction: COLMAP's model.
         names: COLMAP image name -> keyframe name; names that are missing fall back to the stem.
         frame: what the coordinates mean.
         component: 0 for the largest.
@@ -83,7 +79,7 @@ def sparse_model(
     poses = np.array([image.cam_from_world().matrix() for image in images], np.float64).reshape(-1, 3, 4)
     return SparseModel(
         names=tuple(names.get(image.name, Path(image.name).stem) for image in images),
-        cameras=tuple(camera_value(reconstruction.camera(image.camera_id)) for image in images),
+        cameras=tuple(Camera.from_colmap(reconstruction.camera(image.camera_id)) for image in images),
         camera_from_world=poses,
         xyz=np.array([p.xyz for p in ordered], np.float64).reshape(-1, 3),
         rgb=np.array([p.color for p in ordered], np.uint8).reshape(-1, 3),
@@ -148,79 +144,9 @@ def _images_folder(folder: Path) -> Path | None:
     return folder if (folder / "images.bin").exists() else None
 
 
-def renumber(
-    models: Sequence[Any],
-    colors: Callable[[int], np.ndarray],
-    former: Mapping[int, np.ndarray],
-    *,
-    first: int | None = None,
-    reserved: Collection[int] = (),
-) -> None:
-    """Give the points of all ``models`` ids that are unique among them, and the mean colour of their keypoints.
-
-    A point inherits the id that most of its keypoints had in the former revision; the point with most votes wins an id
-    that several claim. Others get new ids, larger than any former one.
-
-    Args:
-        models: ``pycolmap.Reconstruction`` each, changed in place.
-        colors: image id -> (N, 3) uint8 at the image's keypoints.
-        former: image id -> (N,) int64 former point id of each keypoint, -1 = none.
-        first: the new ids begin here instead.
-        reserved: former ids that are not to be inherited, because other models hold them.
-    """
-    pycolmap = load_pycolmap()
-    tracks: list[tuple[Any, np.ndarray, list[tuple[int, int]], float]] = []
-    claims: list[tuple[int, int, int]] = []  # (-votes, track number, former id): sorted, the strongest claim comes first
-    for model in models:
-        for _, point in sorted(model.points3D.items()):
-            elements = [(e.image_id, e.point2D_idx) for e in point.track.elements]
-            votes = Counter(int(former[i][k]) for i, k in elements if i in former and former[i][k] >= 0)
-            claims.extend((-count, len(tracks), old) for old, count in votes.items())
-            tracks.append((model, np.array(point.xyz), elements, float(point.error)))
-        for point_id in list(model.point3D_ids()):
-            model.delete_point3D(point_id)
-    fresh = first or 1 + max((int(ids.max()) for ids in former.values() if len(ids)), default=0)
-    chosen: dict[int, int] = {}
-    taken: set[int] = set(reserved)
-    for _, number, old in sorted(claims):
-        if number not in chosen and old not in taken:
-            chosen[number] = old
-            taken.add(old)
-    at_image = {i: colors(i) for model in models for i in model.reg_image_ids()}
-    for number, (model, xyz, elements, error) in enumerate(tracks):
-        point = pycolmap.Point3D()
-        point.xyz, point.error = xyz, error
-        point.color = np.rint(np.mean([at_image[i][k] for i, k in elements], axis=0)).astype(np.uint8)
-        track = pycolmap.Track()
-        for image_id, keypoint in elements:
-            track.add_element(image_id, keypoint)
-        point.track = track
-        model.add_point3D_with_id(chosen.get(number, fresh), point)
-        fresh += number not in chosen
-
-
 def keypoint_ids(folder: Path) -> dict[int, np.ndarray]:
     """Image id -> (N,) int64 point id of each keypoint (-1 = none) of the binary COLMAP model in ``folder``."""
     return {
         image_id: ids.astype(np.int64)  # NO_POINT wraps to -1
         for image_id, (_, ids) in read_image_points(folder / "images.bin").items()
     }
-
-
-def swap_folder(fresh: Path, target: Path) -> None:
-    """Put ``fresh`` in the place of ``target``; a crash in between is mended by ``recover_folder``."""
-    old = target.with_name(f".{target.name}.former")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def recover_folder(target: Path) -> None:
-    """Bring back the former content where ``swap_folder`` was killed half-way, and clear its left-overs."""
-    old = target.with_name(f".{target.name}.former")
-    if old.exists() and not target.exists():
-        old.rename(target)
-    for leftover in [old, *target.parent.glob(f".{target.name}.*")]:
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+if TYPE_CHECKING:
+    import pycolmap
+
+MIN_IMAGES = 2
+"""Registered images of a model that is worth anything."""
 COMMON_POINTS = 12
 """Distinct points, each seen by at least three images, that two parts of a model must share to be one model."""
 
@@ -32,17 +37,22 @@ def components(pairs: np.ndarray, image_ids: Sequence[int], min_matches: int) ->
     return sorted(groups, key=lambda group: (-len(group), group[0]))
 
 
-def evidence(pairs: np.ndarray, members: Sequence[int]) -> float:
-    """Median over the images of the third-largest number of verified matches with another: how much there is to go by."""
+def partners(pairs: np.ndarray, members: Sequence[int]) -> list[list[int]]:
+    """Per image of ``members``: its verified matches with each of the others, of the pairs (M, 3) that were tried."""
     inside = pairs[np.isin(pairs[:, 0], members) & np.isin(pairs[:, 1], members)]
-    counts = []
-    for member in members:
-        matches = np.sort(inside[(inside[:, 0] == member) | (inside[:, 1] == member), 2])[::-1]
-        counts.append(float(matches[min(2, len(matches) - 1)]) if len(matches) else 0.0)
-    return float(np.median(counts)) if counts else 0.0
+    found: dict[int, list[int]] = {member: [] for member in members}
+    for first, second, matches in inside.tolist():
+        found[first].append(matches)
+        found[second].append(matches)
+    return list(found.values())
 
 
-def visibility(model: Any) -> tuple[np.ndarray, sparse.csr_matrix]:
+def largest_first(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+    """Models by their registered images, then by their points."""
+    return sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+
+
+def visibility(model: pycolmap.Reconstruction) -> tuple[np.ndarray, sparse.csr_matrix]:
     """Image ids (K,) and which points each sees: (K, P) CSR of 0/1."""
     ids = np.array(sorted(model.reg_image_ids()), np.int64)
     images: list[int] = []
@@ -55,7 +65,7 @@ def visibility(model: Any) -> tuple[np.ndarray, sparse.csr_matrix]:
     return ids, sparse.csr_matrix((np.ones(len(rows), np.int64), (rows, points)), (len(ids), len(model.points3D)))
 
 
-def rigid_parts(model: Any, common: int = COMMON_POINTS) -> list[list[int]]:
+def rigid_parts(model: pycolmap.Reconstruction, common: int = COMMON_POINTS) -> list[list[int]]:
     """Image ids of the parts of a model that hang together firmly, the largest first.
 
     Two images, and then two groups, belong together when they share ``common`` points that three or more images see:
@@ -81,7 +91,7 @@ def rigid_parts(model: Any, common: int = COMMON_POINTS) -> list[list[int]]:
     return sorted(parts, key=lambda part: (-len(part), part[0]))
 
 
-def keep_images(model: Any, kept: Sequence[int]) -> Any:
+def keep_images(model: pycolmap.Reconstruction, kept: Sequence[int]) -> pycolmap.Reconstruction:
     """A copy of ``model`` with only these images registered, and only points that two of them see."""
     part = copy.deepcopy(model)
     kept_set = set(kept)

@@ -19,18 +19,13 @@ def camera_from_message(message: Any, size: tuple[int, int], source: str, *, rec
     """Intrinsics for images of ``size`` (width, height); None for an uncalibrated camera (K is zero).
 
     K and D describe the full sensor: region of interest and binning are applied here, after them a plain change of size.
-    Rectified images have the intrinsics of P and no distortion.
-
     Args:
         source: names the calibration in messages.
 
     Raises:
         DataError: no such distortion model, or an image of another aspect ratio.
     """
-    distortion = [] if rectified else _field(message, "d")
-    k = np.array(_field(message, "k"), np.float64)
-    if rectified and (p := np.asarray(_field(message, "p"), np.float64)).size == 12 and p[0] > 0:
-        k = p.reshape(3, 4)[:, :3].ravel()
+    k, distortion = intrinsics(message, rectified=rectified)
     width, height = int(message.width), int(message.height)
     region = message.roi
     if region.width and region.height:
@@ -45,6 +40,15 @@ def camera_from_message(message: Any, size: tuple[int, int], source: str, *, rec
         width, height = width // across, height // down
     camera = camera_from_info(message.distortion_model, width, height, k.tolist(), distortion, source)
     return None if camera is None else camera.scaled(*size, source)
+
+
+def intrinsics(message: Any, *, rectified: bool) -> tuple[np.ndarray, list[float]]:
+    """K (9,) row-major and D; rectified images have the intrinsics of P, where it is set, and no distortion."""
+    k, distortion = np.array(_field(message, "k"), np.float64), list(_field(message, "d"))
+    if not rectified:
+        return k, distortion
+    p = np.asarray(_field(message, "p"), np.float64)
+    return (p.reshape(3, 4)[:, :3].ravel() if p.size == 12 and p[0] > 0 else k), []
 
 
 def camera_from_info(

@@ -62,7 +62,7 @@ class Storage(ABC):
 
     def read(self, names: Collection[str] | None, form: Callable[[Record], Form]) -> Iterator[tuple[str, int, Form]]:
         """``(topic, log time in ns, form(record))`` of the named topics as far as they can be read."""
-        records = self.records(names)
+        records, count = self.records(names), 0
         while True:
             try:
                 record = next(records)
@@ -71,9 +71,11 @@ class Storage(ABC):
                 return
             except Exception as error:  # whatever parsers and decompressors meet; what was read before is good
                 if not self.damage:
-                    self.damage = f"{self.path}: the recording was cut off or is damaged ({in_words(error)}), read up to there"
+                    words = f"the recording was cut off or is damaged ({in_words(error)}); {count} messages could be read"
+                    self.damage = f"{self.path}: {words}"
                     log.warning("%s", self.damage)
                 return
+            count += 1
             yield record.topic, record.log_ns, message
 
 

@@ -11,7 +11,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import decode_labels, encode_png
+from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -43,7 +44,7 @@ class ModelSegmenter(Protocol):
         """Free the models; they are loaded again if the segmenter is used again."""
         ...
 
-    def asking_for(self, config: SegmentationConfig) -> Any:
+    def asking_for(self, config: SegmentationConfig) -> ModelSegmenter:
         """The same loaded models with other prompts and thresholds."""
         ...
 
@@ -80,9 +81,9 @@ class CachedSegmenter:
         return self._inner.runtime
 
     @property
-    def looker(self) -> Any:
-        """The segmenter inside if it can take a second look (``pipeline.second_look.Looker``), else None."""
-        return self._inner if hasattr(self._inner, "look") else None
+    def looker(self) -> Looker | None:
+        """The segmenter inside if it can take a second look, else None."""
+        return self._inner if isinstance(self._inner, Looker) else None
 
     def load(self) -> None:
         """Read the weights now."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -12,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.simulation.drive import START_NS, Drive
 from seg2d3d_ros.simulation.scene.mesh import Mesh
+from seg2d3d_ros.simulation.scene.ray_caster import RayCaster
 from seg2d3d_ros.simulation.scene.street import Street
 
 FRAME = "lidar"
@@ -73,19 +73,12 @@ class _Surfaces:
     """Triangles that rays hit."""
 
     def __init__(self, mesh: Mesh) -> None:
-        import open3d as o3d
-
-        self._tensor, self._mesh = cast(Any, o3d.core.Tensor), mesh
-        self._scene = o3d.t.geometry.RaycastingScene()
-        corners = np.ascontiguousarray(mesh.triangles.reshape(-1, 3))
-        self._scene.add_triangles(self._tensor(corners), self._tensor(np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)))
+        self._mesh, self._rays = mesh, RayCaster(mesh)
 
     def hit(self, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of rays (N, 6): distances (N,), labels (N,) int32 and brightness (N,) of what they hit; inf where nothing."""
-        hits = self._scene.cast_rays(self._tensor(np.ascontiguousarray(rays, np.float32)))
-        distance, triangle = hits["t_hit"].numpy(), hits["primitive_ids"].numpy().astype(np.int64)
-        triangle[~np.isfinite(distance)] = 0
-        slant = np.abs(np.einsum("ni,ni->n", hits["primitive_normals"].numpy(), rays[:, 3:]))
+        distance, triangle, hits = self._rays.cast(rays)
+        slant = np.abs(np.einsum("ni,ni->n", hits["primitive_normals"], rays[:, 3:]))
         return distance, self._mesh.label[triangle], slant * (40 + 37 * (self._mesh.texture[triangle] % 5))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from seg2d3d_ros.association.online.identity import Identity, Merge, inherit_ids
+from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, inherit_ids
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.types import Incidence, Instances
 
@@ -76,6 +76,26 @@ def test_everything_of_an_instance_moves_with_it():
     assert renamed.point_instance.tolist() == [9, 9, 4, 10]
     assert identity.next_id == 11
     assert identity.of_segment[("k3", 1)] == 10
+
+
+def shared(*pairs: tuple[int, int, int]) -> np.ndarray:
+    """(2, N) of (cluster, old id, how often)."""
+    return np.repeat([pair[:2] for pair in pairs], [pair[2] for pair in pairs], axis=0).T
+
+
+@pytest.mark.parametrize(
+    ("segments", "points", "names"),
+    [
+        ([(0, 1, 1), (1, 2, 1)], [(0, 2, 100), (1, 1, 100)], [1, 2]),  # one segment outweighs all points
+        ([(0, 1, 1), (1, 1, 1)], [(0, 1, 10), (1, 1, 30)], [2, 1]),  # between equals most of the points decide
+        ([(0, 1, 1), (1, 1, 1)], [(0, 1, 50), (1, 1, 50)], [1, 2]),  # half of the points say nothing
+        ([], [(1, 1, 3), (0, 1, 1)], [2, 1]),  # an instance that shows in parts of segments only
+    ],
+)
+def test_points_decide_between_equals_only(segments, points, names):
+    of_segments = shared(*segments) if segments else np.empty((2, 0), int)
+    next_id = 1 + max(old for _, old, _ in [*segments, *points])
+    assert inherit(2, of_segments, next_id, shared(*points)).names.tolist() == names
 
 
 def test_an_instance_that_was_away_for_a_revision_comes_back_under_its_id():

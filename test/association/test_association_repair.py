@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 from helpers_maps import two_houses
 
 from seg2d3d_ros.association.masks.repair import cut_mask
@@ -146,7 +147,7 @@ class TestProjection:
         np.testing.assert_allclose(found.xy, local[:, :2] / local[:, 2:] * 100 + [100, 50], atol=1e-3)
         assert (found.segment == -1).all()
 
-    def test_doppelganger_points_are_left_out(self):
+    def test_hidden_points_are_left_out(self):
         model = self.model()
         xyz = model.xyz.copy()
         hidden = 18  # seen by other views only, and now far behind the wall
@@ -154,6 +155,32 @@ class TestProjection:
         found = project_unobserved([dataclasses.replace(model, xyz=xyz)], {"v1"})
         assert hidden not in found.point
         assert hidden in project_unobserved([model], {"v1"}).point
+
+    @pytest.mark.parametrize(
+        ("around", "seen"), [((10, 10, 30), False), ((10, 30, 30), True), ((17, 17, 17), True), ((15, 15, 15), False)]
+    )
+    def test_the_median_of_the_nearest_keypoints_is_the_surface(self, around, seen):
+        """A point 20 units away; of the view's own keypoints the three around its pixel count, not those farther off."""
+        camera = Camera("PINHOLE", 200, 100, (100.0, 100.0, 100.0, 50.0))
+        pixels = np.array([[100, 50], [102, 50], [100, 53], [96, 50], [99, 56], [101, 44], [104, 55], [100, 42]])
+        depth = np.array([20, *around, 10, 30, 10, 30])
+        xyz = np.column_stack([(pixels - [100, 50]) / 100 * depth[:, None], depth])
+        # The second view stands in the same place and observes all points, the first one all but the point in question.
+        keyframe, point = np.array([0] * 7 + [1] * 8, np.int32), np.array([*range(1, 8), *range(8)], np.int32)
+        model = dataclasses.replace(
+            self.model(),
+            names=("v0", "v1"),
+            cameras=(camera,) * 2,
+            camera_from_world=np.tile(np.eye(3, 4), (2, 1, 1)),
+            xyz=xyz,
+            rgb=np.zeros((8, 3), np.uint8),
+            error=np.zeros(8, np.float32),
+            point_ids=np.arange(8),
+            obs_keyframe=keyframe,
+            obs_point=point,
+            obs_xy=pixels[point].astype(np.float32),
+        )
+        assert (project_unobserved([model], {"v0"}).point.tolist() == [0]) == seen
 
     def test_without_poses_there_is_nothing(self):
         model = self.model()

@@ -234,6 +234,50 @@ def test_calibration_of_another_size(tmp_path):
     np.testing.assert_allclose(camera.params, (120.0, 121.0, 80.0, 60.0))
 
 
+def test_images_of_two_sizes_have_a_calibration_each(tmp_path):
+    records = [("/front/camera_info", START, ROS2.info(START, "front", 160, 120, K))]
+    for i, size in enumerate([(160, 120), (80, 60)]):
+        picture = cv2.resize(view(SCENE, 40 * i), size)
+        records.append(("/front/image_raw", stamp(i), ROS2.raw(stamp(i), "front", picture, "bgr8")))
+    items, _ = read(write_bag(tmp_path / "b", records))
+    cameras = [item.keyframe.camera for item in items]
+    assert [(c.width, c.height) for c in cameras] == [(160, 120), (80, 60)]
+    np.testing.assert_allclose(cameras[1].params, np.array(cameras[0].params) / 2)
+
+
+@pytest.mark.parametrize("missing", ["fix", "odom"])
+def test_keyframes_wait_for_each_of_what_belongs_to_them(tmp_path, missing):
+    """Fixes or odometry that come a second after their images are still theirs."""
+    records = [r for r in drive(cameras=("front",), segments=False, count=20) if r[0] != "/fix"]
+    for j in range(40):
+        t = START + j * SECOND // 5
+        late = {missing: SECOND}
+        records.append(("/fix", t + late.get("fix", 0), ROS2.fix(t, latitude(t), 13.0)))
+        records.append(("/odom", t + late.get("odom", 0), odometry(t, j)))
+    items, bag = read(write_bag(tmp_path / "b", records), odom_topic="/odom", config=KeyframeConfig(max_fix_gap=2.0))
+    assert len(items) == 20
+    assert all(item.keyframe.geo is not None and item.keyframe.odometry is not None for item in items)
+    assert bag.counts["without_position"] == 0
+
+
+def odometry(t, x):
+    make = ROS2.make
+    pose = make(
+        "geometry_msgs/msg/Pose",
+        position=make("geometry_msgs/msg/Point", x=float(x), y=0.0, z=0.0),
+        orientation=make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
+    )
+    zero = make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0)
+    twist = make("geometry_msgs/msg/Twist", linear=zero, angular=zero)
+    return make(
+        "nav_msgs/msg/Odometry",
+        header=ROS2.header(t, "odom"),
+        child_frame_id="base_link",
+        pose=make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.zeros(36)),
+        twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
+    )
+
+
 BGR = view(SCENE, 0)
 GRAY = cv2.cvtColor(BGR, cv2.COLOR_BGR2GRAY)
 ALPHA = np.full(GRAY.shape, 9, np.uint8)[:, :, None]

@@ -55,6 +55,15 @@ def test_images_beyond_the_capacity_go_on_alone_the_oldest_first():
     assert synchronizer.release(9.0) == [{"image": 3}, {"image": 4}]
 
 
+def test_only_the_last_that_went_on_are_remembered():
+    synchronizer = Synchronizer("image", ("segments",), timeout=1.0, capacity=1)
+    for key in range(13):
+        synchronizer.add("image", key, key, 0.0)
+    for key, late in ((11, 1), (2, 2), (0, 2)):
+        assert synchronizer.add("segments", key, "s", 0.0) == []
+        assert synchronizer.late == late
+
+
 def test_a_keyframe_that_comes_twice_goes_on_once():
     synchronizer = Synchronizer("image", ("segments",), timeout=1.0)
     synchronizer.add("image", 0, "first", 0.0)

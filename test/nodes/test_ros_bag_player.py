@@ -12,7 +12,8 @@ pytest.importorskip("rclpy")
 pytest.importorskip("rosbags")
 
 from helpers_ros import own_domain, ros, wait_for
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
@@ -96,6 +97,23 @@ def test_a_subscriber_gets_every_message_in_order(world, tmp_path, storage):
     assert [stamp_to_ns(m.header.stamp) for m in images] == [T0 + n * 10_000_000 for n in range(300)]
     assert [m.data for m in texts] == [f"text {n}" for n in range(300)]
     assert "/unknown" not in player._publishers_of
+
+
+def test_what_was_latched_reaches_who_comes_late(world, tmp_path):
+    time = QosTime(0, 0)
+    latched = (QosDurability.TRANSIENT_LOCAL, time, time, QosLiveliness.AUTOMATIC, time, False)
+    profile = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, *latched)
+    with Writer2(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for name, offered in (("/once", [profile]), ("/often", [])):
+            connection = writer.add_connection(name, "std_msgs/msg/String", typestore=TYPES, offered_qos_profiles=offered)
+            writer.write(
+                connection, T0, TYPES.serialize_cdr(message(TYPES, "std_msgs/msg/String", data="x"), "std_msgs/msg/String")
+            )
+    play(world, tmp_path / "bag", subscriber_timeout=0.0)
+    once = world.collect(String, "/once", qos.LATCHED)
+    assert wait_for(lambda: len(once) == 1)
+    (often,) = world.probe.get_publishers_info_by_topic("/often")
+    assert often.qos_profile.durability == DurabilityPolicy.VOLATILE
 
 
 def test_rate_and_clock(world, tmp_path):
@@ -219,7 +237,7 @@ def test_rosbag1_becomes_todays_messages(world, tmp_path):
 @pytest.mark.parametrize(
     ("storage", "padding"), [(StoragePlugin.MCAP, 20_000), (StoragePlugin.SQLITE3, 20_000), (StoragePlugin.SQLITE3, 0)]
 )
-def test_of_a_bag_that_was_cut_off_the_beginning_is_played(tmp_path, storage, padding):
+def test_of_a_bag_that_was_cut_off_the_beginning_is_played(tmp_path, caplog, storage, padding):
     count, period = 200, 10_000_000
     whole = write_bag(tmp_path / "bag", count, storage, period, padding="x" * padding)
     file = next(p for p in whole.iterdir() if p.suffix in (".mcap", ".db3"))
@@ -229,6 +247,7 @@ def test_of_a_bag_that_was_cut_off_the_beginning_is_played(tmp_path, storage, pa
     with open_recording(file) as source:
         played = list(source.serialized(["/texts", "/front/image_raw"]))
     texts = [TYPES.deserialize_cdr(data, "std_msgs/msg/String").data for topic, _, data in played if topic == "/texts"]
+    assert f"{file}: the recording was cut off or is damaged" in caplog.text
     numbers = [int(text.rstrip("x").removeprefix("text ")) for text in texts]
     assert 50 < len(texts) < count
     assert numbers == sorted(set(numbers))

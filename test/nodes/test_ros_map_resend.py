@@ -28,7 +28,7 @@ from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened
 from seg2d3d_ros.ros.exchange import map_publisher, map_requests
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of

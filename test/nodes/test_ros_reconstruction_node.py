@@ -24,7 +24,7 @@ from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Rejected, Revised, Stopped
 from seg2d3d_ros.ros.exchange import map_publisher
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,7 +218,7 @@ def test_resegment_redoes_the_old_keyframes(world, made):
     assert answer.message == "3 keyframes segmented again for car"
     assert bench.results(8)[5:] == [(f"front_{stamp}", {"car": 2}) for stamp in (3, 4, 5)]
     assert {size for _, _, size in made[0]._inner.shared["asked"]} == {len(JPEG)}
-    (kept,) = {path.parent for path in map(segmentation_node.Path, (k.source for k, _ in bench.node._kept.values()))}
+    (kept,) = {Path(keyframe.source).parent for keyframe, _ in bench.node._kept.pictures()}
     assert len(list(kept.iterdir())) == 3
     bench.node.trigger_deactivate()
     assert not kept.exists()

@@ -8,7 +8,7 @@ from helpers_session import Scene, names
 
 from seg2d3d_ros.pipeline.mapping_session import MAX_AHEAD
 from seg2d3d_ros.pipeline.schedule import Schedule
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened, Revised
 from seg2d3d_ros.types import SparseModel
 

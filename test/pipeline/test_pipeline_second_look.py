@@ -14,7 +14,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.offline import build_map
-from seg2d3d_ros.reconstruction.online import online_reconstructor
+from seg2d3d_ros.reconstruction import opening
 from seg2d3d_ros.segmentation.models.mask_models import Mask
 from seg2d3d_ros.types import Keyframe
 
@@ -36,7 +36,7 @@ class Double:
 
 def build(tmp_path, monkeypatch, **overrides):
     world = boards_world((Board(-4, 0, 10), Board(0, 4, 10)), (-2.0, -1.0, 0.0, 1.0, 2.0), missed={(2, 1)})
-    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: Solved(world.model))
+    monkeypatch.setattr(opening, "open_reconstructor", lambda *_: Solved(world.model))
     config = make_config(
         {"association.enough_points": 0, **{key.replace("__", "."): value for key, value in overrides.items()}}
     )
@@ -81,7 +81,7 @@ def test_metrics_hold_the_figures_of_all_steps(tmp_path, monkeypatch):
 
 
 def test_what_the_source_left_out_is_in_the_metrics_also_where_nothing_could_be_mapped(tmp_path, monkeypatch):
-    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: Solved())
+    monkeypatch.setattr(opening, "open_reconstructor", lambda *_: Solved())
     store, keyframes = MapStore(tmp_path), [Keyframe("view0", "", 0, b"", file_name="view0.jpg")]
     with pytest.raises(DataError, match=r"no two images.*view9: damaged"):
         build_map(

@@ -11,7 +11,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.offline import build_map
-from seg2d3d_ros.reconstruction.online import online_reconstructor
+from seg2d3d_ros.reconstruction import opening
 from seg2d3d_ros.types import Keyframe, Segments
 
 CONFIG = make_config({"segmentation.prompts": ["house"]})
@@ -36,7 +36,7 @@ def one(name: str) -> Segments:
 
 
 def build(tmp_path, monkeypatch, segmenter, count=5):
-    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: Solved())
+    monkeypatch.setattr(opening, "open_reconstructor", lambda *_: Solved())
     encoded = encode_png(np.zeros((6, 8, 3), np.uint8))
     keyframes = [Keyframe(f"k{k}", "camera", 0, encoded, file_name=f"k{k}.png") for k in range(count)]
     store = MapStore(tmp_path / "map")

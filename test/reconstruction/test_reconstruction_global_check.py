@@ -10,16 +10,21 @@ import pytest
 from helpers_reconstruction import misfit
 from test_reconstruction_online_mapper import Scene
 
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
-from seg2d3d_ros.reconstruction.database import PAIR_BASE
-from seg2d3d_ros.reconstruction.online import global_check as crosscheck
-from seg2d3d_ros.reconstruction.online.global_check import TABLES, CrossCheck, copy_geometry
-from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
+from seg2d3d_ros.reconstruction.database import PAIR_BASE, FeatureDatabase
+from seg2d3d_ros.reconstruction.features.pair_table import PairTable
+from seg2d3d_ros.reconstruction.online import background_solver
+from seg2d3d_ros.reconstruction.online.background_solver import TABLES, BackgroundSolver, copy_geometry
+from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck
+from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, nothing
+from seg2d3d_ros.reconstruction.world.locator import Locator
 
 
 def task(path, truth):
     names = {i: image.name for i, image in truth.images.items()}
-    return MapperTask(path, names, {1: tuple(truth.camera(1).params)}, frozenset(), 15, 0, 1)
+    return MapperTask(path, names, dict.fromkeys(names, 1), {1: tuple(truth.camera(1).params)}, 15, 0, 1)
 
 
 def pairs(scene):
@@ -43,14 +48,15 @@ def test_the_copy_holds_geometry_and_no_descriptors(tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_check_solves_beside_its_owner_or_at_once(tmp_path, threads):
+def test_a_solution_is_found_beside_its_owner_or_at_once(tmp_path, threads):
     """With one thread the answer is there when ``start`` returns; with two it comes while the owner goes on."""
     scene = Scene(tmp_path / "d.db", frames=6)
-    check = CrossCheck(threads)
-    assert check.take() is None
-    check.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene), 6)
+    solver = BackgroundSolver(threads)
+    assert solver.take() is None
+    solver.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene))
+    assert solver.started
     if threads == 1:
-        assert not check.running
+        assert not solver.running
     waits = []
     end = time.monotonic() + 60
 
@@ -58,73 +64,102 @@ def test_a_check_solves_beside_its_owner_or_at_once(tmp_path, threads):
         waits.append(1)
         assert time.monotonic() < end
 
-    (model,) = check.take(wait=wait)
+    (model,) = solver.take(wait=wait)
     assert misfit(model, scene.truth) < 1e-3
-    assert check.take() is None  # only once
-    assert (check.checked, check.seen) == (6, 6)
+    assert solver.take() is None  # only once
+    assert not solver.started
 
 
-def test_checks_are_rare_enough_to_cost_little():
+class Checked:
+    """A ``GlobalCheck`` of a scene's mapper, with the scene's pairs and the database of an empty map."""
+
+    def __init__(self, tmp_path, scene=None, mapper=None):
+        self.database = FeatureDatabase(tmp_path / "map/database.db")
+        self.config = ReconstructionConfig(mode="online", threads=1)
+        tried = PairTable(np.zeros((0, 3), np.int64) if scene is None else pairs(scene), 15)
+        self.check = GlobalCheck(mapper, tried, self.database, self.config, Stopwatch())
+        if scene is not None:
+            self.database.inlier_matches = lambda a, b: scene.geometries[(a, b)].inlier_matches
+            self.database.keypoints = lambda i: scene.keypoints[i]
+        self.locator = Locator(self.database, [], self.config)
+
+
+def online(scene):
+    mapper = scene.mapper()
+    for i in scene.truth.images:
+        scene.feed(mapper, i)
+        mapper.grow()
+    return mapper
+
+
+def bend(model, images, share=0.2):
+    """Push images aside by a share of the model's size."""
+    size = np.ptp([model.image(i).projection_center() for i in model.reg_image_ids()], axis=0).max()
+    for i in images:
+        frame = model.frame(model.image(i).frame_id)
+        aside = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([share * size, 0, 0]))
+        frame.rig_from_world = frame.rig_from_world * aside
+
+
+def test_checks_are_rare_enough_to_cost_little(tmp_path):
     """Sizes at which checks are due while a map grows to 400 images: their sum stays below the last size twice."""
-    check, sizes = CrossCheck(1), []
+    check, sizes = Checked(tmp_path).check, []
     for images in range(401):
         if check.due(images):
             sizes.append(images)
             check.checked = images
     assert sizes == [12, 36, 108, 324]
-    assert not check.due(388, doubted=True)
-    assert check.due(389, doubted=True)
     assert sum(sizes) < 2 * sizes[-1]
+
+
+def test_doubts_call_for_a_check_before_its_time(tmp_path):
+    """Only images whose pairs the model contradicts are doubts, and three of them bring the next check forward."""
+    scene = Scene(tmp_path / "d.db", frames=12, noise=0.3)
+    mapper = online(scene)
+    check = Checked(tmp_path, scene, mapper).check
+    check.checked = 324
+    for i in range(1, 13):
+        check.doubt(i)
+    assert not check.due(400)
+    bend(mapper.submaps[0].reconstruction, (10, 11, 12))
+    for i in (10, 11):
+        check.doubt(i)
+    assert not check.due(400)
+    check.doubt(12)
+    assert not check.due(388)
+    assert check.due(389)
 
 
 def test_a_bent_model_gives_way_and_the_world_stays(tmp_path):
     """Three of twelve poses are pushed aside: the global solution takes over in the frame and scale of the old model."""
-    from seg2d3d_ros.config import ReconstructionConfig
-    from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
-
     scene = Scene(tmp_path / "d.db", frames=12, noise=0.3)
-    reconstructor = OnlineReconstructor(tmp_path / "map", ReconstructionConfig(mode="online", threads=1))
-    mapper = scene.mapper()
-    for i in scene.truth.images:
-        scene.feed(mapper, i)
-    mapper.grow()
-    reconstructor._mapper = mapper
-    reconstructor._tried = {a: {b: len(g.inlier_matches)} for (a, b), g in scene.geometries.items()}
-    for (a, b), g in scene.geometries.items():
-        reconstructor._note(a, {b: len(g.inlier_matches)})
-    reconstructor._database.inlier_matches = lambda a, b: scene.geometries[(a, b)].inlier_matches
-    reconstructor._database.keypoints = lambda i: scene.keypoints[i]
-    check = CrossCheck(1)
-    check.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene), 12)
-    answer = check.take()
+    mapper = online(scene)
+    checked = Checked(tmp_path, scene, mapper)
+    solver = BackgroundSolver(1)
+    solver.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene))
 
-    model = mapper.models[0].reconstruction
+    model = mapper.submaps[0].reconstruction
     straight = {i: model.image(i).projection_center() for i in model.reg_image_ids()}
     size = np.ptp(list(straight.values()), axis=0).max()
-    for i in (10, 11, 12):
-        frame = model.frame(model.image(i).frame_id)
-        frame.rig_from_world = frame.rig_from_world * pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.2 * size, 0, 0]))
-    reconstructor._consider(answer, [])
-    taken = mapper.models[0].reconstruction
+    bend(model, (10, 11, 12))
+    assert checked.check.consider(solver.take(), checked.locator, nothing)
+    taken = mapper.submaps[0].reconstruction
     assert taken is not model
     moved = [np.linalg.norm(taken.image(i).projection_center() - c) for i, c in straight.items()]
     assert max(moved) < 0.02 * size
 
-    bent = copy.deepcopy(taken)
-    for i in (10, 11, 12):  # and the other way round: what is bent is not taken
-        frame = bent.frame(bent.image(i).frame_id)
-        frame.rig_from_world = frame.rig_from_world * pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.2 * size, 0, 0]))
-    kept = mapper.models
-    reconstructor._consider([bent], [])
-    assert mapper.models is kept
-    reconstructor.close()
+    bent = copy.deepcopy(taken)  # and the other way round: what is bent is not taken
+    bend(bent, (10, 11, 12))
+    kept = mapper.submaps
+    assert not checked.check.consider([bent], checked.locator, nothing)
+    assert mapper.submaps is kept
 
 
-def test_cancelling_leaves_the_check_running_and_its_answer_is_not_lost(tmp_path):
+def test_cancelling_leaves_the_solver_running_and_its_answer_is_not_lost(tmp_path):
     """Whoever waits is let go at the next tenth of a second; the thread cannot be stopped, so its answer comes later."""
     scene = Scene(tmp_path / "d.db", frames=8)
-    check, released = CrossCheck(2), threading.Event()
-    solve = crosscheck.solve_all
+    solver, released = BackgroundSolver(2), threading.Event()
+    solve = background_solver.solve_components
 
     def slow(*args):
         released.wait(30)
@@ -134,15 +169,15 @@ def test_cancelling_leaves_the_check_running_and_its_answer_is_not_lost(tmp_path
         raise Cancelled("stop")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crosscheck, "solve_all", slow)
-        check.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene), 8)
+        patch.setattr(background_solver, "solve_components", slow)
+        solver.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene))
         begin = time.monotonic()
         with pytest.raises(Cancelled):
-            check.take(wait=stop)
+            solver.take(wait=stop)
         assert time.monotonic() - begin < 1.0
-        assert check.running
-        assert not check.due(1000)  # one at a time
-        assert check.take() is None
+        assert solver.running
+        assert solver.started
+        assert solver.take() is None
         released.set()
-        (model,) = check.take(wait=lambda: None)
+        (model,) = solver.take(wait=lambda: None)
     assert misfit(model, scene.truth) < 1e-3

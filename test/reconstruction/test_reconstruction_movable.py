@@ -15,9 +15,9 @@ from seg2d3d_ros.images import encode_jpeg, write_labels
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredSegments
 from seg2d3d_ros.pipeline.offline import build_map
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
+from seg2d3d_ros.reconstruction import opening
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
-from seg2d3d_ros.reconstruction.online import online_reconstructor
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.movable import class_ids, movable_mask, without_classes
 from seg2d3d_ros.types import Keyframe, Segments
@@ -107,12 +107,12 @@ class TestCameraMasks:
     def test_keypoints_on_the_bonnet_are_absent(self, tmp_path):
         mask = np.where(inside_car(), 0, 255).astype(np.uint16)
         write_labels(tmp_path / "cam.png", mask)
-        reconstructor = Reconstructor(tmp_path / "map", ReconstructionConfig(max_features=1500, masks=str(tmp_path)))
+        reconstructor = BatchReconstructor(tmp_path / "map", ReconstructionConfig(max_features=1500, masks=str(tmp_path)))
         more = np.zeros((HEIGHT, WIDTH), bool)
         more[:40] = True
         reconstructor.add(keyframe("a", photo(0.0)), more)
         reconstructor.add(keyframe("b", photo(0.0), camera="other"))
-        found = [np.floor(reconstructor._database.keypoints(i)[:, :2]).astype(int) for i in (1, 2)]
+        found = [np.floor(reconstructor.database.keypoints(i)[:, :2]).astype(int) for i in (1, 2)]
         reconstructor.close()
         hit = [(inside_car()[p[:, 1], p[:, 0]].sum(), more[p[:, 1], p[:, 0]].sum()) for p in found]
         assert hit[0] == (0, 0)
@@ -138,7 +138,7 @@ class Cars:
 def test_a_run_finds_features_after_the_masks_and_maps_no_car(tmp_path, monkeypatch):
     config = make_config({"segmentation.prompts": ["building"], "segmentation.movable": ["car"]})
     store, reconstructor, segmenter = MapStore(tmp_path / "map"), Solved(), Cars()
-    monkeypatch.setattr(online_reconstructor, "open_reconstructor", lambda *_: reconstructor)
+    monkeypatch.setattr(opening, "open_reconstructor", lambda *_: reconstructor)
     with pytest.raises(DataError, match="no two images"):
         build_map([keyframe(f"{k}", b"") for k in range(3)], store, config, segmenter, progress=lambda *_: None)
     assert segmenter.asked == ["0", "1", "2"]
@@ -151,7 +151,7 @@ def test_a_run_finds_features_after_the_masks_and_maps_no_car(tmp_path, monkeypa
 
 def positions_error(tmp_path, masked):
     config = ReconstructionConfig(max_features=1500, threads=1)
-    reconstructor = Reconstructor(tmp_path / str(masked), config)
+    reconstructor = BatchReconstructor(tmp_path / str(masked), config)
     x = np.linspace(-2.5, 2.5, 6)
     for k, place in enumerate(x):
         reconstructor.add(keyframe(f"{k}", photo(float(place), car_picture())), inside_car() if masked else None)

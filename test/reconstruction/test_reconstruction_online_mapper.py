@@ -13,7 +13,7 @@ from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.reconstruction.online.global_check import Standing, prefer_global
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, OnlineMapper
 from seg2d3d_ros.reconstruction.world.alignment import common_points
-from seg2d3d_ros.reconstruction.world.msac import agreement, sampson_error
+from seg2d3d_ros.reconstruction.world.msac import msac_score, sampson_error
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 
 
@@ -78,7 +78,7 @@ def test_any_order_gives_one_model_with_the_true_poses(tmp_path, seed):
     order = list(scene.truth.images)
     random.Random(seed).shuffle(order)
     mapper = grown(scene, order)
-    (model,) = mapper.models
+    (model,) = mapper.submaps
     assert model.registered == set(order)
     assert mapper.waiting == set()
     assert misfit(model.reconstruction, scene.truth) < 5e-3
@@ -99,7 +99,7 @@ def test_a_focal_length_far_from_the_known_one_is_not_believed(tmp_path, factor,
         scene.feed(mapper, i, camera=camera)
         mapper.grow()
     mapper.adjust()
-    (model,) = mapper.models
+    (model,) = mapper.submaps
     if believed:
         np.testing.assert_array_equal(model.reconstruction.camera(1).params, known)
         assert mapper.fixed_cameras == {1}
@@ -111,7 +111,7 @@ def test_a_focal_length_far_from_the_known_one_is_not_believed(tmp_path, factor,
 def test_one_thread_gives_the_same_bits(tmp_path):
     scene = Scene(tmp_path / "d.db", noise=0.5)
     order = [7, 2, 9, 4, 1, 10, 3, 6, 8, 5]
-    first, second = (grown(scene, order).models[0].reconstruction for _ in range(2))
+    first, second = (grown(scene, order).submaps[0].reconstruction for _ in range(2))
     assert set(first.points3D) == set(second.points3D)
     for i in order:
         np.testing.assert_array_equal(first.image(i).cam_from_world().matrix(), second.image(i).cam_from_world().matrix())
@@ -133,12 +133,12 @@ def test_components_stay_apart_until_late_pairs_tie_them(tmp_path):
         scene.feed(mapper, i, inside[i])
         mapper.grow()
     mapper.grow(patient=False)
-    assert sorted(sorted(m.registered) for m in mapper.models) == [sorted(g) for g in groups]
+    assert sorted(sorted(m.registered) for m in mapper.submaps) == [sorted(g) for g in groups]
     for i in groups[1]:
         mapper.add_pairs(i, scene.matches(i, groups[0]))
         mapper.add_pairs(i, scene.matches(i, groups[0]))  # said twice
     mapper.grow()
-    (model,) = mapper.models
+    (model,) = mapper.submaps
     assert len(model) == 10
     mapper.adjust()
     assert misfit(model.reconstruction, scene.truth) < 5e-3
@@ -175,31 +175,31 @@ def test_cancelling_leaves_a_valid_model_that_goes_on(tmp_path):
     assert before < 10
     mapper.grow()
     assert len(mapper.registered) == 10
-    assert misfit(mapper.models[0].reconstruction, scene.truth) < 5e-3
+    assert misfit(mapper.submaps[0].reconstruction, scene.truth) < 5e-3
 
 
 def test_scarce_evidence_relaxes_the_thresholds(tmp_path):
     """With 60 points no pair is plentiful: all pairs count, and all images are placed."""
     scene = Scene(tmp_path / "d.db", points=60, noise=0.3)
     mapper = grown(scene, list(scene.truth.images))
-    assert not mapper.rich
-    assert len(mapper.models[0]) == 10
+    assert not mapper.plenty
+    assert len(mapper.submaps[0]) == 10
     rich = grown(Scene(tmp_path / "e.db", noise=0.3), list(scene.truth.images))
-    assert rich.rich
+    assert rich.plenty
     assert rich.thresholds.pose > mapper.thresholds.pose
 
 
-def test_agreement_counts_matches_that_the_poses_explain(tmp_path):
+def test_the_msac_score_counts_matches_that_fit_the_poses(tmp_path):
     scene = Scene(tmp_path / "d.db")
     pairs = list(scene.geometries)
     total = sum(len(g.inlier_matches) for g in scene.geometries.values())
     args = (pairs, lambda a, b: scene.geometries[(a, b)].inlier_matches, lambda i: scene.keypoints[i])
-    assert agreement(scene.truth, *args) == pytest.approx(total, rel=1e-6)
+    assert msac_score(scene.truth, *args) == pytest.approx(total, rel=1e-6)
     frame = scene.truth.frame(scene.truth.image(3).frame_id)
     turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.1, 0.0])), np.zeros(3))
     frame.rig_from_world = turn * frame.rig_from_world
     own = sum(len(g.inlier_matches) for (a, b), g in scene.geometries.items() if 3 in (a, b))
-    assert total - own <= agreement(scene.truth, *args) < total - 0.7 * own
+    assert total - own <= msac_score(scene.truth, *args) < total - 0.7 * own
 
 
 def test_sampson_error_is_the_distance_to_the_epipolar_line():
@@ -222,8 +222,8 @@ def test_a_global_solution_must_lose_no_image_and_contradict_nothing():
 
 def test_another_solution_is_carried_into_the_former_frame(tmp_path):
     scene = Scene(tmp_path / "d.db", noise=0.3)
-    first = grown(scene, list(scene.truth.images)).models[0].reconstruction
-    second = grown(scene, sorted(scene.truth.images, reverse=True)).models[0].reconstruction
+    first = grown(scene, list(scene.truth.images)).submaps[0].reconstruction
+    second = grown(scene, sorted(scene.truth.images, reverse=True)).submaps[0].reconstruction
     second.transform(pycolmap.Sim3d(3.0, pycolmap.Rotation3d(np.array([0.3, -0.2, 1.0])), np.array([5.0, 1.0, -2.0])))
     source, target = common_points(second, first)
     assert len(source) > 250
@@ -239,7 +239,7 @@ def test_positions_pull_a_model_to_where_its_images_were_taken(tmp_path):
     """Two cameras off by 5 % of the scene come back to 1 %; a wild position does not matter; the input is left alone."""
     scene = Scene(tmp_path / "d.db", noise=0.3)
     mapper = grown(scene, list(scene.truth.images))
-    model = mapper.models[0].reconstruction
+    model = mapper.submaps[0].reconstruction
     source = np.array([model.image(i).projection_center() for i in range(1, 11)])
     target = np.array([scene.truth.image(i).projection_center() for i in range(1, 11)])
     similarity = fit_points(source, target)

@@ -20,7 +20,8 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
-from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
+from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
+from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Progressed, Rejected, Revised, Stopped
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe
@@ -120,7 +121,7 @@ def test_another_process_goes_on_from_the_last_revision(tmp_path, street):
     first.close()
     (before,) = read_models(tmp_path)
     second = OnlineReconstructor(tmp_path, CONFIG)
-    assert len(second.mapper.models[0]) == len(before.names)
+    assert len(second.mapper.submaps[0]) == len(before.names)
     revision = second.grow()
     assert order[6].name in revision.models[0].names
     kept = np.intersect1d(before.point_ids, revision.models[0].point_ids)

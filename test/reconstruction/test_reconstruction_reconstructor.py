@@ -15,7 +15,7 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstructor
+from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised
@@ -79,7 +79,7 @@ def fit_error(source, target):
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory):
     root = tmp_path_factory.mktemp("solved map")
-    reconstructor = Reconstructor(root, CONFIG)
+    reconstructor = BatchReconstructor(root, CONFIG)
     images, centers = views()
     for k, image in enumerate(images):
         assert reconstructor.add(keyframe(f"view {k}", image)) > 300
@@ -119,7 +119,7 @@ def test_models_are_read_back(solved):
 def test_solving_again_keeps_ids_and_matches_nothing_anew(solved, tmp_path):
     root, _, result, _, _ = solved
     root, stages = shutil.copytree(root, tmp_path / "map"), []
-    reconstructor = Reconstructor(root, CONFIG)
+    reconstructor = BatchReconstructor(root, CONFIG)
     again = reconstructor.solve(lambda stage, done, total: stages.append(stage))
     reconstructor.close()
     assert "matching" not in stages
@@ -131,7 +131,7 @@ def test_solving_again_keeps_ids_and_matches_nothing_anew(solved, tmp_path):
 
 
 def test_two_places_give_two_models_with_distinct_ids(tmp_path):
-    reconstructor = Reconstructor(tmp_path, CONFIG)
+    reconstructor = BatchReconstructor(tmp_path, CONFIG)
     for seed, prefix in ((0, "a"), (7, "b")):
         for k, image in enumerate(views(seed, 4 - (seed > 0))[0]):
             reconstructor.add(keyframe(f"{prefix}{k}", image))
@@ -144,7 +144,7 @@ def test_two_places_give_two_models_with_distinct_ids(tmp_path):
 
 
 def test_nothing_one_and_unrelated_images(tmp_path):
-    reconstructor = Reconstructor(tmp_path, CONFIG)
+    reconstructor = BatchReconstructor(tmp_path, CONFIG)
     assert reconstructor.solve().models == []
     reconstructor.add(keyframe("one", views(0)[0][0]))
     assert "only image" in reconstructor.solve().unregistered["one"]
@@ -158,7 +158,7 @@ def test_nothing_one_and_unrelated_images(tmp_path):
 
 
 def test_bad_images_are_refused(tmp_path):
-    reconstructor = Reconstructor(tmp_path, CONFIG)
+    reconstructor = BatchReconstructor(tmp_path, CONFIG)
     with pytest.raises(DataError, match="cannot be decoded"):
         reconstructor.add(keyframe("bad", b"no image", source="bad.jpg"))
     with pytest.raises(DataError, match="aspect"):
@@ -189,7 +189,7 @@ def test_keypoints_use_colmaps_pixel_centres():
 
 
 def test_uncalibrated_images_share_one_refined_camera(tmp_path):
-    reconstructor = Reconstructor(tmp_path, CONFIG)
+    reconstructor = BatchReconstructor(tmp_path, CONFIG)
     guess = Camera.guess(*SIZE)
     images, _ = views(count=6)
     for k, image in enumerate(images):
@@ -206,11 +206,11 @@ def test_a_foreign_database_is_left_alone(tmp_path):
     with pycolmap.Database.open(tmp_path / "database.db") as database:
         pycolmap.synthesize_dataset(pycolmap.SyntheticDatasetOptions(), database)
     with pytest.raises(DataError, match="another program"):
-        Reconstructor(tmp_path, CONFIG)
+        BatchReconstructor(tmp_path, CONFIG)
     (tmp_path / "text").mkdir()
     (tmp_path / "text/database.db").write_text("this is no database, " * 100)
     with pytest.raises(DataError, match="database"):
-        Reconstructor(tmp_path / "text", CONFIG)
+        BatchReconstructor(tmp_path / "text", CONFIG)
 
 
 def test_worker_survives_kill_and_resumes(tmp_path):
@@ -267,7 +267,7 @@ def test_castle_subset_against_the_laser_survey(tmp_path):
     from seg2d3d_ros.keyframes.camera_file import read_camera_file
 
     camera = read_camera_file(CASTLE / "camera.json")("cam", 1536, 1024)
-    reconstructor = Reconstructor(tmp_path, ReconstructionConfig(max_features=1500, max_image_size=800))
+    reconstructor = BatchReconstructor(tmp_path, ReconstructionConfig(max_features=1500, max_image_size=800))
     for path in sorted((CASTLE / "images").glob("*.jpg"))[:10]:
         reconstructor.add(keyframe(path.stem, path.read_bytes(), camera))
     (model,) = reconstructor.solve().models

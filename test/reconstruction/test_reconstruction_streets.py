@@ -47,7 +47,7 @@ def test_a_loop_closed_in_the_opposite_direction_does_not_double_the_street(seed
     """
     street = loop(closing=6.0)
     mapper = grown(street, order_of(street, seed))
-    (model,) = mapper.models
+    (model,) = mapper.submaps
     assert len(model) == 80
     assert np.percentile(street.copies(model.reconstruction), 90) < 0.06
     assert street.error(model.reconstruction) < 0.2
@@ -55,7 +55,7 @@ def test_a_loop_closed_in_the_opposite_direction_does_not_double_the_street(seed
 
 def test_without_the_matches_of_the_loop_the_street_would_be_doubled():
     street = loop(closing=0.0)
-    (model,) = grown(street, order_of(street, None)).models
+    (model,) = grown(street, order_of(street, None)).submaps
     assert np.percentile(street.copies(model.reconstruction), 90) > 0.4
 
 
@@ -75,7 +75,7 @@ def test_cancelling_between_any_two_steps_leaves_all_valid():
             try:
                 step()
             except Cancelled:
-                assert all(consistent(model.reconstruction) for model in mapper.models)
+                assert all(consistent(model.reconstruction) for model in mapper.submaps)
                 assert len(mapper.registered) >= before
             else:
                 return
@@ -85,7 +85,7 @@ def test_cancelling_between_any_two_steps_leaves_all_valid():
         until_done(lambda: mapper.grow(checkpoint))
     until_done(lambda: mapper.grow(checkpoint, patient=False))
     until_done(lambda: mapper.adjust(checkpoint))
-    (model,) = mapper.models
+    (model,) = mapper.submaps
     assert len(model) == 40
     assert len(calls) > 40  # a checkpoint at every image at least: nothing longer than one step is waited for
     assert street.error(model.reconstruction) < 0.02
@@ -94,7 +94,7 @@ def test_cancelling_between_any_two_steps_leaves_all_valid():
 def test_joined_models_have_the_same_bits_again():
     """Random order with sub-maps that join, twice: poses, points, tracks and ids are equal, not only close."""
     street = Street(40, seed=3, points_per_metre=40)
-    first, second = (grown(street, order_of(street, 1)).models[0].reconstruction for _ in range(2))
+    first, second = (grown(street, order_of(street, 1)).submaps[0].reconstruction for _ in range(2))
     assert sorted(first.points3D) == sorted(second.points3D)
     for i in first.reg_image_ids():
         here, there = (m.image(i).cam_from_world().matrix() for m in (first, second))
@@ -122,17 +122,17 @@ def test_a_loop_too_bent_for_adjustments_is_doubted_and_closed_by_a_global_solut
     street = ThereAndBack(80, seed=0, points_per_metre=60, distortion=-0.03, closing=6.0)
     street.write(tmp_path)
     reconstructor = Revealing(tmp_path, ReconstructionConfig(mode="online", threads=1, max_pairs=40))
-    reconstructor._recognition = Known(street)
+    reconstructor.matcher.recognition = Known(street)
     checks = []
-    start = reconstructor._check.start
-    reconstructor._check.start = lambda *args: (checks.append(args[-1]), start(*args))[1]
     for i in street.centers:
         reconstructor.reveal(f"{i:05d}")
         reconstructor.grow()
+        checks.append(reconstructor.check.checked)
+    checks = sorted(set(checks) - {0})
     assert checks[:2] == [12, 36]
     assert len(checks) == 3  # one more before its time, and not one for every image of the loop
     assert checks[2] > 70
-    (model,) = reconstructor.mapper.models
+    (model,) = reconstructor.mapper.submaps
     assert len(model) == 80
     assert np.percentile(street.copies(model.reconstruction), 90) < 0.15
     reconstructor.close()

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import FeatureDatabase
-from seg2d3d_ros.reconstruction.online.online_reconstructor import open_reconstructor
+from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.types import Keyframe
 
 pytest.importorskip("pycolmap")

@@ -52,6 +52,18 @@ def test_the_cameras_own_picture_goes_before_grey_and_rectified_ones(tmp_path):
     assert topics_of(tmp_path, records)[0] == [("/cam/image_color", "optical")]
 
 
+def test_colour_goes_before_what_is_compressed(tmp_path):
+    records = [shot("/cam/a_mono/compressed", "optical"), shot("/cam/image_color", "optical")]
+    assert topics_of(tmp_path, records)[0] == [("/cam/image_color", "optical")]
+
+
+def test_a_cameras_segments_are_neither_a_camera_nor_left_out(tmp_path):
+    records = [shot("/cam/image", "optical"), shot("/cam/segments", "optical", "16UC1")]
+    with read_bag(write_bag(tmp_path / "b", records)) as bag:
+        assert [(camera.topic, camera.segments) for camera in bag.cameras] == [("/cam/image", "/cam/segments")]
+        assert bag.left_out == {}
+
+
 def test_named_cameras(tmp_path):
     records = [shot("/a/image/compressed", "a"), shot("/b/image", "b"), shot("/c/depth", "c", "16UC1")]
     path = write_bag(tmp_path / "b", records)
@@ -71,6 +83,13 @@ def test_two_cameras_that_claim_one_frame_stay_apart(tmp_path):
     records += [calibration("/cam0/camera_info", "camera"), calibration("/cam1/camera_info", "camera")]
     cameras, _ = topics_of(tmp_path, records)
     assert cameras == [("/cam0/image", "cam0_camera"), ("/cam1/image", "cam1_camera")]
+
+
+def test_a_calibration_below_the_images_counts_as_one(tmp_path):
+    records = [shot("/cam/image_raw", "optical"), calibration("/cam/image_raw/camera_info", "optical")]
+    with read_bag(write_bag(tmp_path / "b", records)) as bag:
+        assert [(c.topic, c.info_topic) for c in bag.cameras] == [("/cam/image_raw", "/cam/image_raw/camera_info")]
+        assert bag.warnings == []
 
 
 def test_no_frame_id_takes_the_topics_name(tmp_path):

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from seg2d3d_ros.geometry.masks import Region, cleaned, overlap, parts, region_of
 from seg2d3d_ros.segmentation.models import tiles
 from seg2d3d_ros.segmentation.models.detections import (
-    concatenated,
+    Detections,
     covered,
-    joined_at_seams,
-    make_boxes,
+    merged_across_tiles,
     overlaps,
     plausible,
     suppress,
@@ -25,28 +24,28 @@ from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 
 
 def test_suppression_is_greedy_and_within_a_class():
-    boxes = make_boxes([[0, 0, 10, 10], [1, 0, 11, 10], [2, 0, 12, 10], [0, 0, 10, 10]], [1, 1, 1, 2], [0.5, 0.9, 0.6, 0.1])
+    boxes = Detections.of([[0, 0, 10, 10], [1, 0, 11, 10], [2, 0, 12, 10], [0, 0, 10, 10]], [1, 1, 1, 2], [0.5, 0.9, 0.6, 0.1])
     kept = suppress(boxes, 0.7)
     # 0 and 2 overlap 1 by 9/11; the box of class 2 stays although it equals box 0.
     assert kept.xyxy.tolist() == [[1, 0, 11, 10], [0, 0, 10, 10]]
     assert kept.classes.tolist() == [1, 2]
     assert len(suppress(boxes, 9 / 11 + 1e-6)) == 4
-    chain = make_boxes([[0, 0, 10, 10], [1, 0, 11, 10], [2, 0, 12, 10]], [1] * 3, [0.9, 0.8, 0.7])
+    chain = Detections.of([[0, 0, 10, 10], [1, 0, 11, 10], [2, 0, 12, 10]], [1] * 3, [0.9, 0.8, 0.7])
     assert suppress(chain, 0.7).scores.tolist() == pytest.approx([0.9, 0.7]), "what was dropped drops nothing itself"
-    assert len(suppress(make_boxes(), 0.5)) == 0
+    assert len(suppress(Detections.of(), 0.5)) == 0
 
 
 def test_a_box_around_a_row_of_houses_goes_and_a_house_with_small_ones_behind_stays():
     houses = [[0, 0, 30, 20], [35, 0, 65, 20], [70, 0, 100, 20]]
-    row = make_boxes([*houses, [0, 0, 100, 20]], [1] * 4, [0.5] * 4)
+    row = Detections.of([*houses, [0, 0, 100, 20]], [1] * 4, [0.5] * 4)
     assert without_rows(row).xyxy.tolist() == houses
-    loose = make_boxes([[-4, 0, 30, 20], houses[1], [70, 0, 104, 20], [0, 0, 100, 20]], [1] * 4, [0.5] * 4)
+    loose = Detections.of([[-4, 0, 30, 20], houses[1], [70, 0, 104, 20], [0, 0, 100, 20]], [1] * 4, [0.5] * 4)
     assert len(without_rows(loose)) == 3, "a house may stick out of its row's box a little"
-    far = make_boxes([[0, 0, 100, 100], [5, 5, 20, 20], [30, 5, 45, 20]], [1] * 3, [0.9, 0.5, 0.5])
+    far = Detections.of([[0, 0, 100, 100], [5, 5, 20, 20], [30, 5, 45, 20]], [1] * 3, [0.9, 0.5, 0.5])
     assert len(without_rows(far)) == 3
-    one = make_boxes([[0, 0, 100, 20], [0, 0, 65, 20]], [1] * 2, [0.9, 0.5])
+    one = Detections.of([[0, 0, 100, 20], [0, 0, 65, 20]], [1] * 2, [0.9, 0.5])
     assert len(without_rows(one)) == 2
-    other_class = make_boxes([*houses, [0, 0, 100, 20]], [1, 1, 1, 2], [0.5] * 4)
+    other_class = Detections.of([*houses, [0, 0, 100, 20]], [1, 1, 1, 2], [0.5] * 4)
     assert len(without_rows(other_class)) == 4
 
 
@@ -61,15 +60,15 @@ def test_the_covered_share_equals_counting_pixels(raw):
 
 
 def test_implausible_boxes_are_clipped_or_dropped():
-    boxes = make_boxes([[-5, 10, 50, 60], [10, 0, 20, 4.9], [10, 0, 20, 5.1], [30, 30, 31, 31]], [1] * 4, [1.0] * 4)
+    boxes = Detections.of([[-5, 10, 50, 60], [10, 0, 20, 4.9], [10, 0, 20, 5.1], [30, 30, 31, 31]], [1] * 4, [1.0] * 4)
     kept = plausible(boxes, 100, 100, min_area=0.0005, sky_limit=0.05)
     np.testing.assert_allclose(kept.xyxy, [[0, 10, 50, 60], [10, 0, 20, 5.1]], rtol=1e-6)
 
 
-def test_pieces_of_one_object_are_joined_across_the_seam_and_others_are_not():
+def test_pieces_of_one_object_are_merged_across_tiles_and_others_are_not():
     extents = np.array([[0, 0, 200, 100], [0, 0, 120, 100], [80, 0, 200, 100]])
     views = np.array([1, 2, 1, 2, 1, 0])
-    boxes = make_boxes(
+    boxes = Detections.of(
         [
             [50, 20, 120, 60],  # left part of a house, cut by the first tile's edge
             [80, 21, 150, 60],  # its right part
@@ -81,14 +80,14 @@ def test_pieces_of_one_object_are_joined_across_the_seam_and_others_are_not():
         [1] * 6,
         [0.5, 0.8, 0.9, 0.6, 0.7, 0.4],
     )
-    joined = joined_at_seams(boxes, views, extents, extents[0])
+    joined = merged_across_tiles(boxes, views, extents, extents[0])
     found = {tuple(map(int, box)): round(float(score), 3) for box, score in zip(joined.xyxy, joined.scores, strict=True)}
     assert found == {(10, 10, 40, 40): 0.7, (60, 70, 190, 95): 0.4, (50, 20, 150, 60): 0.8, (80, 2, 130, 15): 0.6}
-    neighbours = make_boxes([[50, 20, 120, 60], [78, 21, 120, 62]], [1, 1], [0.5, 0.8])
-    assert len(joined_at_seams(neighbours, np.array([1, 1]), extents, extents[0])) == 2, "one tile's boxes are two objects"
-    two_classes = make_boxes(boxes.xyxy[:2], [1, 2], [0.5, 0.8])
-    assert len(joined_at_seams(two_classes, views[:2], extents, extents[0])) == 2
-    assert len(joined_at_seams(make_boxes(), np.zeros(0, int), extents, extents[0])) == 0
+    neighbours = Detections.of([[50, 20, 120, 60], [78, 21, 120, 62]], [1, 1], [0.5, 0.8])
+    assert len(merged_across_tiles(neighbours, np.array([1, 1]), extents, extents[0])) == 2, "one tile's boxes are two objects"
+    two_classes = Detections.of(boxes.xyxy[:2], [1, 2], [0.5, 0.8])
+    assert len(merged_across_tiles(two_classes, views[:2], extents, extents[0])) == 2
+    assert len(merged_across_tiles(Detections.of(), np.zeros(0, int), extents, extents[0])) == 0
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(50, 400), st.floats(0, 0.9))
@@ -168,5 +167,4 @@ def test_overlaps_of_regions_are_those_of_whole_masks(seed):
 def test_intersection_over_union_by_hand():
     table = overlaps(np.array([[0, 0, 10, 10.0]]), np.array([[5, 0, 15, 10.0], [20, 20, 30, 30], [0, 0, 10, 10]]))
     np.testing.assert_allclose(table, [[1 / 3, 0, 1]])
-    assert len(concatenated([])) == 0
     assert Region((2, 3, 4, 6), np.ones((3, 2), bool)).shifted(10, 20).box == (12, 23, 14, 26)

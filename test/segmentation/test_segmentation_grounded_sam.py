@@ -11,7 +11,7 @@ from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.images import encode_png
-from seg2d3d_ros.segmentation.models.detections import make_boxes
+from seg2d3d_ros.segmentation.models.detections import Detections
 from seg2d3d_ros.segmentation.models.everything import Everything, cut_off, distinct, grid
 from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
 from seg2d3d_ros.segmentation.models.mask_models import Mask
@@ -57,7 +57,7 @@ class GreyDetector:
                 boxes.append(box)
                 classes.append(number)
                 scores.append(score)
-            answers.append(make_boxes(boxes, classes, scores))
+            answers.append(Detections.of(boxes, classes, scores))
         return answers
 
 
@@ -191,7 +191,7 @@ def test_several_keyframes_share_a_call_and_keep_their_own_objects():
 
 
 def test_tiles_find_what_is_small_and_join_what_they_cut():
-    """Three objects in an image of 4 tiles: a wide one across a seam, a small one in a tile, one across the corner of all."""
+    """Three objects in an image of 4 tiles: a wide one across two, a small one in one, one across the corner of all."""
     wide, small, middle = (20, 20, 180, 60), (150, 150, 158, 158), (85, 85, 115, 115)
     keyframe = scene(200, 200, (50, wide), (60, small), (70, middle))
 

@@ -1,46 +1,107 @@
-"""Match and verify pairs of images inside the database."""
+"""From likely pairs to verified matches: SIFT descriptors are compared, and the matches checked by epipolar geometry."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.progress import Progress, Stopwatch
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
+from seg2d3d_ros.reconstruction.features.pair_table import PairTable
+from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, RICH_PARTNERS, candidate_pairs, partners_of, poor_images
+from seg2d3d_ros.reconstruction.features.place_recognition import PlaceRecognition
 
 BATCH = 64
 """Pairs between two reports of progress; what is done is in the database and need not be done again."""
 
 
-def match_pairs(
-    database: Path,
-    pairs: Sequence[tuple[int, int]],
-    names: Mapping[int, str],
-    *,
-    min_inliers: int,
-    seed: int,
-    threads: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Match ``pairs`` of image ids (with the database's ``names``) and verify them by epipolar geometry.
+class PairMatcher:
+    """Chooses pairs, matches and verifies those that were not tried before, and knows what was tried.
 
-    Each pair leaves a row in the database, an empty one where fewer than ``min_inliers`` matches agree.
+    Args:
+        database: of the features; gets the matches.
+        config: how many pairs, and what makes one.
+        watch: gets the stages ``pairs`` and ``matching``.
+
+    Attributes:
+        tried: every pair in the database.
+        recognition: how alike images look.
     """
-    pycolmap = load_pycolmap()
-    matching: Any = pycolmap.FeatureMatchingOptions()
-    matching.use_gpu = False
-    matching.num_threads = thread_count(threads)
-    verification: Any = pycolmap.TwoViewGeometryOptions()
-    verification.min_num_inliers = min_inliers
-    verification.ransac.random_seed = seed
-    with tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
-        for start in range(0, len(pairs), BATCH):
-            batch = pairs[start : start + BATCH]
-            listing = Path(folder) / "pairs.txt"
-            listing.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in batch), encoding="utf-8")
-            pairing: Any = pycolmap.ImportedPairingOptions()
-            pairing.match_list_path = listing
-            pycolmap.match_image_pairs(database, matching, pairing, verification, pycolmap.Device.cpu)
-            if progress is not None:
-                progress(min(start + BATCH, len(pairs)), len(pairs))
+
+    def __init__(self, database: FeatureDatabase, config: ReconstructionConfig, watch: Stopwatch) -> None:
+        self.tried = PairTable(database.matched_pairs(), config.min_pair_inliers)
+        self.recognition = PlaceRecognition(database.descriptors, config.seed)
+        self._database, self._config, self._watch = database, config, watch
+
+    def match_all(
+        self, rows: Sequence[ImageRow], positions: Mapping[int, np.ndarray], *, more: bool, progress: Progress | None = None
+    ) -> list[tuple[int, int]]:
+        """Match likely pairs among all images; returns those that are new, smaller image id first.
+
+        Args:
+            rows: the images.
+            positions: image id -> (3,) metres, for the images whose place is known.
+            more: twice as many pairs for the images that found too few good ones.
+            progress: called with the stage ``matching``.
+        """
+        with self._watch("pairs"):
+            tried = self.tried.rows()
+            poor = poor_images(rows, tried) if more else set()
+            wanted = candidate_pairs(rows, positions, self.recognition, self._config.max_pairs, poor)
+            new = sorted(wanted - {(first, second) for first, second, _ in tried.tolist()})
+        self.match(new, rows, progress)
+        return new
+
+    def match_image(
+        self,
+        row: ImageRow,
+        there: Sequence[ImageRow],
+        positions: Mapping[int, np.ndarray],
+        checkpoint: Callable[[], None],
+    ) -> None:
+        """Match a new image with likely partners, and with twice as many where too few of them are good.
+
+        Args:
+            row: the new image.
+            there: the images to match it with.
+            positions: image id -> (3,) metres, for the images whose place is known.
+            checkpoint: called before each round; it may raise.
+        """
+        for count in (max(1, self._config.max_pairs // 2), self._config.max_pairs):
+            checkpoint()
+            tried = self.tried.of(row.image_id)
+            if sum(matches >= RICH_MATCHES for matches in tried.values()) >= RICH_PARTNERS:
+                break
+            with self._watch("pairs"):
+                partners = [i for i in partners_of(row, there, positions, self.recognition, count) if i not in tried]
+            self.match(sorted((min(row.image_id, i), max(row.image_id, i)) for i in partners), [row, *there])
+
+    def match(self, pairs: Sequence[tuple[int, int]], rows: Sequence[ImageRow], progress: Progress | None = None) -> None:
+        """Match pairs of image ids (smaller first) of ``rows``, verify them by epipolar geometry, and note what came of it.
+
+        Each pair leaves a row in the database, an empty one where too few matches fit the geometry.
+        """
+        pycolmap, config = load_pycolmap(), self._config
+        names = {row.image_id: database_name(row.file_name) for row in rows}
+        matching = pycolmap.FeatureMatchingOptions()
+        matching.use_gpu = False
+        matching.num_threads = thread_count(config.threads)
+        verification = pycolmap.TwoViewGeometryOptions()
+        verification.min_num_inliers = config.min_pair_inliers
+        verification.ransac.random_seed = config.seed
+        with self._watch("matching"), tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
+            for start in range(0, len(pairs), BATCH):
+                batch = pairs[start : start + BATCH]
+                listing = Path(folder) / "pairs.txt"
+                listing.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in batch), encoding="utf-8")
+                pairing = pycolmap.ImportedPairingOptions()
+                pairing.match_list_path = listing
+                pycolmap.match_image_pairs(self._database.path, matching, pairing, verification, pycolmap.Device.cpu)
+                self.tried.note(self._database.verified(batch))
+                if progress is not None:
+                    progress("matching", min(start + BATCH, len(pairs)), len(pairs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -10,29 +9,10 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import decode_rgb
+from seg2d3d_ros.reconstruction.database import Features
 
 CONTRAST = 0.02
 """OpenCV's contrast threshold, half its default: façades in shadow keep their features, the cap drops the rest."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """N features of one image of ``width`` × ``height`` pixels.
-
-    Attributes:
-        keypoints: (N, 4) float32 x, y, scale, orientation in full-size pixels (first pixel's centre at 0.5, 0.5).
-        descriptors: (N, 128) uint8, RootSIFT.
-        colors: (N, 3) uint8 RGB at the keypoints.
-    """
-
-    width: int
-    height: int
-    keypoints: np.ndarray
-    descriptors: np.ndarray
-    colors: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.keypoints)
 
 
 def _sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.ndarray]:

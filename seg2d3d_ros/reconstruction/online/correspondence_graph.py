@@ -1,23 +1,24 @@
-"""All images and their verified pairs in memory, in the form that COLMAP's mapper steps read, growing one by one.
+"""All images and their verified pairs in memory, in the form that COLMAP's mapper steps read; images come one by one.
 
 pycolmap 4.2 lets an empty ``DatabaseCache`` grow together with its correspondence graph; one that was loaded from a
-database is closed. The traps that come with it are taken care of here and in ``growing_model``.
+database is closed. The traps that come with it are taken care of here and in ``submap``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.reconstruction.thresholds import evidence
 
-PARTNERS = 3
-"""The evidence for an image is the number of matches with its third-best partner."""
+if TYPE_CHECKING:
+    import pycolmap
 
 
-class GrowingGraph:
+class CorrespondenceGraph:
     """Images, cameras and pairs. Ids are the database's.
 
     Attributes:
@@ -26,9 +27,9 @@ class GrowingGraph:
             the last of them must be rebuilt before its next step.
     """
 
-    def __init__(self, geometry: Callable[[int, int], Any]) -> None:
+    def __init__(self, geometry: Callable[[int, int], pycolmap.TwoViewGeometry]) -> None:
         """``geometry`` gives the ``pycolmap.TwoViewGeometry`` of a pair (smaller id first)."""
-        self.cache: Any = load_pycolmap().DatabaseCache()
+        self.cache: pycolmap.DatabaseCache = load_pycolmap().DatabaseCache()
         self.late = 0
         self._geometry = geometry
         self._matches: dict[int, dict[int, int]] = {}
@@ -49,16 +50,16 @@ class GrowingGraph:
         """Partner -> verified matches, of all pairs known, in the graph or not."""
         return self._matches[image_id]
 
-    def add_camera(self, camera: Any, rig: Any) -> None:
+    def add_camera(self, camera: pycolmap.Camera, rig: pycolmap.Rig) -> None:
         """Make a camera and its rig known."""
         self.cache.add_camera(camera)
         self.cache.add_rig(rig)
 
-    def add_image(self, image: Any, frame: Any, matches: Mapping[int, int], min_matches: int) -> None:
+    def add_image(self, image: pycolmap.Image, frame: pycolmap.Frame, matches: Mapping[int, int], min_matches: int) -> None:
         """Add an image with keypoints, and its pairs with images that are here; those of ``min_matches`` enter the graph."""
         self.cache.add_frame(frame)
         self.cache.add_image(image)
-        new = int(image.image_id)
+        new = image.image_id
         self._matches[new] = {}
         self._note(new, matches)
         for other, count in self._matches[new].items():
@@ -102,6 +103,5 @@ class GrowingGraph:
         return np.asarray(self.cache.correspondence_graph.extract_matches_between_images(first, second)).reshape(-1, 2)
 
     def evidence(self) -> float:
-        """Median over the images of the third-largest number of verified matches with another."""
-        best = [sorted(found.values(), reverse=True) for found in self._matches.values() if found]
-        return float(np.median([counts[min(PARTNERS, len(counts)) - 1] for counts in best])) if best else 0.0
+        """How much the images share with their partners, see ``thresholds.evidence``; images without any do not count."""
+        return evidence(found.values() for found in self._matches.values() if found)

@@ -1,39 +1,51 @@
-"""The second opinion: a global solution of the same pairs, which does not depend on the order of arrival.
+"""The second opinion on an online map: a global solution of the same pairs, which does not depend on the order of arrival.
 
-It works on a copy of what it needs from the database, so that it can run in a thread (GLOMAP lets other threads run)
-while the owner of the database goes on.
+It is asked for now and then, and where the map contradicts strong pairs; it takes the place of the submaps where it is better.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
-import tempfile
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
-from seg2d3d_ros.reconstruction.batch.mappers import MIN_IMAGES, MapperTask, solve_component
-from seg2d3d_ros.reconstruction.viewgraph import components
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.geometry.similarity import fit_points
+from seg2d3d_ros.progress import Stopwatch
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.features.pair_table import PairTable
+from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES
+from seg2d3d_ros.reconstruction.online.background_solver import BackgroundSolver
+from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
+from seg2d3d_ros.reconstruction.online.submap import Submap
+from seg2d3d_ros.reconstruction.thresholds import PLENTY
+from seg2d3d_ros.reconstruction.world.alignment import common_points
+from seg2d3d_ros.reconstruction.world.locator import Locator
+from seg2d3d_ros.reconstruction.world.msac import msac_score, msac_scores
+
+if TYPE_CHECKING:
+    import pycolmap
 
 log = logging.getLogger(__name__)
 
-TABLES = ("cameras", "rigs", "rig_sensors", "frames", "frame_data", "images", "keypoints", "two_view_geometries")
 FIRST_CHECK = 12
 CHECK_GROWTH = 3.0
 """A check is due at 12 images and whenever there are three times as many: all together cost half of the last one."""
 DOUBT_GROWTH = 1.2
 """The same where new images contradict the map by strong pairs, as they do where a loop closes."""
-TRACKS_PER_VIEW = 300
-"""Tracks of an image that the global solution uses for its poses: more cost twice the time and move nothing."""
+FINAL_GROWTH = 1.25
+"""A whole map is compared once more in the end when it has grown by this factor since the last comparison."""
+DOUBTFUL_PAIRS = 2
+"""Strong pairs that a submap must contradict before an image is called a doubt."""
+DOUBTFUL_IMAGES = 3
+"""Doubts that call for a global solution before its time."""
 WORSE = 0.97
-"""A global solution must explain at least this share of the matches that the model at hand explains. Epipolar agreement
-cannot tell more: a model that bends itself to wrong matches explains some more of them than a straight one does."""
+"""A global solution must reach at least this share of the MSAC score of the submaps at hand. The score cannot tell more: a
+model that bends itself to wrong matches fits some more of them than a straight one does."""
 GPS_BETTER = 0.8
 """A solution is straighter by GPS when its residual is this share of the other's."""
 
@@ -44,113 +56,143 @@ class Standing:
 
     Attributes:
         images: registered.
-        agreement: verified matches explained, see ``agreement``.
+        score: MSAC score over the verified matches, see ``msac_score``.
         gps: rms distance to the GPS positions in metres after the robust fit; NaN without.
     """
 
     images: int
-    agreement: float
+    score: float
     gps: float = float("nan")
 
 
 def prefer_global(challenger: Standing, incumbent: Standing) -> bool:
-    """Whether a global solution takes the place of the model that grew.
+    """Whether a global solution takes the place of the online one.
 
-    It must lose no image. The straighter one by GPS wins where GPS can tell; else the global one unless it explains
-    clearly fewer matches, because no order of arrival has bent it.
+    It must lose no image. The straighter one by GPS wins where GPS can tell; else the global one unless its MSAC score is
+    clearly lower, because no order of arrival has bent it.
     """
     if challenger.images < incumbent.images:
         return False
     if challenger.gps < GPS_BETTER * incumbent.gps or incumbent.gps < GPS_BETTER * challenger.gps:
-        return challenger.gps < incumbent.gps and challenger.agreement > WORSE**2 * incumbent.agreement
-    return challenger.agreement >= WORSE * incumbent.agreement
+        return challenger.gps < incumbent.gps and challenger.score > WORSE**2 * incumbent.score
+    return challenger.score >= WORSE * incumbent.score
 
 
-def copy_geometry(database: Path, target: Path) -> None:
-    """Copy cameras, images, keypoints and verified pairs (no descriptors, no raw matches) into a new database."""
-    load_pycolmap().Database.open(target).close()
-    with sqlite3.connect(target, timeout=30.0, isolation_level=None) as connection:
-        connection.execute("ATTACH DATABASE ? AS source", (str(database),))
-        connection.execute("BEGIN")
-        for table in TABLES:
-            connection.execute(f"DELETE FROM main.{table}")
-            connection.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table}")
-        connection.execute("COMMIT")
-    connection.close()
-
-
-class CrossCheck:
-    """One global solution at a time, in a thread or at once.
+class GlobalCheck:
+    """Compares the submaps of a mapper with global solutions.
 
     Args:
-        threads: 1 = at once, so that the result does not depend on the machine's speed.
+        mapper: its submaps are replaced where a global solution is better.
+        tried: the pairs.
+        database: matches and keypoints.
+        config: of the global solutions.
+        watch: gets the stages ``global solution`` and ``mapping``.
 
     Attributes:
         checked: registered images when the last check began.
-        seen: images that it was given.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._at_once = threads == 1
-        self._thread: threading.Thread | None = None
-        self._answer: list[Any] | None = None
+    def __init__(
+        self,
+        mapper: OnlineMapper,
+        tried: PairTable,
+        database: FeatureDatabase,
+        config: ReconstructionConfig,
+        watch: Stopwatch,
+    ) -> None:
+        self._mapper, self._tried, self._database = mapper, tried, database
+        self._config, self._watch = config, watch
+        self._solver = BackgroundSolver(config.threads)
         self.checked = 0
-        self.seen = 0
+        self._seen = 0
+        self._doubts = 0
 
-    def due(self, images: int, *, doubted: bool = False) -> bool:
+    def due(self, images: int) -> bool:
         """Whether a map of this many registered images, which there may be reason to doubt, asks for a check."""
-        growth = DOUBT_GROWTH if doubted else CHECK_GROWTH
-        return self._thread is None and images >= max(FIRST_CHECK, growth * self.checked)
+        growth = DOUBT_GROWTH if self._doubts >= DOUBTFUL_IMAGES else CHECK_GROWTH
+        return not self._solver.started and images >= max(FIRST_CHECK, growth * self.checked)
 
-    def start(self, task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray, images: int) -> None:
-        """Begin to solve the images ``image_ids``; ``images`` is the number registered at present."""
-        self.checked, self.seen = images, len(image_ids)
-        folder = tempfile.TemporaryDirectory(prefix="seg2d3d_", ignore_cleanup_errors=True)
-        copy = Path(folder.name) / "database.db"
-        copy_geometry(task.database, copy)
-        own = replace(task, database=copy, tracks_per_view=TRACKS_PER_VIEW)
+    def doubt(self, image_id: int) -> None:
+        """Count a new image if its submap fits less than half of the matches of several strong pairs of it."""
+        submap = next((m for m in self._mapper.submaps if image_id in m.registered), None)
+        if submap is None:
+            return
+        registered = submap.registered
+        strong = {o: n for o, n in self._tried.of(image_id).items() if n >= PLENTY and o in registered}
+        pairs = [(min(image_id, o), max(image_id, o)) for o in strong]
+        scores = msac_scores(submap.reconstruction, pairs, self._database.inlier_matches, self._xy)
+        contradicted = scores < 0.5 * np.fromiter(strong.values(), float, len(strong))
+        self._doubts += int(contradicted.sum()) >= DOUBTFUL_PAIRS
 
-        def work() -> None:
-            try:
-                self._answer = solve_all(own, image_ids, pairs, "global")
-            except (RuntimeError, ValueError) as error:
-                log.warning("the global solution failed: %s", error)
-                self._answer = []
-            finally:
-                folder.cleanup()
-
-        if self._at_once:
-            work()
-        else:
-            self._thread = threading.Thread(target=work, name="global solution", daemon=True)
-            self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether a solution is under way."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def take(self, *, wait: Callable[[], None] | None = None) -> list[Any] | None:
-        """The models of the check that has ended, once; None where there is none.
+    def update(
+        self, rows: Sequence[ImageRow], locator: Locator, checkpoint: Callable[[], None], *, final: bool = False
+    ) -> bool:
+        """Begin a global solution where one is due, and let one that has ended take over if it is better; whether it did.
 
         Args:
-            wait: wait for it, calling this ten times a second (it may raise, which leaves the check running).
+            rows: all images of the map.
+            locator: where they were.
+            checkpoint: called between steps; it may raise.
+            final: wait for the answer, and ask once more if the last one knew too little.
         """
-        while wait is not None and self.running:
-            wait()
-            if self._thread is not None:
-                self._thread.join(0.1)
-        if self.running:
-            return None
-        self._thread = None
-        answer, self._answer = self._answer, None
-        return answer
+        registered = len(self._mapper.registered)
+        with self._watch("global solution"):
+            outgrown = final and self._outgrown()
+            if outgrown and self._solver.running:
+                self._solver.take(wait=checkpoint)  # of fewer images: the one to come knows more
+            if self.due(registered) or outgrown:
+                ids = [row.image_id for row in rows if row.image_id in self._mapper.graph]
+                self.checked, self._seen, self._doubts = registered, len(ids), 0
+                self._solver.start(MapperTask.of(self._database, rows, self._config), ids, self._tried.rows())
+            answer = self._solver.take(wait=checkpoint if final else None)
+        if not answer:
+            return False
+        with self._watch("mapping"):
+            return self.consider(answer, locator, checkpoint)
+
+    def _outgrown(self) -> bool:
+        """Whether the last check knew too little for the last word: too few of the images, or not how parts hang together."""
+        images = len(self._mapper.graph)
+        whole = len(self._mapper.submaps) == 1 and not self._mapper.waiting
+        return images > (FINAL_GROWTH * self._seen if whole else self._seen)
+
+    def consider(self, answer: Sequence[pycolmap.Reconstruction], locator: Locator, checkpoint: Callable[[], None]) -> bool:
+        """Let global solutions take the place of the submaps if they are better once they, too, hold what came meanwhile."""
+        former, before = self._mapper.submaps, self._standing(locator)
+        self._mapper.submaps = [self._mapper.adopt(reconstruction) for reconstruction in answer]
+        try:
+            self._mapper.grow(checkpoint)
+            self._mapper.relax(checkpoint)
+            after = self._standing(locator)
+            swap = prefer_global(after, before)
+        except BaseException:
+            self._mapper.submaps = former
+            raise
+        log.info("global solution %s: %s, online: %s", "taken" if swap else "left", after, before)
+        if not swap:
+            self._mapper.submaps = former
+            return False
+        for submap in self._mapper.submaps:
+            _carry_frame(submap, former)
+        return True
+
+    def _standing(self, locator: Locator) -> Standing:
+        submaps = self._mapper.submaps
+        if not submaps:
+            return Standing(0, 0.0)
+        pairs = [(first, second) for first, second, _ in self._tried.rows(at_least=RICH_MATCHES // 2).tolist()]
+        scores = [msac_score(m.reconstruction, pairs, self._database.inlier_matches, self._xy) for m in submaps]
+        return Standing(len(self._mapper.registered), sum(scores), locator.fit(submaps[0].reconstruction).residual)
+
+    def _xy(self, image_id: int) -> np.ndarray:
+        return self._database.keypoints(image_id)[:, :2]
 
 
-def solve_all(task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray, mapper: str) -> list[Any]:
-    """Models of every component of the view graph, the largest first."""
-    models: list[Any] = []
-    for part in components(pairs, image_ids, task.min_matches):
-        if len(part) >= MIN_IMAGES:
-            models.extend(solve_component(task, part, pairs, mapper))
-    return sorted(models, key=lambda m: (-m.num_reg_images(), -m.num_points3D()))
+def _carry_frame(submap: Submap, former: Sequence[Submap]) -> None:
+    """Put a new submap into the world frame of the former one that it has most images in common with."""
+    for old in sorted(former, key=lambda m: -len(m.registered & submap.registered)):
+        similarity = fit_points(*common_points(submap.reconstruction, old.reconstruction))
+        if similarity is not None:
+            submap.transform(similarity)
+            submap.frame = old.frame
+            return

@@ -1,13 +1,17 @@
-"""How a model begins: two images with plenty of points that survive their adjustment."""
+"""How a submap begins: two images with plenty of points that survive their adjustment."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING
 
-from seg2d3d_ros.reconstruction.online.correspondence_graph import GrowingGraph
-from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions, Thresholds
-from seg2d3d_ros.reconstruction.online.submap import GrowingModel
+from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
+from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
+from seg2d3d_ros.reconstruction.online.submap import Submap
+from seg2d3d_ros.reconstruction.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    import pycolmap
 
 MAX_TRIALS = 50
 """First pairs that are tried at a time."""
@@ -16,7 +20,7 @@ MAX_TRIALS = 50
 class Starter:
     """Finds first pairs; each is taken once, and those that failed are remembered."""
 
-    def __init__(self, graph: GrowingGraph) -> None:
+    def __init__(self, graph: CorrespondenceGraph) -> None:
         self._graph = graph
         self._failed: set[tuple[int, int, Thresholds]] = set()
         self._used: set[tuple[int, int]] = set()
@@ -38,31 +42,33 @@ class Starter:
 
     def start(
         self, free: Collection[int], thresholds: Thresholds, options: MapperOptions
-    ) -> tuple[GrowingModel, tuple[int, int]] | None:
-        """A model of two ``free`` images and the pair it began with, or None where no pair is good enough."""
+    ) -> tuple[Submap, tuple[int, int]] | None:
+        """A submap of two ``free`` images and the pair it began with, or None where no pair is good enough."""
         pairs = self.candidates(free, thresholds)[:MAX_TRIALS]
-        model: GrowingModel | None = None
+        submap: Submap | None = None
         for pair in pairs:
-            model = model or GrowingModel(self._graph)
-            pose = model.mapper.estimate_initial_two_view_geometry(options.mapper, *pair)
+            submap = submap or Submap(self._graph)
+            pose = submap.mapper.estimate_initial_two_view_geometry(options.mapper, *pair)
             if pose is not None:
-                if self._begin(model, pair, pose, thresholds, options):
+                if self._begin(submap, pair, pose, thresholds, options):
                     self._used.add(pair)
-                    return model, pair
-                model = None
+                    return submap, pair
+                submap = None
             self._failed.add((*pair, thresholds))
         return None
 
     @staticmethod
-    def _begin(model: GrowingModel, pair: tuple[int, int], pose: Any, thresholds: Thresholds, options: MapperOptions) -> bool:
-        mapper = model.mapper
+    def _begin(
+        submap: Submap, pair: tuple[int, int], pose: pycolmap.Rigid3d, thresholds: Thresholds, options: MapperOptions
+    ) -> bool:
+        mapper = submap.mapper
         mapper.register_initial_image_pair(options.mapper, *pair, pose)
         for image_id in pair:
             mapper.triangulate_image(options.initial_triangulation, image_id)
-        if model.reconstruction.num_points3D() < thresholds.init_points:
+        if submap.reconstruction.num_points3D() < thresholds.init_points:
             return False
         mapper.adjust_global_bundle(options.mapper, options.global_adjustment)
-        model.reconstruction.normalize()
+        submap.reconstruction.normalize()
         mapper.filter_points(options.mapper)
-        model.adjusted = len(model)
-        return len(model) == 2 and model.reconstruction.num_points3D() >= thresholds.init_points
+        submap.adjusted = len(submap)
+        return len(submap) == 2 and submap.reconstruction.num_points3D() >= thresholds.init_points

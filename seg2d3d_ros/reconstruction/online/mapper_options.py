@@ -1,15 +1,16 @@
-"""How strict the online mapper is: thresholds that follow the evidence at hand, robust losses, capped adjustments.
-
-Where pairs share plenty of matches wrong poses are the danger (repeated façades), where they share few no pose is.
-"""
+"""COLMAP's options for the steps of the online mapper: robust losses, and adjustments that are cut short."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.reconstruction.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    import pycolmap
 
 CAUCHY_SCALE = 1.0
 """Pixels where the loss of a reprojection error turns from square to logarithmic."""
@@ -19,57 +20,22 @@ REDUNDANT_FROM = 100
 """Images from which a global adjustment leaves out points that add little."""
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """What counts as enough.
-
-    Attributes:
-        pair: verified matches of a pair that enters the graph.
-        pose: inliers of an absolute pose.
-        init_inliers: verified matches of a first pair.
-        init_angle: degrees between the rays of a first pair.
-        init_points: points that a first pair must leave after its adjustment.
-        init_forward: largest share of a first pair's motion along the viewing direction.
-        two_view_tracks: whether points that only two images match are triangulated.
-        angle: degrees between the rays of a point.
-    """
-
-    pair: int
-    pose: int
-    init_inliers: int
-    init_angle: float
-    init_points: int
-    init_forward: float = 0.95
-    two_view_tracks: bool = False
-    angle: float = 1.5
-
-
-def strict(min_matches: int) -> Thresholds:
-    """For plentiful evidence; ``min_matches`` is the smallest number of verified matches that makes a pair at all."""
-    return Thresholds(2 * min_matches, 60, 100, 16.0, 50)
-
-
-def lenient(min_matches: int) -> Thresholds:
-    """For scarce evidence."""
-    return Thresholds(min_matches, 15, 50, 4.0, 40, two_view_tracks=True, angle=0.75)
-
-
-def beginnings(min_matches: int, *, rich: bool) -> tuple[Thresholds, ...]:
+def first_pair_trials(min_matches: int, *, plenty: bool) -> tuple[Thresholds, ...]:
     """What to ask of a first pair, in this order: a car that looks where it drives never has a wide baseline."""
-    scarce = lenient(min_matches)
-    wide = (strict(min_matches),) if rich else (replace(scarce, init_angle=16.0), scarce)
-    return (*wide, replace(scarce, init_angle=2.0, init_forward=1.0))
+    lenient = Thresholds.lenient(min_matches)
+    wide = (Thresholds.strict(min_matches),) if plenty else (replace(lenient, init_angle=16.0), lenient)
+    return (*wide, replace(lenient, init_angle=2.0, init_forward=1.0))
 
 
 @dataclass(frozen=True)
 class MapperOptions:
     """pycolmap's options for each kind of step."""
 
-    mapper: Any
-    triangulation: Any
-    initial_triangulation: Any
-    local_adjustment: Any
-    global_adjustment: Any
+    mapper: pycolmap.IncrementalMapperOptions
+    triangulation: pycolmap.IncrementalTriangulatorOptions
+    initial_triangulation: pycolmap.IncrementalTriangulatorOptions
+    local_adjustment: pycolmap.BundleAdjustmentOptions
+    global_adjustment: pycolmap.BundleAdjustmentOptions
 
 
 def mapper_options(
@@ -77,7 +43,7 @@ def mapper_options(
 ) -> MapperOptions:
     """Options for a model of ``images`` images; cameras that are not in ``fixed_cameras`` are refined if ``refine``."""
     pycolmap = load_pycolmap()
-    options: Any = pycolmap.IncrementalPipelineOptions()
+    options = pycolmap.IncrementalPipelineOptions()
     options.num_threads = thread_count(threads)
     options.random_seed = seed
     options.ba_refine_focal_length = options.ba_refine_extra_params = refine

@@ -1,26 +1,18 @@
-"""The rig in an online map: submaps that share a rig become one, and its mounts are made to hold.
-
-Between two revisions the mapper moves single images, so that the mounts hold only about; every time a model is fitted to
-the world, and at the end, all images of one moment are made one frame and adjusted again.
-"""
+"""What a rig adds to an online map: submaps that share one are merged, and images beside registered ones are registered."""
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
-from seg2d3d_ros.reconstruction.online.submap import GrowingModel
-from seg2d3d_ros.reconstruction.online.submap_merging import absorb, transform
-from seg2d3d_ros.reconstruction.rigs.rig_adjustment import hold_mounts
-from seg2d3d_ros.reconstruction.rigs.rig_fit import merge_by_rig, rotation_offset
+from seg2d3d_ros.reconstruction.online.submap import Submap
+from seg2d3d_ros.reconstruction.online.submap_merging import absorb, bring_together
+from seg2d3d_ros.reconstruction.rigs.rig_fit import merge_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
-from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 
 if TYPE_CHECKING:
     import pycolmap
@@ -32,8 +24,8 @@ MIN_PLACED_POINTS = 15
 
 
 def merge_submaps_by_rig(
-    submaps: Sequence[GrowingModel], rig: Rig, scale_of: Callable[[pycolmap.Reconstruction], float | None]
-) -> list[GrowingModel]:
+    submaps: Sequence[Submap], rig: Rig, scale_of: Callable[[pycolmap.Reconstruction], float | None]
+) -> list[Submap]:
     """The submaps after larger ones took in smaller ones by frames with an image in each, the largest first.
 
     Args:
@@ -42,74 +34,35 @@ def merge_submaps_by_rig(
         scale_of: metres per model unit, or None.
     """
 
-    def take_in(target: GrowingModel, source: GrowingModel, target_from_source: Similarity) -> None:
-        if source.frame.kind == "enu" and target.frame.kind != "enu":
-            transform(target, target_from_source.inverse())
-            target.frame, target.located = source.frame, source.located
-        else:
-            transform(source, target_from_source)
+    def take_in(target: Submap, source: Submap, target_from_source: Similarity) -> None:
+        bring_together(source, target, target_from_source)
         absorb(source, target)
 
-    def scale(submap: GrowingModel) -> float | None:
+    def scale(submap: Submap) -> float | None:
         return 1.0 if submap.frame.kind != "arbitrary" else scale_of(submap.reconstruction)
 
     return merge_by_rig(submaps, rig, scale, take_in)
 
 
-def hold_rig(
-    model: GrowingModel,
-    rig: Rig,
-    options: MapperOptions,
-    fixed_cameras: Collection[int],
-    threads: int,
-    positions: Mapping[int, np.ndarray],
-    sigmas: Mapping[int, float],
-    warnings: list[str],
-) -> None:
-    """Make the mounts hold in a metric model, and let positions pull at it where there are any.
+def place_companions(submap: Submap, rig: Rig, options: MapperOptions) -> int:
+    """Register images that wait by their mounts beside an image of their frame; how many see enough points to stay.
 
-    Args:
-        model: changed.
-        rig: the mounts.
-        options: of the mapper's steps.
-        fixed_cameras: ids of cameras whose intrinsics stay.
-        threads: 0 = all cores.
-        positions: image id -> (3,) metres in the model's frame; empty = none.
-        sigmas: image id -> standard deviation in metres.
-        warnings: gets what is wrong with the mounts.
+    The submap must be metric.
     """
-    if rotation_offset(model.reconstruction, rig) is None:
-        return
-    adjustment = copy.deepcopy(options.global_adjustment)
-    adjustment.refine_sensor_from_rig = rig.refine
-
-    def pull(held: pycolmap.Reconstruction) -> pycolmap.Reconstruction | None:
-        return adjust_with_positions(held, positions, sigmas, adjustment, fixed_cameras) if positions else None
-
-    held = hold_mounts(model.reconstruction, rig, fixed_cameras, threads, warnings, pull)
-    if held is not model.reconstruction:
-        model.take_solution(held)
-
-
-def place_companions(model: GrowingModel, rig: Rig, options: MapperOptions) -> int:
-    """Place images that wait by their mounts beside an image of their frame; how many see enough points to stay.
-
-    The model must be metric.
-    """
-    registered = model.registered
-    wait = {b.image_id for a, b in rig.pairs(registered, set(model.reconstruction.images) - registered)}
+    registered = submap.registered
+    wait = {b.image_id for a, b in rig.pairs(registered, set(submap.reconstruction.images) - registered)}
     if not wait:
         return 0
-    placed = copy.deepcopy(model.reconstruction)
+    placed = copy.deepcopy(submap.reconstruction)
     to_single_frames(placed, to_rig_frames(placed, rig), keep=registered | wait)
-    model.take_solution(placed)
+    submap.take_solution(placed)
     for image_id in sorted(wait):
-        model.mapper.triangulate_image(options.triangulation, image_id)
-    model.rebuild()
-    bare = [i for i in sorted(wait) if model.reconstruction.image(i).num_points3D < MIN_PLACED_POINTS]
+        submap.mapper.triangulate_image(options.triangulation, image_id)
+    submap.rebuild()
+    bare = [i for i in sorted(wait) if submap.reconstruction.image(i).num_points3D < MIN_PLACED_POINTS]
     for image_id in bare:
-        model.mapper.observation_manager.deregister_frame(model.reconstruction.image(image_id).frame_id)
-    model.rebuild()
+        submap.mapper.observation_manager.deregister_frame(submap.reconstruction.image(image_id).frame_id)
+    submap.rebuild()
     if len(bare) < len(wait):
-        log.info("%d images are placed by their mounts", len(wait) - len(bare))
+        log.info("%d images are registered by their mounts", len(wait) - len(bare))
     return len(wait) - len(bare)

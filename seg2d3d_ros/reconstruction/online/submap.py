@@ -1,23 +1,27 @@
-"""One model that grows: COLMAP's incremental mapper, one step at a time, over a graph that grows meanwhile."""
+"""One submap: COLMAP's incremental mapper, one step at a time, over a graph that gets more images meanwhile."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from seg2d3d_ros.colmap import load_pycolmap
-from seg2d3d_ros.reconstruction.online.correspondence_graph import GrowingGraph
+from seg2d3d_ros.geometry.similarity import Similarity
+from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.types import WorldFrame
+
+if TYPE_CHECKING:
+    import pycolmap
 
 log = logging.getLogger(__name__)
 
 RETRY_GROWTH = 1.1
-"""An image that could not be placed is tried again when it sees this many times the points it saw then."""
+"""An image that could not be registered is tried again when it sees this many times the points it saw then."""
 GLOBAL_GROWTH = 1.25
-"""A global adjustment is due when the model has grown by this factor since the last one."""
+"""A global adjustment is due when the submap has grown by this factor since the last one."""
 
 NEW_POINTS = 0.05
 """Share of an image's points that are new from which it is adjusted with its neighbours: one that sees what is known
@@ -26,27 +30,26 @@ GLOBAL_ROUNDS = 1
 """Times that a global adjustment is done and its outliers removed; the next one goes on from there."""
 
 
-class GrowingModel:
-    """A ``pycolmap.Reconstruction`` and the mapper at work on it.
+class Submap:
+    """A model and the mapper at work on it.
 
     Attributes:
-        reconstruction: with the unregistered images of the graph in it too.
+        reconstruction: COLMAP's model, with the unregistered images of the graph in it too.
         adjusted: registered images at the last global adjustment.
-        born: images in the graph when the model began.
+        born: images in the graph when the submap began.
         frame: what the coordinates mean.
         located: registered images when ``frame`` was determined.
         numbered: whether the ids of the points are those that subscribers know.
-        number: of this model among all of the process.
-        touched: images that have been placed, or have got pairs, since somebody last looked at what they border on.
-        refused: number of another model -> links with it when a join was refused.
+        number: of this submap among all of the process.
+        touched: images that have been registered, or have got pairs, since somebody last looked at what they border on.
+        refused: number of another submap -> links with it when a merge was refused.
     """
 
     _numbers = itertools.count()
 
-    def __init__(self, graph: GrowingGraph, reconstruction: Any = None) -> None:
-        pycolmap = load_pycolmap()
+    def __init__(self, graph: CorrespondenceGraph, reconstruction: pycolmap.Reconstruction | None = None) -> None:
         self.graph = graph
-        self.reconstruction: Any = reconstruction if reconstruction is not None else pycolmap.Reconstruction()
+        self.reconstruction: pycolmap.Reconstruction = reconstruction or load_pycolmap().Reconstruction()
         self.adjusted = self.reconstruction.num_reg_images()
         self.born = len(graph)
         self.frame = WorldFrame()
@@ -59,8 +62,7 @@ class GrowingModel:
         self._begin()
 
     def _begin(self) -> None:
-        pycolmap = load_pycolmap()
-        self.mapper: Any = pycolmap.IncrementalMapper(self.graph.cache)
+        self.mapper: pycolmap.IncrementalMapper = load_pycolmap().IncrementalMapper(self.graph.cache)
         self.mapper.begin_reconstruction(self.reconstruction)
         self._late = self.graph.late
 
@@ -73,11 +75,15 @@ class GrowingModel:
         self.mapper.end_reconstruction(False)
         self._begin()
 
-    def take_solution(self, reconstruction: Any) -> None:
+    def take_solution(self, reconstruction: pycolmap.Reconstruction) -> None:
         """Go on with a changed copy of the model: the same images and points elsewhere."""
         self.mapper.end_reconstruction(False)
         self.reconstruction = reconstruction
         self._begin()
+
+    def transform(self, similarity: Similarity) -> None:
+        """Move the model."""
+        self.reconstruction.transform(similarity.to_colmap())
 
     @property
     def registered(self) -> set[int]:
@@ -85,10 +91,10 @@ class GrowingModel:
         return set(self.reconstruction.reg_image_ids())
 
     def __len__(self) -> int:
-        return int(self.reconstruction.num_reg_images())
+        return self.reconstruction.num_reg_images()
 
     def take_image(self, image_id: int) -> None:
-        """Hear of an image that joined the graph."""
+        """Hear of an image that came into the graph."""
         cache, reconstruction = self.graph.cache, self.reconstruction
         image = cache.image(image_id)
         if not reconstruction.exists_camera(image.camera_id):
@@ -102,26 +108,26 @@ class GrowingModel:
     def grow(
         self, options: MapperOptions, leave: Collection[int], checkpoint: Callable[[], None], *, most: int | None = None
     ) -> list[int]:
-        """Place all images that can be placed, best first; returns their ids.
+        """Register all images that can be registered, best first; returns their ids.
 
         Args:
             options: thresholds.
-            leave: images that are not to be placed.
+            leave: images that are not to be registered.
             checkpoint: called between two steps; it may raise to stop the work, which leaves the model valid.
             most: stop after this many.
         """
         if self._late != self.graph.late:
             self.rebuild()
-        placed: list[int] = []
-        while len(placed) != most and (image_id := self._place_one(options, leave)) is not None:
-            placed.append(image_id)
+        found: list[int] = []
+        while len(found) != most and (image_id := self._register_one(options, leave)) is not None:
+            found.append(image_id)
             checkpoint()
             if len(self) >= GLOBAL_GROWTH * self.adjusted:
                 self.adjust(options)
                 checkpoint()
-        return placed
+        return found
 
-    def _place_one(self, options: MapperOptions, leave: Collection[int]) -> int | None:
+    def _register_one(self, options: MapperOptions, leave: Collection[int]) -> int | None:
         manager = self.mapper.observation_manager
         for image_id in self.mapper.find_next_images(options.mapper, structure_less=False):
             if image_id in leave:
@@ -131,14 +137,14 @@ class GrowingModel:
                 continue
             if self.mapper.register_next_image(options.mapper, image_id):
                 self._failed.pop(image_id, None)
-                self._fit_in(int(image_id), options)
-                self.touched.add(int(image_id))
-                return int(image_id)
+                self._fit_in(image_id, options)
+                self.touched.add(image_id)
+                return image_id
             self._failed[image_id] = visible
         return None
 
     def _fit_in(self, image_id: int, options: MapperOptions) -> None:
-        """Triangulate what a placed image adds, and adjust it with its neighbours where that is much."""
+        """Triangulate what a registered image adds, and adjust it with its neighbours where that is much."""
         before = self.reconstruction.num_points3D()
         self.mapper.triangulate_image(options.triangulation, image_id)
         new = self.reconstruction.num_points3D() - before
@@ -184,5 +190,10 @@ class GrowingModel:
         )
         lost = self.mapper.filter_frames(options.mapper)
         if lost:
-            log.warning("%d images lost their points in a global adjustment and wait to be placed again", lost)
+            log.warning("%d images lost their points in a global adjustment and wait to be registered again", lost)
         self.adjusted = len(self)
+
+
+def largest_submap_first(submaps: Iterable[Submap]) -> list[Submap]:
+    """Submaps by their registered images, then by their points."""
+    return sorted(submaps, key=lambda submap: (-len(submap), -submap.reconstruction.num_points3D()))

@@ -1,16 +1,21 @@
-"""Where two models meet: the keypoint matches between them that are points in both, and the similarity these agree on."""
+"""Correspondences between two models: keypoint matches that are points in both, and the similarity these agree on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.camera import NEAREST, Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity, weighted_similarity
-from seg2d3d_ros.reconstruction.online.correspondence_graph import GrowingGraph
+from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
+
+if TYPE_CHECKING:
+    import pycolmap
 
 TRIALS = 200
 SAMPLE = 4
@@ -51,10 +56,10 @@ class Links:
         return Links(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
-class _Views:
+class _Observations:
     """Point ids and undistorted keypoints of a model's images, computed when asked for."""
 
-    def __init__(self, reconstruction: Any) -> None:
+    def __init__(self, reconstruction: pycolmap.Reconstruction) -> None:
         self._reconstruction = reconstruction
         self._found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -67,22 +72,22 @@ class _Views:
             if len(seen):
                 points = image.get_observation_points2D()
                 ids[seen] = [p.point3D_id for p in points]
-                xy = np.array([p.xy for p in points], np.float64)
-                rays[seen] = self._reconstruction.camera(image.camera_id).cam_from_img(xy)
+                camera = Camera.from_colmap(self._reconstruction.camera(image.camera_id))
+                rays[seen] = camera.rays(np.array([p.xy for p in points]))[:, :2]
             self._found[image_id] = (ids, rays)
         return self._found[image_id]
 
 
-def find_links(graph: GrowingGraph, source: Any, target: Any) -> Links:
-    """All links between two ``pycolmap.Reconstruction``, by the pairs in the graph and by the images that are in both."""
+def find_links(graph: CorrespondenceGraph, source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> Links:
+    """All links between two models, by the pairs in the graph and by the images that are in both."""
     there = set(target.reg_image_ids())
-    here_view, there_view = _Views(source), _Views(target)
+    source_image, target_image = _Observations(source), _Observations(target)
     found: list[tuple[np.ndarray, ...]] = []
     for b in sorted(source.reg_image_ids()):
         for a in [b, *sorted(graph.matches(b))] if b in there else sorted(graph.matches(b)):
             if a not in there or not (a == b or graph.entered(a, b)):
                 continue
-            (ids_b, rays_b), (ids_a, rays_a) = here_view(b), there_view(a)
+            (ids_b, rays_b), (ids_a, rays_a) = source_image(b), target_image(a)
             keys_b, keys_a = (np.arange(len(ids_b)),) * 2 if a == b else graph.keypoint_matches(b, a).T
             both = (ids_b[keys_b] >= 0) & (ids_a[keys_a] >= 0)
             keys_b, keys_a = keys_b[both], keys_a[both]
@@ -97,7 +102,7 @@ def find_links(graph: GrowingGraph, source: Any, target: Any) -> Links:
 class _Geometry:
     """Reprojection errors of links under a similarity."""
 
-    def __init__(self, links: Links, source: Any, target: Any) -> None:
+    def __init__(self, links: Links, source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> None:
         self.source_xyz, self.target_xyz = _positions(source, links.source_points), _positions(target, links.target_points)
         self._links = links
         self._source_pose, self._source_focal = _cameras(source, links.source_images)
@@ -105,10 +110,10 @@ class _Geometry:
 
     def offsets(self, similarity: Similarity) -> np.ndarray:
         """(K, 4) pixels: of the source's points in the target's images, and the other way round; 1e6 behind a camera."""
-        back = (self.target_xyz - similarity.translation) @ similarity.rotation / similarity.scale
+        there, back = similarity.apply(self.source_xyz), similarity.inverse().apply(self.target_xyz)
         return np.hstack(
             [
-                _offset(similarity.apply(self.source_xyz), self._target_pose, self._links.target_rays, self._target_focal),
+                _offset(there, self._target_pose, self._links.target_rays, self._target_focal),
                 _offset(back, self._source_pose, self._links.source_rays, self._source_focal),
             ]
         )
@@ -119,36 +124,38 @@ class _Geometry:
         return np.maximum(np.hypot(offsets[:, 0], offsets[:, 1]), np.hypot(offsets[:, 2], offsets[:, 3]))
 
 
-def _positions(reconstruction: Any, point_ids: np.ndarray) -> np.ndarray:
+def _positions(reconstruction: pycolmap.Reconstruction, point_ids: np.ndarray) -> np.ndarray:
     unique, inverse = np.unique(point_ids, return_inverse=True)
     return np.array([reconstruction.point3D(int(i)).xyz for i in unique]).reshape(-1, 3)[inverse]
 
 
-def _cameras(reconstruction: Any, image_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K, 3, 4) poses and (K,) focal lengths in pixels."""
+def _cameras(reconstruction: pycolmap.Reconstruction, image_ids: np.ndarray) -> tuple[Pose, np.ndarray]:
+    """(K,) ``camera_from_world`` and (K,) focal lengths in pixels."""
     unique, inverse = np.unique(image_ids, return_inverse=True)
     images = [reconstruction.image(int(i)) for i in unique]
-    poses = np.array([image.cam_from_world().matrix() for image in images]).reshape(-1, 3, 4)
+    poses = Pose.stack([Pose.from_colmap(image.cam_from_world()) for image in images])
     focal = np.array([reconstruction.camera(image.camera_id).mean_focal_length() for image in images])
     return poses[inverse], focal[inverse]
 
 
-def _offset(xyz: np.ndarray, poses: np.ndarray, rays: np.ndarray, focal: np.ndarray) -> np.ndarray:
-    local = np.einsum("kij,kj->ki", poses[:, :, :3], xyz) + poses[:, :, 3]
-    ahead = local[:, 2] > 1e-9
+def _offset(xyz: np.ndarray, camera_from_world: Pose, rays: np.ndarray, focal: np.ndarray) -> np.ndarray:
+    local = camera_from_world.apply_each(xyz)
+    ahead = local[:, 2] > NEAREST
     offset = (local[:, :2] / np.where(ahead, local[:, 2], 1.0)[:, None] - rays) * focal[:, None]
     return np.where(ahead[:, None], offset, 1e6)
 
 
-def fit_links(links: Links, source: Any, target: Any, min_points: int, seed: int) -> tuple[Similarity, np.ndarray] | None:
+def fit_links(
+    links: Links, source: pycolmap.Reconstruction, target: pycolmap.Reconstruction, min_points: int, seed: int
+) -> tuple[Similarity, np.ndarray] | None:
     """The similarity from the source to the target that the links agree on, and (K,) bool which of them do.
 
     RANSAC over samples of points, then the reprojection errors both ways are minimised with a Cauchy loss.
 
     Args:
         links: from ``find_links``.
-        source: a ``pycolmap.Reconstruction``.
-        target: a ``pycolmap.Reconstruction``.
+        source: the model to be moved.
+        target: the model that stays.
         min_points: distinct points that must agree, seen by at least two images on one side.
         seed: of the samples.
 

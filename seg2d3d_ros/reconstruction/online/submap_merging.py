@@ -1,55 +1,46 @@
-"""Two models become one: the smaller is moved onto the larger as a whole, and only the seam is adjusted.
+"""Two submaps become one: the smaller is moved onto the larger as a whole, and only the images along its border are adjusted.
 
-Placing the smaller model's images one by one costs a registration and a local adjustment each; moving it costs one fit.
+Registering the smaller submap's images one by one costs a registration and a local adjustment each; moving it costs one fit.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
-from seg2d3d_ros.reconstruction.online.submap import GrowingModel
+from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.online.submap_links import Links, find_links, fit_links
+
+if TYPE_CHECKING:
+    import pycolmap
 
 log = logging.getLogger(__name__)
 
 RETRY_LINKS = 1.3
-"""A join that was refused is tried again when there are this many times the links there were."""
+"""A merge that was refused is tried again when there are this many times the links there were."""
 WORTH = ("arbitrary", "metric", "enu")
 """Kinds of world frame, the one that is kept last."""
-SEAM_IMAGES = 12
-"""Images on either side of a seam that are adjusted after a join."""
+BORDER_IMAGES = 12
+"""Images of either submap along their border that are adjusted after a merge."""
 
 
-def transform(model: GrowingModel, similarity: Similarity) -> None:
-    """Move a model."""
-    pycolmap, s = load_pycolmap(), similarity
-    model.reconstruction.transform(pycolmap.Sim3d(s.scale, pycolmap.Rotation3d(s.rotation), s.translation))
-
-
-def inverse(similarity: Similarity) -> Similarity:
-    """The way back."""
-    rotation = similarity.rotation.T
-    return Similarity(1 / similarity.scale, rotation, -(rotation @ similarity.translation) / similarity.scale)
-
-
-def join(source: GrowingModel, target: GrowingModel, options: MapperOptions, min_points: int, seed: int) -> bool:
+def merge(source: Submap, target: Submap, options: MapperOptions, min_points: int, seed: int) -> bool:
     """Let ``target`` take in all of ``source`` where their common points agree on how; whether it did.
 
     The world frame is the target's, unless the source's says more (metres, or a place on Earth). A point keeps the id that it
     has in the source; where it is a point of the target, its observations go over to that one. Images in both keep the
-    target's pose. ``source`` is of no more use afterwards; where the join is refused nothing has changed.
+    target's pose. ``source`` is of no more use afterwards; where the merge is refused nothing has changed.
 
     Args:
-        source: the smaller model.
+        source: the smaller submap.
         target: the larger.
-        options: of the adjustment of the seam.
+        options: of the adjustment along the border.
         min_points: points that must agree.
         seed: of the fit.
     """
@@ -59,42 +50,47 @@ def join(source: GrowingModel, target: GrowingModel, options: MapperOptions, min
     fit = fit_links(links, source.reconstruction, target.reconstruction, min_points, seed)
     if fit is None:
         target.refused[source.number] = source.refused[target.number] = len(links)
-        log.info("models of %d and %d images do not fit by %d links", len(target), len(source), len(links))
+        log.info("submaps of %d and %d images do not fit by %d links", len(target), len(source), len(links))
         return False
     similarity, agree = fit
+    bring_together(source, target, similarity)
+    log.info("a submap of %d images takes in one of %d by %d of %d links", len(target), len(source), agree.sum(), len(agree))
+    good = links.chosen(agree)
+    absorb(source, target, good)
+    target.adjust_locally(_border_images(good), options)
+    return True
+
+
+def bring_together(source: Submap, target: Submap, target_from_source: Similarity) -> None:
+    """Move one of two submaps into the world frame of the other: of the one whose frame says more, else of the target."""
     if WORTH.index(source.frame.kind) > WORTH.index(target.frame.kind):
-        transform(target, inverse(similarity))
+        target.transform(target_from_source.inverse())
         target.frame, target.located = source.frame, source.located
     else:
-        transform(source, similarity)
-    log.info("a model of %d images takes in one of %d by %d of %d links", len(target), len(source), agree.sum(), len(agree))
+        source.transform(target_from_source)
+
+
+def absorb(source: Submap, target: Submap, links: Links | None = None) -> None:
+    """Let ``target`` take in ``source``, which lies in its world frame already.
+
+    Args:
+        source: of no more use afterwards.
+        target: gets frames and points.
+        links: which points are the same; None = none are.
+    """
     _take_frames(source.reconstruction, target.reconstruction)
-    _take_points(source, target, links.chosen(agree))
+    _take_points(source, target, links)
     target.adjusted += source.adjusted  # each part has been adjusted as a whole
     target.touched |= source.registered
     target.forget_failures()
     target.rebuild()
-    seam = _seam_images(links.chosen(agree))
-    target.adjust_locally(seam, options)
-    return True
 
 
-def absorb(source: GrowingModel, target: GrowingModel) -> None:
-    """Let ``target`` take in ``source``, which lies in its world frame already but has no points in common with it."""
-    none = np.zeros(0, np.int64)
-    _take_frames(source.reconstruction, target.reconstruction)
-    _take_points(source, target, Links(none, none, none, none, np.zeros((0, 2)), np.zeros((0, 2))))
-    target.adjusted += source.adjusted
-    target.touched |= source.registered
-    target.forget_failures()
-    target.rebuild()
-
-
-def _take_frames(source: Any, target: Any) -> None:
+def _take_frames(source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> None:
     """Register the frames of ``source`` in ``target``, with cameras as they are there where the target does not use them."""
     used = {target.image(i).camera_id for i in target.reg_image_ids()}
     for camera_id in sorted({source.image(i).camera_id for i in source.reg_image_ids()} - used):
-        target.camera(camera_id).params = source.camera(camera_id).params
+        target.camera(camera_id).params = list(source.camera(camera_id).params)
     there = set(target.reg_frame_ids())
     for frame_id in sorted(source.reg_frame_ids()):
         if frame_id not in there:
@@ -102,10 +98,10 @@ def _take_frames(source: Any, target: Any) -> None:
             target.register_frame(frame_id)
 
 
-def _take_points(source: GrowingModel, target: GrowingModel, links: Links) -> None:
+def _take_points(source: Submap, target: Submap, links: Links | None) -> None:
     pycolmap = load_pycolmap()
     votes: dict[int, Counter[int]] = {}
-    for p, q in zip(links.source_points.tolist(), links.target_points.tolist(), strict=True):
+    for p, q in zip(links.source_points.tolist(), links.target_points.tolist(), strict=True) if links else ():
         votes.setdefault(p, Counter())[q] += 1
     model = target.reconstruction
     free: dict[int, np.ndarray] = {}
@@ -140,10 +136,10 @@ def _take_points(source: GrowingModel, target: GrowingModel, links: Links) -> No
                 model.add_point3D(point.xyz, track, point.color)
 
 
-def _seam_images(links: Links) -> list[int]:
-    """The images of the seam, those with most links first; from both sides."""
+def _border_images(links: Links) -> list[int]:
+    """The images along the border, those with most links first; from both sides."""
     found: list[int] = []
     for images in (links.source_images, links.target_images):
         ids, counts = np.unique(images, return_counts=True)
-        found += ids[np.lexsort((ids, -counts))][:SEAM_IMAGES].tolist()
+        found += ids[np.lexsort((ids, -counts))][:BORDER_IMAGES].tolist()
     return list(dict.fromkeys(found))

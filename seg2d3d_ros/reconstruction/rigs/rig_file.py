@@ -43,6 +43,11 @@ def read_rig_file(path: Path) -> dict[str, Pose]:
     return {str(name): _mount(entry, f"{path}: camera {name!r}") for name, entry in entries.items()}
 
 
+def configured_mounts(rig: str) -> dict[str, Pose] | None:
+    """The mounts that ``reconstruction.rig`` gives: those of a file, none at all, or None = as the keyframes say (auto)."""
+    return None if rig == "auto" else {} if rig == "none" else read_rig_file(Path(rig))
+
+
 def _mount(entry: Any, where: str) -> Pose:
     if not isinstance(entry, dict):
         raise DataError(f"{where}: expected sensor_from_rig or rig_from_sensor with translation and quaternion")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.types import Keyframe
 
 

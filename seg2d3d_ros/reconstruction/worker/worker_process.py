@@ -17,10 +17,11 @@ from pathlib import Path
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import Seg2d3dError
-from seg2d3d_ros.reconstruction.batch.batch_reconstructor import Reconstruction, Reconstructor
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
-from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor, open_reconstructor
+from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
+from seg2d3d_ros.reconstruction.opening import open_reconstructor
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 from seg2d3d_ros.reconstruction.worker.worker_events import (
     Add,
     Added,

@@ -37,23 +37,23 @@ def sampson_error(first: np.ndarray, second: np.ndarray, second_from_first: Pose
     return np.abs(algebraic) / np.sqrt(np.maximum(scale, 1e-30))
 
 
-def agreement(
+def msac_score(
     model: pycolmap.Reconstruction,
     pairs: Iterable[tuple[int, int]],
     matches: Callable[[int, int], np.ndarray],
     keypoints: Callable[[int], np.ndarray],
 ) -> float:
-    """Number of verified matches that the poses explain in all; see ``explained``."""
-    return float(explained(model, pairs, matches, keypoints).sum())
+    """The MSAC score over all pairs; see ``msac_scores``."""
+    return float(msac_scores(model, pairs, matches, keypoints).sum())
 
 
-def explained(
+def msac_scores(
     model: pycolmap.Reconstruction,
     pairs: Iterable[tuple[int, int]],
     matches: Callable[[int, int], np.ndarray],
     keypoints: Callable[[int], np.ndarray],
 ) -> np.ndarray:
-    """(P,) verified matches that the poses explain, each weighted by ``1 - (error / tolerance)²`` (MSAC).
+    """(P,) MSAC scores: verified matches whose epipolar geometry fits the poses, each counting ``1 - (error / tolerance)²``.
 
     Args:
         model: its poses are judged.

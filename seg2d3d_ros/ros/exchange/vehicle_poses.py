@@ -30,8 +30,8 @@ class VehiclePoses:
         self._lock = threading.Lock()
         self._tree, self._odometry = FrameTree(), VehicleOdometry()
         self._frames: dict[str, str] = {}
-        kind = _tf_message(node) if rig == "auto" else None
-        if kind is not None:
+        places = "/tf_static is not read; reconstruction.rig can name a file with the cameras' places"
+        if rig == "auto" and (kind := tf_message_type(node, places)):
             node.subscribe(kind, "/tf_static", self._add_transforms, TF_STATIC)
         if odom_topic:
             topic = node.resolve_topic_name(odom_topic)
@@ -56,13 +56,15 @@ class VehiclePoses:
         self._node.diagnostics.set("odometry used", self._odometry.used)
 
 
-def _tf_message(node: ManagedNode) -> Any | None:
-    """The type of ``/tf_static``; None, said once, where tf2_msgs is not installed (it is not on PyPI)."""
+def tf_message_type(node: ManagedNode, otherwise: str) -> Any | None:
+    """The type of ``/tf`` and ``/tf_static``; None where tf2_msgs is not installed (it is not on PyPI).
+
+    Args:
+        otherwise: what is then, for the log.
+    """
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError:
-        node.get_logger().info(
-            "tf2_msgs is not installed: /tf_static is not read; reconstruction.rig can name a file with the cameras' places"
-        )
+        node.get_logger().info(f"tf2_msgs is not installed (apt install ros-$ROS_DISTRO-tf2-msgs): {otherwise}")
         return None
     return TFMessage

@@ -20,16 +20,21 @@ class TriggerCaller:
 
     Args:
         name: relative to the namespace.
+        stop: ends the waiting for an answer; by default when the node's process ends.
     """
 
-    def __init__(self, node: ManagedNode, name: str) -> None:
-        self._node, self.name = node, name
+    def __init__(self, node: ManagedNode, name: str, stop: threading.Event | None = None) -> None:
+        self._node, self.name, self._stop = node, name, stop or node.stopping
         self._client = node.create_client(Trigger, name, callback_group=ReentrantCallbackGroup())
 
     @property
     def available(self) -> bool:
         """Whether the service is there now."""
         return self._client.service_is_ready()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the service is there; False when that takes longer."""
+        return self._client.wait_for_service(timeout)
 
     def call(self, timeout: float) -> str:
         """Call and wait; not from the executor's only thread.
@@ -47,7 +52,7 @@ class TriggerCaller:
         while not answered.wait(0.1):
             now = time.monotonic()
             seen = now if self.available else seen
-            if now - begin > timeout or now - seen > GONE_SECONDS or self._node.stopping.is_set():
+            if now - begin > timeout or now - seen > GONE_SECONDS or self._stop.is_set():
                 self._client.remove_pending_request(future)
                 raise DataError(f"{self.name} did not answer within {now - begin:.0f} s; is its node alive?")
         answer: Trigger.Response = future.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.duration import Duration
@@ -33,14 +33,14 @@ def publish_paced(publisher: Publisher, messages: Iterable[Any]) -> int:
     return count
 
 
-def settle(publisher: Publisher) -> bool:
-    """Wait until all subscribers have what was published; False if one did not confirm within ``ACK_SECONDS``.
+def settle(publisher: Publisher, timeout: float = ACK_SECONDS, stopped: Callable[[], bool] = lambda: False) -> bool:
+    """Wait until all subscribers have what was published; False if one did not confirm in time, or the wait was stopped.
 
     Polled, because the waiting form of ``wait_for_all_acked`` holds Python's global lock.
     """
-    deadline = time.monotonic() + ACK_SECONDS
+    deadline = time.monotonic() + timeout
     while not publisher.wait_for_all_acked(Duration()):
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or stopped():
             return False
         time.sleep(POLL_SECONDS)
     return True

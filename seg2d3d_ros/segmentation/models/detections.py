@@ -1,11 +1,12 @@
-"""Boxes of a detector: class-wise suppression, rows of houses, boxes that the seam of two tiles cuts."""
+"""Detections of a detector: suppression within a class, rows of houses, and boxes that the edge of a tile cuts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from seg2d3d_ros.arrays import concatenated, take
 
 ROW_MEMBER = 0.85
 """A box lies inside another one when this share of it does."""
@@ -14,7 +15,7 @@ ROW_COVER = 0.6
 
 
 @dataclass(frozen=True)
-class Boxes:
+class Detections:
     """N detections of one image.
 
     Attributes:
@@ -30,29 +31,22 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def take(self, rows: np.ndarray) -> Boxes:
+    @classmethod
+    def of(cls, xyxy: object = (), classes: object = (), scores: object = ()) -> Detections:
+        """From anything array-like; none without arguments."""
+        return cls(
+            np.asarray(xyxy, np.float32).reshape(-1, 4),
+            np.asarray(classes, np.int32).ravel(),
+            np.asarray(scores, np.float32).ravel(),
+        )
+
+    def take(self, rows: np.ndarray) -> Detections:
         """The detections that ``rows`` (indices or a mask) choose."""
-        return Boxes(self.xyxy[rows], self.classes[rows], self.scores[rows])
+        return take(self, rows)
 
-    def shifted(self, dx: float, dy: float) -> Boxes:
+    def shifted(self, dx: float, dy: float) -> Detections:
         """The same boxes in an image whose origin lies ``(dx, dy)`` further up and left."""
-        return Boxes(self.xyxy + np.array([dx, dy, dx, dy], np.float32), self.classes, self.scores)
-
-
-def make_boxes(xyxy: object = (), classes: object = (), scores: object = ()) -> Boxes:
-    """``Boxes`` from anything array-like; none without arguments."""
-    return Boxes(
-        np.asarray(xyxy, np.float32).reshape(-1, 4),
-        np.asarray(classes, np.int32).ravel(),
-        np.asarray(scores, np.float32).ravel(),
-    )
-
-
-def concatenated(sets: Sequence[Boxes]) -> Boxes:
-    """All detections of several sets."""
-    if not sets:
-        return make_boxes()
-    return Boxes(*(np.concatenate([getattr(s, field) for s in sets]) for field in ("xyxy", "classes", "scores")))
+        return Detections(self.xyxy + np.array([dx, dy, dx, dy], np.float32), self.classes, self.scores)
 
 
 def areas(xyxy: np.ndarray) -> np.ndarray:
@@ -74,7 +68,7 @@ def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return common / np.maximum(union, 1e-9)
 
 
-def suppress(boxes: Boxes, iou: float) -> Boxes:
+def suppress(boxes: Detections, iou: float) -> Detections:
     """Greedy non-maximum suppression within each class: best score first; a box that overlaps a kept one by more than
     ``iou`` goes. Returned from the best score down."""
     order = np.argsort(-boxes.scores, kind="stable")
@@ -87,7 +81,7 @@ def suppress(boxes: Boxes, iou: float) -> Boxes:
     return boxes.take(keep)
 
 
-def without_rows(boxes: Boxes) -> Boxes:
+def without_rows(boxes: Detections) -> Detections:
     """Drop boxes that merely hold several smaller ones: a whole row of houses besides its houses.
 
     A box goes when at least two others of its class, each at most 0.7 of its area, lie inside it (``ROW_MEMBER`` of
@@ -117,17 +111,19 @@ def covered(outer: np.ndarray, inner: np.ndarray) -> float:
     return float((grid * np.outer(np.diff(ys), np.diff(xs))).sum() / total) if total > 0 else 0.0
 
 
-def plausible(boxes: Boxes, width: int, height: int, *, min_area: float, sky_limit: float) -> Boxes:
+def plausible(boxes: Detections, width: int, height: int, *, min_area: float, sky_limit: float) -> Detections:
     """Clip to the image; drop boxes below ``min_area`` (share of the image) and boxes that end above the image's top
     ``sky_limit`` (share of its height)."""
     xyxy = np.clip(boxes.xyxy, 0, np.array([width, height, width, height], np.float32))
-    clipped = Boxes(xyxy, boxes.classes, boxes.scores)
+    clipped = Detections(xyxy, boxes.classes, boxes.scores)
     size = areas(xyxy)
     return clipped.take((size > 0) & (size >= min_area * width * height) & (xyxy[:, 3] > sky_limit * height))
 
 
-def joined_at_seams(boxes: Boxes, views: np.ndarray, extents: np.ndarray, image: np.ndarray, margin: float = 3.0) -> Boxes:
-    """Mend the boxes that tiles have cut: parts of one object from neighbouring tiles become one box.
+def merged_across_tiles(
+    boxes: Detections, views: np.ndarray, extents: np.ndarray, image: np.ndarray, margin: float = 3.0
+) -> Detections:
+    """Merge the parts of boxes that the edges of tiles have cut: an object in neighbouring tiles becomes one box.
 
     A box that ends at an edge of its tile inside the image (within ``margin`` pixels) is cut. Cut boxes of one class from
     different tiles belong together when they agree, within the area that both tiles see, by an intersection over union
@@ -154,12 +150,12 @@ def joined_at_seams(boxes: Boxes, views: np.ndarray, extents: np.ndarray, image:
                 one, two = (_intersection(pieces.xyxy[k], common)[None] for k in (a, b))
                 if overlaps(one, two)[0, 0] > 0.5:
                     group[group == group[b]] = group[a]
-    joined = [whole]
+    merged = [whole]
     for label in np.unique(group):
         members = pieces.take(group == label)
         box = np.concatenate([members.xyxy[:, :2].min(axis=0), members.xyxy[:, 2:].max(axis=0)])
-        joined.append(make_boxes(box, members.classes[0], members.scores.max()))
-    return concatenated(joined)
+        merged.append(Detections.of(box, members.classes[0], members.scores.max()))
+    return concatenated(merged)
 
 
 def _intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.segmentation.models import tiles
-from seg2d3d_ros.segmentation.models.detections import Boxes, concatenated, joined_at_seams, plausible, suppress, without_rows
+from seg2d3d_ros.segmentation.models.detections import Detections, merged_across_tiles, plausible, suppress, without_rows
 from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts, thresholds
 from seg2d3d_ros.segmentation.models.grounding_dino import Detector
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
@@ -79,7 +80,7 @@ class GroundedSam:
         image = decode_rgb(keyframe.encoded, keyframe.source or keyframe.name)
         return self._masks.from_boxes([image], [np.asarray(boxes, np.float32)])[0]
 
-    def _boxes(self, images: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> list[Boxes]:
+    def _boxes(self, images: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> list[Detections]:
         """The boxes of each image, final."""
         crops = [crop(image, extent) for image, extents in zip(images, views, strict=True) for extent in extents]
         floor = float(self._thresholds.min())
@@ -90,7 +91,7 @@ class GroundedSam:
             result.append(self._merged(image.shape[1], image.shape[0], extents, own))
         return result
 
-    def _merged(self, width: int, height: int, extents: np.ndarray, found: Sequence[Boxes]) -> Boxes:
+    def _merged(self, width: int, height: int, extents: np.ndarray, found: Sequence[Detections]) -> Detections:
         """One set of boxes from those of the image and of its tiles."""
         sets = []
         for (x0, y0, x1, y1), boxes in zip(extents, found, strict=True):
@@ -100,13 +101,13 @@ class GroundedSam:
         boxes = concatenated(sets)
         if len(extents) > 1:
             origin = np.repeat(np.arange(len(sets)), [len(one) for one in sets])
-            boxes = joined_at_seams(boxes, origin, extents, extents[0])
+            boxes = merged_across_tiles(boxes, origin, extents, extents[0])
         least = max(self._config.min_mask_area, self._config.min_area)
         boxes = plausible(boxes, width, height, min_area=least, sky_limit=self._config.sky_limit)
         return without_rows(suppress(boxes, self._config.nms_iou))
 
     def _regions(
-        self, images: Sequence[np.ndarray], views: Sequence[np.ndarray], boxes: Sequence[Boxes]
+        self, images: Sequence[np.ndarray], views: Sequence[np.ndarray], boxes: Sequence[Detections]
     ) -> list[list[Region | None]]:
         """The mask of each box, cut out in the smallest tile that holds it whole."""
         jobs: list[tuple[int, np.ndarray, np.ndarray]] = []  # image, extent, rows of its boxes

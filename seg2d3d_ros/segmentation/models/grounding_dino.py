@@ -10,7 +10,7 @@ import numpy as np
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained
-from seg2d3d_ros.segmentation.models.detections import Boxes, make_boxes
+from seg2d3d_ros.segmentation.models.detections import Detections
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 
 
@@ -25,7 +25,7 @@ class Detector(Protocol):
         """Let go of the weights; ``load`` reads them again."""
         ...
 
-    def detect(self, images: Sequence[np.ndarray], prompts: Sequence[str], floor: float) -> list[Boxes]:
+    def detect(self, images: Sequence[np.ndarray], prompts: Sequence[str], floor: float) -> list[Detections]:
         """The boxes of each (H, W, 3) uint8 RGB image with a score of at least ``floor``, in pixels of that image."""
         ...
 
@@ -57,7 +57,7 @@ class GroundingDino:
         """Let go of the weights."""
         self._model = None
 
-    def detect(self, images: Sequence[np.ndarray], prompts: Sequence[str], floor: float) -> list[Boxes]:
+    def detect(self, images: Sequence[np.ndarray], prompts: Sequence[str], floor: float) -> list[Detections]:
         """See ``Detector``.
 
         Raises:
@@ -71,7 +71,7 @@ class GroundingDino:
             raise UsageError(f"the prompts have {tokens['input_ids'].shape[1]} tokens, the detector reads {limit}: name fewer")
         spans = prompt_spans(tokens["input_ids"][0].tolist(), self._dot(), len(prompts))
         # Only equal sizes share a batch: padding would change what is found.
-        found: dict[int, Boxes] = {}
+        found: dict[int, Detections] = {}
         for shape in dict.fromkeys(image.shape for image in images):
             rows = [row for row, image in enumerate(images) if image.shape == shape]
             same = self._runtime.map(lambda batch: self._detect(batch, tokens, spans, floor), [images[row] for row in rows])
@@ -81,7 +81,7 @@ class GroundingDino:
     def _dot(self) -> int:
         return int(self._tokenizer.convert_tokens_to_ids("."))
 
-    def _detect(self, images: Sequence[np.ndarray], tokens: Any, spans: list[range], floor: float) -> list[Boxes]:
+    def _detect(self, images: Sequence[np.ndarray], tokens: Any, spans: list[range], floor: float) -> list[Detections]:
         device = self._runtime.device
         pixels = self._processor(images=list(images), return_tensors="pt")
         text = {key: value.expand(len(images), -1).to(device) for key, value in tokens.items()}
@@ -95,7 +95,7 @@ class GroundingDino:
             best = scores.max(axis=1)
             rows = np.flatnonzero(best >= floor)
             boxes = corners(relative.cpu().numpy()[rows], image.shape[1], image.shape[0])
-            found.append(make_boxes(boxes, scores[rows].argmax(axis=1) + 1, best[rows]))
+            found.append(Detections.of(boxes, scores[rows].argmax(axis=1) + 1, best[rows]))
         return found
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_state
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.segmentation.models.weights import Model
+from seg2d3d_ros.types import Keyframe
 
 PROMPTS_AT_ONCE = 64
 """Boxes or points that go through the mask decoder at once."""
@@ -56,6 +57,15 @@ class MaskModel(Protocol):
 
     def from_points(self, image: np.ndarray, points: np.ndarray, min_quality: float = 0.0) -> list[Mask]:
         """The masks, up to three each, of the objects at ``points`` (N, 2) ``x y``, with at least this quality."""
+        ...
+
+
+@runtime_checkable
+class Looker(Protocol):
+    """A segmenter with a mask model, which can take a second look (``pipeline.second_look``)."""
+
+    def look(self, keyframe: Keyframe, boxes: np.ndarray) -> list[Mask | None]:
+        """The mask of what each box (N, 4) ``x0 y0 x1 y1`` of a keyframe shows; None where empty."""
         ...
 
 

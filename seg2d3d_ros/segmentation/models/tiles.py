@@ -28,7 +28,7 @@ def _starts(length: int, size: int, overlap: float) -> list[int]:
 
 def homes(xyxy: np.ndarray, views: np.ndarray, margin: float = 0.1) -> np.ndarray:
     """(N,) for each box (N, 4) the smallest of ``views`` (V, 4) that holds it with ``margin`` (share of the box's size)
-    around it, clipped to the image (``views[0]``): there its mask is cut out, so that no seam can run through it."""
+    around it, clipped to the image (``views[0]``): there its mask is cut out, so that no edge of a tile cuts it."""
     room = margin * np.tile(xyxy[:, 2:] - xyxy[:, :2], 2) * np.array([-1, -1, 1, 1])
     image = views[0]
     wanted = xyxy + room

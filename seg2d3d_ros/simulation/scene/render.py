@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import numpy as np
 
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.simulation.scene.mesh import Mesh, concatenate
+from seg2d3d_ros.simulation.scene.ray_caster import RayCaster
 from seg2d3d_ros.simulation.scene.sky import sky_color
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
 
@@ -29,15 +28,9 @@ class Scene:
     """
 
     def __init__(self, static: Mesh, moving: Mesh, atlas: TextureAtlas, sun: np.ndarray) -> None:
-        import open3d as o3d
-
-        self._tensor = cast(Any, o3d.core.Tensor)
         mesh = concatenate([static, moving])
         self._mesh, self._atlas, self._sun = mesh, atlas, np.asarray(sun, np.float32)
-        self._scene = o3d.t.geometry.RaycastingScene()
-        corners = np.ascontiguousarray(mesh.triangles.reshape(-1, 3))
-        order = np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)
-        self._scene.add_triangles(self._tensor(corners), self._tensor(order))
+        self._rays = RayCaster(mesh)
         edge = mesh.triangles[:, 1:] - mesh.triangles[:, :1]
         normal = np.cross(edge[:, 0], edge[:, 1])
         area = np.linalg.norm(normal, axis=1)
@@ -94,16 +87,12 @@ class Scene:
         origin = street_from_camera.translation.astype(np.float32)
         stretch = np.linalg.norm(local, axis=1)
         direction = local @ rotation.T / stretch[:, None]
-        rays = np.concatenate([np.broadcast_to(origin, direction.shape), direction], axis=1)
-        hits = self._scene.cast_rays(self._tensor(np.ascontiguousarray(rays, np.float32)))
-        distance = hits["t_hit"].numpy()
-        triangle = hits["primitive_ids"].numpy().astype(np.int64)
-        seen = np.isfinite(distance)
-        triangle[~seen] = -1
+        distance, triangle, hits = self._rays.cast(np.hstack([np.broadcast_to(origin, direction.shape), direction]))
+        seen = triangle >= 0
         color = np.empty((len(pixels), 3), np.float32)
         color[~seen] = sky_color(direction[~seen], self._sun)
         if seen.any():
-            bary = hits["primitive_uvs"].numpy()[seen]
+            bary = hits["primitive_uvs"][seen]
             color[seen] = self._surface(
                 origin, direction[seen], distance[seen], triangle[seen], bary, 1.0 / (stretch[seen] * fx)
             )
@@ -131,8 +120,7 @@ class Scene:
         slope = np.maximum(normal @ self._sun, 0.0)
         lit = slope > 0
         start = point[lit] + 0.01 * normal[lit]
-        shadow_rays = np.concatenate([start, np.broadcast_to(self._sun, start.shape)], axis=1).astype(np.float32)
-        slope[lit] *= ~self._scene.test_occlusions(self._tensor(np.ascontiguousarray(shadow_rays)), 0.0).numpy()
+        slope[lit] *= ~self._rays.blocked(np.hstack([start, np.broadcast_to(self._sun, start.shape)]))
         open_sky = (0.62 + 0.38 * normal[:, 2]) * (0.72 + 0.28 * np.clip(point[:, 2] / 1.2, 0.0, 1.0) ** 0.5)
         open_sky = np.where(normal[:, 2] > 0.9, 0.9, open_sky)
         light = 1.3 * slope[:, None] * SUN_COLOR + open_sky[:, None] * SKY_LIGHT

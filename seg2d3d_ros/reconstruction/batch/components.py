@@ -1,0 +1,140 @@
+"""From verified pairs to models: each component of the view graph on its own, by the mapper that does better on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
+from seg2d3d_ros.reconstruction.focal import hold_cameras, strayed
+from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
+from seg2d3d_ros.reconstruction.viewgraph import (
+    COMMON_POINTS,
+    MIN_IMAGES,
+    components,
+    keep_images,
+    largest_first,
+    partners,
+    rigid_parts,
+)
+
+if TYPE_CHECKING:
+    import pycolmap
+
+log = logging.getLogger(__name__)
+
+INCREMENTAL_SECONDS = 2
+"""Time per image that the incremental mapper may take when it is only the second opinion."""
+
+
+def solve_components(
+    task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray, mapper: str, progress: Progress | None = None
+) -> list[pycolmap.Reconstruction]:
+    """Models of every component of the view graph, the largest first.
+
+    Args:
+        task: see ``MapperTask``.
+        image_ids: the images.
+        pairs: (M, 3) image id, image id, verified matches.
+        mapper: see ``solve_component``.
+        progress: called with ("mapping", components done, components).
+    """
+    parts = [part for part in components(pairs, image_ids, task.min_matches) if len(part) >= MIN_IMAGES]
+    report = progress or (lambda stage, done, total: None)
+    models: list[pycolmap.Reconstruction] = []
+    for done, part in enumerate(parts):
+        report("mapping", done, len(parts))
+        models.extend(solve_component(task, part, pairs, mapper))
+    report("mapping", len(parts), len(parts))
+    return largest_first(models)
+
+
+def solve_component(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: str) -> list[pycolmap.Reconstruction]:
+    """Models of one connected component of the view graph, the largest first; focal lengths that strayed are set back.
+
+    Args:
+        task: see ``MapperTask``.
+        members: image ids of the component.
+        pairs: (M, 3) image id, image id, verified matches.
+        mapper: ``global``, ``incremental`` or ``auto``: the global one, and where that leaves images out or falls apart,
+            also the incremental one; the better is taken.
+    """
+    models = _best(task, members, pairs, mapper)
+    for model in models:
+        if gone := strayed(model, task.known_focals):
+            log.info("the motion does not determine the focal length of %d cameras: the known one is kept", len(gone))
+            hold_cameras(model, {**task.fixed_cameras, **gone}, task.threads)
+    return models
+
+
+def _best(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: str) -> list[pycolmap.Reconstruction]:
+    plenty = evidence(partners(pairs, members)) >= PLENTY
+    if mapper == "incremental" or len(members) < 3:
+        return _strict_then_lenient(task, members, plenty=plenty)
+    models = _firm(solve_global(task, members))
+    if mapper == "auto" and score(models)[0] < len(members):
+        limit = INCREMENTAL_SECONDS * len(members)
+        rival = _strict_then_lenient(task, members, plenty=plenty, limit_s=limit)
+        if clearly_better(rival, models):
+            return rival
+    return models
+
+
+def _strict_then_lenient(
+    task: MapperTask, members: Sequence[int], *, plenty: bool, limit_s: int = -1
+) -> list[pycolmap.Reconstruction]:
+    """Incremental models by strict thresholds where evidence is plentiful, by lenient ones where those leave images out."""
+    strict, lenient = Thresholds.strict(task.min_matches), Thresholds.lenient(task.min_matches)
+    models = _firm(solve_incremental(task, members, strict, limit_s=limit_s)) if plenty else []
+    if score(models)[0] < len(members):
+        more = _firm(solve_incremental(task, members, lenient, limit_s=limit_s))
+        if not models or clearly_better(more, models):
+            return more
+    return models
+
+
+def score(models: Iterable[pycolmap.Reconstruction]) -> tuple[int, int]:
+    """Of the largest model: registered images, and observations of points that three or more images see."""
+    best = (0, 0)
+    for model in models:
+        lengths = np.fromiter((p.track.length() for p in model.points3D.values()), np.int64, len(model.points3D))
+        best = max(best, (model.num_reg_images(), int(lengths[lengths >= 3].sum())))
+    return best
+
+
+def clearly_better(challenger: Sequence[pycolmap.Reconstruction], incumbent: Sequence[pycolmap.Reconstruction]) -> bool:
+    """Whether ``challenger`` registers over 3 % more images, or at least as many with 15 % more observations.
+
+    The margin is there because more observations alone do not mean a straighter model.
+    """
+    (images, observations), (images_now, observations_now) = score(challenger), score(incumbent)
+    if images > 1.03 * images_now:
+        return True
+    return images >= images_now and observations > 1.15 * observations_now
+
+
+def _firm(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+    """The models cut where their parts hang together by too few points; what remains of an image alone is dropped."""
+    firm = []
+    for model in models:
+        parts = [part for part in rigid_parts(model) if len(part) >= MIN_IMAGES]
+        whole = len(parts) == 1 and len(parts[0]) == model.num_reg_images()
+        firm.extend([model] if whole else [keep_images(model, part) for part in parts])
+    # The incremental mapper lets models overlap.
+    return [part for _, part in disjoint(largest_first(model for model in firm if model.num_points3D() >= COMMON_POINTS))]
+
+
+def disjoint(models: Sequence[pycolmap.Reconstruction]) -> Iterator[tuple[int, pycolmap.Reconstruction]]:
+    """The models without the images that a former one holds, each with its place in ``models``; tiny rests are dropped."""
+    taken: set[int] = set()
+    for place, model in enumerate(models):
+        own = [i for i in model.reg_image_ids() if i not in taken]
+        if len(own) >= MIN_IMAGES:
+            part = model if len(own) == model.num_reg_images() else keep_images(model, own)
+            if part.num_points3D() >= COMMON_POINTS:
+                yield place, part
+                taken.update(own)

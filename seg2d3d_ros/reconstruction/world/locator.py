@@ -1,0 +1,126 @@
+"""Where images are by GPS and odometry, how large models are by these, and models moved to where their images were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.geometry import wgs84
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.similarity import Similarity
+from seg2d3d_ros.geometry.up import up_of_cameras
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.world import odometry_scale
+from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
+from seg2d3d_ros.types import WorldFrame
+
+if TYPE_CHECKING:
+    import pycolmap
+
+RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
+"""Relative standard deviations of a model's scale by the distances between cameras, and by wheels."""
+
+
+class Locator:
+    """What is known of where some images were taken.
+
+    Args:
+        database: of the map; its datum is chosen as soon as there are enough positions, and stays.
+        rows: the images.
+        config: which positions are good enough.
+        mounts: camera name -> ``base_from_camera``; None = as the keyframes said.
+
+    Attributes:
+        datum: latitude, longitude, altitude of the origin of ``positions``, or None.
+        positions: image id -> (3,) metres east, north, up by GPS.
+        sigmas: image id -> standard deviation of its position in metres.
+    """
+
+    def __init__(
+        self,
+        database: FeatureDatabase,
+        rows: Sequence[ImageRow],
+        config: ReconstructionConfig,
+        mounts: Mapping[str, Pose] | None = None,
+    ) -> None:
+        self._database, self._rows, self._seed, self._given_mounts = database, rows, config.seed, mounts
+        sigmas = {row.image_id: row.geo.sigma for row in rows if row.geo is not None}
+        known = {row.image_id: row.geo for row in rows if row.geo and sigmas[row.image_id] <= config.max_gps_sigma}
+        self.datum = database.datum()
+        if self.datum is None and len(known) >= wgs84.DATUM_POSITIONS:
+            self.datum = wgs84.choose_datum(list(known.values()))
+            database.set_datum(self.datum)
+        self.positions: dict[int, np.ndarray] = {}
+        if self.datum is not None:
+            self.positions = dict(zip(known, wgs84.to_enu(list(known.values()), self.datum), strict=True))
+        self.sigmas = {image_id: sigmas[image_id] for image_id in self.positions}
+
+    @cached_property
+    def mounts(self) -> Mapping[str, Pose]:
+        """Camera name -> ``base_from_camera``."""
+        return self._database.mounts() if self._given_mounts is None else self._given_mounts
+
+    @cached_property
+    def odometry(self) -> Mapping[int, np.ndarray]:
+        """Image id -> (3,) metres by odometry."""
+        return odometry_scale.positions(self._database.odometry(), self.mounts, self._rows)
+
+    @property
+    def places(self) -> Mapping[int, np.ndarray]:
+        """Image id -> (3,) metres for the search of neighbours: by GPS, or by odometry where there is no GPS."""
+        return self.positions or self.odometry
+
+    def scale(self, model: pycolmap.Reconstruction, by_rig: float | None = None) -> Scale | None:
+        """A model's scale by the rig, where that is known, else by odometry; None where neither says."""
+        if by_rig is not None:
+            return Scale(by_rig, RIG_SIGMA)
+        known = self.odometry
+        centers = {i: model.image(i).projection_center() for i in model.reg_image_ids()} if known else {}
+        metres = odometry_scale.scale_by_odometry(centers, known, self._rows)
+        return None if metres is None else Scale(metres, ODOMETRY_SIGMA)
+
+    def best_scale(self, model: pycolmap.Reconstruction, by_rig: float | None = None) -> float | None:
+        """Metres per model unit by the best that is known: the rig, GPS or odometry."""
+        scale = self.scale(model, by_rig)
+        if self.datum is not None and by_rig is None:
+            found = self.fit(model, scale).similarity
+            if found is not None:
+                return found.scale
+        return None if scale is None else scale.factor
+
+    def fit(self, model: pycolmap.Reconstruction, scale: Scale | None = None) -> Fit:
+        """The similarity that takes a model to its images' GPS positions, or why there is none."""
+        if self.datum is None:
+            return Fit(None, problem="there is no GPS")
+        ids = sorted(model.reg_image_ids())
+        poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
+        located = [k for k, i in enumerate(ids) if i in self.positions]
+        metres = np.array([self.positions[ids[k]] for k in located]).reshape(-1, 3)
+        sigmas = np.array([self.sigmas[ids[k]] for k in located])
+        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, up_of_cameras(poses))
+
+    def georeference(self, model: pycolmap.Reconstruction, scale: Scale | None, warnings: list[str]) -> WorldFrame:
+        """Move a model to metres east, north, up by GPS; without GPS to metres where its scale is known.
+
+        Args:
+            model: changed in place.
+            scale: of the model, if it is known.
+            warnings: gets why a model keeps an arbitrary scale although there is GPS or a rig.
+        """
+        fit = self.fit(model, scale)
+        if fit.similarity is not None:
+            model.transform(fit.similarity.to_colmap())
+            return WorldFrame("enu", self.datum)
+        if scale is not None:
+            model.transform(Similarity(scale.factor, np.eye(3), np.zeros(3)).to_colmap())
+            return WorldFrame("metric")
+        if self.datum is not None or self.mounts:
+            warnings.append(
+                f"the model of {model.num_reg_images()} images keeps an arbitrary scale and orientation: {fit.problem}"
+                + (", and the mounted cameras share no points that tell the scale" if self.mounts else "")
+            )
+        return WorldFrame()
