@@ -183,8 +183,8 @@ class ReconstructionConfig:
     seed: int = param(0, "seed of every random choice", low=0, high=2**31 - 1)
     threads: int = param(0, "threads; 0 = all cores, 1 = bit-identical results", low=0, high=1024)
 
-    def grows(self, *, live: bool) -> bool:
-        """Whether the map grows with every keyframe; ``live`` where keyframes arrive one after the other."""
+    def is_online(self, *, live: bool) -> bool:
+        """Whether each keyframe is added to the map as it comes; ``live``: keyframes arrive one after the other."""
         return live if self.mode == "auto" else self.mode == "online"
 
 

@@ -1,4 +1,4 @@
-"""A label image in memory at a hundredth of its size, for looking up single pixels again and again."""
+"""Which segment lies at a pixel, asked of a label image's runs again and again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from seg2d3d_ros.types import Segments
 
 
 class SegmentLookup:
-    """Which segment lies at a pixel. Keeps the runs of equal labels along the rows, not the image."""
+    """Keeps the runs of the segments' label image, not the image."""
 
     def __init__(self, segments: Segments) -> None:
-        self._name, self._shape, self._ids = segments.name, segments.labels.shape, segments.ids
-        flat = segments.labels.ravel()
-        self._starts = np.flatnonzero(np.diff(flat, prepend=~flat[:1])).astype(np.int32)
-        self._values = flat[self._starts]
+        self._name, self._runs, self._ids = segments.name, segments.runs, segments.ids
 
     def __call__(self, xy: np.ndarray) -> np.ndarray:
         """(N,) int32 position in ``segments.ids`` of the segment under each of (N, 2) pixel coordinates, -1 for none.
@@ -23,7 +20,7 @@ class SegmentLookup:
         Raises:
             DataError: a pixel lies outside the label image.
         """
-        height, width = self._shape
+        height, width = self._runs.shape
         pixel = np.floor(xy).astype(np.int64)
         # A keypoint may lie on the very border; more than a pixel outside means that the label image is another size.
         if len(pixel) and (pixel.min() < -1 or pixel[:, 0].max() > width or pixel[:, 1].max() > height):
@@ -31,8 +28,7 @@ class SegmentLookup:
                 f"{self._name}: keypoints reach {tuple(pixel.max(axis=0))}, but its label image is {width}×{height}; "
                 "segments must have the image's size"
             )
-        u, v = np.clip(pixel[:, 0], 0, width - 1), np.clip(pixel[:, 1], 0, height - 1)
-        label = self._values[np.searchsorted(self._starts, v * width + u, "right") - 1]
+        label = self._runs.at(np.clip(pixel, 0, [width - 1, height - 1]))
         place = np.searchsorted(self._ids, label)
         known = place < len(self._ids)
         known[known] = self._ids[place[known]] == label[known]

@@ -59,8 +59,8 @@ class LabelRuns:
 
     def only(self, labels: np.ndarray) -> LabelRuns:
         """These labels; all others become 0."""
-        kept = np.where(np.isin(self.values, labels), self.values, 0).astype(np.uint16)
-        return LabelRuns(self.shape, self.starts, kept)
+        kept = np.isin(self.values, labels) | (self.values == 0)
+        return self if kept.all() else LabelRuns(self.shape, self.starts, np.where(kept, self.values, 0).astype(np.uint16))
 
     def areas(self, labels: np.ndarray) -> np.ndarray:
         """(N,) int64 pixels of each of N labels."""

@@ -1,4 +1,4 @@
-"""Which points of a cloud a view sees: a depth buffer of the cloud itself.
+"""Which points a view sees: of a dense cloud by a depth buffer of the cloud itself, of sparse points by their neighbours.
 
 A LiDAR's points have gaps, through which what lies behind would shine. Each point therefore covers a square as large as
 the gaps around it, seen from the camera (splatting: Zwicker, Pfister, van Baar and Gross, Surface splatting, SIGGRAPH
@@ -18,6 +18,8 @@ LEVELS = (0, 7)
 NEAR = 0.25
 SLANT = 4.0
 """A point hides what lies farther behind it than ``NEAR`` metres and ``SLANT`` times its spacing: less is the same surface."""
+OCCLUSION = 1.2
+"""Ratio of depths from which on sparse points are before a place, and not on the same surface."""
 
 
 def spacings(xyz: np.ndarray) -> np.ndarray:
@@ -56,3 +58,36 @@ def visible(pixels: np.ndarray, depth: np.ndarray, spacing: np.ndarray, focal: f
         place = (pixels / cell).astype(int)
         shown &= depth <= buffer[np.clip(place[:, 1], 0, rows - 1) * columns + np.clip(place[:, 0], 0, columns - 1)]
     return shown
+
+
+def occluded(
+    pixels: np.ndarray,
+    depth: np.ndarray,
+    points: cKDTree,
+    point_depth: np.ndarray,
+    blocking: np.ndarray,
+    *,
+    neighbours: int,
+    radius: float = np.inf,
+    itself: np.ndarray | None = None,
+) -> np.ndarray:
+    """(N,) bool: places in an image that most of the sparse points around them hide, being ``OCCLUSION`` times nearer.
+
+    Args:
+        pixels: (N, 2) of the places.
+        depth: (N,) of the places.
+        points: the tree of the (M, 2) pixels of the points.
+        point_depth: (M,) of the points.
+        blocking: (M,) bool, points of another object or of none: only these can hide a place.
+        neighbours: how many points around a place count.
+        radius: pixels within which they count.
+        itself: (N,) the row of each place among the points, where it is one of them: it does not count.
+    """
+    gap, near = points.query(pixels, k=min(neighbours, points.n), distance_upper_bound=radius)
+    gap, near = gap.reshape(len(pixels), -1), near.reshape(len(pixels), -1)
+    known = np.isfinite(gap)
+    if itself is not None:
+        known &= near != itself[:, None]
+    near = np.minimum(near, points.n - 1)
+    hiding = known & blocking[near] & (point_depth[near] * OCCLUSION < depth[:, None])
+    return np.asarray(2 * hiding.sum(axis=1) > known.sum(axis=1))

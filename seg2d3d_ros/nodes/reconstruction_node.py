@@ -115,7 +115,7 @@ class ReconstructionNode(ManagedNode):
         self._reset_association.close()
 
     def _new_session(self) -> MappingSession:
-        if self.config.reconstruction.grows(live=True):
+        if self.config.reconstruction.is_online(live=True):
             schedule = Schedule.online(self.ros.update_growth, self.ros.update_idle)
         else:
             schedule = Schedule(self.ros.update_every, self.ros.update_growth, self.ros.update_idle)

@@ -26,7 +26,6 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import image_size
 from seg2d3d_ros.pipeline.second_look import look_again
 from seg2d3d_ros.ros.exchange.kept_keyframes import KeptKeyframes
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
@@ -284,7 +283,7 @@ def _counted(segments: Segments, asking: Asking) -> Segments:
 
 
 def _shape(keyframe: Keyframe) -> tuple[int, int]:
-    width, height = image_size(keyframe.encoded, keyframe.name)
+    width, height = keyframe.size
     return height, width
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.reconstruction.adjustment import whole_model
 
 if TYPE_CHECKING:
     import pycolmap
@@ -52,13 +53,9 @@ def hold_cameras(model: pycolmap.Reconstruction, cameras: Mapping[int, Sequence[
         threads: 0 = all cores.
     """
     pycolmap = load_pycolmap()
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
-    for camera_id, params in cameras.items():
-        if camera_id in model.cameras:
-            model.camera(camera_id).params = params
-            config.set_constant_cam_intrinsics(camera_id)
+    for camera_id in cameras.keys() & set(model.cameras):
+        model.camera(camera_id).params = cameras[camera_id]
+    config = whole_model(model, cameras)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False

@@ -16,4 +16,4 @@ def open_reconstructor(
     root: Path, config: ReconstructionConfig, cancelled: Callable[[], None] = nothing, *, live: bool = False
 ) -> Reconstructor:
     """The reconstructor that ``config.mode`` asks for; ``live`` where keyframes arrive one after the other."""
-    return OnlineReconstructor(root, config, cancelled) if config.grows(live=live) else BatchReconstructor(root, config)
+    return OnlineReconstructor(root, config, cancelled) if config.is_online(live=live) else BatchReconstructor(root, config)

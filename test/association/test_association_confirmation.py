@@ -1,4 +1,4 @@
-"""While a map grows, instances are shown once they have been seen in some images."""
+"""In a live map, instances are shown once they have been seen in some images."""
 
 from __future__ import annotations
 

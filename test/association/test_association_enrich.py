@@ -195,7 +195,7 @@ def test_a_view_that_contradicts_leaves_the_track_and_torn_tracks_vanish() -> No
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_a_growing_map_is_enriched_when_solved_as_a_whole_if_its_images_are_there(tmp_path, images: bool) -> None:
+def test_a_live_map_is_enriched_when_solved_as_a_whole_if_its_images_are_there(tmp_path, images: bool) -> None:
     model, segments, photos = _world()
     store = MapStore(tmp_path)
     records = []

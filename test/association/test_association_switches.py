@@ -1,4 +1,4 @@
-"""What the benchmark of the growing association counts as an id switch."""
+"""What the benchmark of the live association counts as an id switch."""
 
 from __future__ import annotations
 

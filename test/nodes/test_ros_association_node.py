@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
 from helpers_map_nodes import header_of, scene
 from helpers_ros import own_domain, ros, wait_for
+from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.nodes import association_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
-from seg2d3d_ros.ros.messages.conversion import labels_to_image
-from seg2d3d_ros.ros.node.qos import SEGMENTS
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
+from seg2d3d_ros.ros.node.qos import LABELS, SEGMENTS
 from seg2d3d_ros.segmentation.encoding import to_mono16
 
 pytestmark = pytest.mark.ros
@@ -69,7 +73,7 @@ def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path, mo
         slow.go_on.set()
     assert dropped == []
     assert all(store.segment_path(name).exists() for name in names)
-    assert node._session.pending
+    assert node._session.segmented == len(names)
 
 
 def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
@@ -89,3 +93,35 @@ def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
     assert not (tmp_path / "labels").exists()
     assert not (tmp_path / "tracks.json").exists()
     assert node._session.segmented == 0
+
+
+def test_tracks_tell_what_the_label_images_show(world, tmp_path, monkeypatch):
+    """vision_msgs is not on PyPI: a publisher and a message that note what they get."""
+    sent = []
+    monkeypatch.setattr(association_node, "tracks_message", lambda vision, *content: (vision, *content))
+    node = world.add(AssociationNode, map_dir=str(tmp_path), association__min_images=2, association__min_points=3)
+    published = world.collect(Image, "instances/labels", LABELS)
+    assert wait_for(lambda: node._labels.get_subscription_count())
+    node._vision, node._tracks = (
+        "vision",
+        SimpleNamespace(publish=sent.append, get_subscription_count=int, wait_for_all_acked=lambda _: True),
+    )
+    node._boxes = node._tracks
+    monkeypatch.setattr(association_node, "boxes_message", lambda *_: None)
+    model, segments = scene(4)
+    for name, item in segments.items():
+        node._headers[name] = header_of(name)
+        node._session.receive(item)
+    monkeypatch.setattr(node._receiver, "models", lambda: [model])
+    node._associating.put((("map", 1), True))
+    assert wait_for(lambda: len(published) == 4)
+    tracks = [message for message in sent if message]
+    assert [keyframe_name(header) for *_, header in tracks] == list(model.names)
+    for (vision, observations, names, header), message in zip(tracks, published, strict=True):
+        labels = image_to_labels(message)
+        np.testing.assert_array_equal(labels, MapStore(tmp_path).read_labels(keyframe_name(header)))
+        assert (vision, names) == ("vision", ("building",))
+        assert {item.instance for item in observations} == set(np.unique(labels).tolist()) - {0}
+        for item in observations:
+            x0, y0, x1, y1 = item.box
+            assert (labels[y0:y1, x0:x1] == item.instance).all()

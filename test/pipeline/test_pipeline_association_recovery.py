@@ -1,4 +1,4 @@
-"""Recovered regions in a map that grows: as offline when everything is solved, and never stale in between."""
+"""Recovered regions in a live map: as offline when everything is solved, and never stale in between."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """Mapping against COLMAP's own synthetic scenes, whose matches and poses are known."""
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +9,13 @@ import pytest
 from helpers_reconstruction import misfit
 
 from seg2d3d_ros.reconstruction import model_io
-from seg2d3d_ros.reconstruction.batch.components import solve_component
+from seg2d3d_ros.reconstruction.batch import components as components_module
+from seg2d3d_ros.reconstruction.batch import mappers
+from seg2d3d_ros.reconstruction.batch.components import solve_component, solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.features.pairs import candidate_pairs, poor_images
-from seg2d3d_ros.reconstruction.features.place_recognition import PlaceRecognition
 from seg2d3d_ros.reconstruction.point_ids import renumber
-from seg2d3d_ros.reconstruction.thresholds import Thresholds
+from seg2d3d_ros.reconstruction.thresholds import Thresholds, evidence
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.viewgraph import components, rigid_parts
 from seg2d3d_ros.types import WorldFrame
@@ -89,6 +88,59 @@ def test_a_focal_length_far_from_the_known_one_is_not_believed(tmp_path, factor,
         assert model.compute_mean_reprojection_error() > 0.01
     else:
         np.testing.assert_allclose(model.camera(1).params[0], true[0], rtol=1e-3)
+
+
+def test_strict_thresholds_come_first_where_evidence_is_plentiful(tmp_path, monkeypatch):
+    """Both mappers' thresholds are of one set: strict, and lenient where those leave images out; else lenient alone."""
+    truth = synthetic(tmp_path / "d.db")
+    asked = []
+    monkeypatch.setattr(components_module, "solve_incremental", lambda task, members, t, **_: asked.append(t) or [])
+    members = list(truth.images)
+    pairs = np.array([[a, b, 200] for a in members for b in members if a < b])
+    solve_component(task(tmp_path / "d.db", truth), members, pairs, "incremental")
+    assert asked == [Thresholds.strict(15), Thresholds.lenient(15)]
+    pairs[:, 2] = 99
+    solve_component(task(tmp_path / "d.db", truth), members, pairs, "incremental")
+    assert asked[2:] == [Thresholds.lenient(15)]
+
+
+def test_evidence_is_the_third_best_partner_of_the_median_image():
+    assert evidence([[200, 150, 100, 20], [90, 80, 70], [300, 10]]) == 70
+    assert evidence([[200, 150, 100, 20], [90, 80, 70], []]) == 70
+    assert evidence([]) == 0.0
+
+
+def test_only_the_cameras_of_a_component_decide_what_is_refined(tmp_path, monkeypatch):
+    """A component of calibrated cameras is not adjusted again because another one has a camera to refine."""
+    truth = synthetic(tmp_path / "d.db")
+    held = []
+    monkeypatch.setattr(mappers, "hold_cameras", lambda *args: held.append(args))
+    own = task(tmp_path / "d.db", truth)
+    mixed = replace(own, cameras={**own.cameras, 99: 2})
+    (model,) = solve_global(mixed, list(truth.images))
+    assert held == []
+    np.testing.assert_array_equal(model.camera(1).params, truth.camera(1).params)
+
+
+def test_components_are_solved_each_and_the_largest_comes_first(tmp_path, monkeypatch):
+    truth = synthetic(tmp_path / "d.db")
+    monkeypatch.setattr(components_module, "solve_component", lambda task, part, *_: [Sized(len(part))])
+    pairs = np.array([[1, 2, 20], [3, 4, 20], [4, 5, 20], [6, 7, 3]])
+    stages = []
+    models = solve_components(task(tmp_path / "d.db", truth), range(1, 9), pairs, "auto", lambda *what: stages.append(what))
+    assert [model.num_reg_images() for model in models] == [3, 2]
+    assert stages == [("mapping", 0, 2), ("mapping", 1, 2), ("mapping", 2, 2)]
+
+
+class Sized:
+    def __init__(self, images):
+        self.images = images
+
+    def num_reg_images(self):
+        return self.images
+
+    def num_points3D(self):
+        return 10
 
 
 def test_one_thread_is_deterministic(tmp_path):
@@ -174,37 +226,6 @@ def rows(count, **changes):
         ImageRow(image_id=i, camera_id=1, name=f"{i}", file_name=f"{i}.jpg", **(defaults | changes))
         for i in range(1, count + 1)
     ]
-
-
-def test_few_images_are_all_paired_and_many_are_not():
-    assert len(candidate_pairs(rows(6), {}, None, 5)) == 15
-    rng = np.random.default_rng(0)
-    places = rng.integers(0, 255, (5, 300, 128)).astype(np.uint8)  # ten images of each of five places
-    recognition = PlaceRecognition(lambda i, n: places[i % 5][rng.permutation(300)[:200]], 0)
-    pairs = candidate_pairs(rows(50), {}, recognition, 8)
-    assert all(a < b for a, b in pairs)
-    assert np.mean([a % 5 == b % 5 for a, b in pairs]) > 0.95
-    more = candidate_pairs(rows(50), {}, recognition, 8, poor=set(range(1, 51)))
-    assert pairs < more
-
-
-def test_time_and_position_neighbours_are_paired():
-    recognition = PlaceRecognition(lambda i, n: np.random.default_rng(i).integers(0, 255, (100, 128)).astype(np.uint8), 0)
-    timed = [
-        ImageRow(image_id=i, camera_id=1, name=f"{i}", file_name="", camera_name="c", stamp_ns=i, features=9, geo=None)
-        for i in range(1, 41)
-    ]
-    pairs = candidate_pairs(timed, {}, recognition, 8)
-    assert {(i, i + 1) for i in range(1, 40)} <= pairs
-    positions = {i: np.array([float((i * 7) % 41), 0, 0]) for i in range(1, 41)}
-    near = candidate_pairs(rows(40), positions, recognition, 8)
-    by_position = sorted(positions, key=lambda i: positions[i][0])
-    assert {tuple(sorted(p)) for p in itertools.pairwise(by_position)} <= near
-
-
-def test_poor_images_have_few_good_partners():
-    pairs = np.array([[1, j, 60] for j in range(2, 7)] + [[7, j, 59] for j in range(2, 7)])
-    assert poor_images(rows(7), pairs) == {2, 3, 4, 5, 6, 7}
 
 
 def test_reasons_in_words():

@@ -101,6 +101,19 @@ def test_a_merge_keeps_everything_and_merges_what_is_the_same(tmp_path):
     assert misfit(target.reconstruction, scene.truth) < 3e-3
 
 
+def test_a_merged_submap_counts_as_adjusted_as_far_as_its_parts_were(tmp_path):
+    """Else every merge would be followed by a global adjustment of the whole."""
+    _scene, mapper, target, source = two_submaps(tmp_path)
+    for submap in (target, source):
+        submap.adjust(mapper.options(mapper.thresholds, 5))
+    adjusted = []
+    target.adjust = lambda options: adjusted.append(len(target))
+    assert merge(source, target, mapper.options(mapper.thresholds, 5), 30, 0)
+    assert target.adjusted == 10
+    target.grow(mapper.options(mapper.thresholds, 10), [], lambda: None)
+    assert adjusted == []
+
+
 def test_points_of_an_unpublished_model_get_ids_of_the_published_one(tmp_path):
     """Ids that the unpublished model happens to use may have been another point's once: they are not carried over."""
     _scene, mapper, target, source = two_submaps(tmp_path)

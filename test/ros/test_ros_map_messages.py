@@ -132,6 +132,12 @@ def test_poses_are_world_from_camera():
     assert paths["front"].poses[0].header.frame_id == "map"
 
 
+def test_a_pose_without_a_rotation_is_unknown():
+    message = type(map_messages.poses_of([model(["front_1"], 0)])["front_1"])()
+    message.orientation.w = 0.0
+    assert np.isnan(map_messages.camera_from_pose(message)).all()
+
+
 @pytest.mark.parametrize(
     ("camera", "topic"),
     [("front", "map/path/front"), ("rig/left-cam", "map/path/rig_left_cam"), ("2nd", "map/path/camera_2nd")],

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.association.consensus import PROJECTED
 from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.geometry.visibility import occluded
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 MIN_POINTS = 5
@@ -27,10 +29,6 @@ STRAY = 4.0
 NEIGHBOURS = 4
 RADIUS = 1 / 20
 """Of the image's width: how far around a point others tell whether it is hidden."""
-HIDDEN_BEHIND = 1.2
-"""A point this many times deeper than those around it, of other objects or none, is hidden."""
-PROJECTED = 0.3
-"""Weight of a point that should be seen at a place, beside 1 of one that was."""
 EVIDENCE = 3.0
 """Weight of points at which one is half sure."""
 
@@ -204,7 +202,17 @@ def _missed_in(
         mine = np.flatnonzero(owner == instance)
         if len(mine) < MIN_POINTS:
             continue
-        visible = mine[observed[mine] | ~_hidden(mine, owner, xy, depth, tree, RADIUS * view.camera.width)]
+        behind = occluded(
+            xy[mine],
+            depth[mine],
+            tree,
+            depth,
+            owner != instance,
+            neighbours=2 * NEIGHBOURS,
+            radius=RADIUS * view.camera.width,
+            itself=mine,
+        )
+        visible = mine[observed[mine] | ~behind]
         free = visible[seen.segment[rows[visible]] < 0]
         if len(free) < MIN_POINTS or len(free) < MIN_FREE * len(visible):
             continue
@@ -222,16 +230,6 @@ def _missed_in(
             xy[(owner != instance) & observed],
             len(free) / len(visible) * evidence / (evidence + EVIDENCE),
         )
-
-
-def _hidden(mine: np.ndarray, owner: np.ndarray, xy: np.ndarray, depth: np.ndarray, tree: cKDTree, radius: float) -> np.ndarray:
-    """(n,) bool, whether most of the points around each of ``mine`` are nearer than it by far and of something else."""
-    gap, near = tree.query(xy[mine], k=min(2 * NEIGHBOURS, len(xy)), distance_upper_bound=radius)
-    gap, near = gap.reshape(len(mine), -1), near.reshape(len(mine), -1)
-    known = np.isfinite(gap) & (near != mine[:, None])
-    near = np.minimum(near, len(xy) - 1)
-    before = known & (owner[near] != owner[mine][:, None]) & (depth[near] * HIDDEN_BEHIND < depth[mine][:, None])
-    return np.asarray(2 * before.sum(axis=1) > known.sum(axis=1))
 
 
 def _together(xy: np.ndarray) -> np.ndarray:

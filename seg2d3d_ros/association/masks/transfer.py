@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.association.masks.missed import HIDDEN_BEHIND, MissedView, Sightings, sightings, solid_points
+from seg2d3d_ros.association.masks.missed import MissedView, Sightings, sightings, solid_points
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.geometry.visibility import occluded
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 VIEWS = 6
@@ -120,9 +121,7 @@ class Transfer:
         depth = view.depth(self._xyz[self._seen.point[rows]])
         if len(rows) < 3:
             return np.zeros(len(centers), bool)
-        _, near = cKDTree(self._seen.xy[rows]).query(centers, k=3)
-        before = ~own[near] & (depth[near] * HIDDEN_BEHIND < surface[:, None])
-        return np.asarray(before.sum(axis=1) >= 2)
+        return occluded(centers, surface, cKDTree(self._seen.xy[rows]), depth, ~own, neighbours=3)
 
 
 def _area(xy: np.ndarray, view: View) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ BAND = 2.0
 """Pixels from the epipolar line, at FOCAL pixels focal length and more with it."""
 FOCAL = 800.0
 SIMILAR = 0.9
-"""Least cosine of two RootSIFT descriptors. With this and the ratio, 0.4 % of the tracks of two or more views join two houses
+"""Least cosine of two RootSIFT descriptors. With this and the ratio, 0.4 % of the tracks of two or more views link two houses
 on simulated streets with every fourth image; with 0.8 and 0.85 it was 2 %, for a fifth more tracks."""
 RATIO = 0.8
 """Of the distance to the best over the distance to the second best on the line."""

@@ -102,7 +102,7 @@ class BatchReconstructor:
             models,
             rig,
             lambda image_id: self.database.colmap_image(by_id[image_id]),
-            locator.metres,
+            locator.best_scale,
             task.fixed_cameras,
             task.threads,
             warnings,

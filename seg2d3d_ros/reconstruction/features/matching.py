@@ -82,48 +82,26 @@ class PairMatcher:
             self.match(sorted((min(row.image_id, i), max(row.image_id, i)) for i in partners), [row, *there])
 
     def match(self, pairs: Sequence[tuple[int, int]], rows: Sequence[ImageRow], progress: Progress | None = None) -> None:
-        """Match pairs of image ids (smaller first) of ``rows``, and note what came of it."""
-        with self._watch("matching"):
-            match_pairs(
-                self._database.path,
-                pairs,
-                {row.image_id: database_name(row.file_name) for row in rows},
-                min_inliers=self._config.min_pair_inliers,
-                seed=self._config.seed,
-                threads=self._config.threads,
-                progress=progress,
-            )
-            self.tried.note(self._database.verified(pairs))
+        """Match pairs of image ids (smaller first) of ``rows``, verify them by epipolar geometry, and note what came of it.
 
-
-def match_pairs(
-    database: Path,
-    pairs: Sequence[tuple[int, int]],
-    names: Mapping[int, str],
-    *,
-    min_inliers: int,
-    seed: int,
-    threads: int,
-    progress: Progress | None = None,
-) -> None:
-    """Match ``pairs`` of image ids (with the database's ``names``) and verify them by epipolar geometry.
-
-    Each pair leaves a row in the database, an empty one where fewer than ``min_inliers`` matches agree.
-    """
-    pycolmap = load_pycolmap()
-    matching = pycolmap.FeatureMatchingOptions()
-    matching.use_gpu = False
-    matching.num_threads = thread_count(threads)
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.min_num_inliers = min_inliers
-    verification.ransac.random_seed = seed
-    with tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
-        for start in range(0, len(pairs), BATCH):
-            batch = pairs[start : start + BATCH]
-            listing = Path(folder) / "pairs.txt"
-            listing.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in batch), encoding="utf-8")
-            pairing = pycolmap.ImportedPairingOptions()
-            pairing.match_list_path = listing
-            pycolmap.match_image_pairs(database, matching, pairing, verification, pycolmap.Device.cpu)
-            if progress is not None:
-                progress("matching", min(start + BATCH, len(pairs)), len(pairs))
+        Each pair leaves a row in the database, an empty one where too few matches fit the geometry.
+        """
+        pycolmap, config = load_pycolmap(), self._config
+        names = {row.image_id: database_name(row.file_name) for row in rows}
+        matching = pycolmap.FeatureMatchingOptions()
+        matching.use_gpu = False
+        matching.num_threads = thread_count(config.threads)
+        verification = pycolmap.TwoViewGeometryOptions()
+        verification.min_num_inliers = config.min_pair_inliers
+        verification.ransac.random_seed = config.seed
+        with self._watch("matching"), tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
+            for start in range(0, len(pairs), BATCH):
+                batch = pairs[start : start + BATCH]
+                listing = Path(folder) / "pairs.txt"
+                listing.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in batch), encoding="utf-8")
+                pairing = pycolmap.ImportedPairingOptions()
+                pairing.match_list_path = listing
+                pycolmap.match_image_pairs(self._database.path, matching, pairing, verification, pycolmap.Device.cpu)
+                self.tried.note(self._database.verified(batch))
+                if progress is not None:
+                    progress("matching", min(start + BATCH, len(pairs)), len(pairs))

@@ -12,10 +12,10 @@ import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
 from seg2d3d_ros.geometry.similarity import Similarity
+from seg2d3d_ros.reconstruction.adjustment import robust_error, whole_model
 from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
-from seg2d3d_ros.reconstruction.world.adjustment import robust_error, whole_model
 
 if TYPE_CHECKING:
     import pycolmap

@@ -83,8 +83,8 @@ class Locator:
         metres = odometry_scale.scale_by_odometry(centers, known, self._rows)
         return None if metres is None else Scale(metres, ODOMETRY_SIGMA)
 
-    def metres(self, model: pycolmap.Reconstruction, by_rig: float | None = None) -> float | None:
-        """Metres of a model's unit by the best that is known: the rig, GPS or odometry."""
+    def best_scale(self, model: pycolmap.Reconstruction, by_rig: float | None = None) -> float | None:
+        """Metres per model unit by the best that is known: the rig, GPS or odometry."""
         scale = self.scale(model, by_rig)
         if self.datum is not None and by_rig is None:
             found = self.fit(model, scale).similarity

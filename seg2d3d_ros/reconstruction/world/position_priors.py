@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
-from seg2d3d_ros.reconstruction.world.adjustment import robust_error, whole_model
+from seg2d3d_ros.reconstruction.adjustment import robust_error, whole_model
 
 if TYPE_CHECKING:
     import pycolmap

@@ -31,14 +31,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
+from geometry_msgs.msg import Point, PoseArray, PoseStamped, Quaternion
+from geometry_msgs.msg import Pose as PoseMessage
 from nav_msgs.msg import Path
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
@@ -102,19 +103,18 @@ def end_mark(header: Header) -> PointCloud2:
     return array_to_cloud(np.empty(0, OBSERVATION), header)
 
 
-def _poses(model: SparseModel) -> list[Pose]:
+def _poses(model: SparseModel) -> list[PoseMessage]:
     """``world_from_camera`` of each keyframe."""
-    turns = Rotation.from_matrix(model.camera_from_world[:, :, :3]).inv().as_quat() if len(model.names) else []
     return [
-        Pose(
-            position=Point(**dict(zip("xyz", map(float, center), strict=True))),
-            orientation=Quaternion(**dict(zip("xyzw", map(float, turn), strict=True))),
+        PoseMessage(
+            position=Point(**dict(zip("xyz", pose.translation.tolist(), strict=True))),
+            orientation=Quaternion(**dict(zip("xyzw", pose.quaternion.tolist(), strict=True))),
         )
-        for center, turn in zip(model.centers, turns, strict=True)
+        for pose in model.pose.inverse()
     ]
 
 
-def poses_of(models: Sequence[SparseModel]) -> dict[str, Pose]:
+def poses_of(models: Sequence[SparseModel]) -> dict[str, PoseMessage]:
     """``world_from_camera`` by keyframe."""
     return {name: pose for model in models for name, pose in zip(model.names, _poses(model), strict=True)}
 
@@ -130,11 +130,10 @@ def cameras_to_poses(models: Sequence[SparseModel], headers: Mapping[str, Header
     return PoseArray(header=header, poses=[poses[name] for name in by_header(headers, headers)])
 
 
-def camera_from_pose(pose: Pose) -> np.ndarray:
-    """(3, 4) ``camera_from_world`` of a ``world_from_camera`` pose."""
-    q, t = pose.orientation, pose.position
-    rotation = Rotation.from_quat([q.x, q.y, q.z, q.w]).inv().as_matrix()
-    return np.column_stack([rotation, -rotation @ [t.x, t.y, t.z]])
+def camera_from_pose(message: PoseMessage) -> np.ndarray:
+    """(3, 4) ``camera_from_world`` of a ``world_from_camera`` pose; NaN where the message holds none."""
+    world_from_camera = Pose.from_ros(message.position, message.orientation)
+    return np.full((3, 4), np.nan) if world_from_camera is None else world_from_camera.inverse().matrix[:3]
 
 
 def cameras_to_paths(models: Sequence[SparseModel], headers: Mapping[str, Header], header: Header) -> dict[str, Path]:
@@ -143,7 +142,7 @@ def cameras_to_paths(models: Sequence[SparseModel], headers: Mapping[str, Header
     Args:
         headers: of the keyframes, by name; keyframes without one are left out.
     """
-    stamped: dict[str, list[tuple[int, Pose]]] = {}
+    stamped: dict[str, list[tuple[int, PoseMessage]]] = {}
     for model in models:
         for name, pose in zip(model.names, _poses(model), strict=True):
             if name in headers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.images import image_size
 from seg2d3d_ros.keyframes.bag_keyframes import BagItem
 from seg2d3d_ros.segmentation.encoding import from_mono16
 from seg2d3d_ros.segmentation.segmenter import no_segments
@@ -39,7 +38,7 @@ class RecordedSegments:
         """
         if self._last is None or self._last.keyframe is not keyframe:
             raise ValueError(f"{keyframe.name}: not the keyframe that was read last")
-        width, height = image_size(keyframe.encoded, keyframe.source)
+        width, height = keyframe.size
         labels = self._last.segments
         if labels is None:
             self.missing.append(keyframe.name)

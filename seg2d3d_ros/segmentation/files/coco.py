@@ -13,7 +13,6 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region, region_of
-from seg2d3d_ros.images import image_size
 from seg2d3d_ros.segmentation.files.class_table import ClassTable, checked_score
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.segmentation.segmenter import no_segments
@@ -77,7 +76,7 @@ class CocoInstances:
         Raises:
             DataError: a damaged annotation, or an image of another size.
         """
-        width, height = image_size(keyframe.encoded, keyframe.source or keyframe.name)
+        width, height = keyframe.size
         below = Path(keyframe.file_name).with_suffix("").as_posix()
         image = self._images.get(below) or self._images.get(keyframe.name)
         if image is None:

@@ -30,21 +30,21 @@ def download(model: Model, progress: Progress | None = None) -> None:
         DataError: no network, no such model, too little space, or a file that differs from its checksum. Nothing unfinished
             keeps its final name.
     """
-    bars = ProgressBars() if progress is None else None
+    bars = ProgressBars()
+    tell = progress or bars
     try:
         if model.known and model.known.file:
             log.info("downloading %s (%d MB) to %s", model.name, model.known.megabytes, model.path)
-            _fetch(model.known.url, model.path, model.known.sha256, progress or bars)
+            _fetch(model.known.url, model.path, model.known.sha256, tell)
         else:
-            _from_hub(model, progress or bars)
+            _from_hub(model, tell)
     except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
         raise DataError(f"{model.name} could not be downloaded ({error}). By hand:\n{how_to_get(model)}") from error
     finally:
-        if bars is not None:
-            bars.close()
+        bars.close()
 
 
-def _from_hub(model: Model, progress: Any) -> None:
+def _from_hub(model: Model, progress: Progress) -> None:
     """A Hub model: its file list with sizes and checksums, the weights in safetensors where there are any."""
     import json
 
@@ -75,7 +75,7 @@ def _choose(files: dict[str, Any], name: str) -> list[str]:
     return [*companions, *shards, weights]
 
 
-def _fetch(url: str, path: Path, sha256: str, progress: Any) -> None:
+def _fetch(url: str, path: Path, sha256: str, progress: Progress) -> None:
     """One file, with its checksum where known; what an interrupted try left over is continued."""
     if path.is_file() and (not sha256 or _digest(path) == sha256):
         return

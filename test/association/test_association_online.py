@@ -1,4 +1,4 @@
-"""A map that grows: what an update may touch, what it must not, and that it comes to the same as the whole solution."""
+"""A live map: what an update may touch, what it must not, and that it comes to the same as the whole solution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from seg2d3d_ros.association.consensus import consensus_tracks
 from seg2d3d_ros.association.incidence import build_incidence
-from seg2d3d_ros.association.online import online_association as incremental
+from seg2d3d_ros.association.online import online_association as module
 from seg2d3d_ros.association.online.identity import Identity
 from seg2d3d_ros.association.online.neighbourhood import Known, solve_part
 from seg2d3d_ros.association.online.online_association import OnlineAssociation
@@ -42,7 +42,7 @@ def assert_equal_incidence(first, second):
             np.testing.assert_array_equal(getattr(a, column)[orders[0]], getattr(b, column)[orders[1]])
 
 
-def grown(model, segments, order, online):
+def revisions(model, segments, order, online):
     """Feed the views one by one; yields each revision's models and update."""
     shown, there = np.zeros(len(order), bool), {}
     for k in order:
@@ -75,7 +75,7 @@ def test_a_label_image_of_another_size_is_refused():
 
 @settings(max_examples=8, deadline=None)
 @given(SEEDS)
-def test_the_grown_incidence_is_the_one_built_at_once(seed):
+def test_the_online_incidence_is_the_one_built_at_once(seed):
     rng = np.random.default_rng(seed)
     model, segments = street(seed)
     online, shown, there = OnlineIncidence(project=True), np.zeros(len(model.names), bool), {}
@@ -142,7 +142,7 @@ def test_asked_for_everything_it_is_the_offline_solution(seed):
     model, segments = street(seed)
     online = OnlineAssociation(CONFIG, Identity())
     order = np.random.default_rng(seed).permutation(len(model.names))
-    *_, (models, _) = grown(model, segments, order.tolist(), online)
+    *_, (models, _) = revisions(model, segments, order.tolist(), online)
     final = online.update(models, segments, set(), full=True).instances
     expected = associate(build_incidence(models, segments, project=True), models[0].xyz, CONFIG)
     assert partition(final.segment_instance) == partition(expected.segment_instance)
@@ -159,7 +159,7 @@ def test_every_state_is_consistent_and_changes_are_named(seed, options):
     before: dict[str, tuple] = {}
     given_before: set[int] = set()
     order = np.random.default_rng(seed + 1).permutation(len(model.names))
-    for models, update in grown(model, segments, order.tolist(), online):
+    for models, update in revisions(model, segments, order.tolist(), online):
         found = update.instances
         ids = set(found.ids.tolist())
         assert len(ids) == len(found.ids) == len(found.boxes) == len(found.classes) == len(found.scores)
@@ -198,7 +198,7 @@ def test_instances_out_of_reach_never_change(seed):
     far = np.unique(before.segment_instance[-rows:])
     for k in range(6, len(model.names)):
         shown[k] = True
-        with mock.patch.object(incremental, "MOSTLY", 1.0):  # or else everything is solved, and other promises hold
+        with mock.patch.object(module, "MOSTLY", 1.0):  # or else everything is solved, and other promises hold
             update = online.update([reveal(model, shown), other], there, {model.names[k]})
         after = update.instances
         assert len(after.segment_instance) >= len(before.segment_instance)  # a view may have no mask
@@ -213,12 +213,12 @@ def test_instances_out_of_reach_never_change(seed):
         before = after
 
 
-def test_clean_masks_grow_into_their_houses_in_any_order():
+def test_clean_masks_become_their_houses_in_any_order():
     for seed in range(4):
         model, segments = street(seed, errors=False)
         online = OnlineAssociation(CONFIG, Identity())
         order = np.random.default_rng(seed).permutation(len(model.names))
-        *_, (_, update) = grown(model, segments, order.tolist(), online)
+        *_, (_, update) = revisions(model, segments, order.tolist(), online)
         house = online.incidence.row_id
         found = update.instances.segment_instance
         assert partition(found) == partition(house.astype(int))
@@ -272,13 +272,13 @@ def test_classes_are_kept_apart_and_the_published_method_is_solved_whole():
     model, segments = street(4, errors=False)
     segments = {name: dataclasses.replace(item, classes=1 + (item.ids % 2).astype(np.int32)) for name, item in segments.items()}
     online = OnlineAssociation(CONFIG, Identity())
-    for _, update in grown(model, segments, list(range(len(model.names))), online):
+    for _, update in revisions(model, segments, list(range(len(model.names))), online):
         classes = dict(zip(update.instances.ids.tolist(), update.instances.classes.tolist(), strict=True))
         rows = np.flatnonzero(update.instances.segment_instance)
         own = online.incidence.row_class[rows].tolist()
         assert own == [classes[i] for i in update.instances.segment_instance[rows].tolist()]
     published = OnlineAssociation(AssociationConfig(method="published", min_images=2, min_points=3), Identity())
-    for _, update in grown(model, segments, list(range(len(model.names))), published):
+    for _, update in revisions(model, segments, list(range(len(model.names))), published):
         assert update.solved == len(update.instances.segment_instance)
 
 
@@ -339,7 +339,7 @@ def test_changes_add_up_to_a_fresh_solution(monkeypatch):
     model, glued = two_houses(views=18, glued=4)
 
     def last(settle):
-        monkeypatch.setattr(incremental, "SETTLE", settle)
+        monkeypatch.setattr(module, "SETTLE", settle)
         online = OnlineAssociation(CONFIG, Identity())
         shown = np.arange(18) < 4
         online.update([reveal(model, shown)], glued, set())

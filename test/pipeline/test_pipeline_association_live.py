@@ -1,4 +1,4 @@
-"""A session while the map grows: what is written when, and what a kill leaves."""
+"""A session of a live map: what is written when, and what a kill leaves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from seg2d3d_ros.pipeline.association_session import AssociationSession
 CONFIG = make_config({})
 
 
-def grow(session, model, segments, order, shown=None):
+def feed(session, model, segments, order, shown=None):
     """Feed views one by one; yields each result."""
     shown = np.zeros(len(model.names), bool) if shown is None else shown
     for k in order:
@@ -37,7 +37,7 @@ def test_only_changed_label_images_are_written_and_all_are_right(tmp_path):
     model, segments = street(11)
     session = AssociationSession(MapStore(tmp_path), CONFIG)
     times: dict[str, int] = {}
-    for result in grow(session, model, segments, [5, 2, 7, 0, 9, 4, 1, 3, 8, 6]):
+    for result in feed(session, model, segments, [5, 2, 7, 0, 9, 4, 1, 3, 8, 6]):
         written = {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "labels").glob("*.png")}
         assert {name for name in written if times.get(name) != written[name]} == set(result.changed)
         times = written
@@ -54,7 +54,7 @@ def test_only_changed_label_images_are_written_and_all_are_right(tmp_path):
 def test_everything_is_written_when_it_is_asked_for(tmp_path):
     model, segments = street(12)
     session = AssociationSession(MapStore(tmp_path), CONFIG)
-    *_, _ = grow(session, model, segments, [3, 8, 1, 6, 0, 9, 5, 2, 7, 4])
+    *_, _ = feed(session, model, segments, [3, 8, 1, 6, 0, 9, 5, 2, 7, 4])
     final = session.update([reveal(model, np.ones(len(model.names), bool))], full=True)
     tracks = session.store.read_tracks()
     assert {i["id"] for i in tracks["instances"]} == set(final.instances.ids.tolist())
@@ -74,7 +74,7 @@ def test_a_kill_between_two_summaries_loses_no_id(tmp_path, monkeypatch, torn):
     model, segments = street(13, errors=False)
     session = AssociationSession(MapStore(tmp_path), CONFIG)
     shown = np.zeros(len(model.names), bool)
-    *_, last = grow(session, model, segments, [0, 9, 4, 2, 7, 5, 1, 8], shown)
+    *_, last = feed(session, model, segments, [0, 9, 4, 2, 7, 5, 1, 8], shown)
     assert len(session.store.read_tracks()["instances"]) < len(last.instances.ids)
     before = ids_on_disk(session.store, model)
     if torn:
@@ -87,7 +87,7 @@ def test_a_kill_between_two_summaries_loses_no_id(tmp_path, monkeypatch, torn):
     for name, labels in before.items():
         np.testing.assert_array_equal(again.store.read_labels(name), labels)
     # It goes on as if nothing had been.
-    *_, after = grow(again, model, segments, [3, 6], shown)
+    *_, after = feed(again, model, segments, [3, 6], shown)
     assert partition(after.instances.segment_instance) == partition(after.incidence.segment_ids.astype(int))
     assert set(after.instances.ids.tolist()) == set(last.instances.ids.tolist())
 
@@ -134,7 +134,7 @@ def test_a_revision_that_fails_is_made_up_for_by_the_next(tmp_path):
     model, segments = street(15, errors=False)
     session = AssociationSession(MapStore(tmp_path), make_config({"association.confirm_images": 1}))
     shown = np.zeros(len(model.names), bool)
-    *_, before = grow(session, model, segments, [0, 1, 2, 3, 4], shown)
+    *_, before = feed(session, model, segments, [0, 1, 2, 3, 4], shown)
     small = np.where(segments[model.names[5]].labels[:20, :20] > 0, 10, 0).astype(np.uint16)
     good = segments[model.names[5]]
     session.receive(type(good)(good.name, small, np.array([10], np.uint16), np.ones(1, np.int32), np.ones(1, np.float32)))

@@ -1,0 +1,117 @@
+"""Where images are by GPS and odometry, which of them a scale comes from, and what is said where nothing tells it."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.world.locator import ODOMETRY_SIGMA, RIG_SIGMA, Locator
+
+METRE = 1 / 111320.0
+COUNT = 12
+
+
+def place(i):
+    """Metres east, north, up of image ``i``: a bend, so that heading and tilt are determined."""
+    return np.array([2.0 * i, 0.2 * i**2, 0.0])
+
+
+def rows(*, gps=(), sigma=0.05):
+    def geo(i):
+        east, north, up = place(i)
+        return GeoPosition(METRE * north, METRE * east, up, sigma**2 * np.eye(3)) if i in gps else None
+
+    return [ImageRow(i, 1, f"{i}", f"{i}.jpg", "cam", 10**9 * i, 100, geo(i)) for i in range(1, COUNT + 1)]
+
+
+def model(scale=0.5):
+    """Level cameras that look north, at the true places in units of ``1 / scale`` metres."""
+    found = pycolmap.Reconstruction()
+    found.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(1, "PINHOLE", 100.0, 100, 100))
+    camera_from_world = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    for i in range(1, COUNT + 1):
+        image = pycolmap.Image(name=f"{i}.jpg", keypoints=np.zeros((1, 2)), camera_id=1, image_id=i)
+        pose = Pose(camera_from_world, -camera_from_world @ (scale * place(i)))
+        found.add_image_with_trivial_frame(image, pose.to_colmap())
+    return found
+
+
+class Known(FeatureDatabase):
+    """A database that knows odometry of all images."""
+
+    def odometry(self):
+        return {i: Pose(np.eye(3), place(i)) for i in range(1, COUNT + 1)}
+
+
+@pytest.fixture
+def database(tmp_path):
+    return FeatureDatabase(tmp_path / "d.db")
+
+
+def locator(database, images, **config):
+    return Locator(database, images, ReconstructionConfig(**config))
+
+
+def test_the_datum_waits_for_positions_and_stays(database):
+    assert locator(database, rows(gps=(1, 2))).datum is None
+    assert locator(database, rows(gps=(1, 2))).positions == {}
+    first = locator(database, rows(gps=(1, 2, 3)))
+    assert set(first.positions) == set(first.sigmas) == {1, 2, 3}
+    later = locator(database, rows(gps=range(6, 13)))
+    assert later.datum == first.datum
+    np.testing.assert_allclose(later.positions[12] - later.positions[6], place(12) - place(6), atol=0.3)
+
+
+def test_poor_positions_are_left_out(database):
+    assert locator(database, rows(gps=range(1, 9), sigma=9.0), max_gps_sigma=8.0).positions == {}
+
+
+def test_neighbours_are_by_gps_else_by_odometry(tmp_path):
+    database = Known(tmp_path / "d.db")
+    assert set(locator(database, rows()).places) == set(range(1, 13))
+    assert set(locator(database, rows(gps=(1, 2, 3))).places) == {1, 2, 3}
+
+
+def test_scales_come_from_the_rig_then_gps_then_odometry(tmp_path):
+    odometry, nothing = Known(tmp_path / "d.db"), FeatureDatabase(tmp_path / "e.db")
+    known = locator(odometry, rows())
+    assert known.scale(model(), by_rig=3.0).factor == 3.0
+    assert known.scale(model(), by_rig=3.0).sigma == RIG_SIGMA
+    assert known.scale(model()).factor == pytest.approx(2.0, rel=1e-6)
+    assert known.scale(model()).sigma == ODOMETRY_SIGMA
+    assert known.best_scale(model()) == pytest.approx(2.0, rel=1e-6)
+    assert locator(nothing, rows()).best_scale(model()) is None
+    located = locator(nothing, rows(gps=range(1, 13)))
+    assert located.scale(model()) is None
+    assert located.best_scale(model()) == pytest.approx(2.0, rel=0.02)
+    assert located.best_scale(model(), by_rig=3.0) == 3.0
+
+
+def test_models_are_moved_to_where_their_images_were(database):
+    found, located = model(), locator(database, rows(gps=range(1, 13)))
+    assert located.georeference(found, None, []).kind == "enu"
+    centers = np.array([found.image(i).projection_center() for i in range(1, 13)])
+    np.testing.assert_allclose(centers, [located.positions[i] for i in range(1, 13)], atol=0.2)
+
+
+def test_without_gps_a_known_scale_gives_metres(database):
+    found, located, warnings = model(), locator(database, rows()), []
+    assert located.georeference(found, located.scale(found, by_rig=2.0), warnings).kind == "metric"
+    np.testing.assert_allclose(found.image(4).projection_center(), place(4), atol=1e-9)
+    assert warnings == []
+
+
+def test_what_keeps_a_model_arbitrary_is_said_where_something_could_have_told(database):
+    warnings = []
+    assert locator(database, rows()).georeference(model(), None, warnings).kind == "arbitrary"
+    assert warnings == []
+    assert locator(database, rows(gps=(1, 2, 3))).georeference(model(), None, warnings).kind == "arbitrary"
+    assert "only 3 images" in warnings[0]
+    mounted = Locator(
+        FeatureDatabase(database.path.with_name("e.db")), rows(), ReconstructionConfig(), {"cam": Pose.identity()}
+    )
+    mounted.georeference(model(), None, warnings)
+    assert "the mounted cameras share no points" in warnings[1]
