@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
 
-from seg2d3d_ros.association.evidence import Groups, shares, votes, votes_before
+from seg2d3d_ros.association.agglomeration import agglomerate
+from seg2d3d_ros.association.evidence import Groups, main_object_before, shares, votes, votes_before
 from seg2d3d_ros.association.reliability import (
     reliability_by_objects,
     reliability_by_views,
@@ -108,3 +111,35 @@ def test_the_vote_of_an_earlier_solution_by_hand() -> None:
     weight = np.array([6 / 8, 2 / 4, 2 / 4])
     np.testing.assert_allclose(known, [weight[0] * weight[1], weight[0] * weight[2]])
     np.testing.assert_allclose(vote, [2 * 6 / 8 * 2 / 4 - known[0], 2 * 6 / 8 * 1 / 4 - known[1]])
+
+
+def test_the_main_object_of_an_earlier_solution() -> None:
+    before = sparse.csr_matrix(np.array([[0.5, 0.25, 0], [0, 0, 0], [1, 2, 0], [0, 0, 7]]))
+    nothing = sparse.csr_matrix((4, 1))
+    groups = Groups(nothing, nothing, np.zeros(1, int), before)
+    assert main_object_before(groups).tolist() == [0, -1, 1, 2]
+    assert main_object_before(replace(groups, before=before[:, :0])).tolist() == [-1] * 4
+
+
+def test_of_equal_votes_those_of_more_views_unite_first() -> None:
+    """One view holds a and b in one mask, two hold a and c; four hold b and c in different masks."""
+    masks = ["ab", "ac", "ac", *["b", "c"] * 4]
+    view_of = np.array([0, 1, 2, *np.repeat(range(3, 7), 2)])
+    inside = np.array([[80.0 * (name in mask) for mask in masks] for name in "abc"])
+    visible = np.stack([inside[:, view_of == view].sum(axis=1) for view in range(7)], axis=1)
+    pairs = same_view_pairs(view_of)
+    weights = weight_matrix(np.ones(len(masks)), pairs, np.ones(len(pairs[0])))
+    a, b, c = agglomerate(Groups(sparse.csr_matrix(inside), sparse.csr_matrix(visible), view_of), weights)
+    assert a == c != b
+
+
+@pytest.mark.parametrize("before", [[1, 1], [1, 2]])
+def test_an_earlier_solution_decides_where_the_views_are_divided(before: list[int]) -> None:
+    """One view holds both groups in one mask, another one in two."""
+    inside, view_of = np.array([[80.0, 80, 0], [80, 0, 80]]), np.array([0, 1, 1])
+    visible = np.full((2, 2), 80.0)
+    owned = 80.0 * (np.array(before)[:, None] == np.unique(before))
+    groups = Groups(*map(sparse.csr_matrix, (inside, visible)), view_of, sparse.csr_matrix(owned))
+    pairs = same_view_pairs(view_of)
+    united = agglomerate(groups, weight_matrix(np.ones(3), pairs, np.ones(len(pairs[0]))))
+    assert (united[0] == united[1]) == (before == [1, 1])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_config, read_state
-from seg2d3d_ros.segmentation.models.runtime import Runtime
+from seg2d3d_ros.segmentation.models.runtime import LazyModel, Loadable, Runtime
 from seg2d3d_ros.segmentation.models.weights import Model
 from seg2d3d_ros.types import Keyframe
 
@@ -40,16 +39,8 @@ class Mask:
     stability: float
 
 
-class MaskModel(Protocol):
+class MaskModel(Loadable, Protocol):
     """Cuts out what boxes or points show."""
-
-    def load(self) -> None:
-        """Read the weights; may be called again."""
-        ...
-
-    def free(self) -> None:
-        """Let go of the weights; ``load`` reads them again."""
-        ...
 
     def from_boxes(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[list[Mask | None]]:
         """For each (H, W, 3) uint8 RGB image the mask of each of its boxes (N, 4) ``x0 y0 x1 y1``; None where empty."""
@@ -69,22 +60,8 @@ class Looker(Protocol):
         ...
 
 
-class SamBase(ABC):
+class SamBase(LazyModel):
     """What the two libraries share: encode images once, decode prompts in parts, crop masks at once."""
-
-    def __init__(self, path: Path, runtime: Runtime):
-        """Nothing is read before ``load``."""
-        self._path, self._runtime = path, runtime
-        self._model: Any = None
-
-    def load(self) -> None:
-        """Read the weights. Raises ``DataError`` for unsuitable or damaged files."""
-        if self._model is None:
-            self._model = self._runtime.place(self._read())
-
-    def free(self) -> None:
-        """Let go of the weights."""
-        self._model = None
 
     def from_boxes(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[list[Mask | None]]:
         """See ``MaskModel``."""
@@ -117,10 +94,6 @@ class SamBase(ABC):
             return [[next(masks) if kept else None for kept in row] for row in good.tolist()]
 
         return self._runtime.map(call, list(prompts), batch=min(PROMPTS_AT_ONCE, at_once))
-
-    @abstractmethod
-    def _read(self) -> Any:
-        """The model, from its files."""
 
     @abstractmethod
     def _encode(self, images: Sequence[np.ndarray]) -> list[Any]:
