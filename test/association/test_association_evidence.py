@@ -133,13 +133,13 @@ def test_of_equal_votes_those_of_more_views_unite_first() -> None:
     assert a == c != b
 
 
-@pytest.mark.parametrize("before", [[1, 1], [1, 2]])
-def test_an_earlier_solution_decides_where_the_views_are_divided(before: list[int]) -> None:
-    """One view holds both groups in one mask, another one in two."""
+@pytest.mark.parametrize(("before", "cannot_link"), [([1, 1], 1.05), ([1, 2], 0.95)])
+def test_an_earlier_solution_decides_where_the_views_are_nearly_divided(before: list[int], cannot_link: float) -> None:
+    """One view holds both groups in one mask, another one in two; they are a little against the earlier solution."""
     inside, view_of = np.array([[80.0, 80, 0], [80, 0, 80]]), np.array([0, 1, 1])
     visible = np.full((2, 2), 80.0)
     owned = 80.0 * (np.array(before)[:, None] == np.unique(before))
     groups = Groups(*map(sparse.csr_matrix, (inside, visible)), view_of, sparse.csr_matrix(owned))
     pairs = same_view_pairs(view_of)
-    united = agglomerate(groups, weight_matrix(np.ones(3), pairs, np.ones(len(pairs[0]))))
+    united = agglomerate(groups, weight_matrix(np.ones(3), pairs, np.full(2, cannot_link)))
     assert (united[0] == united[1]) == (before == [1, 1])
