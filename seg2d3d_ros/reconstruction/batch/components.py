@@ -75,7 +75,7 @@ def _best(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: s
     plenty = evidence(partners(pairs, members)) >= PLENTY
     if mapper == "incremental" or len(members) < 3:
         return _strict_then_lenient(task, members, plenty=plenty)
-    models = _firm(solve_global(task, members))
+    models = _rigid(solve_global(task, members))
     if mapper == "auto" and score(models)[0] < len(members):
         limit = INCREMENTAL_SECONDS * len(members)
         rival = _strict_then_lenient(task, members, plenty=plenty, limit_s=limit)
@@ -89,9 +89,9 @@ def _strict_then_lenient(
 ) -> list[pycolmap.Reconstruction]:
     """Incremental models by strict thresholds where evidence is plentiful, by lenient ones where those leave images out."""
     strict, lenient = Thresholds.strict(task.min_matches), Thresholds.lenient(task.min_matches)
-    models = _firm(solve_incremental(task, members, strict, limit_s=limit_s)) if plenty else []
+    models = _rigid(solve_incremental(task, members, strict, limit_s=limit_s)) if plenty else []
     if score(models)[0] < len(members):
-        more = _firm(solve_incremental(task, members, lenient, limit_s=limit_s))
+        more = _rigid(solve_incremental(task, members, lenient, limit_s=limit_s))
         if not models or clearly_better(more, models):
             return more
     return models
@@ -117,15 +117,15 @@ def clearly_better(challenger: Sequence[pycolmap.Reconstruction], incumbent: Seq
     return images >= images_now and observations > 1.15 * observations_now
 
 
-def _firm(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+def _rigid(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
     """The models cut where their parts hang together by too few points; what remains of an image alone is dropped."""
-    firm = []
+    rigid = []
     for model in models:
         parts = [part for part in rigid_parts(model) if len(part) >= MIN_IMAGES]
         whole = len(parts) == 1 and len(parts[0]) == model.num_reg_images()
-        firm.extend([model] if whole else [keep_images(model, part) for part in parts])
+        rigid.extend([model] if whole else [keep_images(model, part) for part in parts])
     # The incremental mapper lets models overlap.
-    return [part for _, part in disjoint(largest_first(model for model in firm if model.num_points3D() >= COMMON_POINTS))]
+    return [part for _, part in disjoint(largest_first(model for model in rigid if model.num_points3D() >= COMMON_POINTS))]
 
 
 def disjoint(models: Sequence[pycolmap.Reconstruction]) -> Iterator[tuple[int, pycolmap.Reconstruction]]:

@@ -37,8 +37,11 @@ class _Neighbours:
         self._xyz = np.array([positions[i] for i in self._located]).reshape(-1, 3)
 
     def of(self, row: ImageRow, nearest: int) -> list[int]:
-        """Image ids, the likeliest partners first, some twice: neighbours in time of its camera, the nearest first; images
-        of other cameras at that moment; the ``nearest`` in position, ties by their order."""
+        """Image ids, the likeliest partners first, some of them twice.
+
+        The neighbours in time of its camera come first, then the images of other cameras at that moment, then the
+        ``nearest`` in position (of equally near ones the first).
+        """
         found: list[int] = []
         if row.stamp_ns > 0:
             own, key = self._by_camera.get(row.camera_name, []), (row.stamp_ns, row.image_id)
