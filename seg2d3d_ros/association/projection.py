@@ -102,7 +102,7 @@ def _project_component(model: SparseModel, names: Set[str]) -> list[tuple[int, n
         tried = tried[facing & (reach < farthest[tried] * MAX_RATIO) & (reach > nearest[tried] / MAX_RATIO)]
         own = views[k]
         pixels, depth = own.project(model.xyz[tried])
-        inside = own.inside(pixels)
+        inside = own.camera.inside(pixels)
         tried, pixels, depth = tried[inside], pixels[inside], depth[inside]
         mine = rows_of[k]
         own_depth = own.depth(model.xyz[model.obs_point[mine]])

@@ -40,3 +40,15 @@ def vote_points(
     point_instance[votes.col[winners]] = votes.row[winners]
     confidence[votes.col[winners]] = votes.data[winners] / total[votes.col[winners]]
     return point_instance, confidence
+
+
+def vote_labels(label: np.ndarray, point: np.ndarray, weight: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The label that each of ``count`` points gets by N votes (point, label, weight), label 0 among them.
+
+    Returns:
+        (count,) int32 labels, 0 without votes, and (count,) float32 winners' shares of the votes.
+    """
+    ids, place = np.unique(label, return_inverse=True)
+    votes = sparse.csr_matrix((weight, (place, point)), (len(ids), count), dtype=np.float32)
+    winner, share = vote_points(votes, np.arange(1, len(ids) + 1))
+    return np.append(ids, 0)[winner - 1].astype(np.int32), share

@@ -37,9 +37,7 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--download", action="store_true", help="download the models' weights if they are missing")
     parser.add_argument(
-        "--movable",
-        metavar="LIST",
-        help="classes of things that move, e.g. car,person: looked for too, kept out of the model",
+        "--movable", metavar="LIST", help="classes of things that move, e.g. car,person: looked for too, kept out of the model"
     )
     parser.add_argument(
         "--masks",

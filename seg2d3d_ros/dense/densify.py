@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.votes import vote_points
+from seg2d3d_ros.association.votes import vote_labels
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.dense.plane_sweep import UndistortedView, sweep
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.voxels import one_per_voxel
-from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter
+from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, cloud_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels
 from seg2d3d_ros.progress import Progress
@@ -49,7 +49,7 @@ def densify(store: MapStore, config: CloudConfig, *, progress: Progress) -> dict
     models = read_models(store.root)
     counts = {"views": 0, "points": 0, "points_labelled": 0}
     total = sum(len(model.names) for model in models)
-    with PointWriter(store.root / FILE, CLOUD_POINT) as writer:
+    with PointWriter(store.root / FILE) as writer:
         for model in models:
             pending: list[np.ndarray] = []
             for points in _Densifier(model, store, config.dense_width).clouds():
@@ -148,15 +148,9 @@ class _Densifier:
 
 def _labelled(xyz: np.ndarray, color: np.ndarray, labels: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """(N,) ``CLOUD_POINT``; ``labels`` and ``votes`` (V, N): what each view shows, and whether it counts."""
-    points = np.zeros(len(xyz), CLOUD_POINT)
-    points["x"], points["y"], points["z"] = xyz.T
-    points["red"], points["green"], points["blue"] = color.T
     view, point = np.nonzero(votes)
-    ids, place = np.unique(labels[view, point], return_inverse=True)
-    matrix = sparse.csr_matrix((np.ones(len(point), np.float32), (place, point)), (len(ids), len(xyz)))
-    winner, points["confidence"] = vote_points(matrix, np.arange(1, len(ids) + 1))
-    points["instance"] = np.append(ids, 0)[winner - 1]
-    return points
+    instance, confidence = vote_labels(labels[view, point], point, np.ones(len(point), np.float32), len(xyz))
+    return cloud_points(xyz, color, instance, confidence)
 
 
 def neighbours(model: SparseModel) -> list[list[int]]:

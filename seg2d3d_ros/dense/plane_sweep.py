@@ -50,7 +50,7 @@ class UndistortedView:
     def project(self, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(N,) rows and columns, -1 where a world point (N, 3) lies outside the image, and (N,) depths."""
         pixels, depth = self.view.project(xyz)
-        column, row = np.where(self.view.inside(pixels)[:, None], pixels, -1).astype(int).T
+        column, row = np.where(self.view.camera.inside(pixels)[:, None], pixels, -1).astype(int).T
         return row, column, depth
 
 

@@ -96,10 +96,7 @@ class Pose:
 
     def __matmul__(self, other: Pose) -> Pose:
         """``a_from_b @ b_from_c`` is ``a_from_c``; batches are matched as NumPy broadcasts them."""
-        return Pose(
-            self.rotation @ other.rotation,
-            self.apply_each(other.translation),
-        )
+        return Pose(self.rotation @ other.rotation, self.apply_each(other.translation))
 
     def apply(self, xyz: np.ndarray) -> np.ndarray:
         """(..., N, 3) points of the source frame in the target frame."""

@@ -43,10 +43,6 @@ class View:
         local = self.camera_from_world.apply(xyz)
         return self.camera.project(local), local[:, 2]
 
-    def inside(self, pixels: np.ndarray) -> np.ndarray:
-        """(N,) bool, whether pixels (N, 2) lie in the image; NaN does not."""
-        return self.camera.inside(pixels)
-
     def back_project(self, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """(N, 3) world points of pixels (N, 2) at depths (N,)."""
         return self.camera_from_world.inverse().apply(self.camera.rays(pixels) * depth[:, None])

@@ -34,9 +34,13 @@ class GeoPosition:
     covariance: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        finite = np.isfinite([self.latitude, self.longitude, self.altitude]).all()
-        if not finite or abs(self.latitude) > 90 or abs(self.longitude) > 360:
+        if not np.isfinite(self.coordinates).all() or abs(self.latitude) > 90 or abs(self.longitude) > 360:
             raise UsageError(f"not a WGS84 position: {self.latitude}, {self.longitude}, {self.altitude}")
+
+    @property
+    def coordinates(self) -> np.ndarray:
+        """(3,) latitude, longitude, altitude."""
+        return np.array([self.latitude, self.longitude, self.altitude], np.float64)
 
     @property
     def sigma(self) -> float:
@@ -63,29 +67,23 @@ class GeoPosition:
         The covariance is the two's average by distance, not less: neighbouring errors of a receiver are alike and do not
         average out.
         """
-        latitude, longitude, altitude = (
-            a + share * (b - a)
-            for a, b in (
-                (self.latitude, other.latitude),
-                (self.longitude, other.longitude),
-                (self.altitude, other.altitude),
-            )
-        )
-        if self.covariance is None or other.covariance is None:
-            return GeoPosition(latitude, longitude, altitude)
-        return GeoPosition(latitude, longitude, altitude, self.covariance + share * (other.covariance - self.covariance))
+        covariance = None
+        if self.covariance is not None and other.covariance is not None:
+            covariance = self.covariance + share * (other.covariance - self.covariance)
+        here, there = self.coordinates, other.coordinates
+        latitude, longitude, altitude = (here + share * (there - here)).tolist()
+        return GeoPosition(latitude, longitude, altitude, covariance)
 
 
 def choose_datum(positions: Sequence[GeoPosition]) -> tuple[float, float, float]:
     """Latitude, longitude, altitude of the origin: the median position, rounded to about a metre so that it stays put."""
-    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions])
-    latitude, longitude, altitude = np.median(table, axis=0)
+    latitude, longitude, altitude = np.median([position.coordinates for position in positions], axis=0)
     return round(float(latitude), 5), round(float(longitude), 5), round(float(altitude), 0)
 
 
 def to_enu(positions: Sequence[GeoPosition], datum: tuple[float, float, float]) -> np.ndarray:
     """(N, 3) metres east, north, up of ``datum`` on the WGS84 ellipsoid."""
-    table = np.array([[g.latitude, g.longitude, g.altitude] for g in positions], np.float64).reshape(-1, 3)
+    table = np.array([position.coordinates for position in positions], np.float64).reshape(-1, 3)
     return _transform().ellipsoid_to_enu(table, *datum) if len(table) else table
 
 

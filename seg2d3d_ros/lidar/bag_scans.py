@@ -19,16 +19,6 @@ DYNAMIC_MESSAGES = 2000
 """So many messages of ``/tf`` are read for sensors' places that a bag has nowhere else."""
 
 
-def recorded_scans(recording: Recording, topic: str) -> Iterator[Scan]:
-    """The scans, in order of recording.
-
-    Raises:
-        DataError: the clouds have no x, y, z.
-    """
-    for _, _, message in recording.messages([topic]):
-        yield read_scan(message, topic)
-
-
 def label_recording(
     store: MapStore,
     recording: Recording,
@@ -59,9 +49,9 @@ def label_recording(
     total = recording.topics[topic].count
 
     def scans() -> Iterator[Scan]:
-        for done, scan in enumerate(recorded_scans(recording, topic)):
+        for done, (_, _, message) in enumerate(recording.messages([topic])):
             progress("cloud", done, total)
-            yield scan
+            yield read_scan(message, topic)
 
     write_cloud(store.root / FILE, labeller, scans(), topic, config.max_gap)
     progress("cloud", total, total)

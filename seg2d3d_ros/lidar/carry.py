@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
-from seg2d3d_ros.association.votes import vote_points
+from seg2d3d_ros.association.votes import vote_labels
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.visibility import spacings, visible
 
@@ -73,10 +72,7 @@ def carry_labels(xyz: np.ndarray, views: Iterable[LabelledView], max_range: floa
     if not parts:
         return Carried(np.zeros(count, np.int32), np.zeros(count, np.float32), rgb)
     point, label, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    ids, place = np.unique(label, return_inverse=True)
-    votes = sparse.csr_matrix((weight, (place, point)), (len(ids), count), dtype=np.float32)
-    winner, confidence = vote_points(votes, np.arange(1, len(ids) + 1))
-    return Carried(np.append(ids, 0)[winner - 1].astype(np.int32), confidence, rgb)
+    return Carried(*vote_labels(label, point, weight, count), rgb)
 
 
 def seen_by(
@@ -89,7 +85,7 @@ def seen_by(
     front = rays @ axis > np.maximum(_edge_cosine(view) * np.linalg.norm(rays, axis=1), MIN_DEPTH)
     candidates = candidates[front]
     pixels, depth = view.project(xyz[candidates])
-    inside = view.inside(pixels)
+    inside = view.camera.inside(pixels)
     candidates, pixels, depth = candidates[inside], pixels[inside], depth[inside]
     size = (view.camera.width, view.camera.height)
     shown = visible(pixels, depth, spacing[candidates], view.camera.params[0], size)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from seg2d3d_ros.config import CloudConfig
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.trajectory import Trajectory
 from seg2d3d_ros.geometry.voxels import one_per_voxel
 from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
 from seg2d3d_ros.lidar.scans import Scan
-from seg2d3d_ros.lidar.sensor_path import check_metric, sensor_trajectory
 from seg2d3d_ros.types import SparseModel
 
 CHUNK_POINTS = 400_000
@@ -51,11 +52,10 @@ class LabelledPoints:
 
 @dataclass
 class _Chunk:
+    """Scans that wait: by number their stamps, and of each one the places, intensities, numbers and rows of its points."""
+
     stamps: dict[int, int] = field(default_factory=dict)
-    xyz: list[np.ndarray] = field(default_factory=list)
-    intensity: list[np.ndarray] = field(default_factory=list)
-    scan: list[np.ndarray] = field(default_factory=list)
-    row: list[np.ndarray] = field(default_factory=list)
+    scans: list[tuple[np.ndarray, ...]] = field(default_factory=list)
     points: int = 0
 
 
@@ -136,6 +136,14 @@ class CloudLabeller:
             ]
         return self._paths[frame_id]
 
+    def label(self, scans: Iterable[Scan]) -> Iterator[LabelledPoints]:
+        """Scans in order of time, labelled stretch by stretch; see ``add``."""
+        for scan in scans:
+            if (found := self.add(scan)) is not None:
+                yield found
+        if (found := self.flush()) is not None:
+            yield found
+
     def add(self, scan: Scan) -> LabelledPoints | None:
         """Take a scan; the labelled points of the stretch that it ends, if it ends one.
 
@@ -152,10 +160,8 @@ class CloudLabeller:
         self._last_ns = scan.stamp_ns
         self.counts["scans_used"] += 1
         chunk, number, kept = self._chunk, self.counts["scans"] - 1, _thinned(scan.xyz, self._config)
-        chunk.xyz.append(self._placed(scan)[kept])
-        chunk.intensity.append(np.full(len(kept), np.nan, np.float32) if scan.intensity is None else scan.intensity[kept])
-        chunk.scan.append(np.full(len(kept), number, np.int32))
-        chunk.row.append(scan.row[kept])
+        intensity = np.full(len(kept), np.nan, np.float32) if scan.intensity is None else scan.intensity[kept]
+        chunk.scans.append((self._placed(scan)[kept], intensity, np.full(len(kept), number, np.int32), scan.row[kept]))
         chunk.stamps[number] = scan.stamp_ns
         chunk.points += len(kept)
         return finished
@@ -165,10 +171,9 @@ class CloudLabeller:
         chunk, self._chunk = self._chunk, _Chunk()
         if chunk.points == 0:
             return None
-        xyz = np.concatenate(chunk.xyz)
-        kept = one_per_voxel(xyz, self._config.voxel)
-        xyz = xyz[kept]
-        intensity, scan, row = (np.concatenate(part)[kept] for part in (chunk.intensity, chunk.scan, chunk.row))
+        whole = [np.concatenate(parts) for parts in zip(*chunk.scans, strict=True)]
+        kept = one_per_voxel(whole[0], self._config.voxel)
+        xyz, intensity, scan, row = (values[kept] for values in whole)
         views = [self._views[k] for k in np.flatnonzero(self._reachable(xyz))]
         carried = carry_labels(xyz, views, self._config.max_range)
         self.counts["points"] += len(xyz)
@@ -195,3 +200,34 @@ def _thinned(xyz: np.ndarray, config: CloudConfig) -> np.ndarray:
     """Indices of the points (N, 3) of a scan that are neither too far for any camera nor closer together than a voxel."""
     near = np.flatnonzero((xyz**2).sum(axis=1) < (1.5 * config.max_range) ** 2)
     return near[one_per_voxel(xyz[near], config.voxel)]
+
+
+def sensor_trajectory(
+    model: SparseModel, moments: Mapping[str, tuple[str, int]], camera_from_sensor: Mapping[str, Pose], max_gap: float
+) -> Trajectory:
+    """The path of a sensor that is fixed to the cameras of one component.
+
+    Args:
+        model: metric.
+        moments: camera name and stamp in ns of each keyframe; those without a stamp (0) say nothing.
+        camera_from_sensor: by camera name; other cameras are left out.
+    """
+    stamps: list[int] = []
+    poses: list[Pose] = []
+    for name, camera_from_world in zip(model.names, model.pose, strict=True):
+        camera, stamp_ns = moments.get(name, ("", 0))
+        if stamp_ns and camera in camera_from_sensor and camera_from_world.finite:
+            stamps.append(stamp_ns)
+            poses.append(camera_from_world.inverse() @ camera_from_sensor[camera])
+    return Trajectory(np.array(stamps, np.int64), Pose.stack(poses), max_gap)
+
+
+def check_metric(models: Sequence[SparseModel]) -> None:
+    """Raise ``DataError`` unless the largest component is metric."""
+    if not models:
+        raise DataError("there is no map to carry labels from")
+    if models[0].frame.kind == "arbitrary":
+        raise DataError(
+            "labels cannot be carried to a LiDAR cloud: the map's scale is arbitrary, and the cloud is in metres. Positions "
+            "(a NavSatFix topic), odometry, or the cameras' places on the vehicle (reconstruction.rig) give the map its scale"
+        )

@@ -11,14 +11,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.recording.naming import stamp_to_ns
 
 POINT_TYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype("i1"),
-    2: np.dtype("u1"),
-    3: np.dtype("i2"),
-    4: np.dtype("u2"),
-    5: np.dtype("i4"),
-    6: np.dtype("u4"),
-    7: np.dtype("f4"),
-    8: np.dtype("f8"),
+    code: np.dtype(kind) for code, kind in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1)
 }
 """``sensor_msgs/PointField.datatype``."""
 TIME_FIELDS = ("time", "t", "timestamp", "time_stamp", "offset_time")
@@ -55,17 +48,10 @@ def cloud_to_array(message: Any) -> np.ndarray:
     order = ">" if message.is_bigendian else "<"
     try:
         kinds = [POINT_TYPES[field.datatype].newbyteorder(order) for field in message.fields]  # type: ignore[arg-type]
-        layout = np.dtype(
-            {
-                "names": [field.name for field in message.fields],
-                "formats": [
-                    (kind, (field.count,)) if field.count > 1 else kind
-                    for kind, field in zip(kinds, message.fields, strict=True)
-                ],
-                "offsets": [field.offset for field in message.fields],
-                "itemsize": message.point_step,
-            }
-        )
+        counts = [field.count for field in message.fields]
+        formats = [(kind, (count,)) if count > 1 else kind for kind, count in zip(kinds, counts, strict=True)]
+        names, offsets = [field.name for field in message.fields], [field.offset for field in message.fields]
+        layout = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": message.point_step})
     except (KeyError, ValueError) as error:
         raise DataError(f"a cloud whose fields make no sense ({error})") from error
     row, size = message.point_step * message.width, len(message.data)

@@ -1,4 +1,4 @@
-"""points.ply: the labelled cloud as a binary PLY, one NumPy structured array in and out."""
+"""Labelled clouds as binary PLY files, one NumPy structured array in and out."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from seg2d3d_ros.atomic import replacing, write_bytes
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.types import Instances, SparseModel
 
-POINT = np.dtype(
-    [
-        ("x", "<f4"),
-        ("y", "<f4"),
-        ("z", "<f4"),
-        ("red", "u1"),
-        ("green", "u1"),
-        ("blue", "u1"),
-        ("instance", "<i4"),
-        ("confidence", "<f4"),
-        ("point_id", "<u4"),
-    ]
+CLOUD_POINT = np.dtype(
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    + [("instance", "<i4"), ("confidence", "<f4")]
 )
-CLOUD_POINT = np.dtype([(name, POINT[name]) for name in (POINT.names or ())[:-1]])
-"""The same without ``point_id``: points of other clouds."""
+"""A point of ``cloud.ply`` and ``dense.ply``."""
+POINT = np.dtype([*CLOUD_POINT.descr, ("point_id", "<u4")])
+"""A point of ``points.ply``."""
+COMMENT = "instance: 0 = none; confidence: the winner's share of the votes"
 _PLY_TYPES = {"<f4": "float", "|u1": "uchar", "<i4": "int", "<u4": "uint"}
 
 
+def cloud_points(
+    xyz: np.ndarray, rgb: np.ndarray, instance: np.ndarray, confidence: np.ndarray, layout: np.dtype = CLOUD_POINT
+) -> np.ndarray:
+    """(N,) structured array of places (N, 3), colours (N, 3) uint8, instance ids (N,) and confidences (N,)."""
+    points = np.empty(len(xyz), layout)
+    points["x"], points["y"], points["z"] = xyz.T
+    points["red"], points["green"], points["blue"] = rgb.T
+    points["instance"], points["confidence"] = instance, confidence
+    return points
+
+
 def labelled_points(models: Sequence[SparseModel], instances: Instances) -> np.ndarray:
-    """(P,) structured array of all components' points, in order, with their instance."""
-    points = np.empty(len(instances.point_instance), POINT)
-    for axis, name in enumerate("xyz"):
-        points[name] = np.concatenate([m.xyz[:, axis] for m in models]) if models else 0
-    for channel, name in enumerate(("red", "green", "blue")):
-        points[name] = np.concatenate([m.rgb[:, channel] for m in models]) if models else 0
-    points["instance"] = instances.point_instance
-    points["confidence"] = instances.point_confidence
-    points["point_id"] = np.concatenate([m.point_ids for m in models]) if models else 0
+    """(P,) ``POINT`` of all components' points, in order, with their instance."""
+    xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
+    rgb = np.concatenate([np.empty((0, 3), np.uint8), *(model.rgb for model in models)])
+    points = cloud_points(xyz, rgb, instances.point_instance, instances.point_confidence, POINT)
+    points["point_id"] = np.concatenate([np.empty(0, np.int64), *(model.point_ids for model in models)])
     return points
 
 
@@ -52,19 +52,17 @@ def encode(points: np.ndarray, comments: Sequence[str] = ()) -> bytes:
 
 def write_points(path: Path, points: np.ndarray) -> None:
     """Write ``points`` atomically."""
-    write_bytes(path, encode(points, ["instance: 0 = none; confidence: the winner's share of the votes"]))
+    write_bytes(path, encode(points, [COMMENT]))
 
 
 class PointWriter:
-    """Writes points of a PLY piece by piece, whole or not at all. A context manager.
+    """Writes ``CLOUD_POINT`` to a PLY piece by piece, whole or not at all: an earlier file stays until the end.
 
-    Args:
-        path: the file; an earlier one stays until the end.
-        layout: of the points, like ``POINT``.
+    A context manager.
     """
 
-    def __init__(self, path: Path, layout: np.dtype) -> None:
-        self.count, self._layout, self._replacing = 0, layout, replacing(path)
+    def __init__(self, path: Path) -> None:
+        self.count, self._replacing = 0, replacing(path)
 
     def __enter__(self) -> PointWriter:
         self._file = self._replacing.__enter__().open("wb")
@@ -73,7 +71,7 @@ class PointWriter:
 
     def write(self, points: np.ndarray) -> None:
         """Append (N,) points."""
-        self._file.write(np.ascontiguousarray(points, self._layout).tobytes())
+        self._file.write(np.ascontiguousarray(points, CLOUD_POINT).tobytes())
         self.count += len(points)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -86,29 +84,16 @@ class PointWriter:
     def _header(self) -> bytes:
         """As ``encode`` does, always equally long: the count becomes known at the end."""
         space = " " * (12 - len(str(self.count)))
-        head = encode(np.empty(0, self._layout), [f"instance: 0 = none; confidence: the winner's share of the votes{space}"])
+        head = encode(np.empty(0, CLOUD_POINT), [COMMENT + space])
         return head.replace(b"element vertex 0\n", f"element vertex {self.count}\n".encode(), 1)
 
 
-def read_cloud(path: Path) -> np.ndarray:
-    """(P,) ``CLOUD_POINT`` as written by a ``PointWriter``.
+def read_points(path: Path, layout: np.dtype = POINT) -> np.ndarray:
+    """(P,) structured array as written by ``write_points``, or by a ``PointWriter`` where ``layout`` is ``CLOUD_POINT``.
 
     Raises:
         DataError: another layout, or a damaged file.
     """
-    return _read(path, CLOUD_POINT)
-
-
-def read_points(path: Path) -> np.ndarray:
-    """(P,) structured array as written by ``write_points``.
-
-    Raises:
-        DataError: another layout, or a damaged file.
-    """
-    return _read(path, POINT)
-
-
-def _read(path: Path, layout: np.dtype) -> np.ndarray:
     data = Path(path).read_bytes()
     head, marker, body = data.partition(b"end_header\n")
     counts = [line.split()[2] for line in head.decode("ascii", "replace").splitlines() if line.startswith("element vertex")]

@@ -11,10 +11,7 @@ from seg2d3d_ros.types import Instances, Observation, SparseModel
 
 
 def tracks_document(
-    models: Sequence[SparseModel],
-    observations: Iterable[Observation],
-    instances: Instances,
-    class_names: Sequence[str],
+    models: Sequence[SparseModel], observations: Iterable[Observation], instances: Instances, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """The content of tracks.json (design, section 4).
 

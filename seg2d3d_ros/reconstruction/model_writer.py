@@ -23,18 +23,18 @@ class ModelWriter:
     """Owns ``root/sparse``; what a killed process left of it is put in order.
 
     Args:
-        root: the map folder.
+        root: the map folder; an attribute, too.
         database: counts the revisions.
     """
 
     def __init__(self, root: Path, database: FeatureDatabase) -> None:
-        self._root, self._sparse, self._database = root, root / "sparse", database
+        self.root, self._sparse, self._database = root, root / "sparse", database
         recover_folder(self._sparse)
 
     def keypoint_ids(self) -> dict[int, np.ndarray]:
         """Image id -> (N,) int64 point id of each keypoint in the last revision, -1 = none."""
         found: dict[int, np.ndarray] = {}
-        for folder in model_io.model_folders(self._root):
+        for folder in model_io.model_folders(self.root):
             found.update(model_io.keypoint_ids(folder))
         return found
 
@@ -54,7 +54,7 @@ class ModelWriter:
         names = {row.file_name: row.name for row in rows}
         files = {row.image_id: row.file_name for row in rows}
         revision = self._database.next_revision()
-        fresh = self._root / f".sparse.{uuid.uuid4().hex[:12]}"
+        fresh = self.root / f".sparse.{uuid.uuid4().hex[:12]}"
         models = []
         try:
             fresh.mkdir(parents=True)

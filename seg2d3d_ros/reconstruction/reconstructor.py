@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.images import image_size
+from seg2d3d_ros.progress import Progress, Stopwatch
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
+from seg2d3d_ros.reconstruction.features.matching import PairMatcher
+from seg2d3d_ros.reconstruction.features.sift import extract
+from seg2d3d_ros.reconstruction.model_writer import ModelWriter
+from seg2d3d_ros.reconstruction.rigs.rig_file import configured_mounts
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
+from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
+from seg2d3d_ros.reconstruction.world.locator import Locator
 from seg2d3d_ros.types import Keyframe, SparseModel
 
 
@@ -29,14 +42,36 @@ class Reconstruction:
     warnings: list[str] = field(default_factory=list)
 
 
-class Reconstructor(Protocol):
-    """Owns ``root/database.db`` and ``root/sparse``; one process at a time."""
+class Reconstructor(ABC):
+    """Owns ``root/database.db`` and ``root/sparse``, where its state survives the process; one process at a time.
 
-    root: Path
+    Attributes:
+        database: of the map.
+        matcher: chooses and matches pairs.
+
+    Raises:
+        DataError: the database cannot be opened.
+        UsageError: pycolmap is not installed, or there is no file where ``config.masks`` or ``config.rig`` says.
+    """
+
+    def __init__(self, root: Path, config: ReconstructionConfig) -> None:
+        self.root, self.config = Path(root), config
+        self._mounts = configured_mounts(config.rig)
+        self._masks = CameraMasks(Path(config.masks)) if config.masks else None
+        self._watch = Stopwatch()
+        self.database = FeatureDatabase(self.root / "database.db")
+        self.matcher = PairMatcher(self.database, config, self._watch)
+        self._writer = ModelWriter(self.root, self.database)
+        self._features = {row.name: row.features for row in self.database.images()}
+
+    def close(self) -> None:
+        """Release the database."""
+        self.database.close()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Keyframes added so far, in this process or a former one."""
+        return tuple(self._features)
 
     def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
         """Find the features of one keyframe; one that was added before is left as it is.
@@ -53,7 +88,12 @@ class Reconstructor(Protocol):
             DataError: the image cannot be decoded, or the calibration is for another aspect ratio.
             UsageError: the camera's mask has another size than the image.
         """
+        if keyframe.name not in self._features:
+            with self._watch("features"):
+                self._features[keyframe.name] = self._extract(keyframe, ignore)
+        return self._features[keyframe.name]
 
+    @abstractmethod
     def solve(self, progress: Progress | None = None) -> Reconstruction:
         """Map all keyframes added so far, georeference, and replace ``root/sparse``.
 
@@ -61,5 +101,29 @@ class Reconstructor(Protocol):
             progress: called with (stage, done, total).
         """
 
-    def close(self) -> None:
-        """Release the database."""
+    def _extract(self, keyframe: Keyframe, ignore: np.ndarray | None) -> int:
+        source, config = keyframe.source or keyframe.name, self.config
+        if self._masks is not None:
+            own = self._masks.ignored(keyframe.camera_name, *image_size(keyframe.encoded, source))
+            ignore = own if ignore is None else ignore if own is None else ignore | own
+        features = extract(
+            keyframe.encoded,
+            source=source,
+            max_image_size=config.max_image_size,
+            max_features=config.max_features,
+            ignore=ignore,
+        )
+        camera = keyframe.camera or Camera.guess(features.width, features.height)
+        camera_id = self.database.camera_id(keyframe.camera_name, camera.scaled(features.width, features.height, source))
+        self.database.add_image(keyframe, camera_id, features)
+        return len(features)
+
+    def _locator(self, rows: Sequence[ImageRow]) -> Locator:
+        return Locator(self.database, rows, self.config, self._mounts)
+
+    def _rig(self, rows: Sequence[ImageRow], locator: Locator) -> Rig | None:
+        return make_rig(locator.mounts, rows, self.config.rig_tolerance, refine=self.config.refine_rig)
+
+    def _answer(self, models: list[SparseModel], rows: Sequence[ImageRow], warnings: list[str]) -> Reconstruction:
+        reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers)
+        return Reconstruction(models, reasons, self._watch.take(), warnings)

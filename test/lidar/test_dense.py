@@ -14,7 +14,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.images import encode_png, write_labels
-from seg2d3d_ros.mapstore.point_cloud import read_cloud
+from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.types import SparseModel, WorldFrame
@@ -121,7 +121,7 @@ def test_a_map_becomes_a_dense_labelled_cloud(tmp_path, monkeypatch):
     store = wall_map(tmp_path, monkeypatch, WorldFrame("enu", (52.0, 13.0, 40.0)), POSES)
     done: list[tuple[str, int, int]] = []
     counts = dense.densify(store, CloudConfig(voxel=0.0), progress=lambda *step: done.append(step))
-    points = read_cloud(store.root / "dense.ply")
+    points = read_points(store.root / "dense.ply", CLOUD_POINT)
     assert counts == {"views": 5, "points": len(points), "points_labelled": len(points)}
     assert done[-1] == ("dense", 5, 5)
     assert len(points) > 3 * WIDTH * HEIGHT * 0.6

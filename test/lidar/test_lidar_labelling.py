@@ -19,10 +19,9 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.trajectory import Trajectory
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
-from seg2d3d_ros.lidar.labeller import CloudLabeller, one_per_voxel
+from seg2d3d_ros.lidar.labeller import CloudLabeller, check_metric, one_per_voxel
 from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
-from seg2d3d_ros.lidar.sensor_path import check_metric
-from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, read_cloud
+from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, read_points
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 SECOND = 1_000_000_000
@@ -334,12 +333,12 @@ def test_a_ply_written_piece_by_piece_is_read_back_whole_or_not_at_all(tmp_path)
     points = np.zeros(5, CLOUD_POINT)
     points["x"], points["instance"] = np.arange(5), 3
     path = tmp_path / "cloud.ply"
-    with PointWriter(path, CLOUD_POINT) as writer:
+    with PointWriter(path) as writer:
         writer.write(points[:2])
         writer.write(points[2:])
-    np.testing.assert_array_equal(read_cloud(path), points)
-    writer = PointWriter(path, CLOUD_POINT)
+    np.testing.assert_array_equal(read_points(path, CLOUD_POINT), points)
+    writer = PointWriter(path)
     with pytest.raises(ValueError, match="could not"), writer:
         writer.write(np.array(["no point"]))
-    assert len(read_cloud(path)) == 5, "the earlier file stays"
+    assert len(read_points(path, CLOUD_POINT)) == 5, "the earlier file stays"
     assert list(tmp_path.iterdir()) == [path]

@@ -10,9 +10,8 @@ from helpers_reconstruction import misfit
 
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import fit_points
-from seg2d3d_ros.reconstruction.online.global_check import Standing, prefer_global
+from seg2d3d_ros.reconstruction.online.global_check import Standing, common_points, prefer_global
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, OnlineMapper
-from seg2d3d_ros.reconstruction.world.alignment import common_points
 from seg2d3d_ros.reconstruction.world.msac import msac_score, sampson_error
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 

@@ -6,6 +6,7 @@ from test_reconstruction_reconstructor import CONFIG, keyframe, views
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.reconstruction import reconstructor as reconstructor_module
 from seg2d3d_ros.reconstruction.batch import batch_reconstructor
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.model_writer import recover_folder, swap_folder
@@ -39,8 +40,13 @@ def test_a_batch_solve(tmp_path, monkeypatch):
     for frame in located():
         reconstructor.add(frame)
     spy(monkeypatch, reconstructor.matcher, "match_all", steps, "pairs", lambda call: (call[1]["more"], len(call[0][1])))
-    for name in ("solve_components", "make_rig", "renumber", "unregistered_reasons"):
-        spy(monkeypatch, batch_reconstructor, name, steps, name)
+    for module, name in (
+        (batch_reconstructor, "solve_components"),
+        (reconstructor_module, "make_rig"),
+        (batch_reconstructor, "renumber"),
+        (reconstructor_module, "unregistered_reasons"),
+    ):
+        spy(monkeypatch, module, name, steps, name)
     spy(monkeypatch, batch_reconstructor.Locator, "georeference", steps, "georeference")
     result = reconstructor.solve()
     assert steps == [

@@ -11,8 +11,7 @@ pytest.importorskip("open3d")
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.lidar.bag_scans import recorded_scans
-from seg2d3d_ros.lidar.scans import cloud_to_array
+from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
 from seg2d3d_ros.recording.reader import open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import CLOUD
@@ -70,7 +69,7 @@ def test_the_bag_holds_the_scans_and_the_sensors_place_and_the_rest_is_the_same(
         np.testing.assert_allclose(
             recorded_frames(recording).get("base_link", "lidar").matrix, base_from_lidar().matrix, atol=1e-9
         )
-        scans = list(recorded_scans(recording, topic))
+        scans = [read_scan(message, topic) for _, _, message in recording.messages([topic])]
         message = recording.first(topic)
         stamps = [stamp for _, stamp, _ in recording.messages(list(recording.topics))]
     assert stamps == sorted(stamps)

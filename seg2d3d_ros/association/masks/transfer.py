@@ -42,11 +42,7 @@ class Transfer:
     """
 
     def __init__(
-        self,
-        models: Sequence[SparseModel],
-        incidence: Incidence,
-        instances: Instances,
-        labels_of: Callable[[str], np.ndarray],
+        self, models: Sequence[SparseModel], incidence: Incidence, instances: Instances, labels_of: Callable[[str], np.ndarray]
     ) -> None:
         self._xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
         self._views = [view for model in models for view in model.views()]
@@ -93,7 +89,7 @@ class Transfer:
             labels, other = self._labels_of(self._names[k]), self._views[k]
             assert other is not None
             pixels, _ = other.project(xyz)
-            inside = np.flatnonzero(other.inside(pixels))
+            inside = np.flatnonzero(other.camera.inside(pixels))
             u, v = np.floor(pixels[inside]).astype(np.intp).T
             held[inside] += labels[v, u] == missed.instance
             asked[inside] += 1

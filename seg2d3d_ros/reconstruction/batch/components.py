@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
-from seg2d3d_ros.reconstruction.focal import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
 from seg2d3d_ros.reconstruction.viewgraph import (
     COMMON_POINTS,

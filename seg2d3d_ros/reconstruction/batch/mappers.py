@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from seg2d3d_ros.colmap import load_pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.reconstruction.adjustment import hold_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
-from seg2d3d_ros.reconstruction.focal import hold_cameras
 from seg2d3d_ros.reconstruction.thresholds import Thresholds
 from seg2d3d_ros.reconstruction.viewgraph import MIN_IMAGES
 

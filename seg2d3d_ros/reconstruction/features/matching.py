@@ -58,11 +58,7 @@ class PairMatcher:
         return new
 
     def match_image(
-        self,
-        row: ImageRow,
-        there: Sequence[ImageRow],
-        positions: Mapping[int, np.ndarray],
-        checkpoint: Callable[[], None],
+        self, row: ImageRow, there: Sequence[ImageRow], positions: Mapping[int, np.ndarray], checkpoint: Callable[[], None]
     ) -> None:
         """Match a new image with likely partners, and with twice as many where too few of them are good.
 

@@ -94,11 +94,7 @@ def candidate_pairs(
 
 
 def partners_of(
-    row: ImageRow,
-    rows: Sequence[ImageRow],
-    positions: Mapping[int, np.ndarray],
-    recognition: PlaceRecognition,
-    count: int,
+    row: ImageRow, rows: Sequence[ImageRow], positions: Mapping[int, np.ndarray], recognition: PlaceRecognition, count: int
 ) -> list[int]:
     """Ids of the images to match a new one with, the likeliest first.
 

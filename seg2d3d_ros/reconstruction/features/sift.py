@@ -38,12 +38,7 @@ def _sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def extract(
-    encoded: bytes,
-    *,
-    source: str,
-    max_image_size: int,
-    max_features: int,
-    ignore: np.ndarray | None = None,
+    encoded: bytes, *, source: str, max_image_size: int, max_features: int, ignore: np.ndarray | None = None
 ) -> Features:
     """Find the features of an encoded image.
 
@@ -74,7 +69,4 @@ def extract(
     if ignore is not None:
         wanted = ~ignore[pixel[:, 1], pixel[:, 0]]
         keypoints, descriptors, pixel = keypoints[wanted], descriptors[wanted], pixel[wanted]
-    if len(keypoints) > max_features:
-        largest = np.sort(np.argsort(-keypoints[:, 2], kind="stable")[:max_features])
-        keypoints, descriptors, pixel = keypoints[largest], descriptors[largest], pixel[largest]
     return Features(width, height, keypoints, descriptors, rgb[pixel[:, 1], pixel[:, 0]])

@@ -23,7 +23,6 @@ from seg2d3d_ros.reconstruction.online.background_solver import BackgroundSolver
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
 from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.thresholds import PLENTY
-from seg2d3d_ros.reconstruction.world.alignment import common_points
 from seg2d3d_ros.reconstruction.world.locator import Locator
 from seg2d3d_ros.reconstruction.world.msac import msac_score, msac_scores
 
@@ -93,12 +92,7 @@ class GlobalCheck:
     """
 
     def __init__(
-        self,
-        mapper: OnlineMapper,
-        tried: PairTable,
-        database: FeatureDatabase,
-        config: ReconstructionConfig,
-        watch: Stopwatch,
+        self, mapper: OnlineMapper, tried: PairTable, database: FeatureDatabase, config: ReconstructionConfig, watch: Stopwatch
     ) -> None:
         self._mapper, self._tried, self._database = mapper, tried, database
         self._config, self._watch = config, watch
@@ -196,3 +190,21 @@ def _carry_frame(submap: Submap, former: Sequence[Submap]) -> None:
             submap.transform(similarity)
             submap.frame = old.frame
             return
+
+
+def common_points(source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) and (N, 3): the points of two models that a keypoint has in both, each pair once."""
+    pairs: set[tuple[int, int]] = set()
+    for image_id in set(source.reg_image_ids()) & set(target.reg_image_ids()):
+        there = _points(target.image(image_id))
+        pairs.update((p, there[k]) for k, p in _points(source.image(image_id)).items() if k in there)
+    ordered = sorted(pairs)
+    first = np.array([source.point3D(a).xyz for a, _ in ordered]).reshape(-1, 3)
+    second = np.array([target.point3D(b).xyz for _, b in ordered]).reshape(-1, 3)
+    return first, second
+
+
+def _points(image: pycolmap.Image) -> dict[int, int]:
+    return dict(
+        zip(image.get_observation_point2D_idxs(), (p.point3D_id for p in image.get_observation_points2D()), strict=True)
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.errors import Seg2d3dError
-from seg2d3d_ros.reconstruction.focal import hold_cameras, strayed
+from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
 from seg2d3d_ros.reconstruction.online.initialisation import Starter
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions, first_pair_trials, mapper_options

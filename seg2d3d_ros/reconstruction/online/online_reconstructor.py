@@ -9,72 +9,43 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.progress import Progress, Stopwatch
-from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
-from seg2d3d_ros.reconstruction.features.feature_intake import FeatureIntake
-from seg2d3d_ros.reconstruction.features.matching import PairMatcher
+from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck
 from seg2d3d_ros.reconstruction.online.locating import locate_submaps
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper, nothing
 from seg2d3d_ros.reconstruction.online.revisions import Revisions
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.rigs.rig_file import configured_mounts
-from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig
-from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 from seg2d3d_ros.reconstruction.world.locator import Locator
-from seg2d3d_ros.types import Keyframe
 
 
-class OnlineReconstructor:
-    """A ``Reconstructor`` that takes keyframes one by one with ``grow``; ``solve`` finishes what is there.
+class OnlineReconstructor(Reconstructor):
+    """Takes keyframes one by one with ``grow``; ``solve`` finishes what is there.
 
     Args:
-        root: the map folder.
-        config: of every step.
         cancelled: asked between the steps of the mapper; it may raise to stop what is going on, and all stays valid.
 
     Attributes:
-        database: of the map.
-        matcher: chooses and matches pairs.
         mapper: holds the submaps.
         check: compares them with global solutions.
     """
 
     def __init__(self, root: Path, config: ReconstructionConfig, cancelled: Callable[[], None] = nothing) -> None:
-        self.root, self.config, self._checkpoint = Path(root), config, cancelled
-        self._mounts = configured_mounts(config.rig)
-        self._watch = Stopwatch()
-        self.database = FeatureDatabase(self.root / "database.db")
-        self.matcher = PairMatcher(self.database, config, self._watch)
-        self._intake = FeatureIntake(self.database, config, self._watch)
+        super().__init__(root, config)
+        self._checkpoint = cancelled
         self.mapper = OnlineMapper(
             self.database.geometry, min_matches=config.min_pair_inliers, seed=config.seed, threads=config.threads
         )
         self.check = GlobalCheck(self.mapper, self.matcher.tried, self.database, config, self._watch)
-        self._revisions = Revisions(self.root, self.database, self.mapper)
+        self._revisions = Revisions(self._writer, self.database, self.mapper)
         self._swapped = False
         self._resume()
-
-    def close(self) -> None:
-        """See ``Reconstructor``."""
-        self.database.close()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See ``Reconstructor``."""
-        return self._intake.names
-
-    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
-        """See ``Reconstructor``."""
-        return self._intake.add(keyframe, ignore)
 
     def grow(self, progress: Progress | None = None) -> Reconstruction | None:
         """Take all new keyframes into the map; the new revision, or None where too little has changed for one."""
         rows = self.database.images()
-        locator = Locator(self.database, rows, self.config, self._mounts)
+        locator = self._locator(rows)
         new = [row for row in rows if row.features > 0 and row.image_id not in self.mapper.graph]
         for done, row in enumerate(new):
             if progress is not None:
@@ -94,7 +65,7 @@ class OnlineReconstructor:
         if (grown := self.grow(progress)) is not None:
             self._watch.seconds.update(grown.timings)  # that revision goes to nobody; its time counts
         rows = self.database.images()
-        locator = Locator(self.database, rows, self.config, self._mounts)
+        locator = self._locator(rows)
         for more in (False, True):
             self._checkpoint()
             for first, second in self.matcher.match_all(rows, locator.places, more=more, progress=progress):
@@ -130,10 +101,8 @@ class OnlineReconstructor:
         """Bring the submaps into the world, write them, and describe the map."""
         warnings: list[str] = []
         with self._watch("georeference"):
-            rig = make_rig(locator.mounts, rows, self.config.rig_tolerance, refine=self.config.refine_rig)
-            locate_submaps(self.mapper, locator, rig, warnings, final=final)
+            locate_submaps(self.mapper, locator, self._rig(rows, locator), warnings, final=final)
         with self._watch("writing"):
             models = self._revisions.write(rows)
         self._swapped = False
-        reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers)
-        return Reconstruction(models, reasons, self._watch.take(), warnings)
+        return self._answer(models, rows, warnings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -25,14 +24,13 @@ class Revisions:
     """Writes the submaps of a mapper, and fills it with those written last.
 
     Args:
-        root: the map folder.
+        writer: of the map folder.
         database: of the map.
         mapper: whose images are all known to it before ``resume``.
     """
 
-    def __init__(self, root: Path, database: FeatureDatabase, mapper: OnlineMapper) -> None:
-        self._root, self._database, self._mapper = root, database, mapper
-        self._writer = ModelWriter(root, database)
+    def __init__(self, writer: ModelWriter, database: FeatureDatabase, mapper: OnlineMapper) -> None:
+        self._writer, self._database, self._mapper = writer, database, mapper
         self._published: set[int] = set()
 
     @property
@@ -43,7 +41,7 @@ class Revisions:
     def resume(self) -> None:
         """Let the mapper go on with the models of the last revision."""
         pycolmap, mapper = load_pycolmap(), self._mapper
-        for folder in model_io.model_folders(self._root):
+        for folder in model_io.model_folders(self._writer.root):
             reconstruction = pycolmap.Reconstruction(folder)
             if all(i in mapper.graph for i in reconstruction.reg_image_ids()):
                 submap = mapper.adopt(reconstruction)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.reconstruction.adjustment import robust_error, whole_model
+from seg2d3d_ros.reconstruction.adjustment import robust_error, robust_options, whole_model
 from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
@@ -183,11 +183,7 @@ def _move_part(model: pycolmap.Reconstruction, part: set[int], similarity: Simil
 def adjust_rig_frames(model: pycolmap.Reconstruction, fixed_cameras: Collection[int], threads: int, *, refine: bool) -> None:
     """Bundle adjustment, in place, of a model in rig frames with a robust loss; the mounts stay unless ``refine``."""
     pycolmap = load_pycolmap()
-    options = pycolmap.BundleAdjustmentOptions()
-    options.print_summary = False
+    options = robust_options(pycolmap.LossFunctionType.CAUCHY, ITERATIONS, threads)
     options.refine_sensor_from_rig = refine
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.solver_options.max_num_iterations = ITERATIONS
-    options.ceres.solver_options.num_threads = thread_count(threads)
     pycolmap.create_default_bundle_adjuster(options, whole_model(model, fixed_cameras), model).solve()
     model.update_point_3d_errors()

@@ -95,8 +95,7 @@ def to_rig_frames(model: pycolmap.Reconstruction, rig: Rig) -> SingleFrames:
     """
     pycolmap = load_pycolmap()
     single = SingleFrames(
-        [copy.deepcopy(r) for r in model.rigs.values()],
-        {i: (f.rig_id, list(f.data_ids)) for i, f in model.frames.items()},
+        [copy.deepcopy(r) for r in model.rigs.values()], {i: (f.rig_id, list(f.data_ids)) for i, f in model.frames.items()}
     )
     inside = [[r for r in frame if model.exists_image(r.image_id)] for frame in rig.frames]
     inside = [frame for frame in inside if frame]
