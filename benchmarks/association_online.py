@@ -300,7 +300,9 @@ def main() -> None:
     root = prepare(args.work, args.seed, args.keyframes, args.buildings, args.detector)
     model = read_models(root)[0]
     store = MapStore(root)
-    masks = {name: item for name in model.names if (item := store.read_segments(name, ("building",)))}
+    masks = {
+        name: item.numbered(("building",)) for name in model.names if (item := store.read_named_segments(name)) is not None
+    }
     results = []
     for seed in (*range(args.orders), *["drive"] * args.drive):
         order = drive(model) if seed == "drive" else np.random.default_rng(seed).permutation(len(model.names))

@@ -9,8 +9,8 @@ from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_ar
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.keyframes.bag_keyframes import BagKeyframes, read_bag
-from seg2d3d_ros.lidar.bag_scans import label_recording
 from seg2d3d_ros.lidar.cloud_file import FILE as CLOUD_FILE
+from seg2d3d_ros.lidar.cloud_file import label_recording
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import ProgressBars
 from seg2d3d_ros.recording.topics import CLOUD

@@ -58,30 +58,28 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
 
 def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
     """Parameters that have an option of their own."""
-    values: dict[str, Value] = {}
-    if args.label:
-        values["segmentation.prompts"] = tuple(word.strip() for text in args.label for word in text.split(",") if word.strip())
-    if args.segmenter:
-        values["segmentation.segmenter"] = args.segmenter
-    elif args.segments is not None:
+    options: dict[str, Value | None] = {
+        "segmentation.prompts": _words(*args.label) if args.label else None,
+        "segmentation.segmenter": args.segmenter,
+        "segmentation.movable": _words(args.movable) if args.movable else None,
+        "segmentation.allow_download": args.download,
+        "reconstruction.rig": args.rig,
+        "reconstruction.masks": args.masks,
+        "association.method": args.method,
+        "association.recover": args.recover,
+        "cloud.densify": args.densify,
+    }
+    values = {name: value for name, value in options.items() if value not in (None, False, "")}
+    if args.segments is not None and not args.segmenter:
         values["segmentation.segmenter"] = "coco" if args.segments.suffix.lower() == ".json" else "label_images"
     if args.segmenter == "everything" and not args.label:
         values["segmentation.prompts"] = ("object",)
-    if args.movable:
-        values["segmentation.movable"] = tuple(word.strip() for word in args.movable.split(",") if word.strip())
-    if args.rig:
-        values["reconstruction.rig"] = args.rig
-    if args.masks:
-        values["reconstruction.masks"] = args.masks
-    if args.download:
-        values["segmentation.allow_download"] = True
-    if args.densify:
-        values["cloud.densify"] = True
-    if args.method:
-        values["association.method"] = args.method
-    if args.recover:
-        values["association.recover"] = True
     return values
+
+
+def _words(*texts: str) -> tuple[str, ...]:
+    """What stands between the commas."""
+    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
 
 
 def build(

@@ -42,11 +42,6 @@ class FrameTree:
         tree._links = dict(self._links)
         return tree
 
-    @property
-    def names(self) -> list[str]:
-        """All frames."""
-        return sorted({name for link in self._links for name in link})
-
     def root(self, name: str) -> str:
         """The frame above all others that ``name`` hangs from by static transforms."""
         name = name.lstrip("/")
@@ -77,7 +72,7 @@ class FrameTree:
         """
         found = self.find(target, source)
         if found is None:
-            known = ", ".join(self.names) or "none"
+            known = ", ".join(sorted({name for link in self._links for name in link})) or "none"
             raise DataError(
                 f"no transform between {source!r} and {target!r} (frames: {known}): record or publish it on /tf_static, "
                 "e.g. with 'ros2 run tf2_ros static_transform_publisher'"

@@ -46,6 +46,20 @@ def region_of(mask: np.ndarray, dx: int = 0, dy: int = 0) -> Region | None:
     return Region((x0 + dx, y0 + dy, x1 + dx, y1 + dy), mask[y0:y1, x0:x1].copy())
 
 
+def cell_grid(box: tuple[int, int, int, int], most: int) -> tuple[tuple[int, int], np.ndarray, float]:
+    """A box ``x0 y0 x1 y1`` in square cells, at most about ``most`` along a side and none smaller than a pixel.
+
+    Returns:
+        Rows and columns of cells, the (rows * columns, 2) pixel coordinates of their centres, and their side in pixels.
+    """
+    x0, y0, x1, y1 = box
+    side = max(1.0, max(x1 - x0, y1 - y0) / most)
+    rows, columns = max(1, round((y1 - y0) / side)), max(1, round((x1 - x0) / side))
+    y = (np.arange(rows) + 0.5) * (y1 - y0) / rows + y0
+    x = (np.arange(columns) + 0.5) * (x1 - x0) / columns + x0
+    return (rows, columns), np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2), side
+
+
 def cleaned(region: Region, share: float) -> Region | None:
     """Fill holes and remove specks smaller than ``share`` of the mask; None if nothing is left.
 

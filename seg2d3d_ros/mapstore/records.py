@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +36,13 @@ class KeyframeRecord:
     @classmethod
     def of(cls, keyframe: Keyframe, image: Path | str) -> KeyframeRecord:
         """The record of ``keyframe`` whose image file is ``image``."""
-        return cls(
-            keyframe.name,
-            keyframe.camera_name,
-            keyframe.stamp_ns,
-            keyframe.file_name,
-            str(image),
-            keyframe.camera,
-            keyframe.geo,
-            keyframe.mount,
-            keyframe.odometry,
-        )
+        same = {item.name: getattr(keyframe, item.name) for item in fields(cls) if item.name != "image"}
+        return cls(image=str(image), **same)
 
     def keyframe(self, encoded: bytes) -> Keyframe:
         """The keyframe again, with its image file's content."""
-        return Keyframe(
-            self.name,
-            self.camera_name,
-            self.stamp_ns,
-            encoded,
-            self.camera,
-            self.geo,
-            self.file_name,
-            source=self.image,
-            mount=self.mount,
-            odometry=self.odometry,
-        )
+        same = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "image"}
+        return Keyframe(encoded=encoded, source=self.image, **same)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able dictionary."""

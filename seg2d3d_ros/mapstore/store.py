@@ -60,11 +60,6 @@ class MapStore:
         except OSError as error:
             raise DataError(f"{self.root}: cannot be made ({error.strerror}); choose another map directory") from error
 
-    @property
-    def database(self) -> Path:
-        """COLMAP's database."""
-        return self.root / "database.db"
-
     def label_path(self, name: str) -> Path:
         """Label image of a keyframe."""
         return self._inside("labels", f"{name}.png")
@@ -158,11 +153,6 @@ class MapStore:
         facts = self._read_json(path.with_suffix(".json").relative_to(self.root), {})
         rows = sorted((int(i), fact) for i, fact in facts.items())
         return NamedSegments(name, LabelRuns.of(read_labels(path)), dict(rows))
-
-    def read_segments(self, name: str, class_names: Sequence[str]) -> Segments | None:
-        """The segmenter's masks of a keyframe, of these classes; None if there are none on disk."""
-        named = self.read_named_segments(name)
-        return None if named is None else named.numbered(class_names)
 
     # What came out
 

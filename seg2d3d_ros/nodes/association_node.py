@@ -224,7 +224,7 @@ class AssociationNode(ManagedNode):
         self.diagnostics.set("association [s]", f"{labelled.seconds:.2f}")
         self.get_logger().info(
             f"{labelled.counts['instances']} instances in {len(labelled.models)} components; "
-            f"{len(labelled.changed)} label images changed"
+            f"{len(labelled.labels)} label images changed"
         )
 
     def _header_of(self, name: str) -> Header | None:

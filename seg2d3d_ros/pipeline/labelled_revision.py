@@ -38,8 +38,3 @@ class LabelledRevision:
     counts: Mapping[str, int]
     warnings: tuple[str, ...]
     seconds: float
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """Keyframes whose label image is new or differs from the last revision's."""
-        return tuple(self.labels)

@@ -68,6 +68,9 @@ class MappingSession:
         make_worker: starts the process that owns the database in ``store.root``.
         on_revision: called from ``tick`` with each new ``Reconstruction``.
         on_failure: called from ``tick`` with a message whenever the worker failed.
+
+    Attributes:
+        gave_up: why the requested solution was given up; empty if it was not.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class MappingSession:
         self._solved: set[str] = set()
         self._finished: set[str] | None = None
         self._wanted = False
-        self._gave_up = ""
+        self.gave_up = ""
         self._unsaved = self._closed = self._cancelled = False
         self._last_arrival = self._solution_start = self._solution_end = clock()
         self._solution_seconds = 0.0
@@ -152,17 +155,12 @@ class MappingSession:
 
     def request_solution(self) -> None:
         """Solve as soon as all pending keyframes are in, even if none is new where there is no solution yet."""
-        self._wanted, self._cancelled, self._gave_up = True, False, ""
+        self._wanted, self._cancelled, self.gave_up = True, False, ""
 
     @property
     def settled(self) -> bool:
         """After ``request_solution``: whether everything received is in the present solution, was given up, or cancelled."""
         return self._cancelled or not (self._wanted or self.pending or self.solving)
-
-    @property
-    def gave_up(self) -> str:
-        """Why the requested solution was given up; empty if it was not."""
-        return self._gave_up
 
     def cancel(self) -> bool:
         """Stop what the worker does now; a solution that was asked for is given up, even if keyframes still wait for it.
@@ -172,7 +170,7 @@ class MappingSession:
         """
         asked = self._wanted or self.solving
         if asked:
-            self._wanted, self._cancelled, self._gave_up = False, True, "cancelled"
+            self._wanted, self._cancelled, self.gave_up = False, True, "cancelled"
         return self._worker.cancel() or asked
 
     def tick(self) -> None:
@@ -196,7 +194,7 @@ class MappingSession:
             if self._finished == self._added and self.reconstruction is not None:
                 return
             if len(self._added) < MIN_KEYFRAMES:
-                self._gave_up = f"{len(self._added)} usable keyframes: a map needs at least {MIN_KEYFRAMES}"
+                self.gave_up = f"{len(self._added)} usable keyframes: a map needs at least {MIN_KEYFRAMES}"
                 return
             self._start_solution()
         elif self.schedule.due(self.new, len(self._solved), quiet):
@@ -243,23 +241,22 @@ class MappingSession:
             self._reject(event.name, event.reason)
         elif isinstance(event, Progressed):
             self.figures.stage = f"{event.stage} {event.done}/{event.total}"
-        elif isinstance(event, Revised) and not event.final:
-            self.reconstruction = event.reconstruction
-            self._on_revision(event.reconstruction)
         elif isinstance(event, Revised):
-            self._finished, self._solving = self._solving or set(self._added), None
-            self._solved = self._finished
-            self._solution_end = self._clock()
-            self._solution_seconds = self._solution_end - self._solution_start
-            self.figures.stage = ""
-            self.reconstruction = event.reconstruction
-            self._on_revision(event.reconstruction)
+            if event.final:
+                self._finished, self._solving = self._solving or set(self._added), None
+                self._solved = self._finished
+                self._solution_end = self._clock()
+                self._solution_seconds = self._solution_end - self._solution_start
+                self.figures.stage = ""
+            self._revised(event.reconstruction)
         elif isinstance(event, Failed):
             self.figures.failures += 1
             self.figures.last_failure = event.message
             self._on_failure(event.message)
         elif isinstance(event, Stopped):
-            self._stopped(event.message)
+            self.figures.stage = ""
+            log.info("the reconstruction was stopped: %s", event.message)
+            self._give_up(event.message)
 
     def _opened(self, event: Opened) -> None:
         """Take over what an earlier process left: nothing of it is done again, and whoever listens gets the map at once."""
@@ -270,15 +267,17 @@ class MappingSession:
         if event.reconstruction is not None and event.reconstruction.models:
             if not self._solved:
                 self._solved = there & {name for model in event.reconstruction.models for name in model.names}
-            self.reconstruction = event.reconstruction
-            self._on_revision(event.reconstruction)
+            self._revised(event.reconstruction)
 
-    def _stopped(self, message: str) -> None:
-        self.figures.stage = ""
-        log.info("the reconstruction was stopped: %s", message)
-        if self._solving is not None:  # not again before something new arrives
+    def _revised(self, reconstruction: Reconstruction) -> None:
+        self.reconstruction = reconstruction
+        self._on_revision(reconstruction)
+
+    def _give_up(self, reason: str) -> None:
+        """Leave a solution that runs, and begin none before something new arrives; what was solved before stays."""
+        if self._solving is not None:
             self._solved, self._solving = self._solving, None
-            self._gave_up = message
+            self.gave_up = reason
 
     def _answered(self, name: str) -> None:
         if name in self._with_worker:
@@ -293,10 +292,7 @@ class MappingSession:
         lost, self._with_worker = self._with_worker, []
         for name in lost:
             self._reject(name, f"{name}: {self.figures.last_failure}")
-        if self._solving is not None:
-            # Not again before something new arrives; what was solved before stays.
-            self._solved, self._solving = self._solving, None
-            self._gave_up = self.figures.last_failure
+        self._give_up(self.figures.last_failure)
 
 
 def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[], WorkerLike]:

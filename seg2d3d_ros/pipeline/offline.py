@@ -87,9 +87,8 @@ def map_keyframes(
     for batch in batches:
         for keyframe, segments in intake.segment(batch):  # segmentation_node
             movable = intake.movable(segments)  # reconstruction_node (ros/exchange/movable_masks.py)
-            if (
-                intake.take(keyframe, movable) and segments is not None
-            ):  # reconstruction_node keeps it, its worker finds features
+            taken = intake.take(keyframe, movable)  # reconstruction_node keeps it, its worker finds features
+            if taken and segments is not None:
                 session.receive(segments)  # association_node
     reconstruction = intake.solve(progress)  # reconstruction_node's worker
     progress("association", 0, 1)

@@ -129,9 +129,13 @@ class FeatureDatabase:
             ) from error
 
     def _check_owner(self) -> None:
-        ours = self._sqlite.execute("SELECT count(*) FROM sqlite_master WHERE name = 'seg2d3d_images'").fetchone()[0]
-        if not ours and self._colmap.num_images() > 0:
+        ours = self._row("SELECT name FROM sqlite_master WHERE name = 'seg2d3d_images'")
+        if ours is None and self._colmap.num_images() > 0:
             raise DataError(f"{self.path}: holds images of another program; choose another map folder, or remove the file")
+
+    def _row(self, query: str, *values: object) -> Any:
+        """The first row that a query gives, or None."""
+        return self._sqlite.execute(query, values).fetchone()
 
     def close(self) -> None:
         """Close both handles; harmless when called again."""
@@ -144,7 +148,7 @@ class FeatureDatabase:
         Images of one ``camera_name`` with equal size and equal intrinsics (known or guessed) share one row.
         """
         key = json.dumps([camera_name, camera.model, camera.width, camera.height, list(camera.params), camera.calibrated])
-        if (row := self._sqlite.execute("SELECT camera_id FROM seg2d3d_cameras WHERE key = ?", (key,)).fetchone()) is not None:
+        if (row := self._row("SELECT camera_id FROM seg2d3d_cameras WHERE key = ?", key)) is not None:
             return int(row[0])
         row_camera = camera.to_colmap()
         row_camera.has_prior_focal_length = camera.focal_known
@@ -191,19 +195,9 @@ class FeatureDatabase:
             descriptors = pycolmap.FeatureDescriptors(type=pycolmap.FeatureExtractorType.SIFT, data=features.descriptors)
             self._colmap.write_descriptors(image.image_id, descriptors)
         self._note_poses(keyframe)
-        self._sqlite.execute(
-            "INSERT INTO seg2d3d_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                image.image_id,
-                keyframe.name,
-                keyframe.file_name,
-                keyframe.camera_name,
-                keyframe.stamp_ns,
-                _encode_geo(keyframe.geo),
-                len(features),
-                features.colors.tobytes(),
-            ),
-        )
+        identity = (keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns)
+        values = (image.image_id, *identity, _encode_geo(keyframe.geo), len(features), features.colors.tobytes())
+        self._sqlite.execute("INSERT INTO seg2d3d_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         return int(image.image_id)
 
     def _note_poses(self, keyframe: Keyframe) -> None:
@@ -237,24 +231,22 @@ class FeatureDatabase:
 
     def descriptors(self, image_id: int, count: int) -> np.ndarray:
         """(≤ ``count``, 128) uint8, those of largest scale."""
-        rows, cols, data = self._sqlite.execute(
-            "SELECT rows, cols, data FROM descriptors WHERE image_id = ?", (image_id,)
-        ).fetchone()
-        descriptors = np.frombuffer(data or b"", np.uint8).reshape(rows, cols or 128)
-        if rows <= count:
+        descriptors = self._table("descriptors", image_id, np.uint8, 128)
+        if len(descriptors) <= count:
             return descriptors
         return descriptors[np.argsort(-self.keypoints(image_id)[:, 2], kind="stable")[:count]]
 
     def keypoints(self, image_id: int) -> np.ndarray:
         """(N, 4) float32 x, y, scale, orientation."""
-        rows, cols, data = self._sqlite.execute(
-            "SELECT rows, cols, data FROM keypoints WHERE image_id = ?", (image_id,)
-        ).fetchone()
-        return np.frombuffer(data or b"", np.float32).reshape(rows, cols or 4)
+        return self._table("keypoints", image_id, np.float32, 4)
+
+    def _table(self, name: str, image_id: int, kind: type, columns: int) -> np.ndarray:
+        rows, cols, data = self._row(f"SELECT rows, cols, data FROM {name} WHERE image_id = ?", image_id)
+        return np.frombuffer(data or b"", kind).reshape(rows, cols or columns)
 
     def colors(self, image_id: int) -> np.ndarray:
         """(N, 3) uint8 RGB at the keypoints."""
-        (data,) = self._sqlite.execute("SELECT colors FROM seg2d3d_images WHERE image_id = ?", (image_id,)).fetchone()
+        (data,) = self._row("SELECT colors FROM seg2d3d_images WHERE image_id = ?", image_id)
         return np.frombuffer(data, np.uint8).reshape(-1, 3)
 
     def colmap_image(self, row: ImageRow) -> ColmapImage:
@@ -274,9 +266,7 @@ class FeatureDatabase:
         """Rows of ``matched_pairs``: of those ``pairs`` (smaller image id first) that were tried."""
         found = []
         for first, second in pairs:
-            row = self._sqlite.execute(
-                "SELECT rows FROM two_view_geometries WHERE pair_id = ?", (first * PAIR_BASE + second,)
-            ).fetchone()
+            row = self._row("SELECT rows FROM two_view_geometries WHERE pair_id = ?", first * PAIR_BASE + second)
             if row is not None:
                 found.append((first, second, row[0]))
         return np.array(found, np.int64).reshape(-1, 3)
@@ -289,13 +279,11 @@ class FeatureDatabase:
 
     def inlier_matches(self, first: int, second: int) -> np.ndarray:
         """(M, 2) uint32 keypoint indices in the two images, ``first`` < ``second``."""
-        row = self._sqlite.execute(
-            "SELECT rows, data FROM two_view_geometries WHERE pair_id = ?", (first * PAIR_BASE + second,)
-        ).fetchone()
-        return np.frombuffer(row[1] or b"", np.uint32).reshape(-1, 2) if row else np.zeros((0, 2), np.uint32)
+        row = self._row("SELECT data FROM two_view_geometries WHERE pair_id = ?", first * PAIR_BASE + second)
+        return np.frombuffer((row and row[0]) or b"", np.uint32).reshape(-1, 2)
 
     def _state(self, key: str) -> Any:
-        row = self._sqlite.execute("SELECT value FROM seg2d3d_state WHERE key = ?", (key,)).fetchone()
+        row = self._row("SELECT value FROM seg2d3d_state WHERE key = ?", key)
         return None if row is None else json.loads(row[0])
 
     def _set_state(self, key: str, value: Any) -> None:

@@ -57,14 +57,14 @@ def sparse_model(
         frame: what the coordinates mean.
         component: 0 for the largest.
         revision: of the publication.
-        folder: where ``reconstruction`` lies in binary form; written to a temporary folder when None.
+        folder: where ``reconstruction`` lies; where it does not in binary form, it is written to a temporary folder.
     """
-    if folder is None:
+    if folder is not None and (folder / "images.bin").exists():
+        observed = read_image_points(folder / "images.bin")
+    else:
         with tempfile.TemporaryDirectory(prefix="seg2d3d_") as temporary:
             reconstruction.write_binary(temporary)
             observed = read_image_points(Path(temporary) / "images.bin")
-    else:
-        observed = read_image_points(folder / "images.bin")
     images = sorted((reconstruction.image(i) for i in reconstruction.reg_image_ids()), key=lambda image: image.name)
     points = reconstruction.points3D
     point_ids = np.sort(np.fromiter(points, np.int64, len(points)))
@@ -130,18 +130,11 @@ def read_models(root: Path) -> list[SparseModel]:
         frame, revision, names = read_frame(folder)
         try:
             reconstruction = pycolmap.Reconstruction(folder)
-            models.append(
-                sparse_model(
-                    reconstruction, names, frame=frame, component=len(models), revision=revision, folder=_images_folder(folder)
-                )
-            )
+            k = len(models)
+            models.append(sparse_model(reconstruction, names, frame=frame, component=k, revision=revision, folder=folder))
         except (RuntimeError, ValueError, OSError) as error:
             raise DataError(f"{folder}: the COLMAP model cannot be read ({error}); run the reconstruction again") from error
     return models
-
-
-def _images_folder(folder: Path) -> Path | None:
-    return folder if (folder / "images.bin").exists() else None
 
 
 def keypoint_ids(folder: Path) -> dict[int, np.ndarray]:

@@ -29,30 +29,23 @@ def unregistered_reasons(
     for row in rows:
         if row.name in registered:
             continue
-        mine = pairs[(pairs[:, 0] == row.image_id) | (pairs[:, 1] == row.image_id)]
-        partners = np.where(mine[:, 0] == row.image_id, mine[:, 1], mine[:, 0])
-        strong = mine[:, 2] >= min_matches
+        mine = pairs[(pairs[:, :2] == row.image_id).any(axis=1)]
+        strong = mine[mine[:, 2] >= min_matches]
+        most = int(mine[:, 2].max(initial=0))
         if len(rows) == 1:
             reasons[row.name] = "it is the only image; at least two views of the same place are needed"
         elif row.features == 0:
             reasons[row.name] = "no features were found: the picture is blank, blurred or masked"
-        elif not strong.any():
-            best = int(mine[:, 2].max()) if len(mine) else 0
+        elif len(strong) == 0:
             few = f" (it has only {row.features} features)" if row.features < FEW_FEATURES else ""
-            found = f"the best of {len(mine)} tried has {best}" if best else f"{len(mine)} were tried"
+            found = f"the best of {len(mine)} tried has {most}" if most else f"{len(mine)} were tried"
             reasons[row.name] = f"no other image shares {min_matches} verified matches with it; {found}{few}"
         else:
-            neighbours = [names.get(int(p), "?") for p in partners[strong]]
-            count, most = len(neighbours), int(mine[:, 2].max())
-            known = sum(neighbour in registered for neighbour in neighbours)
-            if known:
-                reasons[row.name] = (
-                    f"matched with {count} image{'s' * (count > 1)} (at most {most} matches), but it shares too few 3D points "
-                    "with the model to place it"
-                )
+            matched = f"matched with {len(strong)} image{'s' * (len(strong) > 1)} (at most {most} matches), "
+            if any(names.get(i) in registered for i in strong[:, :2].ravel().tolist()):
+                reasons[row.name] = matched + "but it shares too few 3D points with the model to place it"
             else:
-                reasons[row.name] = (
-                    f"matched with {count} image{'s' * (count > 1)} (at most {most} matches), none of which could be placed: "
-                    "too little parallax or too few matches for a model of their own"
+                reasons[row.name] = matched + (
+                    "none of which could be placed: too little parallax or too few matches for a model of their own"
                 )
     return reasons

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,9 +47,9 @@ def partners(pairs: np.ndarray, members: Sequence[int]) -> list[list[int]]:
     return list(found.values())
 
 
-def largest_first(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
-    """Models by their registered images, then by their points."""
-    return sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+def by_size(model: pycolmap.Reconstruction) -> tuple[int, int]:
+    """The key to sort models by: the largest first, by registered images, then by points."""
+    return -model.num_reg_images(), -model.num_points3D()
 
 
 def visibility(model: pycolmap.Reconstruction) -> tuple[np.ndarray, sparse.csr_matrix]:

@@ -101,8 +101,8 @@ class TestPublishedMap:
 
     def test_the_same_again_changes_nothing(self, tmp_path):
         session, labelled, model, last = self.run(tmp_path)
-        assert last in labelled.changed
-        assert session.update([model]).changed == ()
+        assert last in labelled.labels
+        assert session.update([model]).labels == {}
 
     def test_a_restart_keeps_the_ids_of_parts(self, tmp_path):
         session, _, model, last = self.run(tmp_path)

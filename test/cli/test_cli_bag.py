@@ -50,7 +50,7 @@ def test_a_bag_equals_its_images_up_to_chance(street, from_bag):
         one, two = from_bag.image_path(bag[name]), from_images.image_path(images[name])
         assert one.read_bytes() == two.read_bytes()
         assert bag[name].camera.params == pytest.approx(images[name].camera.params)
-        one, two = (store.read_segments(name, ["building"]).labels > 0 for store in (from_bag, from_images))
+        one, two = (store.read_named_segments(name).numbered(["building"]).labels > 0 for store in (from_bag, from_images))
         assert (one == two).all()
     counts = [store.read_metrics()["counts"] for store in (from_bag, from_images)]
     assert counts[0]["registered"] == pytest.approx(counts[1]["registered"], abs=1)

@@ -99,14 +99,14 @@ def test_keyframes_and_segments_come_back(tmp_path):
     _, segments = two_houses(1)
     item = dataclasses.replace(segments["view0"], classes=np.array([2, 1], np.int32))
     store.write_segments(item, ["building", "tree"])
-    again = store.read_segments("view0", ["building", "tree"])
+    again = store.read_named_segments("view0").numbered(["building", "tree"])
     assert again.ids.tolist() == item.ids.tolist()
     assert again.classes.tolist() == [2, 1]
     assert again.scores == pytest.approx(item.scores, abs=1e-4)
-    only_trees = store.read_segments("view0", ["tree"])
+    only_trees = store.read_named_segments("view0").numbered(["tree"])
     assert only_trees.ids.tolist() == [int(item.ids[0])]
     assert set(np.unique(only_trees.labels).tolist()) == {0, int(item.ids[0])}
-    assert store.read_segments("absent", ["building"]) is None
+    assert store.read_named_segments("absent") is None
 
 
 def test_a_relative_map_directory_holds_the_same(tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_relative_map_directory_holds_the_same(tmp_path, monkeypatch):
     name, expected = next(iter(segments.items()))
     MapStore(Path("map")).write_segments(expected, ["building"])
     for root in (Path("map"), tmp_path / "map"):
-        found = MapStore(root).read_segments(name, ["building"])
+        found = MapStore(root).read_named_segments(name).numbered(["building"])
         assert found.ids.tolist() == expected.ids.tolist()
         assert (found.labels == expected.labels).all()
 

@@ -29,7 +29,7 @@ from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, keyframe_name, make_header
-from seg2d3d_ros.ros.messages.map_messages import cloud_to_observations, observations_of
+from seg2d3d_ros.ros.messages.map_messages import OBSERVATION, observations_of, wanted_fields
 from seg2d3d_ros.ros.node import qos
 
 pytestmark = pytest.mark.ros
@@ -64,7 +64,7 @@ class Ear:
 
     def _observations(self, message: PointCloud2) -> None:
         if message.header.frame_id != "map":
-            name, content = keyframe_name(message.header), cloud_to_observations(message).tobytes()
+            name, content = keyframe_name(message.header), wanted_fields(message, OBSERVATION, "map/observations").tobytes()
             self.sent.append(name)
             if self.last.get(name, b"") == content and not self.whole:
                 self.unchanged.append(name)

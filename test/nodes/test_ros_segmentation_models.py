@@ -283,7 +283,7 @@ def test_the_association_learns_new_names_even_when_they_come_late(world, tmp_pa
     segments.publish(labels_to_image(labels, make_header(1, "front")))
     classes.publish(class_names_message(["building", "car"]))
     assert wait_for(lambda: node._session.has_segments("front_1")), node.diagnostics.last_error
-    stored = node._store.read_segments("front_1", ["building", "car"])
+    stored = node._store.read_named_segments("front_1").numbered(["building", "car"])
     assert stored.classes.tolist() == [1, 2]
     assert node.config.segmentation.prompts == ("building", "car")
 

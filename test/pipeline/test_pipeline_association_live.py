@@ -39,7 +39,7 @@ def test_only_changed_label_images_are_written_and_all_are_right(tmp_path):
     times: dict[str, int] = {}
     for result in feed(session, model, segments, [5, 2, 7, 0, 9, 4, 1, 3, 8, 6]):
         written = {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "labels").glob("*.png")}
-        assert {name for name in written if times.get(name) != written[name]} == set(result.changed)
+        assert {name for name in written if times.get(name) != written[name]} == set(result.labels)
         times = written
         for name in result.models[0].names:
             repaired = Repair(result.incidence, result.instances)(segments[name])
@@ -65,7 +65,7 @@ def test_everything_is_written_when_it_is_asked_for(tmp_path):
             assert (on_disk[observation["image"]][y0:y1, x0:x1] == instance["id"]).any()
     np.testing.assert_array_equal(session.store.read_points()["instance"], final.instances.point_instance)
     assert final.counts["instances"] == len(final.instances.ids)
-    assert session.update([reveal(model, np.ones(len(model.names), bool))]).changed == ()
+    assert session.update([reveal(model, np.ones(len(model.names), bool))]).labels == {}
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["whole journal", "journal cut off"])

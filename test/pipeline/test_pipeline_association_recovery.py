@@ -71,12 +71,12 @@ def test_only_label_images_with_new_regions_are_sent(tmp_path):
     session = session_of(tmp_path, world)
     assert session.update([world.model]).counts["recovered_views"] == 0
     assert recovered_in(session.store) == []
-    assert session.update([world.model], full=True).changed == ("view2",)
+    assert session.update([world.model], full=True).labels.keys() == {"view2"}
     assert [image for _, image in recovered_in(session.store)] == ["view2"]
     # What did not change is not sent again, solved whole or not, and stays what it is.
     labels = session.store.read_labels("view2")
-    assert session.update([world.model]).changed == ()
-    assert session.update([world.model], full=True).changed == ()
+    assert session.update([world.model]).labels == {}
+    assert session.update([world.model], full=True).labels == {}
     np.testing.assert_array_equal(session.store.read_labels("view2"), labels)
     assert session.latest.counts["recovered_views"] == 1
 
@@ -86,7 +86,7 @@ def test_nothing_is_drawn_unless_it_is_asked_for(tmp_path):
     session = session_of(tmp_path, world, make_config({"association.enough_points": 0}))
     session.update([world.model])
     result = session.update([world.model], full=True)
-    assert result.changed == ()
+    assert result.labels == {}
     assert result.counts["missed_views"] == 1
     assert "recovered_views" not in result.counts
     assert recovered_in(session.store) == []
@@ -98,7 +98,7 @@ def test_a_mask_that_comes_after_all_takes_the_regions_place(tmp_path):
     session.update([world.model], full=True)
     session.receive(boards_world(HOUSES, PLACES).segments["view2"])
     result = session.update([world.model])
-    assert result.changed == ("view2",)
+    assert result.labels.keys() == {"view2"}
     assert result.counts["recovered_views"] == 0
     np.testing.assert_array_equal(session.store.read_labels("view2") > 0, world.truth["view2"] > 0)
     session.update([world.model], full=True)
@@ -140,7 +140,7 @@ def test_a_full_disk_is_tried_again(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         session.update([world.model], full=True)
     monkeypatch.undo()
-    assert session.update([world.model], full=True).changed == ("view2",)
+    assert session.update([world.model], full=True).labels.keys() == {"view2"}
     assert [image for _, image in recovered_in(session.store)] == ["view2"]
 
 
@@ -195,7 +195,7 @@ class TestSecondLook:
         session.update([world.model], full=True)
         before = world.segments["view2"]
         assert not session.receive_again(before)
-        assert session.update([world.model]).changed == ()
+        assert session.update([world.model]).labels == {}
         labels = np.where(world.truth["view2"] == 1, 21, before.labels).astype(np.uint16)
         ids, ones = np.array([20, 21], np.uint16), np.ones(2, np.int32)
         again = dataclasses.replace(before, labels=labels, ids=ids, classes=ones, scores=ones.astype(np.float32))
@@ -204,7 +204,7 @@ class TestSecondLook:
         assert {key: result.counts[key] for key in ("second_looks", "missed_views", "recovered_views")} == {
             "second_looks": 1, "missed_views": 0, "recovered_views": 0,
         }  # fmt: skip
-        stored = session.store.read_segments("view2", ["building"])
+        stored = session.store.read_named_segments("view2").numbered(["building"])
         np.testing.assert_allclose(stored.scores, [1.0, 0.6])
         assert session.store._read_json("segments/view2.json", {})["21"]["second_look"]
 

@@ -63,19 +63,19 @@ def test_segments_one_by_one(tmp_path):
     for name in list(segments)[:3]:
         session.receive(segments[name])
     first = session.update([model])
-    assert set(first.changed) == set(list(segments)[:3])
+    assert set(first.labels) == set(list(segments)[:3])
     assert first.instances.ids.tolist() == [1, 2]
-    before = {name: session.store.read_labels(name) for name in first.changed}
+    before = {name: session.store.read_labels(name) for name in first.labels}
 
     last = list(segments)[3]
     session.receive(segments[last])
     second = session.update([renumbered(model)])
-    assert second.changed == (last,), "the other label images are the same"
+    assert second.labels.keys() == {last}, "the other label images are the same"
     assert second.instances.ids.tolist() == [1, 2]
     for name, labels in before.items():
         np.testing.assert_array_equal(session.store.read_labels(name), labels)
     # The new image shows the same houses under the same ids, in the same halves.
-    np.testing.assert_array_equal(session.store.read_labels(last), before[first.changed[0]])
+    np.testing.assert_array_equal(session.store.read_labels(last), before[next(iter(first.labels))])
     assert session.store.label_path(last).exists()
 
 
@@ -87,8 +87,8 @@ def test_a_repeated_message_replaces_the_first(tmp_path):
     session.update([model])
     name = next(iter(segments))
     session.receive(segments[name])
-    assert session.update([model]).changed == (name,)
-    assert session.update([model]).changed == ()
+    assert session.update([model]).labels.keys() == {name}
+    assert session.update([model]).labels == {}
     assert session.segmented == 4
 
 
@@ -97,9 +97,9 @@ def test_masks_of_a_keyframe_outside_the_map_are_replaced_too(tmp_path):
     session = AssociationSession(MapStore(tmp_path), CONFIG)
     outside = dataclasses.replace(segments[model.names[0]], name="outside")
     session.receive(outside)
-    assert session.update([model]).changed == ("outside",)
+    assert session.update([model]).labels.keys() == {"outside"}
     session.receive(dataclasses.replace(outside, labels=outside.labels[::2, ::2]))
-    assert session.update([model]).changed == ("outside",)
+    assert session.update([model]).labels.keys() == {"outside"}
     assert session.store.read_labels("outside").shape == outside.labels[::2, ::2].shape
 
 
@@ -163,12 +163,12 @@ def test_masks_that_come_during_an_update_are_kept_at_once_and_taken_over_by_the
     go_on.set()
     updating.join(10)
     # The update went on with the masks, and the classes, that it began with.
-    assert set(results[0].changed) == {item.name for item in first}
+    assert set(results[0].labels) == {item.name for item in first}
     assert results[0].class_names == ("building",)
     assert set(np.unique(session.store.read_labels(first[0].name)).tolist()) == {0, 1, 2}
     second = session.update([model])
     assert not session.pending
-    assert {last.name, swapped.name} <= set(second.changed)
+    assert {last.name, swapped.name} <= set(second.labels)
     assert len(np.unique(session.store.read_labels(swapped.name))) == 2
     assert second.class_names == ("house", "building")
 
@@ -191,7 +191,7 @@ def test_masks_of_an_earlier_run_that_are_replaced_during_an_update_stay_for_it(
     monkeypatch.setattr(session._online, "update", meanwhile)
     session.update([model])
     assert len(np.unique(session.store.read_labels(name))) == 3
-    assert session.update([model]).changed == (name,)
+    assert session.update([model]).labels.keys() == {name}
     assert len(np.unique(session.store.read_labels(name))) == 2
 
 

@@ -62,7 +62,7 @@ def test_it_can_be_switched_off(tmp_path, monkeypatch):
     assert double.asked == []
     assert outcome.counts["missed_views"] == 1
     assert "second_looks" not in outcome.counts
-    assert store.read_segments("view2", ["building"]).ids.tolist() == [20]
+    assert store.read_named_segments("view2").numbered(["building"]).ids.tolist() == [20]
 
 
 def test_metrics_hold_the_figures_of_all_steps(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import PAIR_BASE, FeatureDatabase
-from seg2d3d_ros.reconstruction.features.pair_table import PairTable
+from seg2d3d_ros.reconstruction.features.matching import PairTable
 from seg2d3d_ros.reconstruction.online import background_solver
 from seg2d3d_ros.reconstruction.online.background_solver import TABLES, BackgroundSolver, copy_geometry
 from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck

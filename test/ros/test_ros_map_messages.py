@@ -293,7 +293,7 @@ def test_an_empty_cloud_takes_a_keyframe_out():
 def test_a_foreign_cloud_is_refused():
     _, observations, _ = messages_of([model(["front_1"], 0)])
     with pytest.raises(DataError, match="no field component, rgb, x, y, z"):
-        map_messages.cloud_to_points(observations[0])
+        map_messages.wanted_fields(observations[0], map_messages.MAP_POINT, "map/points")
 
 
 @pytest.mark.parametrize("frame", [WorldFrame(), WorldFrame("metric"), WorldFrame("enu", (47.4, 8.5, 440.0))])

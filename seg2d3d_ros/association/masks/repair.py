@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from seg2d3d_ros.geometry.label_runs import LabelRuns
+from seg2d3d_ros.geometry.masks import cell_grid
 from seg2d3d_ros.types import Incidence, Instances, Observation, Segments
 
 NEIGHBOURS = 7
@@ -129,20 +130,17 @@ def cut_mask(mask: np.ndarray, owner: np.ndarray, xy: np.ndarray) -> dict[int, n
     if len(rows) == 0 or len(owner) == 0:
         return {}
     names = np.unique(owner)
-    y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    x0, y0, x1, y1 = box = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
     inside = mask[y0:y1, x0:x1]
-    height, width = inside.shape
-    step = max(height, width) / GRID if max(height, width) > GRID else 1.0
-    cells = (max(1, round(height / step)), max(1, round(width / step)))
-    grid_y = (np.arange(cells[0]) + 0.5) * height / cells[0] + y0
-    grid_x = (np.arange(cells[1]) + 0.5) * width / cells[1] + x0
-    centers = np.stack(np.meshgrid(grid_x, grid_y), axis=-1).reshape(-1, 2)
+    cells, centers, step = cell_grid(box, GRID)
     gap, nearest = cKDTree(xy).query(centers, k=min(NEIGHBOURS, len(owner)))
     gap, nearest = gap.reshape(len(centers), -1), nearest.reshape(len(centers), -1)
     weight = 1.0 / (gap + step) ** 2
     votes = np.stack([(weight * (owner[nearest] == name)).sum(axis=1) for name in names])
     votes /= votes.sum(axis=0)
-    fields = [cv2.resize(v.reshape(cells).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) for v in votes]
+    fields = [
+        cv2.resize(v.reshape(cells).astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) for v in votes
+    ]
     winner = np.argmax(fields, axis=0)
     winner = _without_islands(winner, inside, len(names))
     parts = {}

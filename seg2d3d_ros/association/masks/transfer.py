@@ -15,8 +15,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from seg2d3d_ros.arrays import places
-from seg2d3d_ros.association.masks.missed import MissedView, Sightings, sightings, solid_points
-from seg2d3d_ros.geometry.masks import Region, region_of
+from seg2d3d_ros.association.masks.missed import MissedView, instances_shown, sightings, solid_points
+from seg2d3d_ros.geometry.masks import Region, cell_grid, region_of
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.visibility import occluded
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
@@ -48,16 +48,10 @@ class Transfer:
         self._views = [view for model in models for view in model.views()]
         self._names = incidence.names
         self._solid = solid_points(self._xyz, instances)
-        self._seen: Sightings = sightings(models, incidence)
+        self._seen = sightings(models, incidence)
         self._rows = places(self._seen.keyframe, len(self._views))
         self._labels_of = lru_cache(KEPT_LABELS)(labels_of)
-        self._shown: dict[int, set[int]] = {}
-        for segment, instance in (
-            (np.arange(len(instances.segment_instance)), instances.segment_instance),
-            (instances.cuts.segment, instances.cuts.instance),
-        ):
-            for k, i in zip(incidence.segment_keyframe[segment].tolist(), instance.tolist(), strict=True):
-                self._shown.setdefault(i, set()).add(k)
+        self._shown = instances_shown(incidence, instances)
 
     def region(self, missed: MissedView) -> Region | None:
         """The pixels where the instance should be seen, whoever else claims them; None where nothing is left."""
@@ -65,20 +59,14 @@ class Transfer:
         assert view is not None  # only posed keyframes are judged
         mine = np.flatnonzero(self._solid == missed.instance)
         pixels, depth = view.project(self._xyz[mine])
-        usable = np.isfinite(pixels).all(axis=1) & (np.abs(pixels) < 4.0 * max(view.camera.width, view.camera.height)).all(
-            axis=1
-        )
-        x0, y0, x1, y1 = _area(missed.xy, view)
-        shape = (y1 - y0, x1 - x0)
-        step = max(1.0, max(shape) / GRID)
-        cells = (max(1, round(shape[0] / step)), max(1, round(shape[1] / step)))
-        grid_x = (np.arange(cells[1]) + 0.5) * shape[1] / cells[1] + x0
-        grid_y = (np.arange(cells[0]) + 0.5) * shape[0] / cells[0] + y0
-        centers = np.stack(np.meshgrid(grid_x, grid_y), axis=-1).reshape(-1, 2)
+        limit = 4.0 * max(view.camera.width, view.camera.height)
+        usable = (np.abs(pixels) < limit).all(axis=1)  # not where they are NaN
+        x0, y0, x1, y1 = box = _area(missed.xy, view)
+        cells, centers, step = cell_grid(box, GRID)
         surface = surface_depth(pixels[usable], depth[usable], centers, step)
         share = self._share(missed, view, view.back_project(centers, surface))
         share[self._hidden(missed.keyframe, missed.instance, view, centers, surface)] = 0.0
-        field = cv2.resize(share.reshape(cells).astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        field = cv2.resize(share.reshape(cells).astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         chosen = _with_points(field >= 0.5, missed.xy - [x0, y0])
         return region_of(chosen, x0, y0)
 
@@ -100,9 +88,8 @@ class Transfer:
         middle = np.median(self._xyz[missed.point], axis=0)
         ray = view.center - middle
         rated = []
-        for k in sorted(self._shown.get(missed.instance, ())):
-            other = self._views[k]
-            if other is None or other.component != view.component:
+        for k, (other, shown) in enumerate(zip(self._views, self._shown, strict=True)):
+            if missed.instance not in shown or other is None or other.component != view.component:
                 continue
             across = other.center - middle
             lengths = max(float(np.linalg.norm(across)), 1e-9), max(float(np.linalg.norm(ray)), 1e-9)

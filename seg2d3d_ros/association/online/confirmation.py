@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from seg2d3d_ros.arrays import take
 from seg2d3d_ros.association.online.identity import Merge
 from seg2d3d_ros.types import Instances
 
@@ -48,7 +47,8 @@ class Confirmation:
 
     def hide(self, instances: Instances) -> Instances:
         """``instances`` without those that are not shown: 0 in their place, also where segments are divided."""
-        visible = np.zeros(int(max(x.max(initial=0) for x in _all_ids(instances))) + 1, bool)
+        ids = (instances.ids, instances.segment_instance, instances.point_instance, instances.cuts.instance)
+        visible = np.zeros(int(max(values.max(initial=0) for values in ids)) + 1, bool)
         visible[[i for i in instances.ids.tolist() if i in self.shown]] = True
         kept = visible[instances.ids]
         if kept.all():
@@ -62,14 +62,10 @@ class Confirmation:
             ids=instances.ids[kept],
             classes=instances.classes[kept],
             scores=instances.scores[kept],
-            boxes=take(instances.boxes, kept),
+            boxes=instances.boxes[kept],
         )
 
     def announced(self, merges: Sequence[Merge]) -> tuple[Merge, ...]:
         """The merges of ids that were shown."""
         told = (Merge(merge.kept, tuple(i for i in merge.absorbed if i in self.shown)) for merge in merges)
         return tuple(merge for merge in told if merge.absorbed)
-
-
-def _all_ids(instances: Instances) -> tuple[np.ndarray, ...]:
-    return instances.ids, instances.segment_instance, instances.point_instance, instances.cuts.instance

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.association.online_incidence import OnlineIncidence
 from seg2d3d_ros.association.solve import describe
 from seg2d3d_ros.association.votes import vote_points
@@ -18,7 +18,7 @@ MOVED, MANY = 0.02, 0.1
 """An instance is described again when this share of its points (``MANY``) moved by this share of its size (``MOVED``)."""
 BOX = 3.5
 """Standard deviations of points spread evenly over a length that make the length."""
-_NOT_PER_INSTANCE = ("segment_instance", "point_instance", "point_confidence", "cuts")
+PER_INSTANCE = ("ids", "classes", "scores", "boxes")
 Seeds = tuple[np.ndarray, np.ndarray]
 """Instances (c,) and pixels (c, 2) that a segment is divided by."""
 
@@ -63,6 +63,11 @@ class Labelling:
         ids = np.unique(np.concatenate(lost))
         return ids[ids > 0]
 
+    def _place(self, row: int) -> tuple[str, int]:
+        """The keyframe of a row, and the row's place among that keyframe's segments."""
+        k = int(self._incidence.row_keyframe[row])
+        return self._incidence.names[k], row - int(self._incidence.first_row[k])
+
     def segment(self) -> np.ndarray:
         """(S,) int32 instance of each segment, 0 = none."""
         return np.concatenate([np.empty(0, np.int32), *(self._keyframes[name].instance for name in self._incidence.names)])
@@ -93,8 +98,8 @@ class Labelling:
         self._points_then = np.bincount(instances.point_instance, minlength=_top(instances.ids) + 1)[instances.ids]
         seeds: dict[str, dict[int, Seeds]] = {}
         for row, item in instances.cuts.by_segment().items():
-            k = int(self._incidence.row_keyframe[row])
-            seeds.setdefault(names[k], {})[row - first[k]] = item
+            name, place = self._place(row)
+            seeds.setdefault(name, {})[place] = item
         changed = []
         for k, name in enumerate(names):
             new = _Keyframe(instances.segment_instance[first[k] : first[k + 1]].copy(), seeds.get(name, {}))
@@ -110,15 +115,15 @@ class Labelling:
         """
         changed = set()
         for row, instance_id in zip(rows.tolist(), instance.tolist(), strict=True):
-            k = int(self._incidence.row_keyframe[row])
-            keyframe, place = self._keyframes[self._incidence.names[k]], row - int(self._incidence.first_row[k])
+            name, place = self._place(row)
+            keyframe = self._keyframes[name]
             before, after = keyframe.cuts.get(place), seeds.get(row)
             same = (before is None) == (after is None) and keyframe.instance[place] == instance_id
             if same and before is not None and after is not None:
                 same = np.array_equal(np.unique(before[0]), np.unique(after[0]))
             if same:
                 continue
-            changed.add(self._incidence.names[k])
+            changed.add(name)
             keyframe.instance[place] = instance_id
             keyframe.cuts.pop(place, None)
             if after is not None:
@@ -129,15 +134,15 @@ class Labelling:
         """Rename instances (0 = gone) in the seeds of these rows; returns the keyframes that differ."""
         changed = set()
         for row in rows.tolist():
-            k = int(self._incidence.row_keyframe[row])
-            keyframe, place = self._keyframes[self._incidence.names[k]], row - int(self._incidence.first_row[k])
+            name, place = self._place(row)
+            keyframe = self._keyframes[name]
             if place not in keyframe.cuts or not any(i in names for i in keyframe.cuts[place][0].tolist()):
                 continue
             ids, xy = keyframe.cuts.pop(place)
             ids = np.array([names.get(i, i) for i in ids.tolist()], np.int32)
             if len(np.unique(ids[ids > 0])) > 1 or (ids[ids > 0] != keyframe.instance[place]).any():
                 keyframe.cuts[place] = (ids[ids > 0], xy[ids > 0])
-            changed.add(self._incidence.names[k])
+            changed.add(name)
         return sorted(changed)
 
     def moved(self, xyz: np.ndarray) -> np.ndarray:
@@ -222,9 +227,8 @@ class Labelling:
         """The cuts of some rows; ``segment`` counts them from 0."""
         found = []
         for place, row in enumerate(rows.tolist()):
-            k = int(self._incidence.row_keyframe[row])
-            cuts = self._keyframes[self._incidence.names[k]].cuts
-            if cuts and (item := cuts.get(row - int(self._incidence.first_row[k]))) is not None:
+            name, within = self._place(row)
+            if (item := self._keyframes[name].cuts.get(within)) is not None:
                 found.append((place, *item))
         return _cuts(found)
 
@@ -251,15 +255,12 @@ def _cuts(items: list[tuple[int, np.ndarray, np.ndarray]]) -> Cuts:
 
 
 def _per_instance(instances: Instances) -> dict[str, Any]:
-    fields = (f.name for f in dataclasses.fields(Instances) if f.name not in _NOT_PER_INSTANCE)
-    return {name: getattr(instances, name) for name in fields}
+    return {name: getattr(instances, name) for name in PER_INSTANCE}
 
 
 def _join(first: Any, second: Any) -> Any:
     """Two arrays one after the other, or two dataclasses of arrays."""
-    if isinstance(first, np.ndarray):
-        return np.concatenate([first, second])
-    return type(first)(*(_join(getattr(first, f.name), getattr(second, f.name)) for f in dataclasses.fields(first)))
+    return np.concatenate([first, second]) if isinstance(first, np.ndarray) else concatenated([first, second])
 
 
 def _same(first: _Keyframe, second: _Keyframe) -> bool:

@@ -15,9 +15,9 @@ from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
 from seg2d3d_ros.reconstruction.viewgraph import (
     COMMON_POINTS,
     MIN_IMAGES,
+    by_size,
     components,
     keep_images,
-    largest_first,
     partners,
     rigid_parts,
 )
@@ -50,7 +50,7 @@ def solve_components(
         report("mapping", done, len(parts))
         models.extend(solve_component(task, part, pairs, mapper))
     report("mapping", len(parts), len(parts))
-    return largest_first(models)
+    return sorted(models, key=by_size)
 
 
 def solve_component(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: str) -> list[pycolmap.Reconstruction]:
@@ -124,8 +124,8 @@ def _rigid(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstru
         parts = [part for part in rigid_parts(model) if len(part) >= MIN_IMAGES]
         whole = len(parts) == 1 and len(parts[0]) == model.num_reg_images()
         rigid.extend([model] if whole else [keep_images(model, part) for part in parts])
-    # The incremental mapper lets models overlap.
-    return [part for _, part in disjoint(largest_first(model for model in rigid if model.num_points3D() >= COMMON_POINTS))]
+    rigid = sorted((model for model in rigid if model.num_points3D() >= COMMON_POINTS), key=by_size)
+    return [part for _, part in disjoint(rigid)]  # the incremental mapper lets models overlap
 
 
 def disjoint(models: Sequence[pycolmap.Reconstruction]) -> Iterator[tuple[int, pycolmap.Reconstruction]]:

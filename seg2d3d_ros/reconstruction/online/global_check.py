@@ -17,14 +17,14 @@ from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
-from seg2d3d_ros.reconstruction.features.pair_table import PairTable
+from seg2d3d_ros.reconstruction.features.matching import PairTable
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES
 from seg2d3d_ros.reconstruction.online.background_solver import BackgroundSolver
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
 from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.thresholds import PLENTY
 from seg2d3d_ros.reconstruction.world.locator import Locator
-from seg2d3d_ros.reconstruction.world.msac import msac_score, msac_scores
+from seg2d3d_ros.reconstruction.world.msac import msac_scores
 
 if TYPE_CHECKING:
     import pycolmap
@@ -55,7 +55,7 @@ class Standing:
 
     Attributes:
         images: registered.
-        score: MSAC score over the verified matches, see ``msac_score``.
+        score: MSAC score over the verified matches, see ``msac_scores``.
         gps: rms distance to the GPS positions in metres after the robust fit; NaN without.
     """
 
@@ -175,8 +175,8 @@ class GlobalCheck:
         if not submaps:
             return Standing(0, 0.0)
         pairs = [(first, second) for first, second, _ in self._tried.rows(at_least=RICH_MATCHES // 2).tolist()]
-        scores = [msac_score(m.reconstruction, pairs, self._database.inlier_matches, self._xy) for m in submaps]
-        return Standing(len(self._mapper.registered), sum(scores), locator.fit(submaps[0].reconstruction).residual)
+        scores = [msac_scores(m.reconstruction, pairs, self._database.inlier_matches, self._xy).sum() for m in submaps]
+        return Standing(len(self._mapper.registered), float(sum(scores)), locator.fit(submaps[0].reconstruction).residual)
 
     def _xy(self, image_id: int) -> np.ndarray:
         return self._database.keypoints(image_id)[:, :2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from seg2d3d_ros.reconstruction.thresholds import Thresholds
 
 if TYPE_CHECKING:
     import pycolmap
+
+log = logging.getLogger(__name__)
 
 MAX_TRIALS = 50
 """First pairs that are tried at a time."""
@@ -40,19 +43,17 @@ class Starter:
         ]
         return [(a, b) for _, a, b in sorted(found) if (a, b, thresholds) not in self._failed]
 
-    def start(
-        self, free: Collection[int], thresholds: Thresholds, options: MapperOptions
-    ) -> tuple[Submap, tuple[int, int]] | None:
-        """A submap of two ``free`` images and the pair it began with, or None where no pair is good enough."""
-        pairs = self.candidates(free, thresholds)[:MAX_TRIALS]
+    def start(self, free: Collection[int], thresholds: Thresholds, options: MapperOptions) -> Submap | None:
+        """A submap of two ``free`` images, or None where no pair is good enough."""
         submap: Submap | None = None
-        for pair in pairs:
+        for pair in self.candidates(free, thresholds)[:MAX_TRIALS]:
             submap = submap or Submap(self._graph)
             pose = submap.mapper.estimate_initial_two_view_geometry(options.mapper, *pair)
             if pose is not None:
                 if self._begin(submap, pair, pose, thresholds, options):
                     self._used.add(pair)
-                    return submap, pair
+                    log.info("a submap begins with images %d and %d", *pair)
+                    return submap
                 submap = None
             self._failed.add((*pair, thresholds))
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.geometry.similarity import Similarity
@@ -45,9 +45,7 @@ def locate_submaps(mapper: OnlineMapper, locator: Locator, rig: Rig | None, warn
         final: nothing will follow: mounts must hold now.
     """
     if rig is not None:
-        mapper.submaps = merge_submaps_by_rig(
-            mapper.submaps, rig, lambda model: locator.best_scale(model, by_rig=scale_by_rig(model, rig))
-        )
+        mapper.submaps = _merge_by_rig(mapper.submaps, rig, locator)
     for submap in mapper.submaps:
         _locate(submap, mapper, locator, rig, warnings, final=final)
 
@@ -79,7 +77,7 @@ def _locate(
     if rig is None:
         adjusted = pull(model)
     else:
-        place_companions(submap, rig, options)
+        _place_companions(submap, rig, options)
         if rotation_offset(submap.reconstruction, rig) is not None:
             adjusted = hold_mounts(submap.reconstruction, rig, fixed_cameras, mapper.threads, warnings, pull)
     if adjusted is not None and adjusted is not submap.reconstruction:
@@ -89,36 +87,29 @@ def _locate(
         locator.georeference(submap.reconstruction, scale, [])
 
 
-def merge_submaps_by_rig(
-    submaps: Sequence[Submap], rig: Rig, scale_of: Callable[[pycolmap.Reconstruction], float | None]
-) -> list[Submap]:
-    """The submaps after larger ones took in smaller ones by frames with an image in each, the largest first.
-
-    Args:
-        submaps: the largest first; changed.
-        rig: the mounts.
-        scale_of: metres per model unit, or None.
-    """
+def _merge_by_rig(submaps: Sequence[Submap], rig: Rig, locator: Locator) -> list[Submap]:
+    """The submaps after larger ones took in smaller ones by frames with an image in each, the largest first."""
 
     def take_in(target: Submap, source: Submap, target_from_source: Similarity) -> None:
         bring_together(source, target, target_from_source)
         absorb(source, target)
 
     def scale(submap: Submap) -> float | None:
-        return 1.0 if submap.frame.kind != "arbitrary" else scale_of(submap.reconstruction)
+        model = submap.reconstruction
+        return 1.0 if submap.frame.kind != "arbitrary" else locator.best_scale(model, by_rig=scale_by_rig(model, rig))
 
     return merge_by_rig(submaps, rig, scale, take_in)
 
 
-def place_companions(submap: Submap, rig: Rig, options: MapperOptions) -> int:
-    """Register images that wait by their mounts beside an image of their frame; how many see enough points to stay.
+def _place_companions(submap: Submap, rig: Rig, options: MapperOptions) -> None:
+    """Register images that wait by their mounts beside an image of their frame; those that see enough points stay.
 
     The submap must be metric.
     """
     registered = submap.registered
     wait = {b.image_id for a, b in rig.pairs(registered, set(submap.reconstruction.images) - registered)}
     if not wait:
-        return 0
+        return
     placed = copy.deepcopy(submap.reconstruction)
     to_single_frames(placed, to_rig_frames(placed, rig), keep=registered | wait)
     submap.take_solution(placed)
@@ -131,4 +122,3 @@ def place_companions(submap: Submap, rig: Rig, options: MapperOptions) -> int:
     submap.rebuild()
     if len(bare) < len(wait):
         log.info("%d images are registered by their mounts", len(wait) - len(bare))
-    return len(wait) - len(bare)

@@ -11,9 +11,10 @@ from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
 from seg2d3d_ros.reconstruction.online.initialisation import Starter
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions, first_pair_trials, mapper_options
-from seg2d3d_ros.reconstruction.online.submap import Submap, largest_submap_first
+from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.online.submap_merging import merge
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds
+from seg2d3d_ros.reconstruction.viewgraph import by_size
 
 if TYPE_CHECKING:
     import pycolmap
@@ -255,7 +256,7 @@ class OnlineMapper:
         """Sort by size and drop submaps whose images are all in larger ones."""
         taken: set[int] = set()
         kept = []
-        for submap in largest_submap_first(self.submaps):
+        for submap in sorted(self.submaps, key=lambda m: by_size(m.reconstruction)):
             if submap.registered - taken:
                 kept.append(submap)
             taken |= submap.registered
@@ -277,10 +278,8 @@ class OnlineMapper:
     def _start(self, free: set[int]) -> Submap | None:
         trials = first_pair_trials(self._min_matches, plenty=self.plenty)
         for trial in trials if len(free) >= SMALL else trials[:1]:  # many wait in vain: whatever begins is better
-            found = self._starter.start(free, trial, self.options(trial, 2))
-            if found is not None:
-                submap, pair = found
-                log.info("a submap begins with images %d and %d", *pair)
+            submap = self._starter.start(free, trial, self.options(trial, 2))
+            if submap is not None:
                 return submap
         return None
 

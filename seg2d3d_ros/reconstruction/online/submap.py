@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.colmap import load_pycolmap
@@ -192,8 +192,3 @@ class Submap:
         if lost:
             log.warning("%d images lost their points in a global adjustment and wait to be registered again", lost)
         self.adjusted = len(self)
-
-
-def largest_submap_first(submaps: Iterable[Submap]) -> list[Submap]:
-    """Submaps by their registered images, then by their points."""
-    return sorted(submaps, key=lambda submap: (-len(submap), -submap.reconstruction.num_points3D()))

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.arrays import take
 from seg2d3d_ros.geometry.camera import NEAREST, Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity, weighted_similarity
@@ -50,10 +51,6 @@ class Links:
 
     def __len__(self) -> int:
         return len(self.source_points)
-
-    def chosen(self, mask: np.ndarray) -> Links:
-        """Some of the links; ``mask`` is (K,) bool or int."""
-        return Links(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
 class _Observations:
@@ -182,7 +179,7 @@ def fit_links(
         if len(good) < min_points:
             return None
         some = np.sort(rng.choice(good, min(len(good), MAX_REFINED), replace=False))
-        best = _refined(best, _Geometry(links.chosen(some), source, target))
+        best = _refined(best, _Geometry(take(links, some), source, target))
     agree = geometry.errors(best) < FINE_ERROR
     views = max(len(np.unique(links.source_images[agree])), len(np.unique(links.target_images[agree])))
     enough = len(np.unique(links.source_points[agree])) >= min_points and agree.mean() >= MIN_SHARE and views >= 2

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.arrays import take
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
@@ -55,7 +56,7 @@ def merge(source: Submap, target: Submap, options: MapperOptions, min_points: in
     similarity, agree = fit
     bring_together(source, target, similarity)
     log.info("a submap of %d images takes in one of %d by %d of %d links", len(target), len(source), agree.sum(), len(agree))
-    good = links.chosen(agree)
+    good = take(links, agree)
     absorb(source, target, good)
     target.adjust_locally(_border_images(good), options)
     return True

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, camera_from_world
-from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
+from seg2d3d_ros.reconstruction.viewgraph import by_size, rigid_parts
 
 if TYPE_CHECKING:
     import pycolmap
@@ -153,4 +153,4 @@ def merge_by_rig(
             log.info("models of %d and %d images are one by the cameras' mounts", len(ids[0]), len(ids[1]))
             absorb(target, source, similarity)
         done.append(target)
-    return sorted(done, key=lambda m: (-m.reconstruction.num_reg_images(), -m.reconstruction.num_points3D()))
+    return sorted(done, key=lambda m: by_size(m.reconstruction))

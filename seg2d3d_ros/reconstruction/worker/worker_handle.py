@@ -192,8 +192,7 @@ class ReconstructionWorker:
         attempts = 0
         while not self._stopping.is_set():
             attempts += 1
-            done = self._hand_over(command)
-            if done:
+            if self._hand_over(command):
                 self._finish()
                 return
             if self._stopping.is_set():
@@ -213,32 +212,25 @@ class ReconstructionWorker:
                 return
 
     def _hand_over(self, command: Command) -> bool:
-        """Have one command executed; False when the process died over it, or ``close`` was called."""
+        """Have one command executed and pass its events on; False when the process died over it, or ``close`` was called."""
         with self._lock:
             self._cancel.clear()
             self._running, self._answered, self._cancelled_at = command, False, None
         try:
-            return self._send(command) and self._relay()
+            if self._connection is None:
+                return False
+            self._connection.send(command)
+            while not isinstance(answer := self._receive(), Done):
+                if answer is None:
+                    return False
+                self._answered |= isinstance(answer, Added)
+                self._events.put(answer)
+            return True
+        except (OSError, ValueError):
+            return False
         finally:
             with self._lock:
                 self._running = None
-
-    def _send(self, command: Command) -> bool:
-        try:
-            if self._connection is not None:
-                self._connection.send(command)
-        except (OSError, ValueError):
-            return False
-        return self._connection is not None
-
-    def _relay(self) -> bool:
-        """Pass events on until the command is done; False when the process died or ``close`` was called."""
-        while not isinstance(answer := self._receive(), Done):
-            if answer is None:
-                return False
-            self._answered |= isinstance(answer, Added)
-            self._events.put(answer)
-        return True
 
     def _receive(self) -> Event | Done | None:
         """The process's next message; None when it died or ``close`` was called."""

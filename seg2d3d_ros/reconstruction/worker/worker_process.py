@@ -11,6 +11,8 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.synchronize import Event as CancelEvent
 from pathlib import Path
@@ -23,7 +25,6 @@ from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconst
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 from seg2d3d_ros.reconstruction.worker.worker_events import (
-    Add,
     Added,
     Command,
     Done,
@@ -33,6 +34,7 @@ from seg2d3d_ros.reconstruction.worker.worker_events import (
     Progressed,
     Rejected,
     Revised,
+    Solve,
     Stopped,
 )
 
@@ -75,17 +77,16 @@ def serve(root: Path, config: ReconstructionConfig, connection: Connection, canc
     try:
         _use_for_temporary_files(work)
         reconstructor = open_reconstructor(root, config, checkpoint, live=True)
-        opened = _opened(reconstructor)
+        models = read_models(root)
     except (Seg2d3dError, OSError) as error:
         connection.send(Failed(str(error)))
         return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap prints a stack trace on it; leaving is no crash
     try:
-        connection.send(opened)
+        connection.send(Opened(reconstructor.names, Reconstruction(models) if models else None))
         while (command := connection.recv()) is not None:
-            connection.send(_execute(reconstructor, command, connection))
-            if isinstance(command, Add) and isinstance(reconstructor, OnlineReconstructor):
-                for event in _grow(reconstructor, command):
+            for event in _execute(reconstructor, command, connection):
+                if event is not None:
                     connection.send(event)
             connection.send(Done())
     except (EOFError, OSError):
@@ -101,33 +102,34 @@ def _use_for_temporary_files(folder: Path) -> None:
     tempfile.tempdir = str(folder)
 
 
-def _opened(reconstructor: Reconstructor) -> Opened:
-    models = read_models(reconstructor.root)
-    return Opened(reconstructor.names, Reconstruction(models) if models else None)
+def _execute(reconstructor: Reconstructor, command: Command, connection: Connection) -> Iterator[Event | None]:
+    """What a command comes to; None where an online map has no new revision."""
+    if isinstance(command, Solve):
+        yield _attempt(
+            lambda: Revised(reconstructor.solve(lambda stage, done, total: connection.send(Progressed(stage, done, total)))),
+            command,
+        )
+        return
+    keyframe, ignore = command.keyframe, command.ignore
+    refused = partial(Rejected, keyframe.name)
+    yield _attempt(lambda: Added(keyframe.name, reconstructor.add(keyframe, ignore)), command, refused)
+    if isinstance(reconstructor, OnlineReconstructor):
+        yield _attempt(partial(_grow, reconstructor), f"{keyframe.name} was placed")
 
 
-def _execute(reconstructor: Reconstructor, command: Command, connection: Connection) -> Event:
+def _grow(reconstructor: OnlineReconstructor) -> Revised | None:
+    revision = reconstructor.grow()
+    return None if revision is None else Revised(revision, final=False)
+
+
+def _attempt(work: Callable[[], Event | None], what: object, refused: Callable[[str], Event] = Failed) -> Event | None:
+    """What some work comes to, or why it comes to nothing: ``refused`` says so of what the user can mend."""
     try:
-        if isinstance(command, Add):
-            return Added(command.keyframe.name, reconstructor.add(command.keyframe, command.ignore))
-        return Revised(reconstructor.solve(lambda stage, done, total: connection.send(Progressed(stage, done, total))))
+        return work()
     except Cancelled as error:
         return Stopped(str(error))
     except Seg2d3dError as error:
-        return Rejected(command.keyframe.name, str(error)) if isinstance(command, Add) else Failed(str(error))
+        return refused(str(error))
     except Exception as error:  # whatever it is, the user reads it and the worker lives on
-        log.exception("while %s", command)
-        return Failed(f"while {command}: {type(error).__name__}: {error}")
-
-
-def _grow(reconstructor: OnlineReconstructor, command: Add) -> list[Event]:
-    try:
-        revision = reconstructor.grow()
-        return [] if revision is None else [Revised(revision, final=False)]
-    except Cancelled as error:
-        return [Stopped(str(error))]
-    except Seg2d3dError as error:
-        return [Failed(str(error))]
-    except Exception as error:  # whatever it is, the user reads it and the worker lives on
-        log.exception("while %s was placed", command.keyframe.name)
-        return [Failed(f"while {command.keyframe.name} was placed: {type(error).__name__}: {error}")]
+        log.exception("while %s", what)
+        return Failed(f"while {what}: {type(error).__name__}: {error}")

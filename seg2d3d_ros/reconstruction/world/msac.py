@@ -37,16 +37,6 @@ def sampson_error(first: np.ndarray, second: np.ndarray, second_from_first: Pose
     return np.abs(algebraic) / np.sqrt(np.maximum(scale, 1e-30))
 
 
-def msac_score(
-    model: pycolmap.Reconstruction,
-    pairs: Iterable[tuple[int, int]],
-    matches: Callable[[int, int], np.ndarray],
-    keypoints: Callable[[int], np.ndarray],
-) -> float:
-    """The MSAC score over all pairs; see ``msac_scores``."""
-    return float(msac_scores(model, pairs, matches, keypoints).sum())
-
-
 def msac_scores(
     model: pycolmap.Reconstruction,
     pairs: Iterable[tuple[int, int]],

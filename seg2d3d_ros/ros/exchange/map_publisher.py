@@ -52,7 +52,7 @@ class MapPublisher:
         self._known: set[str] = set()
         self._models: Sequence[SparseModel] = ()
         self._stamp = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._whole = threading.Event()
         self._listeners = (0, 0)
 
@@ -66,9 +66,7 @@ class MapPublisher:
     def withdraw(self) -> None:
         """Publish an empty map, and forget which keyframes there were."""
         with self._lock:
-            self._stamp = max(self._node.get_clock().now().nanoseconds, self._stamp + 1)
-            self._models = ()
-            self._send()
+            self.send(())
             self._known.clear()
 
     def doubt(self, names: Iterable[str]) -> None:

@@ -27,9 +27,8 @@ from seg2d3d_ros.ros.messages.map_messages import (
     assemble,
     by_header,
     camera_from_pose,
-    cloud_to_observations,
-    cloud_to_points,
     frame_from_fix,
+    wanted_fields,
 )
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
@@ -48,26 +47,31 @@ class MapReceiver:
     def __init__(self, map_frame: str) -> None:
         self._map_frame = map_frame
         self._lock = threading.Lock()
-        self._points = np.empty(0, MAP_POINT)
-        self._points_revision: RevisionKey | None = None
-        self._marked: RevisionKey | None = None
-        self._observations: dict[str, np.ndarray] = {}
-        self._headers: dict[str, Header] = {}
-        self._frame = WorldFrame()
-        self._frame_revision: RevisionKey | None = None
-        self._poses: list[np.ndarray] = []
-        self._poses_revision: RevisionKey | None = None
-        self._cameras: dict[str, Camera | None] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the map."""
+        with self._lock:
+            self._points = np.empty(0, MAP_POINT)
+            self._points_revision: RevisionKey | None = None
+            self._marked: RevisionKey | None = None
+            self._observations: dict[str, np.ndarray] = {}
+            self._headers: dict[str, Header] = {}
+            self._frame = WorldFrame()
+            self._frame_revision: RevisionKey | None = None
+            self._poses: list[np.ndarray] = []
+            self._poses_revision: RevisionKey | None = None
+            self._cameras: dict[str, Camera | None] = {}
 
     def on_points(self, message: PointCloud2) -> None:
         """``map/points``."""
-        points = cloud_to_points(message)
+        points = wanted_fields(message, MAP_POINT, "map/points")
         with self._lock:
             self._points, self._points_revision = points, revision_of(message.header)
 
     def on_observations(self, message: PointCloud2) -> None:
         """``map/observations``, the end mark among them."""
-        rows = cloud_to_observations(message)
+        rows = wanted_fields(message, OBSERVATION, "map/observations")
         with self._lock:
             if message.header.frame_id == self._map_frame:
                 self._marked = revision_of(message.header)
@@ -158,11 +162,3 @@ class MapReceiver:
             matching = len(self._poses) == len(names) and self._poses_revision == self._points_revision
             poses = dict(zip(names, self._poses, strict=True)) if matching else {}
             return assemble(self._points, self._observations, self._frame, poses, self._cameras)
-
-    def clear(self) -> None:
-        """Forget the map."""
-        with self._lock:
-            self._points, self._points_revision, self._marked = np.empty(0, MAP_POINT), None, None
-            self._observations, self._headers = {}, {}
-            self._frame, self._frame_revision = WorldFrame(), None
-            self._poses, self._poses_revision, self._cameras = [], None, {}

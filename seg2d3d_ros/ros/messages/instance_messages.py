@@ -20,12 +20,8 @@ from seg2d3d_ros.types import Instances, Observation, SparseModel
 log = logging.getLogger(__name__)
 
 LABELLED_POINT = np.dtype(
-    {
-        "names": ["x", "y", "z", "rgb", "instance_id", "class_id", "confidence"],
-        "formats": ["f4", "f4", "f4", "f4", "i4", "u2", "f4"],
-        "offsets": [0, 4, 8, 12, 16, 20, 24],
-        "itemsize": 28,
-    }
+    [("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "f4"), ("instance_id", "i4"), ("class_id", "u2"), ("confidence", "f4")],
+    align=True,
 )
 
 
@@ -36,8 +32,7 @@ def labelled_cloud(models: Sequence[SparseModel], instances: Instances, header: 
     because RViz shows it without any setting; the photographs' colours are in ``map/points``.
     """
     points = np.zeros(len(instances.point_instance), LABELLED_POINT)
-    for axis, name in enumerate("xyz"):
-        points[name] = np.concatenate([np.empty(0), *(model.xyz[:, axis] for model in models)])
+    points["x"], points["y"], points["z"] = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)]).T
     points["rgb"] = pack_rgb(instance_colors(instances.point_instance))
     points["instance_id"] = instances.point_instance
     points["class_id"] = _class_of(instances)[instances.point_instance]
@@ -69,28 +64,21 @@ def instance_markers(instances: Instances, class_names: Sequence[str], header: H
         up = instances.boxes.rotation[row, :, 2]
         red, green, blue = map(float, colors[row])
         box = Marker(header=header, ns="box", id=instance_id, type=Marker.CUBE, action=Marker.ADD)
-        box.pose.position, box.pose.orientation = _point(center), _quaternion(quaternion)
-        box.scale = _vector(np.maximum(extent, 1e-6))
+        box.pose.position, box.pose.orientation = _filled(Point, center), _filled(Quaternion, quaternion)
+        box.scale = _filled(Vector3, np.maximum(extent, 1e-6))
         box.color = ColorRGBA(r=red, g=green, b=blue, a=0.25)
         name = Marker(header=header, ns="name", id=instance_id, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
         name.text = f"{class_names[instances.classes[row] - 1]} {instance_id}"
-        name.pose.position = _point(center + up * (extent[2] / 2 + letter))
+        name.pose.position = _filled(Point, center + up * (extent[2] / 2 + letter))
         name.scale.z = max(letter, 1e-6)
         name.color = ColorRGBA(r=red, g=green, b=blue, a=1.0)
         markers += [box, name]
     return MarkerArray(markers=markers)
 
 
-def _point(xyz: np.ndarray) -> Point:
-    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
-
-
-def _vector(xyz: np.ndarray) -> Vector3:
-    return Vector3(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
-
-
-def _quaternion(xyzw: np.ndarray) -> Quaternion:
-    return Quaternion(**dict(zip("xyzw", map(float, xyzw), strict=True)))
+def _filled(kind: type, values: np.ndarray) -> Any:
+    """A ``Point``, ``Vector3`` or ``Quaternion`` of numbers x y z (w)."""
+    return kind(**dict(zip("xyzw", map(float, values), strict=False)))
 
 
 def load_vision_msgs() -> Any | None:
@@ -132,8 +120,8 @@ def boxes_message(vision: Any, instances: Instances, class_names: Sequence[str],
         detection = vision.Detection3D(header=header, id=str(int(instances.ids[row])))
         class_name = class_names[instances.classes[row] - 1]
         detection.results.append(_hypothesis(vision, class_name, instances.scores[row]))
-        detection.bbox.center.position = _point(boxes.center[row])
-        detection.bbox.center.orientation = _quaternion(quaternions[row])
-        detection.bbox.size = _vector(boxes.size[row])
+        detection.bbox.center.position = _filled(Point, boxes.center[row])
+        detection.bbox.center.orientation = _filled(Quaternion, quaternions[row])
+        detection.bbox.size = _filled(Vector3, boxes.size[row])
         message.detections.append(detection)
     return message

@@ -103,20 +103,16 @@ def end_mark(header: Header) -> PointCloud2:
     return array_to_cloud(np.empty(0, OBSERVATION), header)
 
 
-def _poses(model: SparseModel) -> list[PoseMessage]:
-    """``world_from_camera`` of each keyframe."""
-    return [
-        PoseMessage(
+def poses_of(models: Sequence[SparseModel]) -> dict[str, PoseMessage]:
+    """``world_from_camera`` by keyframe."""
+    return {
+        name: PoseMessage(
             position=Point(**dict(zip("xyz", pose.translation.tolist(), strict=True))),
             orientation=Quaternion(**dict(zip("xyzw", pose.quaternion.tolist(), strict=True))),
         )
-        for pose in model.pose.inverse()
-    ]
-
-
-def poses_of(models: Sequence[SparseModel]) -> dict[str, PoseMessage]:
-    """``world_from_camera`` by keyframe."""
-    return {name: pose for model in models for name, pose in zip(model.names, _poses(model), strict=True)}
+        for model in models
+        for name, pose in zip(model.names, model.pose.inverse(), strict=True)
+    }
 
 
 def by_header(names: Iterable[str], headers: Mapping[str, Header]) -> list[str]:
@@ -143,10 +139,9 @@ def cameras_to_paths(models: Sequence[SparseModel], headers: Mapping[str, Header
         headers: of the keyframes, by name; keyframes without one are left out.
     """
     stamped: dict[str, list[tuple[int, PoseMessage]]] = {}
-    for model in models:
-        for name, pose in zip(model.names, _poses(model), strict=True):
-            if name in headers:
-                stamped.setdefault(headers[name].frame_id, []).append((stamp_to_ns(headers[name].stamp), pose))
+    for name, pose in poses_of(models).items():
+        if name in headers:
+            stamped.setdefault(headers[name].frame_id, []).append((stamp_to_ns(headers[name].stamp), pose))
     return {
         camera: Path(
             header=header,
@@ -190,16 +185,6 @@ def wanted_fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndar
     for name in wanted.names or ():
         found[name] = array[name]
     return found
-
-
-def cloud_to_points(message: PointCloud2) -> np.ndarray:
-    """(P,) ``MAP_POINT`` array of ``map/points``. Raises ``DataError`` for another layout."""
-    return wanted_fields(message, MAP_POINT, "map/points")
-
-
-def cloud_to_observations(message: PointCloud2) -> np.ndarray:
-    """(N,) ``OBSERVATION`` array of ``map/observations``. Raises ``DataError`` for another layout."""
-    return wanted_fields(message, OBSERVATION, "map/observations")
 
 
 def assemble(
