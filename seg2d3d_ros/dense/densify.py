@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import cv2
@@ -51,31 +50,26 @@ def densify(store: MapStore, config: CloudConfig, *, progress: Progress) -> dict
     total = sum(len(model.names) for model in models)
     with PointWriter(store.root / FILE) as writer:
         for model in models:
-            pending: list[np.ndarray] = []
-            for points in _Densifier(model, store, config.dense_width).clouds():
-                counts["views"] += 1
-                progress("dense", counts["views"], total)
-                pending.append(points)
-                if len(pending) == TOGETHER:
-                    _write(writer, pending, model, config, counts)
-            _write(writer, pending, model, config, counts)
+            densifier = _Densifier(model, store, config.dense_width)
+            order = densifier.order()
+            for first in range(0, len(order), TOGETHER):
+                clouds = []
+                for k in order[first : first + TOGETHER]:
+                    clouds.append(densifier.cloud(k))
+                    counts["views"] += 1
+                    progress("dense", counts["views"], total)
+                points = np.concatenate(clouds)
+                if model.frame.kind != "arbitrary":
+                    xyz = np.stack([points[axis] for axis in "xyz"], axis=1).astype(float)
+                    points = points[one_per_voxel(xyz, config.voxel)]
+                writer.write(points)
+                counts["points"] += len(points)
+                counts["points_labelled"] += int(np.count_nonzero(points["instance"]))
         if counts["points"] == 0:
             raise DataError(
                 f"{store.root}: no depth that {MIN_VIEWS + 1} views agree on; the images are too few or too far apart"
             )
     return counts
-
-
-def _write(
-    writer: PointWriter, pending: list[np.ndarray], model: SparseModel, config: CloudConfig, counts: dict[str, int]
-) -> None:
-    points = np.concatenate([np.empty(0, CLOUD_POINT), *pending])
-    pending.clear()
-    if model.frame.kind != "arbitrary":
-        points = points[one_per_voxel(np.stack([points[axis] for axis in "xyz"], axis=1).astype(float), config.voxel)]
-    writer.write(points)
-    counts["points"] += len(points)
-    counts["points_labelled"] += int(np.count_nonzero(points["instance"]))
 
 
 class _Densifier:
@@ -90,11 +84,10 @@ class _Densifier:
         self._undistorted = lru_cache(CACHED)(self._read)
         self._depth = lru_cache(CACHED)(self._sweep)
 
-    def clouds(self) -> Iterator[np.ndarray]:
-        """The points (N,) ``CLOUD_POINT`` of each view, neighbours after each other."""
+    def order(self) -> list[int]:
+        """The views, neighbours in time after each other."""
         names, moments = self._model.names, self._moments
-        for k in sorted(range(len(names)), key=lambda k: (*moments.get(names[k], ("", 0)), names[k])):
-            yield self._cloud(k)
+        return sorted(range(len(names)), key=lambda k: (*moments.get(names[k], ("", 0)), names[k]))
 
     def _read(self, k: int) -> tuple[UndistortedView, np.ndarray, np.ndarray] | None:
         """The undistorted view, its colours (h, w, 3) and labels (h, w); None without an image or a sparse point."""
@@ -126,7 +119,8 @@ class _Densifier:
         others = [other[0] for n in self._neighbours[k] if (other := self._undistorted(n)) is not None]
         return sweep(mine[0], others) if mine is not None and others else None
 
-    def _cloud(self, k: int) -> np.ndarray:
+    def cloud(self, k: int) -> np.ndarray:
+        """The points (N,) ``CLOUD_POINT`` of a view."""
         mine, depth = self._undistorted(k), self._depth(k)
         if mine is None or depth is None:
             return np.empty(0, CLOUD_POINT)

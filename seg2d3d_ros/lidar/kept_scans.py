@@ -79,14 +79,8 @@ def _read(path: Path) -> Scan | None:
         parts = [fields[name] for name in ("intensity", "offset") if name in fields]
         if fields["xyz"].shape != (count, 3) or any(part.shape != (count,) for part in parts):
             raise ValueError(f"{count} points do not fit")
-        return Scan(
-            int(fields["stamp_ns"]),
-            str(fields["frame_id"]),
-            fields["xyz"],
-            fields.get("intensity"),
-            fields.get("offset"),
-            fields["row"],
-        )
+        stamp_ns, frame_id = int(fields["stamp_ns"]), str(fields["frame_id"])
+        return Scan(stamp_ns, frame_id, fields["xyz"], fields.get("intensity"), fields.get("offset"), fields["row"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         log.warning("%s: no whole scan (%s); it is left out", path, error)
         return None

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -33,18 +32,6 @@ MAX_AHEAD = 4
 """Keyframes that may be with the worker at once; the others wait on disk instead of in memory."""
 BACKLOG_SECONDS = 30.0
 """While keyframes wait, there is at least this much time between two solutions."""
-
-
-class WorkerLike(Protocol):
-    """What a session needs of ``ReconstructionWorker``, which repeats a command once when its process dies."""
-
-    @property
-    def busy(self) -> bool: ...
-    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> None: ...
-    def solve(self) -> None: ...
-    def cancel(self) -> bool: ...
-    def events(self) -> list[Event]: ...
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -76,7 +63,7 @@ class MappingSession:
     def __init__(
         self,
         store: MapStore,
-        make_worker: Callable[[], WorkerLike],
+        make_worker: Callable[[], ReconstructionWorker],
         schedule: Schedule,
         *,
         on_revision: Callable[[Reconstruction], object],
@@ -295,6 +282,6 @@ class MappingSession:
         self._give_up(self.figures.last_failure)
 
 
-def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[], WorkerLike]:
+def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[], ReconstructionWorker]:
     """Starts the real worker process on a map directory."""
     return lambda: ReconstructionWorker(store.root, config)

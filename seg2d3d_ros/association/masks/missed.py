@@ -190,21 +190,14 @@ def _missed_in(
         return
     depth = view.depth(xyz[seen.point[rows]])
     tree = cKDTree(xy)
-    diagonal = float(np.hypot(view.camera.width, view.camera.height))
+    diagonal, radius = float(np.hypot(view.camera.width, view.camera.height)), RADIUS * view.camera.width
     class_of = dict(zip(instances.ids.tolist(), instances.classes.tolist(), strict=True))
     for instance in candidates:
         mine = np.flatnonzero(owner == instance)
         if len(mine) < MIN_POINTS:
             continue
         behind = occluded(
-            xy[mine],
-            depth[mine],
-            tree,
-            depth,
-            owner != instance,
-            neighbours=2 * NEIGHBOURS,
-            radius=RADIUS * view.camera.width,
-            itself=mine,
+            xy[mine], depth[mine], tree, depth, owner != instance, neighbours=2 * NEIGHBOURS, radius=radius, itself=mine
         )
         visible = mine[observed[mine] | ~behind]
         free = visible[seen.segment[rows[visible]] < 0]

@@ -15,7 +15,7 @@ class LiveRecovery:
     """The regions by keyframe. ``renew`` and ``follow`` return the keyframes whose regions are others than before.
 
     Attributes:
-        regions: as ``recovery.recover`` returns them.
+        regions: as ``recovered_masks.recover`` finds them.
     """
 
     def __init__(self) -> None:

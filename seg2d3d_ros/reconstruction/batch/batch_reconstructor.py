@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.batch.components import solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
-from seg2d3d_ros.reconstruction.database import ImageRow
+from seg2d3d_ros.reconstruction.database import ColmapImage, ImageRow
 from seg2d3d_ros.reconstruction.point_ids import renumber
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
@@ -55,13 +55,9 @@ class BatchReconstructor(Reconstructor):
         if rig is None:
             return models, [locator.scale(model) for model in models]
         by_id = {row.image_id: row for row in rows}
-        models, by_rig = apply_rig(
-            models,
-            rig,
-            lambda image_id: self.database.colmap_image(by_id[image_id]),
-            locator.best_scale,
-            task.fixed_cameras,
-            task.threads,
-            warnings,
-        )
+
+        def load(image_id: int) -> ColmapImage:
+            return self.database.colmap_image(by_id[image_id])
+
+        models, by_rig = apply_rig(models, rig, load, locator.best_scale, task.fixed_cameras, task.threads, warnings)
         return models, [locator.scale(model, metres) for model, metres in zip(models, by_rig, strict=True)]

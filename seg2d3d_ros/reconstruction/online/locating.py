@@ -45,7 +45,7 @@ def locate_submaps(mapper: OnlineMapper, locator: Locator, rig: Rig | None, warn
         final: nothing will follow: mounts must hold now.
     """
     if rig is not None:
-        mapper.submaps = _merge_by_rig(mapper.submaps, rig, locator)
+        mapper.submaps = merge_submaps_by_rig(mapper.submaps, rig, locator)
     for submap in mapper.submaps:
         _locate(submap, mapper, locator, rig, warnings, final=final)
 
@@ -77,7 +77,7 @@ def _locate(
     if rig is None:
         adjusted = pull(model)
     else:
-        _place_companions(submap, rig, options)
+        place_companions(submap, rig, options)
         if rotation_offset(submap.reconstruction, rig) is not None:
             adjusted = hold_mounts(submap.reconstruction, rig, fixed_cameras, mapper.threads, warnings, pull)
     if adjusted is not None and adjusted is not submap.reconstruction:
@@ -87,7 +87,7 @@ def _locate(
         locator.georeference(submap.reconstruction, scale, [])
 
 
-def _merge_by_rig(submaps: Sequence[Submap], rig: Rig, locator: Locator) -> list[Submap]:
+def merge_submaps_by_rig(submaps: Sequence[Submap], rig: Rig, locator: Locator) -> list[Submap]:
     """The submaps after larger ones took in smaller ones by frames with an image in each, the largest first."""
 
     def take_in(target: Submap, source: Submap, target_from_source: Similarity) -> None:
@@ -101,7 +101,7 @@ def _merge_by_rig(submaps: Sequence[Submap], rig: Rig, locator: Locator) -> list
     return merge_by_rig(submaps, rig, scale, take_in)
 
 
-def _place_companions(submap: Submap, rig: Rig, options: MapperOptions) -> None:
+def place_companions(submap: Submap, rig: Rig, options: MapperOptions) -> None:
     """Register images that wait by their mounts beside an image of their frame; those that see enough points stay.
 
     The submap must be metric.

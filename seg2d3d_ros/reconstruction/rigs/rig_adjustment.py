@@ -6,13 +6,14 @@ import copy
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.colmap import load_pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.adjustment import robust_error, robust_options, whole_model
+from seg2d3d_ros.reconstruction.database import ColmapImage
 from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
@@ -27,8 +28,6 @@ WRONG_DEGREES = 3.0
 ITERATIONS = 30
 WORSE = 1.1
 """The reprojection error may grow by this factor at most when the mounts are made to hold."""
-Load: TypeAlias = "Callable[[int], tuple[pycolmap.Camera, pycolmap.Rig, pycolmap.Image, pycolmap.Frame]]"
-"""Image id -> fresh camera, rig, image with keypoints, frame."""
 
 
 @dataclass(eq=False)
@@ -49,7 +48,7 @@ class ScaledModel:
 def apply_rig(
     models: Sequence[pycolmap.Reconstruction],
     rig: Rig,
-    load: Load,
+    load: Callable[[int], ColmapImage],
     scale_of: Callable[[pycolmap.Reconstruction], float | None],
     fixed_cameras: Collection[int],
     threads: int,
@@ -60,7 +59,7 @@ def apply_rig(
     Args:
         models: of single images, the largest first; changed.
         rig: the mounts and frames.
-        load: what is needed to put several models into one.
+        load: image id -> fresh camera, rig, image with keypoints, frame; to put several models into one.
         scale_of: metres per unit of a model by other means (GPS, odometry), or None.
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
@@ -102,7 +101,7 @@ def _scaled(
     return ScaledModel(model, scale is not None, by_rig is not None)
 
 
-def combine(models: Sequence[pycolmap.Reconstruction], load: Load) -> pycolmap.Reconstruction:
+def combine(models: Sequence[pycolmap.Reconstruction], load: Callable[[int], ColmapImage]) -> pycolmap.Reconstruction:
     """One model of several in one world frame without common images; the points get new ids."""
     whole: pycolmap.Reconstruction = load_pycolmap().Reconstruction()
     for model in models:
