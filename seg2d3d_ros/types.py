@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.arrays import check_array
+from seg2d3d_ros.arrays import check_array, places
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.label_runs import LabelRuns
@@ -306,6 +306,12 @@ class Cuts:
     def none(cls) -> Cuts:
         """No segment is cut."""
         return cls(np.empty(0, np.int32), np.empty(0, np.int32), np.empty((0, 2), np.float32))
+
+    def by_segment(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Instances (c,) and pixels (c, 2) of each cut segment's seeds, by its row."""
+        rows, place = np.unique(self.segment, return_inverse=True)
+        groups = places(place.ravel(), len(rows))
+        return {int(row): (self.instance[mine], self.xy[mine]) for row, mine in zip(rows, groups, strict=True)}
 
 
 @dataclass(frozen=True)

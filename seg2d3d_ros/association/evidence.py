@@ -129,7 +129,8 @@ def votes_before(groups: Groups, rows: np.ndarray, columns: np.ndarray) -> tuple
 def main_object_before(groups: Groups) -> np.ndarray:
     """(N,) the object of the earlier solution that owns most of each group's points, -1 = none."""
     before = groups.before
-    if before is None or before.shape[1] == 0:
+    assert before is not None
+    if before.shape[1] == 0:
         return np.full(len(groups), -1)
     return np.where(before.max(axis=1).toarray().ravel() > 0, np.asarray(before.argmax(axis=1)).ravel(), -1)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.evaluation.overlaps import IGNORE
 from seg2d3d_ros.types import SparseModel
 
@@ -41,12 +42,9 @@ def true_owners(
 
 def _owners_of(model: SparseModel, truth: Callable[[str], np.ndarray | None], objects: np.ndarray) -> np.ndarray:
     value = np.full(len(model.obs_point), IGNORE, np.int64)
-    order = np.argsort(model.obs_keyframe, kind="stable")
-    bounds = np.searchsorted(model.obs_keyframe[order], np.arange(len(model.names) + 1))
-    for k, name in enumerate(model.names):
+    for name, mine in zip(model.names, places(model.obs_keyframe, len(model.names)), strict=True):
         if (image := truth(name)) is None:
             continue
-        mine = order[bounds[k] : bounds[k + 1]]
         column, row = np.floor(model.obs_xy[mine]).astype(int).T
         inside = (column >= 0) & (row >= 0) & (column < image.shape[1]) & (row < image.shape[0])
         value[mine[inside]] = image[row[inside], column[inside]]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.evaluation.coverage import match_counts, one_to_one
 from seg2d3d_ros.evaluation.overlaps import THETA, Overlaps
 
@@ -81,11 +82,8 @@ def _match_images(overlaps: Overlaps) -> np.ndarray:
     score = alignment * iou
 
     image = overlaps.truth_image[overlaps.pair_truth]
-    order = np.argsort(image, kind="stable")
-    bounds = np.searchsorted(image[order], np.arange(len(overlaps.names) + 1))
     chosen: list[np.ndarray] = [np.empty(0, np.int64)]
-    for k in range(len(overlaps.names)):
-        mine = order[bounds[k] : bounds[k + 1]]
+    for mine in places(image, len(overlaps.names)):
         if len(mine) == 0:
             continue
         truths, row = np.unique(overlaps.pair_truth[mine], return_inverse=True)

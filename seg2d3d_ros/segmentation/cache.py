@@ -11,7 +11,6 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import decode_labels, encode_png
 from seg2d3d_ros.segmentation.models.mask_models import Looker
+from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -29,28 +29,6 @@ VERSION = 1
 """Grows when the same models, parameters and image give another result."""
 _NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size", "movable", "second_look"}
 """Parameters that do not change the result."""
-
-
-class ModelSegmenter(Protocol):
-    """A segmenter that runs models."""
-
-    runtime: Runtime
-
-    def load(self) -> None:
-        """Read the weights."""
-        ...
-
-    def close(self) -> None:
-        """Free the models; they are loaded again if the segmenter is used again."""
-        ...
-
-    def asking_for(self, config: SegmentationConfig) -> ModelSegmenter:
-        """The same loaded models with other prompts and thresholds."""
-        ...
-
-    def segment(self, keyframe: Keyframe) -> Segments:
-        """The objects of one keyframe."""
-        ...
 
 
 class CachedSegmenter:

@@ -53,11 +53,12 @@ def create_segmenter(config: SegmentationConfig, directory: Path | None = None) 
 
 def _model_segmenter(config: SegmentationConfig) -> Segmenter:
     """Find the weights, without importing torch, and put the parts together."""
-    from seg2d3d_ros.segmentation.cache import CachedSegmenter, ModelSegmenter
+    from seg2d3d_ros.segmentation.cache import CachedSegmenter
     from seg2d3d_ros.segmentation.models.everything import Everything
     from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
     from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
     from seg2d3d_ros.segmentation.models.mask_models import mask_model
+    from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
     from seg2d3d_ros.segmentation.models.panoptic import Panoptic
     from seg2d3d_ros.segmentation.models.runtime import Runtime
     from seg2d3d_ros.segmentation.models.weights import cache_home, find_model, how_to_get, models_dir, require

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from helpers_maps import two_houses
@@ -14,7 +15,7 @@ from seg2d3d_ros.config import make_config
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
-from seg2d3d_ros.types import Segments
+from seg2d3d_ros.types import Segments, SparseModel
 
 
 def halves(seed: int = 0, count: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +111,24 @@ class TestPublishedMap:
         np.testing.assert_array_equal(session.store.read_labels(last), before)
 
 
+def two_views(pixels: np.ndarray, depth: np.ndarray) -> SparseModel:
+    """Two views of one place and points at these pixels; the first view does not observe the first point."""
+    count = len(pixels)
+    point = np.array([*range(1, count), *range(count)], np.int32)
+    return SparseModel(
+        names=("v0", "v1"),
+        cameras=(Camera("PINHOLE", 200, 100, (100.0, 100.0, 100.0, 50.0)),) * 2,
+        camera_from_world=np.tile(np.eye(3, 4), (2, 1, 1)),
+        xyz=np.column_stack([(pixels - [100, 50]) / 100 * depth[:, None], depth]),
+        rgb=np.zeros((count, 3), np.uint8),
+        error=np.zeros(count, np.float32),
+        point_ids=np.arange(count),
+        obs_keyframe=np.repeat([0, 1], [count - 1, count]).astype(np.int32),
+        obs_point=point,
+        obs_xy=pixels[point].astype(np.float32),
+    )
+
+
 class TestProjection:
     def model(self):
         """Five cameras in a row look at a wall, 10 units away; each observes the middle of the wall, not its ends."""
@@ -157,29 +176,39 @@ class TestProjection:
         assert hidden in project_unobserved([model], {"v1"}).point
 
     @pytest.mark.parametrize(
-        ("around", "seen"), [((10, 10, 30), False), ((10, 30, 30), True), ((17, 17, 17), True), ((15, 15, 15), False)]
+        ("around", "seen"),
+        [
+            ((10, 10, 30), False),
+            ((10, 30, 10), False),
+            ((10, 30, 30), True),
+            ((17, 17, 17), True),
+            ((15, 15, 15), False),
+        ],
     )
     def test_the_median_of_the_nearest_keypoints_is_the_surface(self, around, seen):
         """A point 20 units away; of the view's own keypoints the three around its pixel count, not those farther off."""
-        camera = Camera("PINHOLE", 200, 100, (100.0, 100.0, 100.0, 50.0))
-        pixels = np.array([[100, 50], [102, 50], [100, 53], [96, 50], [99, 56], [101, 44], [104, 55], [100, 42]])
-        depth = np.array([20, *around, 10, 30, 10, 30])
-        xyz = np.column_stack([(pixels - [100, 50]) / 100 * depth[:, None], depth])
-        # The second view stands in the same place and observes all points, the first one all but the point in question.
-        keyframe, point = np.array([0] * 7 + [1] * 8, np.int32), np.array([*range(1, 8), *range(8)], np.int32)
-        model = dataclasses.replace(
-            self.model(),
-            names=("v0", "v1"),
-            cameras=(camera,) * 2,
-            camera_from_world=np.tile(np.eye(3, 4), (2, 1, 1)),
-            xyz=xyz,
-            rgb=np.zeros((8, 3), np.uint8),
-            error=np.zeros(8, np.float32),
-            point_ids=np.arange(8),
-            obs_keyframe=keyframe,
-            obs_point=point,
-            obs_xy=pixels[point].astype(np.float32),
-        )
+        pixels = np.array([[100, 50], [99, 56], [101, 44], [104, 55], [100, 42], [102, 50], [100, 53], [96, 50]])
+        model = two_views(pixels, np.array([20, 10, 30, 10, 30, *around]))
+        assert (project_unobserved([model], {"v0"}).point.tolist() == [0]) == seen
+
+    @pytest.mark.parametrize(("distance", "seen"), [(12.2, False), (12.8, True)])
+    def test_only_keypoints_within_a_sixteenth_of_the_width_are_the_surface(self, distance, seen):
+        pixels = np.array([[100, 50], [100 + distance, 50], [100, 50 + distance], [100 - distance, 50]])
+        depth = np.array([20.0, 10, 10, 10])
+        model = two_views(pixels, depth)
+        assert (project_unobserved([model], {"v0"}).point.tolist() == [0]) == seen
+
+    @pytest.mark.parametrize(
+        ("distance", "angle", "seen"),
+        [(10, 0, True), (24, 0, True), (26, 0, False), (4.2, 0, True), (3.8, 0, False), (10, 59, True), (10, 61, False)],
+    )
+    def test_a_view_must_see_a_point_from_a_similar_distance_and_side(self, distance, angle, seen):
+        """The point lies 10 units before the second view, on its axis; the first one looks at it from elsewhere."""
+        model = two_views(np.array([[100.0, 50.0], [20.0, 20.0]]), np.array([10.0, 10.0]))
+        turn = cv2.Rodrigues(np.array([0.0, np.deg2rad(angle), 0.0]))[0]
+        poses = model.camera_from_world.copy()
+        poses[0] = np.column_stack([turn, np.array([0, 0, distance]) - turn @ model.xyz[0]])
+        model = dataclasses.replace(model, camera_from_world=poses)
         assert (project_unobserved([model], {"v0"}).point.tolist() == [0]) == seen
 
     def test_without_poses_there_is_nothing(self):

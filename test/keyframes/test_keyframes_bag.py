@@ -10,6 +10,7 @@ from helpers_bags import ROS1, ROS2, SECOND, START, jpeg, storage_file, view, wa
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb, encode_png
+from seg2d3d_ros.keyframes import bag_keyframes
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.segmentation.encoding import from_mono16
@@ -368,13 +369,27 @@ def test_segments_that_come_late_or_not_at_all(tmp_path):
     late = [(t, log + 4 * SECOND if t == "/front/segments" else log, m) for t, log, m in records]
     dropped = [r for r in late if r[0] != "/front/segments" or r[2].header.stamp.nanosec != 500_000_000]
     items, bag = read(write_bag(tmp_path / "b", dropped))
-    assert len(items) == 40
+    assert [item.keyframe.stamp_ns for item in items] == [stamp(i) for i in range(40)], "none overtakes one that waits"
     missing = [item.keyframe.stamp_ns % SECOND for item in items if item.segments is None]
     assert missing == [500_000_000] * 10
     assert bag.counts["segments_missing"] == 10
     for keyframe, image in items:
         if image is not None:
             np.testing.assert_array_equal(image, labels((keyframe.stamp_ns - START) * 4 // SECOND))
+
+
+def test_label_images_of_what_is_no_keyframe_are_not_held(tmp_path, monkeypatch):
+    records = []
+    for i in range(200):
+        t = stamp(i)
+        records.append(("/front/image/compressed", t, ROS2.compressed(t, "front", jpeg(view(SCENE, 0)))))
+        records.append(("/front/segments", t, ROS2.raw(t, "front", labels(0), "mono16")))
+    runs = []
+    reading = bag_keyframes._Reading
+    monkeypatch.setattr(bag_keyframes, "_Reading", lambda bag: runs.append(reading(bag)) or runs[0])
+    items, _ = read(write_bag(tmp_path / "b", records))
+    assert len(items) < 5
+    assert 10 < len(runs[0].labels["front"]) < 60, "of the last seconds"
 
 
 def test_positions_stop_at_gaps_and_without_reception(tmp_path):

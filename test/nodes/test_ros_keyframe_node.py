@@ -146,6 +146,27 @@ def test_positions_are_interpolated_at_the_time_of_the_image(world):
     np.testing.assert_allclose(keyframes[1].geo.covariance, np.eye(3))
 
 
+def test_keyframes_wait_for_a_calibration_that_comes_late(world):
+    camera = Camera(world)
+    _, receiver = run(world, [camera])
+    for n in (0, 1):
+        camera.images.publish(bytes_to_compressed(encode_jpeg(view(n)), make_header(T0 + n * STEP, "front")))
+    assert not wait_for(lambda: receiver.got, 1.0), "somebody publishes a calibration"
+    camera.send(2)
+    assert wait_for(lambda: len(receiver.got) == 2)
+    assert all(keyframe.camera is not None for keyframe, _ in receiver.got)
+
+
+def test_the_other_topics_of_a_camera_stay_out_when_its_own_goes(world):
+    camera, node = Camera(world), world.add(KeyframeNode)
+    assert wait_for(camera.ready)
+    raw = Camera(world, raw=True, info=False)
+    assert wait_for(lambda: node._left_out == {"/front/image_raw"})
+    world.probe.destroy_publisher(camera.images)
+    assert wait_for(lambda: node.count_publishers("/front/image_raw/compressed") == 0)
+    assert not wait_for(raw.ready, 1.5)
+
+
 def test_a_camera_without_camera_info_goes_on_uncalibrated_and_the_topic_is_named(world):
     camera = Camera(world, info=False)
     warnings = []

@@ -7,6 +7,7 @@ import threading
 
 import cv2
 import numpy as np
+import pytest
 from helpers_boards import Board, boards_world
 from helpers_maps import two_houses
 
@@ -32,6 +33,28 @@ def renumbered(model):
         obs_point=place[model.obs_point].astype(np.int32),
         revision=model.revision + 1,
     )
+
+
+def right_only(model):
+    """The map before anything of the left house was matched."""
+    rows = model.obs_point >= 20
+    return dataclasses.replace(
+        model, obs_keyframe=model.obs_keyframe[rows], obs_point=model.obs_point[rows], obs_xy=model.obs_xy[rows]
+    )
+
+
+def test_what_an_update_that_failed_had_taken_over_is_done_anew(tmp_path, monkeypatch):
+    model, segments = two_houses(4)
+    session = AssociationSession(MapStore(tmp_path), CONFIG)
+    for item in segments.values():
+        session.receive(item)
+    assert session.update([right_only(model)]).instances.ids.tolist() == [1]
+    monkeypatch.setattr(session._online, "_attach", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        session.update([model])
+    result = session.update([model])
+    assert result.instances.ids.tolist() == [1, 2]
+    assert set(result.instances.point_instance[:20]) == {2}
 
 
 def test_segments_one_by_one(tmp_path):
@@ -69,19 +92,24 @@ def test_a_repeated_message_replaces_the_first(tmp_path):
     assert session.segmented == 4
 
 
+def test_masks_of_a_keyframe_outside_the_map_are_replaced_too(tmp_path):
+    model, segments = two_houses(4)
+    session = AssociationSession(MapStore(tmp_path), CONFIG)
+    outside = dataclasses.replace(segments[model.names[0]], name="outside")
+    session.receive(outside)
+    assert session.update([model]).changed == ("outside",)
+    session.receive(dataclasses.replace(outside, labels=outside.labels[::2, ::2]))
+    assert session.update([model]).changed == ("outside",)
+    assert session.store.read_labels("outside").shape == outside.labels[::2, ::2].shape
+
+
 def test_restart_keeps_segments_and_ids(tmp_path):
     model, segments = two_houses(4)
     session = AssociationSession(MapStore(tmp_path), CONFIG)
     for item in segments.values():
         session.receive(item)
     # Only one house's masks hold points at first, so that it is not the first in the second run.
-    right_only = dataclasses.replace(
-        model,
-        obs_keyframe=model.obs_keyframe[model.obs_point >= 20],
-        obs_point=model.obs_point[model.obs_point >= 20],
-        obs_xy=model.obs_xy[model.obs_point >= 20],
-    )
-    first = session.update([right_only])
+    first = session.update([right_only(model)])
     assert first.instances.ids.tolist() == [1]
     assert set(first.instances.point_instance[20:]) == {1}
 

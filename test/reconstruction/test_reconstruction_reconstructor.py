@@ -225,10 +225,10 @@ def test_worker_survives_kill_and_resumes(tmp_path):
             worker.add(keyframe(f"{k}", image))
         worker.add(keyframe("bad", b"nothing"))
         worker.solve()
-        events = drain(worker, lambda events: any(isinstance(e, Revised) for e in events))
+        events = drain(worker, lambda events: any(isinstance(e, Revised) and e.final for e in events))
         assert any(isinstance(e, Failed) and "signal 9" in e.message for e in events)
         assert [e.name for e in events if isinstance(e, Rejected)] == ["bad"]
-        (revision,) = [e.reconstruction for e in events if isinstance(e, Revised)]
+        (revision,) = [e.reconstruction for e in events if isinstance(e, Revised) and e.final]
         assert len(revision.models[0].names) == 5
         assert fit_error(revision.models[0].centers, centers).max() < 0.01
         drain(worker, lambda _: not worker.busy)

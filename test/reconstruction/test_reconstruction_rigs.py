@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import types
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.reconstruction.adjustment import robust_error
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig, hold_mounts
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
-from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, rotation_offset, scale_by_rig
+from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, to_rig_frames, to_single_frames
+from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
 
 pycolmap = pytest.importorskip("pycolmap")
 
@@ -206,6 +211,30 @@ class TestFit:
         moved = found.apply(np.array([right.image(r.image_id).projection_center() for r in drive.rows[1::2]]))
         truth = np.array([drive.truth(r).origin for r in drive.rows[1::2]])
         np.testing.assert_allclose(moved, truth, atol=0.01)
+        beside = fit_by_rig(right, left, rig_of(drive), None)
+        moved = beside.apply(np.array([right.image(r.image_id).projection_center() for r in drive.rows[1::2]]))
+        left_places = np.array([drive.truth(r).origin for r in drive.rows[::2]])
+        np.testing.assert_allclose(moved, left_places, atol=0.2)  # without a scale both cameras are in one place
+
+    def test_where_too_many_frames_contradict_each_other_nothing_is_merged(self):
+        drive = Drive()
+        left, right = drive.models([("left",), ("right",)])
+        assert fit_by_rig(right, left, rig_of(drive), 1.0) is not None
+        for k, row in enumerate(drive.rows[1::2]):
+            if k < 3:  # of eight
+                pose = Pose.from_colmap(right.image(row.image_id).cam_from_world())
+                right.frame(row.image_id).rig_from_world = turned(pose.inverse(), "y", 10).inverse().to_colmap()
+        assert fit_by_rig(right, left, rig_of(drive), 1.0) is None
+
+    def test_paths_that_are_not_alike_are_not_merged(self):
+        """The rotations fit, the way does not: every second image stands two metres off it."""
+        drive = Drive()
+        left, right = drive.models([("left",), ("right",)])
+        for k, row in enumerate(drive.rows[1::2]):
+            pose = Pose.from_colmap(right.image(row.image_id).cam_from_world()).inverse()
+            moved = Pose(pose.rotation, pose.translation + [0.0, 2.0 * (k % 2), 3.0 * (k % 3 == 0)])
+            right.frame(row.image_id).rig_from_world = moved.inverse().to_colmap()
+        assert fit_by_rig(right, left, rig_of(drive), 1.0) is None
 
     def test_models_that_move_differently_are_not_merged(self):
         drive = Drive()
@@ -223,6 +252,41 @@ class TestFit:
         assert rotation_offset(model, rig_of(drive, wrong)) == pytest.approx(7.0, abs=0.1)
         left, _ = drive.models([("left",), ("right",)])
         assert rotation_offset(left, rig_of(drive)) is None
+
+
+class TestMerge:
+    def parts(self, drive):
+        """The left camera at the first stops, the right one at all of them, the left one at the last stops."""
+        left, right = drive.models([("left",), ("right",)])
+        back = copy.deepcopy(left)
+        for k in range(STOPS):
+            (left if k >= STOPS // 2 else back).deregister_frame(drive.rows[2 * k].image_id)
+        return left, right, back
+
+    def test_the_scale_of_the_target_places_the_sources(self):
+        drive = Drive()
+        left, right, back = self.parts(drive)
+        holders = [types.SimpleNamespace(reconstruction=model) for model in (right, left, back)]
+        placed = []
+        (one,) = merge_by_rig(
+            holders,
+            rig_of(drive),
+            lambda m: 1.0 if m is holders[0] else None,
+            lambda target, source, similarity: placed.append(similarity),
+        )
+        assert (one, len(placed)) == (holders[0], 2)
+        for similarity in placed:  # all of them lie in one world already
+            np.testing.assert_allclose(similarity.apply(np.zeros((1, 3))), 0.0, atol=0.02)
+            assert similarity.scale == pytest.approx(1.0, abs=0.01)
+
+    def test_what_a_model_took_in_connects_it_to_others(self):
+        """The two left parts have no moment in common; the one whose scale is known begins."""
+        drive = Drive()
+        left, right, back = self.parts(drive)
+        assert fit_by_rig(back, left, rig_of(drive), 1.0) is None
+        merged, *_ = applied([right, left, back], rig_of(drive), drive, lambda m: 1.0 if m is left else None)
+        assert [m.num_reg_images() for m in merged] == [2 * STOPS]
+        assert errors(merged[0], drive)[0].max() < 0.05
 
 
 class TestApply:
@@ -245,6 +309,21 @@ class TestApply:
         models = drive.models([("left",), ("right",)], move=self.MOVES)
         merged, scales, _ = applied(models, rig_of(drive), drive, lambda m: None)
         assert (len(merged), scales) == (1, [None])
+        assert errors(merged[0], drive)[0].max() < 1.2, "but for the metre between the cameras"
+
+    def test_a_model_that_nothing_holds_is_scaled_all_the_same(self):
+        drive = Drive()
+        left, _ = drive.models([("left",), ("right",)], move=self.MOVES)
+        assert errors(left, drive)[1] == pytest.approx(2.0, abs=0.01)
+        (scaled,), *_ = applied([left], rig_of(drive), drive, lambda m: 2.0)
+        assert errors(scaled, drive)[1] == pytest.approx(1.0, abs=0.01)
+
+    def test_what_is_metric_takes_in_what_is_not(self):
+        drive = Drive()
+        left, right = drive.models([("left",), ("right",)], move=self.MOVES)
+        left.deregister_frame(drive.rows[0].image_id)
+        (merged,), *_ = applied([right, left], rig_of(drive), drive, lambda m: 2.0 if m is left else None)
+        assert errors(merged, drive)[1] == pytest.approx(1.0, abs=0.03)
 
     def test_the_scale_by_the_mounts_goes_before_any_other(self):
         drive = Drive()
@@ -275,6 +354,82 @@ class TestApply:
         assert rotation_offset(model, rig_of(drive, guess)) > 1.9
         (held,), *_ = applied([model], rig_of(drive, guess, refine=True), drive, lambda m: None)
         assert rotation_offset(held, rig_of(drive, true)) < 0.1
+
+
+class TestHold:
+    def shared(self, noise=0.3):
+        """A drive whose two cameras look to the same side, a metre apart, and its mounts."""
+        drive = Drive(noise)
+        drive.points = lambda group: np.random.default_rng(1).uniform([-2, 6, -1], [18, 12, 4], (600, 3))
+        return drive, {"left": mount("left"), "right": mount("left", 1.5)}
+
+    def test_poses_beside_their_mounts_are_adjusted_to_the_keypoints(self):
+        """Each image turned by some tenths of a degree: the mounts hold afterwards, at the keypoints' noise of .3 pixels."""
+        drive, both = self.shared()
+        (model,) = drive.models([("left", "right")], mounts=both)
+        rng = np.random.default_rng(5)
+        for i in model.reg_image_ids():
+            pose = Pose.from_colmap(model.image(i).cam_from_world())
+            turn = Rotation.from_rotvec(np.deg2rad(0.3) * rng.normal(size=3)).as_matrix()
+            model.frame(i).rig_from_world = (Pose(turn, np.zeros(3)) @ pose).to_colmap()
+        before, warnings = robust_error(model), []
+        held = hold_mounts(model, rig_of(drive, both), (1, 2), 1, warnings)
+        assert (before > 1.5, warnings) == (True, [])
+        assert robust_error(held) < 0.5
+        assert rotation_offset(held, rig_of(drive, both)) < 1e-6
+
+    def test_parts_without_common_points_are_put_beside_each_other_first(self):
+        drive, warnings = Drive(), []
+        (model,) = drive.models([("left", "right")])
+        right = {r.image_id for r in drive.rows[1::2]}
+        elsewhere = pycolmap.Sim3d(0.5, pycolmap.Rotation3d(Rotation.from_rotvec([0, 1, 2]).as_matrix()), np.full(3, 40.0))
+        for i in right:
+            model.frame(i).rig_from_world = elsewhere.transform_camera_world(model.frame(i).rig_from_world)
+        for point in model.points3D.values():
+            if point.track.elements[0].image_id in right:
+                point.xyz = elsewhere * point.xyz
+        held = hold_mounts(model, rig_of(drive), (1, 2), 1, warnings)
+        assert warnings == []
+        assert errors(held, drive)[0].max() < 0.05
+
+    def test_mounts_that_the_keypoints_contradict_are_given_up_with_a_warning(self):
+        drive, both = self.shared()
+        (model,) = drive.models([("left", "right")], mounts=both)
+        wrong = {**both, "right": Pose(both["right"].rotation, both["left"].translation + [0.0, 0.0, 1.0])}
+        warnings = []
+        assert hold_mounts(model, rig_of(drive, wrong), (1, 2), 1, warnings) is model
+        assert "would grow" in warnings[0]
+
+    def test_a_further_adjustment_sees_rig_frames_and_counts(self):
+        drive, both = self.shared()
+        (model,) = drive.models([("left", "right")], mounts=both)
+
+        def shifted(held):
+            assert held.num_reg_frames() == STOPS
+            again = copy.deepcopy(held)
+            again.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(), np.array([0.0, 0.0, 7.0])))
+            return again
+
+        plain, moved = (hold_mounts(model, rig_of(drive, both), (1, 2), 1, [], *more) for more in ((), (shifted,)))
+        for i in plain.reg_image_ids():
+            away = moved.image(i).projection_center() - plain.image(i).projection_center()
+            np.testing.assert_allclose(away, [0.0, 0.0, 7.0], atol=1e-6)
+        assert moved.num_reg_frames() == 2 * STOPS
+
+    def test_one_wrong_position_does_not_pull_and_one_wrong_point_hardly_counts(self):
+        drive, both = self.shared()
+        (model,) = drive.models([("left", "right")], mounts=both)
+        truth = {r.image_id: drive.truth(r, both).origin for r in drive.rows}
+        wrong = {**truth, drive.rows[0].image_id: truth[drive.rows[0].image_id] + [0.0, 30.0, 0.0]}
+        sigmas = dict.fromkeys(truth, 0.5)
+        options = pycolmap.BundleAdjustmentOptions(print_summary=False)
+        adjusted = adjust_with_positions(model, wrong, sigmas, options, (1, 2))
+        for i, place in truth.items():
+            np.testing.assert_allclose(adjusted.image(i).projection_center(), place, atol=0.05)
+        before = robust_error(adjusted)
+        point = next(iter(adjusted.points3D.values()))
+        point.xyz = point.xyz + [0.0, 0.0, 5.0]
+        assert before < robust_error(adjusted) < before + 4.1 / adjusted.num_points3D()
 
 
 class TestFile:

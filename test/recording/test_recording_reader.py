@@ -106,6 +106,18 @@ def test_a_message_that_cannot_be_decoded_ends_the_reading_and_is_told(tmp_path,
             assert recording.damage[0] in caplog.text
 
 
+def test_the_row_at_the_cut_of_a_database_is_no_message(tmp_path):
+    """SQLite reads zeros beyond the cut."""
+    file = storage_file(write_bag(tmp_path / "b", texts(3000), "db3"))
+    whole = file.read_bytes()
+    for share in np.linspace(0.4, 0.6, 40):
+        file.write_bytes(whole[: int(len(whole) * share)])
+        with open_recording(file) as recording:
+            stamps = [stamp for _, stamp, _ in recording.messages(["/text"])]
+            assert stamps == sorted(set(stamps))
+            assert stamps[0] == recording.start_ns == START
+
+
 def test_an_empty_recording(tmp_path):
     with Writer(tmp_path / "b", version=9, storage_plugin=StoragePlugin.MCAP):
         pass

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.association.consensus import PROJECTED
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.visibility import occluded
@@ -77,13 +78,6 @@ class Sightings:
     segment: np.ndarray
     xy: np.ndarray
     observed: np.ndarray
-
-    def of_keyframes(self, count: int) -> Iterator[np.ndarray]:
-        """The places of each keyframe's rows."""
-        order = np.argsort(self.keyframe, kind="stable")
-        bounds = np.searchsorted(self.keyframe[order], np.arange(count + 1))
-        for k in range(count):
-            yield order[bounds[k] : bounds[k + 1]]
 
 
 def sightings(models: Sequence[SparseModel], incidence: Incidence) -> Sightings:
@@ -154,7 +148,7 @@ def find_missed(
     shown = instances_shown(incidence, instances)
     found: list[MissedView] = []
     views = [view for model in models for view in model.views()]
-    for k, rows in enumerate(seen.of_keyframes(len(views))):
+    for k, rows in enumerate(places(seen.keyframe, len(views))):
         view = views[k]
         if view is not None and incidence.names[k] in segmented:
             found += _missed_in(k, view, rows, seen, solid, xyz, shown[k], incidence, instances)

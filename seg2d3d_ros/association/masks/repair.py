@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from seg2d3d_ros.geometry.label_runs import LabelRuns
-from seg2d3d_ros.types import Cuts, Incidence, Instances, Observation, Segments
+from seg2d3d_ros.types import Incidence, Instances, Observation, Segments
 
 NEIGHBOURS = 7
 """Keypoints that vote for a pixel, nearer ones with more weight: a single wrong one cuts nothing out."""
@@ -76,7 +76,7 @@ class Repair:
             name = incidence.names[incidence.segment_keyframe[row]]
             table = self._tables.setdefault(name, {})
             table[int(incidence.segment_ids[row])] = int(instances.segment_instance[row])
-        for row, owner, xy in _by_segment(instances.cuts):
+        for row, (owner, xy) in instances.cuts.by_segment().items():
             name = incidence.names[incidence.segment_keyframe[row]]
             self._cuts.setdefault(name, []).append((int(incidence.segment_ids[row]), owner, xy))
 
@@ -105,14 +105,6 @@ class Repair:
                 free += 1
         shown = {segment_id: instance for segment_id, instance in table.items() if instance}
         return Repaired(_with_parts(segments, labels, parent), shown, parent)
-
-
-def _by_segment(cuts: Cuts) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """(segment row, instances, pixels) of each cut segment."""
-    order = np.argsort(cuts.segment, kind="stable")
-    rows, starts = np.unique(cuts.segment[order], return_index=True)
-    groups = np.split(order, starts[1:]) if len(rows) else []
-    return [(int(row), cuts.instance[group], cuts.xy[group]) for row, group in zip(rows, groups, strict=True)]
 
 
 def _with_parts(segments: Segments, labels: np.ndarray, parent: Mapping[int, int]) -> Segments:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.association.masks.missed import MissedView, Sightings, sightings, solid_points
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.geometry.views import View
@@ -52,7 +53,7 @@ class Transfer:
         self._names = incidence.names
         self._solid = solid_points(self._xyz, instances)
         self._seen: Sightings = sightings(models, incidence)
-        self._rows = list(self._seen.of_keyframes(len(self._views)))
+        self._rows = places(self._seen.keyframe, len(self._views))
         self._labels_of = lru_cache(KEPT_LABELS)(labels_of)
         self._shown: dict[int, set[int]] = {}
         for segment, instance in (

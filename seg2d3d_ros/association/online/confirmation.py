@@ -7,13 +7,12 @@ in Wojke et al., Deep SORT, ICIP 2017).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.arrays import take
 from seg2d3d_ros.association.online.identity import Merge
 from seg2d3d_ros.types import Instances
 
@@ -54,14 +53,16 @@ class Confirmation:
         kept = visible[instances.ids]
         if kept.all():
             return instances
-        per_instance = ("ids", "classes", "scores", "boxes")
         return replace(
             instances,
             segment_instance=np.where(visible[instances.segment_instance], instances.segment_instance, 0),
             point_instance=np.where(visible[instances.point_instance], instances.point_instance, 0),
             point_confidence=np.where(visible[instances.point_instance], instances.point_confidence, 0).astype(np.float32),
             cuts=replace(instances.cuts, instance=np.where(visible[instances.cuts.instance], instances.cuts.instance, 0)),
-            **{name: _rows(getattr(instances, name), kept) for name in per_instance},
+            ids=instances.ids[kept],
+            classes=instances.classes[kept],
+            scores=instances.scores[kept],
+            boxes=take(instances.boxes, kept),
         )
 
     def announced(self, merges: Sequence[Merge]) -> tuple[Merge, ...]:
@@ -72,10 +73,3 @@ class Confirmation:
 
 def _all_ids(instances: Instances) -> tuple[np.ndarray, ...]:
     return instances.ids, instances.segment_instance, instances.point_instance, instances.cuts.instance
-
-
-def _rows(values: Any, kept: np.ndarray) -> Any:
-    """Some rows of an array, or of a dataclass of arrays."""
-    if isinstance(values, np.ndarray):
-        return values[kept]
-    return type(values)(*(_rows(getattr(values, field.name), kept) for field in dataclasses.fields(values)))

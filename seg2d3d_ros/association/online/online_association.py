@@ -24,7 +24,7 @@ from seg2d3d_ros.association.consensus import PROJECTED, Tracks, consensus_track
 from seg2d3d_ros.association.online.confirmation import Confirmation
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, inherit_ids
 from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part
-from seg2d3d_ros.association.online.online_labels import Labelling, seeds_by_segment
+from seg2d3d_ros.association.online.online_labels import Labelling
 from seg2d3d_ros.association.online_incidence import Delta, OnlineIncidence, Subset
 from seg2d3d_ros.association.solve import METHODS, assign, describe, projects, stacked_up, stacked_xyz
 from seg2d3d_ros.config import AssociationConfig
@@ -272,7 +272,7 @@ class OnlineAssociation:
         is_free = known.free
         free = np.flatnonzero(is_free)
         tracks = solved.tracks
-        seeds = {row: item for row, item in seeds_by_segment(tracks.cuts).items() if is_free[row]}
+        seeds = {row: item for row, item in tracks.cuts.by_segment().items() if is_free[row]}
         names = self._names(part, known, solved, free, seeds, segment, merges)
 
         instance = names[tracks.segment[free]]

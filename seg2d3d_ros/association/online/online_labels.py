@@ -92,7 +92,7 @@ class Labelling:
         self._table = _per_instance(instances)
         self._points_then = np.bincount(instances.point_instance, minlength=_top(instances.ids) + 1)[instances.ids]
         seeds: dict[str, dict[int, Seeds]] = {}
-        for row, item in seeds_by_segment(instances.cuts).items():
+        for row, item in instances.cuts.by_segment().items():
             k = int(self._incidence.row_keyframe[row])
             seeds.setdefault(names[k], {})[row - first[k]] = item
         changed = []
@@ -241,14 +241,6 @@ class Labelling:
             cuts=_cuts(found),
             **self._table,
         )
-
-
-def seeds_by_segment(cuts: Cuts) -> dict[int, Seeds]:
-    """By row."""
-    order = np.argsort(cuts.segment, kind="stable")
-    rows, starts = np.unique(cuts.segment[order], return_index=True)
-    groups = np.split(order, starts[1:]) if len(rows) else []
-    return {int(row): (cuts.instance[group], cuts.xy[group]) for row, group in zip(rows, groups, strict=True)}
 
 
 def _cuts(items: list[tuple[int, np.ndarray, np.ndarray]]) -> Cuts:

@@ -49,6 +49,21 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON object in one of a model's files.
+
+    Raises:
+        DataError: no such file, or something else in it.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: missing or damaged ({error}); get the file again") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: expected a JSON object; get the file again")
+    return document
+
+
 def load_pretrained(cls: Any, folder: Path, **options: Any) -> Any:
     """``cls.from_pretrained(folder)`` without network, without anybody's code, and with weights that fit.
 
@@ -94,15 +109,7 @@ def load_pretrained(cls: Any, folder: Path, **options: Any) -> Any:
 def _refuse_code(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
         path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: damaged ({error}); get the file again") from error
-        if not isinstance(document, dict):
-            raise DataError(f"{path}: expected a JSON object; get the file again")
-        if "auto_map" in document:
+        if path.is_file() and "auto_map" in read_config(path):
             raise DataError(f"{path}: refused: this model brings its own Python code (auto_map), which is never run here")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -46,8 +47,6 @@ def download(model: Model, progress: Progress | None = None) -> None:
 
 def _from_hub(model: Model, progress: Progress) -> None:
     """A Hub model: its file list with sizes and checksums, the weights in safetensors where there are any."""
-    import json
-
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     revision = model.revision or "main"
     with _open(f"{endpoint}/api/models/{model.name}/revision/{revision}?blobs=true") as answer:

@@ -8,9 +8,10 @@ from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.geometry.masks import Region, overlap
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.segmentation.models import tiles
-from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts
+from seg2d3d_ros.segmentation.models.finishing import finished
 from seg2d3d_ros.segmentation.models.grounded_sam import crop
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
+from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -18,37 +19,19 @@ EDGE = 3
 """A mask that comes this close (pixels) to the edge of its tile is cut there; the whole image or another tile has it."""
 
 
-class Everything:
-    """Every mask is of the first prompt's class; its score is the model's own estimate of the mask's quality.
-
-    Attributes:
-        runtime: device and batches; its ``notes`` say what had to be given up.
-    """
+class Everything(ModelSegmenter):
+    """Every mask is of the first prompt's class; its score is the model's own estimate of the mask's quality."""
 
     def __init__(self, masks: MaskModel, runtime: Runtime, config: SegmentationConfig):
-        """Nothing is loaded before it is used."""
-        require_different_prompts(config)
-        self._masks, self._config, self.runtime = masks, config, runtime
-
-    def load(self) -> None:
-        """Read the weights; else the first image waits for them."""
-        self._masks.load()
-
-    def close(self) -> None:
-        """Free the model; it is loaded again if the segmenter is used again."""
-        self._masks.free()
-        self.runtime.release()
+        super().__init__([masks], runtime, config)
+        self._masks = masks
 
     def asking_for(self, config: SegmentationConfig) -> Everything:
-        """The same loaded model with other parameters."""
+        """See ``ModelSegmenter``."""
         return Everything(self._masks, self.runtime, config)
 
     def segment(self, keyframe: Keyframe) -> Segments:
-        """The masks of one keyframe.
-
-        Raises:
-            DataError: an image that cannot be decoded, or weights that are unsuitable.
-        """
+        """See ``ModelSegmenter``."""
         image = decode_rgb(keyframe.encoded, keyframe.source or keyframe.name)
         height, width = image.shape[:2]
         found: list[tuple[Region, float]] = []

@@ -11,7 +11,6 @@ from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.masks import Region, cleaned, parts
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
-from seg2d3d_ros.segmentation.segmenter import require_prompts
 from seg2d3d_ros.types import Segments
 
 MIN_VISIBLE = 0.25
@@ -69,15 +68,3 @@ def thresholds(config: SegmentationConfig, default: float) -> np.ndarray:
             raise UsageError(f"segmentation.class_thresholds {item!r}: no such prompt{nearest(prompt, config.prompts)}")
         values[row] = score
     return values
-
-
-def require_different_prompts(config: SegmentationConfig) -> None:
-    """Refuse to look for nothing, and for one thing twice.
-
-    Raises:
-        UsageError: no prompt, or two that are the same.
-    """
-    require_prompts(config.prompts)
-    folded = [prompt.casefold() for prompt in config.prompts]
-    if len(set(folded)) != len(folded):
-        raise UsageError(f"the same prompt twice: {', '.join(config.prompts)}")

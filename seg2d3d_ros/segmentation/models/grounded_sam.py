@@ -12,9 +12,10 @@ from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.segmentation.models import tiles
 from seg2d3d_ros.segmentation.models.detections import Detections, merged_across_tiles, plausible, suppress, without_rows
-from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts, thresholds
+from seg2d3d_ros.segmentation.models.finishing import finished, thresholds
 from seg2d3d_ros.segmentation.models.grounding_dino import Detector
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
+from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
 from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -22,11 +23,10 @@ KEYFRAMES_AT_ONCE = 4
 """Enough for the batches of a GPU."""
 
 
-class GroundedSam:
+class GroundedSam(ModelSegmenter):
     """See the module.
 
     Attributes:
-        runtime: device and batches; its ``notes`` say what had to be given up.
         batch: how many keyframes are best given to ``segment_all`` at once.
     """
 
@@ -36,32 +36,17 @@ class GroundedSam:
         Raises:
             UsageError: prompts or thresholds that make no sense.
         """
-        require_different_prompts(config)
-        self._detector, self._masks, self._config = detector, masks, config
+        super().__init__([detector, masks], runtime, config)
+        self._detector, self._masks = detector, masks
         self._thresholds = thresholds(config, config.box_threshold)
-        self.runtime, self.batch = runtime, config.batch_size or KEYFRAMES_AT_ONCE
-
-    def load(self) -> None:
-        """Read the weights; else the first image waits for them."""
-        self._detector.load()
-        self._masks.load()
-
-    def close(self) -> None:
-        """Free the models; they are loaded again if the segmenter is used again."""
-        self._detector.free()
-        self._masks.free()
-        self.runtime.release()
+        self.batch = config.batch_size or KEYFRAMES_AT_ONCE
 
     def asking_for(self, config: SegmentationConfig) -> GroundedSam:
-        """The same loaded models with other prompts and thresholds. Raises like the constructor."""
+        """See ``ModelSegmenter``."""
         return GroundedSam(self._detector, self._masks, self.runtime, config)
 
     def segment(self, keyframe: Keyframe) -> Segments:
-        """The objects of one keyframe.
-
-        Raises:
-            DataError: an image that cannot be decoded, or weights that are unsuitable.
-        """
+        """See ``ModelSegmenter``."""
         return self.segment_all([keyframe])[0]
 
     def segment_all(self, keyframes: Sequence[Keyframe]) -> list[Segments]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,51 +10,27 @@ import numpy as np
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained
 from seg2d3d_ros.segmentation.models.detections import Detections
-from seg2d3d_ros.segmentation.models.runtime import Runtime
+from seg2d3d_ros.segmentation.models.runtime import LazyModel, Loadable
 
 
-class Detector(Protocol):
+class Detector(Loadable, Protocol):
     """Finds boxes for prompts."""
-
-    def load(self) -> None:
-        """Read the weights; may be called again."""
-        ...
-
-    def free(self) -> None:
-        """Let go of the weights; ``load`` reads them again."""
-        ...
 
     def detect(self, images: Sequence[np.ndarray], prompts: Sequence[str], floor: float) -> list[Detections]:
         """The boxes of each (H, W, 3) uint8 RGB image with a score of at least ``floor``, in pixels of that image."""
         ...
 
 
-class GroundingDino:
+class GroundingDino(LazyModel):
     """All prompts go through the model in one caption, ``building. car.``; a box belongs to the prompt whose own words
     it answers best, so that no box can be given to a mixture of two prompts."""
 
-    def __init__(self, folder: Path, runtime: Runtime):
-        """Nothing is read before ``load``."""
-        self._folder, self._runtime = folder, runtime
-        self._model: Any = None
-
-    def load(self) -> None:
-        """Read the weights.
-
-        Raises:
-            DataError: unsuitable or damaged files.
-        """
-        if self._model is not None:
-            return
+    def _read(self) -> Any:
         from transformers import AutoImageProcessor, AutoModelForZeroShotObjectDetection, AutoTokenizer
 
-        self._tokenizer = load_pretrained(AutoTokenizer, self._folder)
-        self._processor = load_pretrained(AutoImageProcessor, self._folder)
-        self._model = self._runtime.place(load_pretrained(AutoModelForZeroShotObjectDetection, self._folder))
-
-    def free(self) -> None:
-        """Let go of the weights."""
-        self._model = None
+        self._tokenizer = load_pretrained(AutoTokenizer, self._path)
+        self._processor = load_pretrained(AutoImageProcessor, self._path)
+        return load_pretrained(AutoModelForZeroShotObjectDetection, self._path)
 
     def detect(self, images: Sequence[np.ndarray], prompts: Sequence[str], floor: float) -> list[Detections]:
         """See ``Detector``.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region, region_of
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_state
-from seg2d3d_ros.segmentation.models.runtime import Runtime
+from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_config, read_state
+from seg2d3d_ros.segmentation.models.runtime import LazyModel, Loadable, Runtime
 from seg2d3d_ros.segmentation.models.weights import Model
 from seg2d3d_ros.types import Keyframe
 
@@ -40,16 +39,8 @@ class Mask:
     stability: float
 
 
-class MaskModel(Protocol):
+class MaskModel(Loadable, Protocol):
     """Cuts out what boxes or points show."""
-
-    def load(self) -> None:
-        """Read the weights; may be called again."""
-        ...
-
-    def free(self) -> None:
-        """Let go of the weights; ``load`` reads them again."""
-        ...
 
     def from_boxes(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[list[Mask | None]]:
         """For each (H, W, 3) uint8 RGB image the mask of each of its boxes (N, 4) ``x0 y0 x1 y1``; None where empty."""
@@ -69,22 +60,8 @@ class Looker(Protocol):
         ...
 
 
-class SamBase(ABC):
+class SamBase(LazyModel):
     """What the two libraries share: encode images once, decode prompts in parts, crop masks at once."""
-
-    def __init__(self, path: Path, runtime: Runtime):
-        """Nothing is read before ``load``."""
-        self._path, self._runtime = path, runtime
-        self._model: Any = None
-
-    def load(self) -> None:
-        """Read the weights. Raises ``DataError`` for unsuitable or damaged files."""
-        if self._model is None:
-            self._model = self._runtime.place(self._read())
-
-    def free(self) -> None:
-        """Let go of the weights."""
-        self._model = None
 
     def from_boxes(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[list[Mask | None]]:
         """See ``MaskModel``."""
@@ -117,10 +94,6 @@ class SamBase(ABC):
             return [[next(masks) if kept else None for kept in row] for row in good.tolist()]
 
         return self._runtime.map(call, list(prompts), batch=min(PROMPTS_AT_ONCE, at_once))
-
-    @abstractmethod
-    def _read(self) -> Any:
-        """The model, from its files."""
 
     @abstractmethod
     def _encode(self, images: Sequence[np.ndarray]) -> list[Any]:
@@ -193,7 +166,7 @@ class HubSam(SamBase):
     def _read(self) -> Any:
         import transformers
 
-        kind = _model_type(self._path)
+        kind = str(read_config(self._path / "config.json").get("model_type", ""))
         # SAM 2's folders name the video model; its image part is all that is needed.
         name = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}.get(kind)
         if name is None:
@@ -238,16 +211,6 @@ class HubSam(SamBase):
         size, used, _, single = code
         options = {"reshaped_input_sizes": [used]} if single else {}
         return self._processor.post_process_masks([logits[None]], [size], binarize=False, **options)[0][0]
-
-
-def _model_type(folder: Path) -> str:
-    import json
-
-    path = folder / "config.json"
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("model_type", ""))
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: missing or damaged ({error}); get the file again") from error
 
 
 def _cropped(logits: Any, quality: Any) -> list[Mask | None]:

@@ -17,9 +17,10 @@ from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.images import decode_rgb
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained
-from seg2d3d_ros.segmentation.models.finishing import finished, require_different_prompts, thresholds
-from seg2d3d_ros.segmentation.models.runtime import Runtime
+from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_config
+from seg2d3d_ros.segmentation.models.finishing import finished, thresholds
+from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
+from seg2d3d_ros.segmentation.models.runtime import LazyModel, Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 log = logging.getLogger(__name__)
@@ -30,41 +31,28 @@ OVERLAP = 0.8
 """A mask that keeps less than this share in the competition for pixels is dropped (both papers' setting)."""
 
 
-class Network:
+class Network(LazyModel):
     """The loaded model: an image in, the queries' classes, probabilities and masks out."""
 
-    def __init__(self, folder: Path, runtime: Runtime):
-        """Nothing is read before ``load``."""
-        self._folder, self._runtime = folder, runtime
-        self._model: Any = None
-
-    def load(self) -> None:
-        """Read the weights. Raises ``DataError`` for unsuitable or damaged files."""
-        if self._model is not None:
-            return
+    def _read(self) -> Any:
         from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation, AutoTokenizer
 
-        model = load_pretrained(AutoModelForUniversalSegmentation, self._folder)
+        model = load_pretrained(AutoModelForUniversalSegmentation, self._path)
         self._task: Any = None
         if model.config.model_type == "oneformer":
             with tempfile.TemporaryDirectory() as scratch:
                 # The processor wants a table of classes, which only training uses, from a repository of its own.
-                table = {str(index): {"name": name, "isthing": 0} for index, name in class_names(self._folder).items()}
+                table = {str(index): {"name": name, "isthing": 0} for index, name in class_names(self._path).items()}
                 (Path(scratch) / "classes.json").write_text(json.dumps(table))
                 options = {"repo_path": scratch, "class_info_file": "classes.json"}
-                self._processor = load_pretrained(AutoImageProcessor, self._folder, **options)
-            words = load_pretrained(AutoTokenizer, self._folder)(
+                self._processor = load_pretrained(AutoImageProcessor, self._path, **options)
+            words = load_pretrained(AutoTokenizer, self._path)(
                 ["the task is panoptic"], padding="max_length", max_length=model.config.task_seq_len, return_tensors="pt"
             )
             self._task = words["input_ids"] * words["attention_mask"]
         else:
-            self._processor = load_pretrained(AutoImageProcessor, self._folder)
-        self._model = self._runtime.place(model)
-
-    def free(self) -> None:
-        """Let go of the weights; ``load`` reads them again."""
-        self._model = None
-        self._runtime.release()
+            self._processor = load_pretrained(AutoImageProcessor, self._path)
+        return model
 
     def infer(self, image: np.ndarray, accept: Callable[[int, float], bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Class (Q,), its probability (Q,) and mask probabilities (Q, h, w) of the queries that ``accept`` lets through.
@@ -103,12 +91,8 @@ class Network:
         return labels[keep].cpu().numpy(), probabilities[keep].cpu().numpy(), masks[0].sigmoid().cpu().numpy()
 
 
-class Panoptic:
-    """Each prompt is the name of a class of the model, or one of the words it lists for it.
-
-    Attributes:
-        runtime: device and batches; its ``notes`` say what had to be given up.
-    """
+class Panoptic(ModelSegmenter):
+    """Each prompt is the name of a class of the model, or one of the words it lists for it."""
 
     def __init__(self, folder: Path, runtime: Runtime, config: SegmentationConfig, network: Network | None = None):
         """Read the class names; the weights are read when they are used.
@@ -117,32 +101,19 @@ class Panoptic:
             UsageError: a prompt that is no class of the model (with the nearest names).
             DataError: no such model.
         """
-        require_different_prompts(config)
-        self._folder, self._config, self.runtime = folder, config, runtime
-        self._network = network or Network(folder, runtime)
+        self._folder, self._network = folder, network or Network(folder, runtime)
+        super().__init__([self._network], runtime, config)
         self._wanted = matched(config.prompts, class_names(folder))
         self._thresholds = thresholds(config, config.panoptic_threshold)
         if config.tile_size:
             log.warning("segmentation.tile_size does nothing with the segmenter panoptic: it looks at the whole image")
 
-    def load(self) -> None:
-        """Read the weights; else the first image waits for them."""
-        self._network.load()
-
-    def close(self) -> None:
-        """Free the model; it is loaded again if the segmenter is used again."""
-        self._network.free()
-
     def asking_for(self, config: SegmentationConfig) -> Panoptic:
-        """The same loaded model with other prompts and thresholds. Raises like the constructor."""
+        """See ``ModelSegmenter``."""
         return Panoptic(self._folder, self.runtime, config, self._network)
 
     def segment(self, keyframe: Keyframe) -> Segments:
-        """The objects of one keyframe.
-
-        Raises:
-            DataError: an image that cannot be decoded, or weights that are unsuitable.
-        """
+        """See ``ModelSegmenter``."""
         image = decode_rgb(keyframe.encoded, keyframe.source or keyframe.name)
         labels, probabilities, masks = self._network.infer(image, self._accept)
         regions, classes, scores = [], [], []
@@ -190,8 +161,8 @@ def class_names(folder: Path) -> dict[int, str]:
     """
     path = folder / "config.json"
     try:
-        return {int(index): str(name) for index, name in json.loads(path.read_text(encoding="utf-8"))["id2label"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        return {int(index): str(name) for index, name in read_config(path)["id2label"].items()}
+    except (ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: no class names in it ({type(error).__name__}: {error}); get the file again") from error
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from seg2d3d_ros.errors import DataError, UsageError
 
@@ -145,6 +147,43 @@ class Runtime:
             return
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+class Loadable(Protocol):
+    """What holds the weights of a model."""
+
+    def load(self) -> None:
+        """Read the weights; may be called again."""
+        ...
+
+    def free(self) -> None:
+        """Let go of the weights; ``load`` reads them again."""
+        ...
+
+
+class LazyModel(ABC):
+    """A model whose weights are read when they are needed.
+
+    Args:
+        path: its file or folder.
+    """
+
+    def __init__(self, path: Path, runtime: Runtime):
+        self._path, self._runtime = path, runtime
+        self._model: Any = None
+
+    def load(self) -> None:
+        """Read the weights, unless they are there. Raises ``DataError`` for unsuitable or damaged files."""
+        if self._model is None:
+            self._model = self._runtime.place(self._read())
+
+    def free(self) -> None:
+        """Let go of the weights; ``load`` reads them again."""
+        self._model = None
+
+    @abstractmethod
+    def _read(self) -> Any:
+        """The model, from its files."""
 
 
 def choose_device(wanted: str) -> str:

@@ -8,7 +8,9 @@ A model is named by a path, by the name of an official SAM checkpoint (``sam_vit
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,9 +188,6 @@ def require(models: list[Model], packages: dict[str, str]) -> None:
     Raises:
         UsageError: a package or weights are missing.
     """
-    import importlib.util
-    import sys
-
     lacking = [pip for module, pip in packages.items() if importlib.util.find_spec(module) is None]
     missing = [model for model in models if not model.present]
     words = []
