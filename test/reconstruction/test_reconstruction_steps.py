@@ -10,9 +10,11 @@ from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.batch import batch_reconstructor
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.model_writer import recover_folder, swap_folder
+from seg2d3d_ros.reconstruction.online import revisions
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.point_ids import BLOCK
+from seg2d3d_ros.reconstruction.world.locator import Locator
 
 METRE = 1 / 111320.0
 
@@ -70,6 +72,8 @@ def test_an_online_solve(tmp_path, monkeypatch):
     spy(monkeypatch, reconstructor.check, "update", steps, "check", lambda call: (call[1]["final"],))
     spy(monkeypatch, reconstructor.check, "consider", steps, "consider")
     spy(monkeypatch, reconstructor.mapper, "adjust", steps, "adjust")
+    spy(monkeypatch, revisions, "name_new_points", steps, "ids")
+    spy(monkeypatch, revisions, "renumber", steps, "all ids")
     result = reconstructor.solve()
     assert steps == [
         ("pairs", False, 4),
@@ -81,7 +85,11 @@ def test_an_online_solve(tmp_path, monkeypatch):
         ("grow", True),
         ("relax",),
         ("adjust",),
+        ("all ids",),  # of a global solution; those of a submap that goes on are kept
     ]
+    steps.clear()
+    reconstructor._revise(reconstructor.database.images(), Locator(reconstructor.database, [], CONFIG))
+    assert steps == [("ids",)]
     assert {"pairs", "matching", "mapping", "global solution", "georeference", "writing"} <= result.timings.keys()
     reconstructor.close()
 
