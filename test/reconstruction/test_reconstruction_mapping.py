@@ -124,11 +124,11 @@ def test_only_the_cameras_of_a_component_decide_what_is_refined(tmp_path, monkey
 
 def test_components_are_solved_each_and_the_largest_comes_first(tmp_path, monkeypatch):
     truth = synthetic(tmp_path / "d.db")
-    monkeypatch.setattr(components_module, "solve_component", lambda task, part, *_: [Sized(len(part))])
+    monkeypatch.setattr(components_module, "solve_component", lambda task, part, *_: [Sized(10 - len(part))])
     pairs = np.array([[1, 2, 20], [3, 4, 20], [4, 5, 20], [6, 7, 3]])
     stages = []
     models = solve_components(task(tmp_path / "d.db", truth), range(1, 9), pairs, "auto", lambda *what: stages.append(what))
-    assert [model.num_reg_images() for model in models] == [3, 2]
+    assert [model.num_reg_images() for model in models] == [8, 7]
     assert stages == [("mapping", 0, 2), ("mapping", 1, 2), ("mapping", 2, 2)]
 
 

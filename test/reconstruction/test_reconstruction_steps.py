@@ -1,6 +1,7 @@
 """That each reconstructor takes all of its steps, in order, and hands on what the one finds to the next."""
 
 import numpy as np
+import pycolmap
 import pytest
 from test_reconstruction_reconstructor import CONFIG, keyframe, views
 
@@ -11,6 +12,7 @@ from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstruc
 from seg2d3d_ros.reconstruction.model_writer import recover_folder, swap_folder
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
+from seg2d3d_ros.reconstruction.point_ids import BLOCK
 
 METRE = 1 / 111320.0
 
@@ -113,6 +115,21 @@ def test_pairs_that_a_solve_adds_reach_the_mapper(tmp_path, monkeypatch):
     reconstructor.solve()
     assert sum(len(reconstructor.mapper.graph.matches(i)) for i in range(1, 7)) > before
     reconstructor.close()
+
+
+def test_after_a_restart_new_points_get_ids_of_a_block_that_nobody_used(tmp_path):
+    """Else two models that go on from one revision could give one id to two points."""
+    first = OnlineReconstructor(tmp_path, CONFIG)
+    for frame in located():
+        first.add(frame)
+        first.grow()
+    used = np.concatenate([model.point_ids for model in first.solve().models])
+    first.close()
+    second = OnlineReconstructor(tmp_path, CONFIG)
+    (submap,) = second.mapper.submaps
+    fresh = submap.reconstruction.add_point3D(np.zeros(3), pycolmap.Track(), np.zeros(3, np.uint8))
+    assert fresh // BLOCK not in set(used // BLOCK)
+    second.close()
 
 
 @pytest.mark.parametrize(
