@@ -7,14 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers_association import incidence_of, partition
+from helpers_street import street
 from scipy.sparse import csr_matrix
 
+from seg2d3d_ros.association import consensus
 from seg2d3d_ros.association.agglomeration import agglomerate
 from seg2d3d_ros.association.consensus import mask_weights, point_weights
 from seg2d3d_ros.association.evidence import Groups, shares, votes
+from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.reliability import reliability_by_views, same_view_pairs, weight_matrix
 from seg2d3d_ros.association.solve import associate, take_segments
 from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.evaluation.clustering import mask_clustering
 from seg2d3d_ros.types import Placements
 
 CONSENSUS = AssociationConfig(method="consensus")
@@ -176,3 +180,18 @@ def test_points_outside_all_segments_stay_so_in_a_part_of_the_segments() -> None
     assert part.projected.segment.tolist() == [-1, -1]
     assert part.observed.segment.tolist() == [0, -1, 1]
     assert part.matrix.toarray().tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_clustering_the_divided_points_once_more_corrects_the_first_objects(monkeypatch) -> None:
+    gains = []
+    for seed in (0, 3, 8, 11):
+        model, segments = street(seed, houses=8, views=24)
+        incidence, truth = build_incidence([model], segments), np.repeat(np.arange(8), 30)
+        found = {}
+        for rounds in (1, consensus.REFINEMENTS):
+            with monkeypatch.context() as patch:
+                patch.setattr(consensus, "REFINEMENTS", rounds)
+                tracks = consensus.consensus_tracks(incidence, CONSENSUS)
+            found[rounds] = mask_clustering(truth, tracks.point)["ari"]
+        gains.append(found[consensus.REFINEMENTS] - found[1])
+    assert min(gains) > 0.005
