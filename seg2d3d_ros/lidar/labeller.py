@@ -171,9 +171,9 @@ class CloudLabeller:
         chunk, self._chunk = self._chunk, _Chunk()
         if chunk.points == 0:
             return None
-        whole = [np.concatenate(parts) for parts in zip(*chunk.scans, strict=True)]
-        kept = one_per_voxel(whole[0], self._config.voxel)
-        xyz, intensity, scan, row = (values[kept] for values in whole)
+        xyz, intensity, scan, row = (np.concatenate(parts) for parts in zip(*chunk.scans, strict=True))
+        kept = one_per_voxel(xyz, self._config.voxel)
+        xyz, intensity, scan, row = xyz[kept], intensity[kept], scan[kept], row[kept]
         views = [self._views[k] for k in np.flatnonzero(self._reachable(xyz))]
         carried = carry_labels(xyz, views, self._config.max_range)
         self.counts["points"] += len(xyz)

@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.lidar.scans import cloud_to_array
-from seg2d3d_ros.mapstore.point_cloud import read_cloud
+from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
 from seg2d3d_ros.nodes import cloud_node
 from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.pipeline import wants_cloud
@@ -242,7 +242,7 @@ def test_the_file_has_all_scans_with_the_final_labels_also_those_of_an_earlier_r
     bench.send_map(drive(11), STAMP + 1)
     bench.send_labels(drive(11), STAMP + 1, instance=7)
     assert bench.flush().message == "2 scans labelled, cloud.ply: 450 points of 3 scans"
-    points = read_cloud(file)
+    points = read_points(file, CLOUD_POINT)
     np.testing.assert_allclose(np.stack([points[k] for k in "xyz"], axis=1), np.tile(wall(), (3, 1)), atol=1e-3)
     left = points["x"] < 1.3
     assert set(points["instance"][left]) == {7}
@@ -254,7 +254,7 @@ def test_the_file_has_all_scans_with_the_final_labels_also_those_of_an_earlier_r
     bench.send_labels(drive(11), STAMP + 2, instance=8)
     assert wait_for(lambda: bench.node._topic), "it found the LiDAR again"
     assert bench.flush().message == "0 scans labelled, cloud.ply: 450 points of 3 scans"
-    assert set(read_cloud(file)["instance"][left]) == {8}
+    assert set(read_points(file, CLOUD_POINT)["instance"][left]) == {8}
 
 
 def test_a_node_that_is_stopped_writes_no_half_file(world, tmp_path, monkeypatch):
