@@ -53,13 +53,14 @@ class GeoPosition:
     @classmethod
     def from_ros(cls, fix: Any) -> GeoPosition | None:
         """Of a ``NavSatFix`` of any origin; None without a fix (status, or NaN as some drivers say)."""
-        latitude, longitude, altitude = float(fix.latitude), float(fix.longitude), float(fix.altitude)
-        finite = np.isfinite([latitude, longitude, altitude]).all()
-        if fix.status.status < 0 or not finite or abs(latitude) > 90 or abs(longitude) > 360:
+        if fix.status.status < 0:
             return None
         covariance = np.asarray(fix.position_covariance, np.float64).reshape(3, 3)
         known = fix.position_covariance_type != 0 and np.isfinite(covariance).all()
-        return cls(latitude, longitude, altitude, covariance if known else None)
+        try:
+            return cls(float(fix.latitude), float(fix.longitude), float(fix.altitude), covariance if known else None)
+        except UsageError:
+            return None
 
     def interpolate(self, other: GeoPosition, share: float) -> GeoPosition:
         """The position at ``share`` of the way to another, over short ways.
