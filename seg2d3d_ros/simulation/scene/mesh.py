@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from seg2d3d_ros.arrays import concatenated
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -37,16 +39,7 @@ class Mesh:
 
 def concatenate(meshes: list[Mesh]) -> Mesh:
     """One mesh of all triangles, in order."""
-    if not meshes:
-        return Mesh(
-            np.zeros((0, 3, 3), np.float32), np.zeros((0, 3, 2), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
-        )
-    return Mesh(
-        np.concatenate([m.triangles for m in meshes]),
-        np.concatenate([m.uv for m in meshes]),
-        np.concatenate([m.texture for m in meshes]),
-        np.concatenate([m.label for m in meshes]),
-    )
+    return concatenated([_mesh(np.empty((0, 3, 3)), np.empty((0, 3, 2)), 0, 0), *meshes])
 
 
 def _mesh(triangles: np.ndarray, uv: np.ndarray, texture: int, label: int) -> Mesh:
