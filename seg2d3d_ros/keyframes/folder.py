@@ -26,14 +26,6 @@ _STREAM_STEM = re.compile(r"(?P<camera>.+)_(?P<stamp>\d{19})")
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """An image that did not become a keyframe, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class _Entry:
     name: str
     camera_name: str
@@ -47,14 +39,14 @@ class ImageFolder:
     ``len()`` is the number of images that will be tried. Iterating again reads again.
 
     Attributes:
-        skipped: images left out so far, complete after an iteration.
+        skipped: by name, why images were left out so far; complete after an iteration.
     """
 
     def __init__(
         self,
         root: Path,
         entries: list[_Entry],
-        duplicates: list[Skipped],
+        duplicates: dict[str, str],
         camera_of: Callable[[str, PhotoHeader], Camera | None],
         geo_of: Callable[[_Entry, PhotoHeader], GeoPosition | None],
     ):
@@ -62,7 +54,7 @@ class ImageFolder:
         self._entries = entries
         self._duplicates = duplicates
         self._camera_of, self._geo_of = camera_of, geo_of
-        self.skipped: list[Skipped] = list(duplicates)
+        self.skipped = dict(duplicates)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -73,19 +65,19 @@ class ImageFolder:
         Raises:
             DataError: at the end, if not one image could be read.
         """
-        self.skipped = list(self._duplicates)
+        self.skipped = dict(self._duplicates)
         kept = 0
         for entry in self._entries:
             try:
                 keyframe = self._read(entry)
             except DataError as error:
                 log.warning("left out: %s", error)
-                self.skipped.append(Skipped(entry.name, str(error)))
+                self.skipped[entry.name] = str(error)
                 continue
             kept += 1
             yield keyframe
         if not kept:
-            reasons = "; ".join(skipped.reason for skipped in self.skipped[:3])
+            reasons = "; ".join([*self.skipped.values()][:3])
             raise DataError(f"{self.root}: none of {len(self._entries)} images can be used: {reasons}")
 
     def _read(self, entry: _Entry) -> Keyframe:
@@ -138,8 +130,8 @@ def read_folder(
         kind = "is a file; for a recording use 'seg2d3d bag'" if root.exists() else "no such folder"
         raise UsageError(f"{images}: {kind}")
     entries, duplicates = _unique(_scan(root))
-    for skipped in duplicates:
-        log.warning("left out: %s", skipped.reason)
+    for reason in duplicates.values():
+        log.warning("left out: %s", reason)
     _put_in_order(entries, order)
     return ImageFolder(root, entries, duplicates, _camera_source(camera), _geo_source(gps, entries))
 
@@ -171,10 +163,10 @@ def _in_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: natural_key(path.name))
 
 
-def _unique(entries: list[_Entry]) -> tuple[list[_Entry], list[Skipped]]:
-    """One entry per name; names are the keys of everything that is written."""
+def _unique(entries: list[_Entry]) -> tuple[list[_Entry], dict[str, str]]:
+    """One entry per name, since names are the keys of everything that is written; and why the other files are left out."""
     best: dict[str, _Entry] = {}
-    skipped = []
+    skipped = {}
     for entry in entries:
         rival = best.setdefault(entry.name, entry)
         if rival is entry:
@@ -182,8 +174,8 @@ def _unique(entries: list[_Entry]) -> tuple[list[_Entry], list[Skipped]]:
         ranks = [IMAGE_SUFFIXES.index(e.path.suffix.lower()) for e in (rival, entry)]
         winner, loser = (rival, entry) if ranks[0] <= ranks[1] else (entry, rival)
         best[entry.name] = winner
-        reason = f"{loser.path}: has the same name without its ending as {winner.file_name}; rename it if both are wanted"
-        skipped.append(Skipped(loser.file_name, reason))
+        words = f"has the same name without its ending as {winner.file_name}; rename it if both are wanted"
+        skipped[loser.file_name] = f"{loser.path}: {words}"
     return list(best.values()), skipped
 
 

@@ -119,9 +119,6 @@ class AssociationNode(ManagedNode):
         self.serve(Trigger, "~/flush", self._flush, slow=True)
         self.serve(Trigger, "~/reset", self._reset, slow=True)
 
-    def cleanup(self) -> None:
-        self._resend.close()
-
     # Messages come in (executor).
 
     def _received(self, message: Image) -> None:

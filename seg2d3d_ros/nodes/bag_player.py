@@ -73,8 +73,6 @@ class BagPlayer(ManagedNode):
 
     def cleanup(self) -> None:
         self._recording.close()
-        for caller in self._callers.values():
-            caller.close()
 
     def _chosen(self) -> list[Topic]:
         known = self._recording.topics

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import PoseArray
 from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
@@ -94,7 +93,7 @@ class CloudNode(ManagedNode):
         self._newest = -(2**62)
         self._done: tuple[Any, ...] = ()
         self._problem = ""
-        self._counts = dict.fromkeys(("scans received", "scans left out", "scans dropped", "scans sent", "points labelled"), 0)
+        self._counts: Counter[str] = Counter()
         self._encoding = self.worker("labels", self._keep_labels, depth=LABELS.depth, on_drop=self._labels_dropped)
         self._reading = self.worker("scans", self._keep_scan, depth=RAW_SCANS, on_drop=lambda _: self._count("scans dropped"))
         self._labelling = self.worker("cloud", self._label_scans, depth=1, on_drop=lambda _: None)
@@ -106,23 +105,17 @@ class CloudNode(ManagedNode):
         self.subscribe(PoseArray, "map/cameras", self._receiver.on_cameras, LATCHED)
         self.subscribe(CameraInfo, "map/camera_info", self._receiver.on_camera_info, OBSERVATIONS)
         self.subscribe(NavSatFix, "map/datum", self._receiver.on_datum, LATCHED)
-        self.subscribe(Image, "instances/labels", self._label_image, LABELS)
+        self.subscribe(Image, "instances/labels", self._encoding.put, LABELS)
         self.subscribe(PointCloud2, "instances/points", self._points, LATCHED)
         self._topic = ""
         self.every(0.2, self._look)
         self.serve(Trigger, "~/flush", self._flush, slow=True)
-
-    def cleanup(self) -> None:
-        self._resend.close()
 
     # Messages come in (executor).
 
     def _transforms(self, message: Any, *, static: bool) -> None:
         with self._lock:
             self._frames.add_message(message, static=static)
-
-    def _label_image(self, message: Image) -> None:
-        self._encoding.put(message)
 
     def _labels_dropped(self, message: Image) -> None:
         self.get_logger().error(f"labels of {keyframe_name(message.header)} dropped: the machine does not keep up")
@@ -222,7 +215,10 @@ class CloudNode(ManagedNode):
             images, classes, frames = dict(self._labels), self._classes, self._frames.copy()
 
         def labels(name: str) -> np.ndarray | None:
-            return decode_labels(images[name], name) if name in images else self._stored(name)
+            if name in images:
+                return decode_labels(images[name], name)
+            # Of an earlier run, where the map directory is on this machine.
+            return self._store.read_labels(name) if self._store.label_path(name).exists() else None
 
         frame_of_camera = {camera_name(header.frame_id): header.frame_id for header in headers.values()}
         labeller = CloudLabeller(
@@ -239,15 +235,10 @@ class CloudNode(ManagedNode):
 
     def _sent(self, found: LabelledPoints, classes: np.ndarray) -> Iterator[PointCloud2]:
         for number, stamp_ns in found.stamps.items():
-            header: Header = make_header(stamp_ns, self.ros.map_frame)
             rows = np.flatnonzero(found.scan == number)
-            yield labelled_cloud(found, rows, classes, header)
+            yield labelled_cloud(found, rows, classes, make_header(stamp_ns, self.ros.map_frame))
             self._count("scans sent")
             self._count("points labelled", int(np.count_nonzero(found.instance[rows])))
-
-    def _stored(self, name: str) -> np.ndarray | None:
-        """Labels of an earlier run, where the map directory is on this machine."""
-        return self._store.read_labels(name) if self._store.label_path(name).exists() else None
 
     # Service (a thread of its own).
 

@@ -109,11 +109,6 @@ class ReconstructionNode(ManagedNode):
         with self._lock:
             self._session.close()
 
-    def cleanup(self) -> None:
-        self._flush_association.close()
-        self._flush_cloud.close()
-        self._reset_association.close()
-
     def _new_session(self) -> MappingSession:
         if self.config.reconstruction.is_online(live=True):
             schedule = Schedule.online(self.ros.update_growth, self.ros.update_idle)

@@ -239,8 +239,10 @@ class SegmentationNode(ManagedNode):
             return []
         assert segmenter is not None
         try:
-            together = segmenter.segment_all if isinstance(segmenter, CachedSegmenter) else None
-            found = together(keyframes) if together else [segmenter.segment(keyframe) for keyframe in keyframes]
+            if isinstance(segmenter, CachedSegmenter):
+                found = segmenter.segment_all(keyframes)
+            else:
+                found = [segmenter.segment(keyframe) for keyframe in keyframes]
         except Exception as error:
             # One of them is to blame, and each is told so (``_publish``); the others are done without it.
             return [error] if len(keyframes) == 1 else [answer for k in keyframes for answer in self._made(asking, [k])]

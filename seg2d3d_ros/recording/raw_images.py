@@ -9,7 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 
-_PIXELS: dict[str, tuple[type, int]] = {
+PIXELS: dict[str, tuple[type, int]] = {
     "mono8": (np.uint8, 1),
     "8UC1": (np.uint8, 1),
     "mono16": (np.uint16, 1),
@@ -30,6 +30,8 @@ _PIXELS: dict[str, tuple[type, int]] = {
     "yuyv": (np.uint8, 2),
 }
 
+"""dtype and channels of each encoding."""
+
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
 _TO_BGR = {
     "rgb8": cv2.COLOR_RGB2BGR,
@@ -46,7 +48,7 @@ _TO_BGR = {
     "yuyv": cv2.COLOR_YUV2BGR_YUYV,
 }
 
-ENCODINGS = tuple(_PIXELS)
+ENCODINGS = tuple(PIXELS)
 
 
 def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
@@ -55,12 +57,12 @@ def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
     Raises:
         DataError: the data do not fit the size, or an unknown encoding.
     """
-    if message.encoding not in _PIXELS:
+    if message.encoding not in PIXELS:
         raise DataError(
             f"{source}: encoding {message.encoding!r} is not supported ({', '.join(ENCODINGS)} are); "
             "record the compressed topic, or convert the images"
         )
-    kind, channels = _PIXELS[message.encoding]
+    kind, channels = PIXELS[message.encoding]
     data = np.frombuffer(message.data, np.uint8) if isinstance(message.data, bytes) else np.asarray(message.data, np.uint8)
     height, width, step = int(message.height), int(message.width), int(message.step)
     row = width * channels * np.dtype(kind).itemsize

@@ -44,43 +44,39 @@ class MovableMasks:
     ) -> None:
         self._node, self._deliver, self._movable, self._wait = node, deliver, config.movable, wait
         self._names = config.asked
-        self._synchronizer: Synchronizer | None = None
-        if not config.movable or config.segmenter == "none":
-            return
-        self._synchronizer = Synchronizer("keyframe", ("segments",), timeout=wait, capacity=CAPACITY)
-        node.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
-        node.subscribe(Image, "keyframes/segments", self._segments, SEGMENTS)
-        node.every(0.2, self._expire)
+        self._masking = bool(config.movable) and config.segmenter != "none"
+        parts = ("segments",) if self._masking else ()
+        self._synchronizer = Synchronizer("keyframe", parts, timeout=wait, capacity=CAPACITY)
+        if self._masking:
+            node.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
+            node.subscribe(Image, "keyframes/segments", self._segments, SEGMENTS)
+            node.every(0.2, self._expire)
 
     @property
     def pending(self) -> int:
         """Keyframes that wait."""
-        return self._synchronizer.pending if self._synchronizer else 0
+        return self._synchronizer.pending
 
     def take(self, keyframe: Keyframe) -> None:
         """A keyframe came."""
-        if self._synchronizer is None:
-            self._deliver(keyframe, None)
-        else:
-            self._give(self._synchronizer.add("keyframe", keyframe.name, keyframe, time.monotonic()))
+        self._give(self._synchronizer.add("keyframe", keyframe.name, keyframe, time.monotonic()))
 
     def _classes(self, message: String) -> None:
         self._names = read_class_names(message)
 
     def _segments(self, message: Image) -> None:
-        assert self._synchronizer is not None
         name, late = keyframe_name(message.header), self._synchronizer.late
         self._give(self._synchronizer.add("segments", name, message, time.monotonic()))
         if self._synchronizer.late > late:
             self._node.diagnostics.count("masks of movable things that came late")
 
     def _expire(self) -> None:
-        assert self._synchronizer is not None
         self._give(self._synchronizer.release(time.monotonic()))
 
     def _give(self, bundles: list[dict[str, Any]]) -> None:
         for parts in bundles:
-            if "segments" not in parts and self._node.diagnostics.count("keyframes without mask of movable things") == 1:
+            missing = self._masking and "segments" not in parts
+            if missing and self._node.diagnostics.count("keyframes without mask of movable things") == 1:
                 self._node.get_logger().warning(
                     f"{parts['keyframe'].name}: no segments within {self._wait:g} s (movable_wait); it is mapped with what "
                     "moves in it (further ones are counted in /diagnostics)"

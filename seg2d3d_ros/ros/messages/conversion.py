@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 from typing import Any
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, NavSatStatus, PointCloud2, PointField
@@ -22,14 +23,7 @@ from seg2d3d_ros.images import image_suffix
 from seg2d3d_ros.lidar.scans import POINT_TYPES
 from seg2d3d_ros.recording.calibration import info_from_camera
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns, stream_name
-from seg2d3d_ros.recording.raw_images import ENCODINGS, raw_picture, raw_pixels
-
-_WRITABLE: dict[str, tuple[type, int]] = {
-    "mono8": (np.uint8, 1),
-    "mono16": (np.uint16, 1),
-    "rgb8": (np.uint8, 3),
-    "bgr8": (np.uint8, 3),
-}
+from seg2d3d_ros.recording.raw_images import ENCODINGS, PIXELS, raw_picture, raw_pixels
 
 _POINT_CODES = {kind: code for code, kind in POINT_TYPES.items()}
 
@@ -85,7 +79,7 @@ def image_to_rgb(message: Image) -> np.ndarray:
     if message.encoding not in ENCODINGS:
         return _by_cv_bridge(message, "rgb8", where)
     picture = raw_picture(message, where)
-    return np.repeat(picture[:, :, None], 3, axis=2) if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
+    return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
 def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
@@ -103,12 +97,12 @@ def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
 
 
 def array_to_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
-    """An ``Image`` of an array whose dtype and channels are those of ``encoding`` (mono8, mono16, rgb8, bgr8).
+    """An ``Image`` of an array whose dtype and channels are those of ``encoding``.
 
     Raises:
         DataError: they are not.
     """
-    kind, channels = _WRITABLE[encoding]
+    kind, channels = PIXELS[encoding]
     shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
     if pixels.dtype != kind or pixels.shape != shape:
         raise DataError(f"an image of shape {pixels.shape} and dtype {pixels.dtype} is not {encoding}")
