@@ -33,7 +33,7 @@ from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import write_association_figures
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, RevisionKey
-from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
+from seg2d3d_ros.ros.exchange.map_subscription import RESEND, MapSubscription
 from seg2d3d_ros.ros.exchange.results import write_config_sections
 from seg2d3d_ros.ros.exchange.second_round import SecondRound
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, read_class_names
@@ -95,7 +95,7 @@ class AssociationNode(ManagedNode):
         self._updating, self._lock = threading.Lock(), threading.Lock()
         self._session = AssociationSession(self._store, self.config)
         self._receiver = MapReceiver(self.ros.map_frame)
-        self._requests = MapRequests(self, self._receiver, self._resend)
+        self._requests = MapSubscription(self, self._receiver, self._resend)
         self._headers: dict[str, Header] = {}
         self._last_segments = self._last_map = time.monotonic()
         self._done: RevisionKey | None = None

@@ -37,7 +37,7 @@ from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
-from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
+from seg2d3d_ros.ros.exchange.map_subscription import RESEND, MapSubscription
 from seg2d3d_ros.ros.exchange.vehicle_poses import tf_message_type
 from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
@@ -83,7 +83,7 @@ class CloudNode(ManagedNode):
     def activate(self) -> None:
         self._lock = threading.Lock()
         self._receiver = MapReceiver(self.ros.map_frame)
-        self._requests = MapRequests(self, self._receiver, self._resend)
+        self._requests = MapSubscription(self, self._receiver, self._resend)
         self._labels: dict[str, bytes] = {}
         self._classes = np.zeros(1, np.uint16)
         self._labelled_revision: tuple[str, int] | None = None

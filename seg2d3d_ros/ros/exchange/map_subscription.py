@@ -13,7 +13,7 @@ RESEND_SECONDS = 5.0
 """How long a revision's messages may be on their way before they are asked for again, and again."""
 
 
-class MapRequests:
+class MapSubscription:
     """Looks after one receiver. One answer may be lost like anything else: it asks until the map is whole.
 
     Args:
