@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseArray
-from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
@@ -36,16 +35,15 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
-from seg2d3d_ros.ros.exchange.map_subscription import RESEND, MapSubscription
+from seg2d3d_ros.ros.exchange.map_receiver import revision_of
+from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.exchange.vehicle_poses import tf_message_type
 from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
-from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import CloudParameters
 from seg2d3d_ros.ros.node.publishing import publish_paced
-from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, OBSERVATIONS, TF, TF_STATIC, input_profile
+from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, TF, TF_STATIC, input_profile
 from seg2d3d_ros.ros.node.spinning import spin_node
 
 SETTLED_SECONDS = 1.0
@@ -78,12 +76,9 @@ class CloudNode(ManagedNode):
             for sensor, rig_from_sensor in read_rig_file(Path(rig)).items():
                 self._frames.add("rig", sensor, rig_from_sensor)
         self._cloud = self.advertise(PointCloud2, "instances/cloud", LABELS)
-        self._resend = TriggerCaller(self, RESEND)
 
     def activate(self) -> None:
         self._lock = threading.Lock()
-        self._receiver = MapReceiver(self.ros.map_frame)
-        self._requests = MapSubscription(self, self._receiver, self._resend)
         self._labels: dict[str, bytes] = {}
         self._classes = np.zeros(1, np.uint16)
         self._labelled_revision: tuple[str, int] | None = None
@@ -100,11 +95,8 @@ class CloudNode(ManagedNode):
         if kind := tf_message_type(self, "the sensors' places come from reconstruction.rig alone"):
             self.subscribe(kind, "/tf_static", lambda m: self._transforms(m, static=True), TF_STATIC)
             self.subscribe(kind, "/tf", lambda m: self._transforms(m, static=False), TF)
-        self.subscribe(PointCloud2, "map/points", self._receiver.on_points, LATCHED)
-        self.subscribe(PointCloud2, "map/observations", self._receiver.on_observations, OBSERVATIONS)
-        self.subscribe(PoseArray, "map/cameras", self._receiver.on_cameras, LATCHED)
-        self.subscribe(CameraInfo, "map/camera_info", self._receiver.on_camera_info, OBSERVATIONS)
-        self.subscribe(NavSatFix, "map/datum", self._receiver.on_datum, LATCHED)
+        self._map = MapSubscription(self, self.ros.map_frame)
+        self._receiver = self._map.receiver
         self.subscribe(Image, "instances/labels", self._encoding.put, LABELS)
         self.subscribe(PointCloud2, "instances/points", self._points, LATCHED)
         self._topic = ""
@@ -137,7 +129,7 @@ class CloudNode(ManagedNode):
 
     def _look(self) -> None:
         """Subscribe to the LiDAR as it appears; ask for what is missing of the map; label where there is something new."""
-        self._requests.whole()
+        self._map.whole()
         name = self.resolve_topic_name(self.ros.cloud_topic)
         if not self._topic and (publishers := self.get_publishers_info_by_topic(name)):
             self._topic = name

@@ -53,7 +53,7 @@ class AssociationBench:
         self.markers = world.collect(MarkerArray, "instances/markers", qos.LATCHED)
         publishers = (self.segments, self.observations, self.points)
         assert wait_for(lambda: all(p.get_subscription_count() for p in publishers))
-        assert wait_for(lambda: self.node._labels.get_subscription_count() and self.node._resend.available)
+        assert wait_for(lambda: self.node._labels.get_subscription_count() and self.node._map.resend.available)
 
     def _resend(self, _request, response):
         self.resends += 1

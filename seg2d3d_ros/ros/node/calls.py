@@ -16,7 +16,7 @@ GONE_SECONDS = 5.0
 
 
 class TriggerCaller:
-    """A client of one Trigger service; make it in ``configure``.
+    """A client of one Trigger service; make it in a hook, whose phase it lasts.
 
     Args:
         name: relative to the namespace.
