@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray
-from seg2d3d_ros.keyframes.camera_file import read_camera_file
-from seg2d3d_ros.keyframes.photo_header import PhotoHeader, read_header
+from seg2d3d_ros.keyframes.camera_file import CameraFile, read_camera_file
+from seg2d3d_ros.keyframes.photo_header import read_header
 from seg2d3d_ros.keyframes.positions_file import read_gps_csv
 from seg2d3d_ros.recording.naming import natural_key
 from seg2d3d_ros.types import Keyframe
@@ -36,6 +35,8 @@ class _Entry:
 class ImageFolder:
     """The keyframes of a folder, read one by one while iterating, so that a big folder needs no memory.
 
+    Cameras and positions are those given; None = what each image's header says.
+
     ``len()`` is the number of images that will be tried. Iterating again reads again.
 
     Attributes:
@@ -47,13 +48,13 @@ class ImageFolder:
         root: Path,
         entries: list[_Entry],
         duplicates: dict[str, str],
-        camera_of: Callable[[str, PhotoHeader], Camera | None],
-        geo_of: Callable[[_Entry, PhotoHeader], GeoPosition | None],
+        cameras: CameraFile | None,
+        positions: Mapping[str, GeoPosition] | None,
     ):
         self.root = root
         self._entries = entries
         self._duplicates = duplicates
-        self._camera_of, self._geo_of = camera_of, geo_of
+        self._cameras, self._positions = cameras, positions
         self.skipped = dict(duplicates)
 
     def __len__(self) -> int:
@@ -93,13 +94,14 @@ class ImageFolder:
             stamp = int(match["stamp"])
             camera_name = camera_name or match["camera"]
         camera_name = camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera"
+        camera = self._cameras(camera_name, header.width, header.height) if self._cameras else header.camera
         return Keyframe(
             name=entry.name,
             camera_name=camera_name,
             stamp_ns=stamp,
             encoded=encoded,
-            camera=self._camera_of(camera_name, header),
-            geo=self._geo_of(entry, header),
+            camera=camera,
+            geo=header.geo if self._positions is None else self._positions.get(entry.name),
             file_name=entry.file_name,
             source=str(entry.path.resolve()),
         )
@@ -133,7 +135,8 @@ def read_folder(
     for reason in duplicates.values():
         log.warning("left out: %s", reason)
     _put_in_order(entries, order)
-    return ImageFolder(root, entries, duplicates, _camera_source(camera), _geo_source(gps, entries))
+    cameras = None if camera is None else read_camera_file(Path(camera))
+    return ImageFolder(root, entries, duplicates, cameras, _positions(gps, entries))
 
 
 def _scan(root: Path) -> list[_Entry]:
@@ -188,20 +191,14 @@ def _put_in_order(entries: list[_Entry], order: str) -> None:
     random.Random(int(seed)).shuffle(entries)
 
 
-def _camera_source(file: Path | None) -> Callable[[str, PhotoHeader], Camera | None]:
-    if file is None:
-        return lambda name, header: header.camera
-    known = read_camera_file(Path(file))
-    return lambda name, header: known(name, header.width, header.height)
-
-
-def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Entry, PhotoHeader], GeoPosition | None]:
-    if gps is None or str(gps) == "none":
-        return lambda entry, header: None
+def _positions(gps: str | Path | None, entries: list[_Entry]) -> dict[str, GeoPosition] | None:
+    """By image, as far as they are known; None where each image has its own in its EXIF tags."""
     if str(gps) == "exif":
-        return lambda entry, header: header.geo
+        return None
+    if gps is None or str(gps) == "none":
+        return {}
     table = read_gps_csv(Path(gps))
-    positions = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
-    if not any(positions.values()):
+    found = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
+    if not any(found.values()):
         log.warning("%s: none of its %d positions belongs to an image in the folder", gps, len(table))
-    return lambda entry, header: positions[entry.name]
+    return {name: geo for name, geo in found.items() if geo}
