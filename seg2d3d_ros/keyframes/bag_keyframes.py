@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +53,7 @@ class _Chosen(NamedTuple):
     camera: CameraTopic
 
 
-class BagKeyframes:
+class BagKeyframes(AbstractContextManager["BagKeyframes"]):
     """The keyframes of a recording, read one by one while iterating; nothing but a few seconds is held in memory.
 
     Attributes:
@@ -89,9 +90,6 @@ class BagKeyframes:
                     "the intrinsics are estimated from the images"
                 )
         self.counts: dict[str, int] = {}
-
-    def __enter__(self) -> BagKeyframes:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

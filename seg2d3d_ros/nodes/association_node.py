@@ -69,12 +69,10 @@ class AssociationNode(ManagedNode):
     its place; who needs both takes ``_updating`` first.
     """
 
+    NAME = "association_node"
     PARAMETERS = AssociationParameters
     SECTIONS = ("segmentation", "association")
     ros: AssociationParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("association_node", **options)
 
     def configure(self) -> None:
         self._store = MapStore(Path(self.ros.map_dir))

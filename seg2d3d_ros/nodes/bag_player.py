@@ -39,11 +39,12 @@ CLOCK_SECONDS = 0.01
 class BagPlayer(ManagedNode):
     """See the module."""
 
+    NAME = "bag_player"
     PARAMETERS = PlayerParameters
     ros: PlayerParameters
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("bag_player", **options)
+        super().__init__(**options)
         self._stop = threading.Event()
 
     def configure(self) -> None:

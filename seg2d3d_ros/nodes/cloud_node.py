@@ -59,12 +59,10 @@ FLUSH_SECONDS = 20.0
 class CloudNode(ManagedNode):
     """See the module."""
 
+    NAME = "cloud_node"
     PARAMETERS = CloudParameters
     SECTIONS = ("reconstruction", "cloud")
     ros: CloudParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("cloud_node", **options)
 
     def configure(self) -> None:
         if not self.ros.cloud_topic:

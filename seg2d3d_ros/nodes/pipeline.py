@@ -53,11 +53,12 @@ def _ending_with_parent() -> list[str]:
 class PipelineNode(ManagedNode):
     """Plays the bag and ends the process; does nothing where no bag is given."""
 
+    NAME = "pipeline"
     PARAMETERS = PipelineParameters
     ros: PipelineParameters
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("pipeline", **options)
+        super().__init__(**options)
         self._player: subprocess.Popen[bytes] | None = None
 
     def activate(self) -> None:

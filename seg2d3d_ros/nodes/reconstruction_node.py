@@ -68,13 +68,11 @@ class ReconstructionNode(ManagedNode):
     revision, the only one of interest.
     """
 
+    NAME = "reconstruction_node"
     PARAMETERS = ReconstructionParameters
     SECTIONS = ("keyframes", "segmentation", "reconstruction")
     OWN_SECTIONS = ("keyframes", "reconstruction")
     ros: ReconstructionParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("reconstruction_node", **options)
 
     def configure(self) -> None:
         self._store = MapStore(Path(self.ros.map_dir))

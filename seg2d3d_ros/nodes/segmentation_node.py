@@ -59,13 +59,11 @@ class Asking(NamedTuple):
 class SegmentationNode(ManagedNode):
     """See the module. Keyframes whose segments fail or do not come go on with none, and are counted."""
 
+    NAME = "segmentation_node"
     PARAMETERS = SegmentationParameters
     SECTIONS = ("segmentation",)
     CHANGEABLE = ("segmentation.prompts",)
     ros: SegmentationParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("segmentation_node", **options)
 
     def configure(self) -> None:
         self._topics: SegmentTopics | None = None

@@ -206,10 +206,10 @@ def test_keyframes_of_another_map_do_not_stay(world, tmp_path, hasty):
     node = world.add(AssociationNode, map_dir=str(tmp_path))
     assert wait_for(lambda: sender.heard() and node._map.resend.available)
     sender.send(model, 10)
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     sender.answer = lambda: sender.send(other, 20)
     sender.send(other, 20)
-    assert wait_for(lambda: node._requests.checked == ("map", 20))
+    assert wait_for(lambda: node._map.checked == ("map", 20))
     assert sender.asked == 1
     assert set(node._receiver.names) == set(other.names)
 
@@ -221,7 +221,7 @@ def test_one_lost_keyframe_is_asked_for_even_if_the_others_hold_all_points(world
     assert wait_for(lambda: sender.heard() and node._map.resend.available)
     sender.answer = lambda: sender.send(model, 10, lose=("front_1",) if sender.asked == 1 else ())
     sender.send(model, 10, lose=("front_1",))
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     assert sender.asked == 2, "one answer was not whole either"
     assert set(node._receiver.names) == set(model.names)
 
@@ -234,7 +234,7 @@ def test_a_node_started_again_asks_for_what_it_was_not_there_to_hear(world, tmp_
     sender.answer = lambda: sender.send(model, 10)
     cloud = {"cloud_topic": "/lidar"} if make is CloudNode else {}
     node = world.add(make, map_dir=str(tmp_path), **cloud)
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     assert sender.asked == 1
     assert len(node._receiver.models()[0].cameras) == 4
 
@@ -245,12 +245,12 @@ def test_lost_intrinsics_are_asked_for(world, tmp_path, hasty):
     node = world.add(CloudNode, map_dir=str(tmp_path), cloud_topic="/lidar")
     assert wait_for(lambda: sender.heard() and node._map.resend.available)
     sender.send(model, 10)
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     larger = renamed(model, 2)  # front_5 is new, and its intrinsics are lost
     sender.answer = lambda: sender.send(larger, 20)
     sender.observations.publish(map_messages.observations_to_cloud(np.empty(0, map_messages.OBSERVATION), header_of("front_1")))
     sender.send(larger, 20, infos=False)
-    assert wait_for(lambda: node._requests.checked == ("map", 20))
+    assert wait_for(lambda: node._map.checked == ("map", 20))
     assert sender.asked == 1
     assert set(node._receiver.names) == set(larger.names)
 

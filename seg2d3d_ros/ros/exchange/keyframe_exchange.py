@@ -62,12 +62,7 @@ class KeyframeSubscription:
     """
 
     def __init__(
-        self,
-        node: ManagedNode,
-        receive: Callable[[Keyframe, Header], None],
-        *,
-        whole: bool = True,
-        timeout: float = 2.0,
+        self, node: ManagedNode, receive: Callable[[Keyframe, Header], None], *, whole: bool = True, timeout: float = 2.0
     ) -> None:
         self._receive = receive
         self._synchronizer = Synchronizer("image", ("info", "fix") if whole else (), self._give, timeout=timeout)

@@ -33,11 +33,7 @@ class MovableMasks:
     """
 
     def __init__(
-        self,
-        node: ManagedNode,
-        deliver: Callable[[Keyframe, np.ndarray | None], None],
-        config: SegmentationConfig,
-        wait: float,
+        self, node: ManagedNode, deliver: Callable[[Keyframe, np.ndarray | None], None], config: SegmentationConfig, wait: float
     ) -> None:
         self._node, self._deliver, self._movable, self._wait = node, deliver, config.movable, wait
         self._names = config.asked

@@ -46,6 +46,7 @@ class ManagedNode(LifecycleNode):
     """A lifecycle node that brings itself up (``start``) unless ``autostart`` is false.
 
     Attributes:
+        NAME: the node's, unless it is made with another one.
         PARAMETERS, SECTIONS: what the node declares (see ``ros.node.parameters``).
         CHANGEABLE: parameters that may be changed while the node is configured; ``change`` hears of it.
         ros: the ROS-only parameters, an instance of ``PARAMETERS``; set before ``configure``.
@@ -56,12 +57,13 @@ class ManagedNode(LifecycleNode):
         left_behind: whether a worker of this node did not end in time.
     """
 
+    NAME = ""
     PARAMETERS: type[CommonParameters] = CommonParameters
     SECTIONS: tuple[str, ...] = ()
     CHANGEABLE: tuple[str, ...] = ()
 
-    def __init__(self, name: str, *, namespace: str = NAMESPACE, **options: Any) -> None:
-        super().__init__(name, namespace=namespace, **options)
+    def __init__(self, name: str = "", *, namespace: str = NAMESPACE, **options: Any) -> None:
+        super().__init__(name or self.NAME, namespace=namespace, **options)
         self.exit_code: int | None = None
         self.left_behind = False
         self.stopping = threading.Event()

@@ -40,11 +40,7 @@ class KeyframeParameters(CommonParameters):
         choices=("auto", "reliable", "sensor_data"),
     )
     camera_info_timeout: float = param(
-        2.0,
-        "how long a camera's first image waits for a camera_info that nobody publishes",
-        unit="s",
-        low=0,
-        high=60,
+        2.0, "how long a camera's first image waits for a camera_info that nobody publishes", unit="s", low=0, high=60
     )
     jpeg_quality: int = param(92, "JPEG quality of keyframes that arrived as raw images", low=1, high=100)
 
