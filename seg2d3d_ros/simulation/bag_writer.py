@@ -139,21 +139,14 @@ class BagMessages:
 
     def static_transforms(self, stamp_ns: int, base_from_sensor: Mapping[str, Pose]) -> Any:
         """tf2_msgs/TFMessage with base_link -> each sensor's frame."""
-        transforms = []
+        transforms, header = [], self.header(stamp_ns, "base_link")
         for frame, pose in base_from_sensor.items():
             shift, turn = pose.translation.tolist(), pose.quaternion.tolist()
-            transform = self._new(
-                "geometry_msgs/msg/Transform",
-                translation=self._new("geometry_msgs/msg/Vector3", **dict(zip("xyz", shift, strict=True))),
-                rotation=self._new("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", turn, strict=True))),
-            )
+            translation = self._new("geometry_msgs/msg/Vector3", **dict(zip("xyz", shift, strict=True)))
+            rotation = self._new("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", turn, strict=True)))
+            transform = self._new("geometry_msgs/msg/Transform", translation=translation, rotation=rotation)
             transforms.append(
-                self._new(
-                    "geometry_msgs/msg/TransformStamped",
-                    header=self.header(stamp_ns, "base_link"),
-                    child_frame_id=frame,
-                    transform=transform,
-                )
+                self._new("geometry_msgs/msg/TransformStamped", header=header, child_frame_id=frame, transform=transform)
             )
         return self._new("tf2_msgs/msg/TFMessage", transforms=transforms)
 
