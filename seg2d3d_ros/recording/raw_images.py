@@ -10,7 +10,7 @@ import numpy as np
 from seg2d3d_ros.errors import DataError
 
 _BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
-PIXELS: dict[str, tuple[type, int]] = {
+_PIXELS: dict[str, tuple[type, int]] = {
     **dict.fromkeys(("mono8", "8UC1", *_BAYER), (np.uint8, 1)),
     **dict.fromkeys(("mono16", "16UC1"), (np.uint16, 1)),
     **dict.fromkeys(("yuv422", "uyvy", "yuv422_yuy2", "yuyv"), (np.uint8, 2)),
@@ -35,7 +35,7 @@ _TO_BGR = {
     "yuyv": cv2.COLOR_YUV2BGR_YUYV,
 }
 
-ENCODINGS = tuple(PIXELS)
+ENCODINGS = tuple(_PIXELS)
 
 
 def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
@@ -44,12 +44,12 @@ def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
     Raises:
         DataError: the data do not fit the size, or an unknown encoding.
     """
-    if message.encoding not in PIXELS:
+    if message.encoding not in _PIXELS:
         raise DataError(
             f"{source}: encoding {message.encoding!r} is not supported ({', '.join(ENCODINGS)} are); "
             "record the compressed topic, or convert the images"
         )
-    kind, channels = PIXELS[message.encoding]
+    kind, channels = _PIXELS[message.encoding]
     data = np.frombuffer(message.data, np.uint8) if isinstance(message.data, bytes) else np.asarray(message.data, np.uint8)
     height, width, step = int(message.height), int(message.width), int(message.step)
     row = width * channels * np.dtype(kind).itemsize
