@@ -27,7 +27,6 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up, Z, up_of_cameras
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.images import image_size
 
 FrameKind = Literal["arbitrary", "metric", "enu"]
 
@@ -67,6 +66,8 @@ class Keyframe:
         Raises:
             DataError: no image format that is known here.
         """
+        from seg2d3d_ros.images import image_size  # brings OpenCV, which values alone need not
+
         return image_size(self.encoded, self.source or self.name)
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers_association import incidence_of, partition
+from helpers_street import street
+from scipy.sparse import csr_matrix
 
+from seg2d3d_ros.association import consensus
 from seg2d3d_ros.association.agglomeration import agglomerate
+from seg2d3d_ros.association.consensus import mask_weights, point_weights
 from seg2d3d_ros.association.evidence import Groups, shares, votes
+from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.reliability import reliability_by_views, same_view_pairs, weight_matrix
-from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.association.solve import associate, take_segments
 from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.evaluation.clustering import mask_clustering
+from seg2d3d_ros.types import Placements
 
 CONSENSUS = AssociationConfig(method="consensus")
 A, B = range(0, 20), range(20, 40)
@@ -139,3 +148,50 @@ def test_far_views_with_few_points_do_not_outvote_near_ones() -> None:
     found = solve(incidence_of(near + far, 200))
     assert partition(found.segment_instance[:4]) == {frozenset({0, 2}), frozenset({1, 3})}
     assert set(found.cuts.segment.tolist()) == {4, 5, 6, 7, 8}
+
+
+@pytest.mark.parametrize(
+    ("main", "second", "cut"),
+    [(20, 4, True), (20, 3, False), (36, 4, True), (37, 4, False)],  # weight 4 and a tenth of the mask's points
+)
+def test_a_part_needs_a_weight_and_a_share(main: int, second: int, cut: bool) -> None:
+    first, other = range(main), range(main, main + 20)
+    found = solve(incidence_of([[first, other]] * 3 + [[[*first, *other[:second]]]], main + 20))
+    assert set(found.cuts.segment.tolist()) == ({6} if cut else set())
+
+
+def test_projected_points_weigh_less_and_views_without_masks_have_no_vote() -> None:
+    incidence = incidence_of([[[0, 1]], [[2]], []], 3, background=[[], [], [0]])
+    unseen = Placements(*(np.array(row, np.int32) for row in ([1, 0, 2], [1, -1, -1], [0, 2, 1])), np.zeros((3, 2), np.float32))
+    held, visible = point_weights(replace(incidence, projected=unseen))
+    np.testing.assert_allclose(held.toarray(), [[1, 1, 0], [0.3, 0, 1]])
+    np.testing.assert_allclose(visible.toarray(), [[1, 1, 0.3], [0.3, 0, 1], [0, 0, 0]])
+
+
+def test_the_weight_of_a_mask_for_an_object_is_its_share_squared() -> None:
+    weights = mask_weights(csr_matrix(np.array([[3.0, 1], [0, 5], [0, 0]])))
+    np.testing.assert_allclose(weights.toarray(), [[9 / 16, 0, 0], [1 / 16, 1, 0]])
+
+
+def test_points_outside_all_segments_stay_so_in_a_part_of_the_segments() -> None:
+    incidence = incidence_of([[[0], [1]], [[1]]], 3, classes=[1, 2, 1])
+    unseen = Placements(*(np.array(row, np.int32) for row in ([1, 1], [-1, 1], [0, 2])), np.zeros((2, 2), np.float32))
+    part = take_segments(replace(incidence, projected=unseen), np.array([0, 2]))
+    assert part.projected.segment.tolist() == [-1, -1]
+    assert part.observed.segment.tolist() == [0, -1, 1]
+    assert part.matrix.toarray().tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_clustering_the_divided_points_once_more_corrects_the_first_objects(monkeypatch) -> None:
+    gains = []
+    for seed in (0, 3, 8, 11):
+        model, segments = street(seed, houses=8, views=24)
+        incidence, truth = build_incidence([model], segments), np.repeat(np.arange(8), 30)
+        found = {}
+        for rounds in (1, consensus.REFINEMENTS):
+            with monkeypatch.context() as patch:
+                patch.setattr(consensus, "REFINEMENTS", rounds)
+                tracks = consensus.consensus_tracks(incidence, CONSENSUS)
+            found[rounds] = mask_clustering(truth, tracks.point)["ari"]
+        gains.append(found[consensus.REFINEMENTS] - found[1])
+    assert min(gains) > 0.005

@@ -154,6 +154,23 @@ def test_the_epipolar_line_tells_equal_descriptors_apart() -> None:
     assert list(zip(mine, other, strict=True)) == [(0, 0), (1, 1)]
 
 
+@pytest.mark.parametrize(("off", "matched"), [(1.8, True), (2.2, False)])
+def test_a_match_lies_within_two_pixels_of_its_line(off: float, matched: bool) -> None:
+    descriptor = np.random.default_rng(0).integers(0, 255, (1, 128)).astype(np.uint8)
+    here, there = np.array([[100.0, 50.0]]), np.array([[70.0, 50.0 + off]])
+    mine, _ = epipolar_matches(_view(here, _pose(0), descriptor), _view(there, _pose(1), descriptor))
+    assert (len(mine) == 1) == matched
+
+
+@pytest.mark.parametrize(("cosine", "matched"), [(0.91, True), (0.89, False)])
+def test_a_match_has_similar_descriptors(cosine: float, matched: bool) -> None:
+    one, two = np.zeros((2, 1, 128))
+    one[0, 0], two[0, :2] = 250, 250 * np.array([cosine, np.sqrt(1 - cosine**2)])
+    xy = np.array([[100.0, 50.0]])
+    views = (_view(xy, _pose(x), item.astype(np.uint8)) for x, item in ((0, one), (1, two)))
+    assert (len(epipolar_matches(*views)[0]) == 1) == matched
+
+
 def test_equal_windows_on_one_line_are_not_matched() -> None:
     rng = np.random.default_rng(0)
     look = rng.integers(0, 255, (1, 128)).astype(np.uint8)

@@ -14,7 +14,7 @@ from seg2d3d_ros.reconstruction.batch import mappers
 from seg2d3d_ros.reconstruction.batch.components import solve_component, solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.database import ImageRow
-from seg2d3d_ros.reconstruction.point_ids import renumber
+from seg2d3d_ros.reconstruction.point_ids import name_new_points, renumber
 from seg2d3d_ros.reconstruction.thresholds import Thresholds, evidence
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.viewgraph import components, rigid_parts
@@ -124,11 +124,11 @@ def test_only_the_cameras_of_a_component_decide_what_is_refined(tmp_path, monkey
 
 def test_components_are_solved_each_and_the_largest_comes_first(tmp_path, monkeypatch):
     truth = synthetic(tmp_path / "d.db")
-    monkeypatch.setattr(components_module, "solve_component", lambda task, part, *_: [Sized(len(part))])
+    monkeypatch.setattr(components_module, "solve_component", lambda task, part, *_: [Sized(10 - len(part))])
     pairs = np.array([[1, 2, 20], [3, 4, 20], [4, 5, 20], [6, 7, 3]])
     stages = []
     models = solve_components(task(tmp_path / "d.db", truth), range(1, 9), pairs, "auto", lambda *what: stages.append(what))
-    assert [model.num_reg_images() for model in models] == [3, 2]
+    assert [model.num_reg_images() for model in models] == [8, 7]
     assert stages == [("mapping", 0, 2), ("mapping", 1, 2), ("mapping", 2, 2)]
 
 
@@ -210,6 +210,25 @@ def test_point_ids_and_colours(tmp_path):
         points = sparse.xyz[sparse.obs_point[rows]]
         projected = np.array([image.project_point(p) for p in points])
         np.testing.assert_allclose(projected, sparse.obs_xy[rows], atol=0.05)
+
+
+def test_new_points_inherit_dead_ids_and_get_colours():
+    """1007 is gone and 1008 lives: only 1007 is inherited, by the new point with most of its keypoints."""
+    model = glued(0)
+    first, second, third, *_ = sorted(model.points3D)
+    former = {i: np.full(200, -1) for i in range(1, 7)}
+    slots = {p: {e.image_id: e.point2D_idx for e in model.point3D(p).track.elements} for p in (first, second, third)}
+    for image, point, old in [(1, first, 1007), (2, first, 1007), (1, second, 1007), (3, second, 1008), (2, third, 1008)]:
+        former[image][slots[point][image]] = old
+    alive = np.array(sorted(set(model.points3D) - {first, second, third}))
+    xyz = model.point3D(first).xyz.copy()
+    taken = {1008}
+    inherited = name_new_points(model, former, alive, lambda i: np.full((200, 3), 10 * i, np.uint8), taken)
+    assert inherited == 1
+    assert not model.exists_point3D(first)
+    np.testing.assert_array_equal(model.point3D(1007).xyz, xyz)
+    np.testing.assert_array_equal(model.point3D(second).color, [20, 20, 20])
+    assert {1007, 1008, second, third} <= taken
 
 
 def test_keypoint_ids_say_none(tmp_path):

@@ -1,6 +1,7 @@
 """That each reconstructor takes all of its steps, in order, and hands on what the one finds to the next."""
 
 import numpy as np
+import pycolmap
 import pytest
 from test_reconstruction_reconstructor import CONFIG, keyframe, views
 
@@ -9,8 +10,11 @@ from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.batch import batch_reconstructor
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.model_writer import recover_folder, swap_folder
+from seg2d3d_ros.reconstruction.online import revisions
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
+from seg2d3d_ros.reconstruction.point_ids import BLOCK
+from seg2d3d_ros.reconstruction.world.locator import Locator
 
 METRE = 1 / 111320.0
 
@@ -68,6 +72,8 @@ def test_an_online_solve(tmp_path, monkeypatch):
     spy(monkeypatch, reconstructor.check, "update", steps, "check", lambda call: (call[1]["final"],))
     spy(monkeypatch, reconstructor.check, "consider", steps, "consider")
     spy(monkeypatch, reconstructor.mapper, "adjust", steps, "adjust")
+    spy(monkeypatch, revisions, "name_new_points", steps, "ids")
+    spy(monkeypatch, revisions, "renumber", steps, "all ids")
     result = reconstructor.solve()
     assert steps == [
         ("pairs", False, 4),
@@ -79,7 +85,11 @@ def test_an_online_solve(tmp_path, monkeypatch):
         ("grow", True),
         ("relax",),
         ("adjust",),
+        ("all ids",),  # of a global solution; those of a submap that goes on are kept
     ]
+    steps.clear()
+    reconstructor._revise(reconstructor.database.images(), Locator(reconstructor.database, [], CONFIG))
+    assert steps == [("ids",)]
     assert {"pairs", "matching", "mapping", "global solution", "georeference", "writing"} <= result.timings.keys()
     reconstructor.close()
 
@@ -113,6 +123,21 @@ def test_pairs_that_a_solve_adds_reach_the_mapper(tmp_path, monkeypatch):
     reconstructor.solve()
     assert sum(len(reconstructor.mapper.graph.matches(i)) for i in range(1, 7)) > before
     reconstructor.close()
+
+
+def test_after_a_restart_new_points_get_ids_of_a_block_that_nobody_used(tmp_path):
+    """Else two models that go on from one revision could give one id to two points."""
+    first = OnlineReconstructor(tmp_path, CONFIG)
+    for frame in located():
+        first.add(frame)
+        first.grow()
+    used = np.concatenate([model.point_ids for model in first.solve().models])
+    first.close()
+    second = OnlineReconstructor(tmp_path, CONFIG)
+    (submap,) = second.mapper.submaps
+    fresh = submap.reconstruction.add_point3D(np.zeros(3), pycolmap.Track(), np.zeros(3, np.uint8))
+    assert fresh // BLOCK not in set(used // BLOCK)
+    second.close()
 
 
 @pytest.mark.parametrize(
