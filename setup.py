@@ -80,7 +80,7 @@ setup(
             "pyproj",
             "ruff",
             "mypy",
-            "import-linter>=2.17",
+            "import-linter>=2.17; python_version >= '3.11'",
             "types-PyYAML",
         ],
         "test": ["pytest"],  # colcon test runs pytest only where this extra names it

@@ -166,8 +166,15 @@ def check_messages(ear: Ear, store: MapStore) -> None:
     assert wait_for(lambda: ear.settled(len(written)), 20.0)
 
     sparse = ear.map_points[-1]
-    assert layout(sparse) == [("x", 0, F4, 1), ("y", 4, F4, 1), ("z", 8, F4, 1), ("rgb", 12, F4, 1), ("point_id", 16, U4, 1)]
-    assert (sparse.point_step, sparse.height, sparse.is_bigendian, sparse.header.frame_id) == (20, 1, False, "map")
+    assert layout(sparse) == [
+        ("x", 0, F4, 1),
+        ("y", 4, F4, 1),
+        ("z", 8, F4, 1),
+        ("rgb", 12, F4, 1),
+        ("point_id", 16, U4, 1),
+        ("component", 20, U4, 1),
+    ]
+    assert (sparse.point_step, sparse.height, sparse.is_bigendian, sparse.header.frame_id) == (24, 1, False, "map")
     points = cloud_to_array(sparse)
     assert len(points) > 300
     assert len(np.unique(points["point_id"])) == len(points)
