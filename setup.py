@@ -9,15 +9,7 @@ PACKAGE = "seg2d3d_ros"
 HERE = Path(__file__).parent
 # Read, not imported: building needs none of the dependencies.
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / PACKAGE / "__init__.py").read_text(), re.MULTILINE).group(1)
-NODES = (
-    "keyframe_node",
-    "segmentation_node",
-    "reconstruction_node",
-    "association_node",
-    "cloud_node",
-    "pipeline",
-    "bag_player",
-)
+NODES = sorted(path.stem for path in (HERE / PACKAGE / "nodes").glob("[!_]*.py"))
 
 SIMULATOR = ["open3d>=0.19,<0.21"]  # 0.9 GB with its dash and plotly, and system libraries: only for those who simulate
 

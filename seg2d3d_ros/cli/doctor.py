@@ -8,59 +8,37 @@ import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir
 
-
-@dataclass(frozen=True)
-class Need:
-    """A module that a feature needs, and how to get it."""
-
-    feature: str
-    module: str
-    mend: str
-
-
 _PIP = f"{sys.executable} -m pip install"
-_NEEDS = (
-    *(
-        Need("core", module, f"{_PIP} .   (in the project's folder)")
-        for module in ("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "jinja2")
+_HERE = "(in the project's folder)"
+_NEEDS = {
+    "core": (("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "jinja2"), f"{_PIP} .   {_HERE}"),
+    "reconstruction": (("pycolmap",), f"{_PIP} 'pycolmap>=4.2,<4.3'"),
+    "masks from COCO files": (("pycocotools",), f"{_PIP} pycocotools"),
+    "rosbags without ROS": (("rosbags",), f"{_PIP} rosbags"),
+    "rosbags that were cut off": (("mcap",), f"{_PIP} mcap"),
+    "simulator": (
+        ("open3d",),
+        f"{_PIP} open3d  and, as root: apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6",
     ),
-    Need("reconstruction", "pycolmap", f"{_PIP} 'pycolmap>=4.2,<4.3'"),
-    Need("masks from COCO files", "pycocotools", f"{_PIP} pycocotools"),
-    Need("rosbags without ROS", "rosbags", f"{_PIP} rosbags"),
-    Need("rosbags that were cut off", "mcap", f"{_PIP} mcap"),
-    Need("simulator", "open3d", f"{_PIP} open3d  and, as root: apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6"),
-    *(
-        Need(
-            "ROS nodes",
-            module,
-            f"source /opt/ros/jazzy/setup.bash, or without a distribution: {_PIP} '.[ros]' (in the project's folder)",
-        )
-        for module in (
-            "rclpy",
-            "sensor_msgs.msg",
-            "geometry_msgs.msg",
-            "nav_msgs.msg",
-            "visualization_msgs.msg",
-            "diagnostic_msgs.msg",
+    "ROS nodes": (
+        (
+            "rclpy", "sensor_msgs.msg", "geometry_msgs.msg", "nav_msgs.msg", "visualization_msgs.msg", "diagnostic_msgs.msg",
             "std_srvs.srv",
-        )
+        ),
+        f"source /opt/ros/jazzy/setup.bash, or without a distribution: {_PIP} '.[ros]' {_HERE}",
     ),
-    *(
-        Need(
-            "objects by text or class (grounded_sam, panoptic, everything)",
-            module,
-            f"{_PIP} '.[sam]' (in the project's folder)",
-        )
-        for module in ("torch", "torchvision", "transformers", "segment_anything")
+    "objects by text or class (grounded_sam, panoptic, everything)": (
+        ("torch", "torchvision", "transformers", "segment_anything"),
+        f"{_PIP} '.[sam]' {_HERE}",
     ),
-    Need("detections as vision_msgs (optional)", "vision_msgs.msg", "apt-get install ros-jazzy-vision-msgs"),
-    Need("rare image encodings (optional)", "cv_bridge", "apt-get install ros-jazzy-cv-bridge"),
-    Need("TF of keyframes (optional)", "tf2_msgs.msg", "apt-get install ros-jazzy-tf2-msgs"),
-)
+    "detections as vision_msgs (optional)": (("vision_msgs.msg",), "apt-get install ros-jazzy-vision-msgs"),
+    "rare image encodings (optional)": (("cv_bridge",), "apt-get install ros-jazzy-cv-bridge"),
+    "TF of keyframes (optional)": (("tf2_msgs.msg",), "apt-get install ros-jazzy-tf2-msgs"),
+}  # fmt: skip
+"""The modules that a feature needs, and how to get them."""
 # pycolmap must not be imported before NumPy: OpenCV's PNG encoder aborts otherwise.
 _PROBE = """
 import importlib, importlib.metadata, numpy, sys
@@ -78,17 +56,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each module; 1 if the core or the reconstruction cannot work."""
     print(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
+    modules = [module for needed, _ in _NEEDS.values() for module in needed]
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(_probe, _NEEDS))
+        results = dict(zip(modules, pool.map(_probe, modules), strict=True))
     broken = False
-    for feature in dict.fromkeys(need.feature for need in _NEEDS):
+    for feature, (needed, mend) in _NEEDS.items():
         print(f"\n{feature}")
-        for need, (works, text) in zip(_NEEDS, results, strict=True):
-            if need.feature != feature:
-                continue
-            print(f"  {'ok     ' if works else 'MISSING'} {need.module:<24} {text}")
+        for module in needed:
+            works, text = results[module]
+            print(f"  {'ok     ' if works else 'MISSING'} {module:<24} {text}")
             if not works:
-                print(f"          mend: {need.mend}")
+                print(f"          mend: {mend}")
                 broken |= feature in ("core", "reconstruction")
     folder = models_dir()
     here = [model.name for model in KNOWN if find_model(model.name, folder).present]
@@ -96,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _probe(need: Need) -> tuple[bool, str]:
+def _probe(module: str) -> tuple[bool, str]:
     """Import the module in a process of its own: a broken library must not end the doctor."""
     try:
-        done = subprocess.run([sys.executable, "-c", _PROBE, need.module], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([sys.executable, "-c", _PROBE, module], capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
         return False, "the import did not end within 120 s"
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()

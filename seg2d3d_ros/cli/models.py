@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.segmentation.models.download import download
@@ -31,7 +30,10 @@ def run(args: argparse.Namespace) -> int:
     folder = models_dir(args.dir)
     if args.download:
         for name in args.download:
-            _fetch(name, folder)
+            model = find_model(name, folder)
+            if not model.present:
+                download(model)
+            print(f"{name}: {model.path}")
         return 0
     chosen = set(vars(SegmentationConfig()).values())
     print(f"models are kept in {folder} (or found in the Hugging Face cache); * = the default")
@@ -43,16 +45,7 @@ def run(args: argparse.Namespace) -> int:
             state = "present" if model.present else "missing"
             print(f" {star} {known.name:<58}{known.megabytes:>6} MB  {state}  {known.licence}")
             print(f"     {model.path}")
-    missing = [name for name in (k.name for k in KNOWN) if name in chosen and not find_model(name, folder).present]
+    missing = [known.name for known in KNOWN if known.name in chosen and not find_model(known.name, folder).present]
     if missing:
         print("\nTo get the defaults: seg2d3d models --download " + " ".join(missing))
     return 0
-
-
-def _fetch(name: str, folder: Path) -> None:
-    model = find_model(name, folder)
-    if model.present:
-        print(f"{name} is there: {model.path}")
-        return
-    download(model)
-    print(f"{name}: {model.path}")

@@ -44,6 +44,6 @@ def run(args: argparse.Namespace) -> int:
         segmenter,
         resume=args.resume,
         images_in=args.images.resolve(),
-        skipped=lambda: {s.name: s.reason for s in source.skipped},
+        skipped=lambda: dict(source.skipped),
         total=len(source),
     )

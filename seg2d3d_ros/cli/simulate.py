@@ -45,20 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
     from seg2d3d_ros.simulation.street_folder import simulate
 
+    same = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar")
+    options = {name: getattr(args, name) for name in same}
     with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
-        simulate(
-            args.out,
-            seed=args.seed,
-            buildings=args.buildings,
-            keyframes=args.keyframes,
-            cameras=args.cameras,
-            detector=args.detector,
-            width=args.width,
-            height=args.height,
-            bag=not args.no_bag,
-            miss=args.miss,
-            lidar=args.lidar,
-            progress=lambda done, total: bar.update(done - bar.n),
-        )
+        simulate(args.out, bag=not args.no_bag, progress=lambda done, total: bar.update(done - bar.n), **options)
     print(f"{args.out}: {args.keyframes} images of {args.buildings} houses{'' if args.no_bag else ', street.mcap'}")
     return 0

@@ -96,9 +96,7 @@ class OverlapCounter:
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._truth: list[np.ndarray] = []
-        self._regions: list[np.ndarray] = []
-        self._pairs: list[np.ndarray] = []
+        self._pairs = [np.empty((0, 4), np.int64)]  # image, truth value, label, pixels
 
     def add(self, name: str, truth: np.ndarray, regions: np.ndarray) -> None:
         """Count one image.
@@ -110,16 +108,14 @@ class OverlapCounter:
         Raises:
             DataError: the sizes differ.
         """
-        image = len(self._names)
-        self._names.append(name)
         truth_id, label, area = joint_counts(truth, regions, name)
-        self._truth.append(_totals(image, truth_id, area))
-        self._regions.append(_totals(image, label, area))
-        self._pairs.append(np.stack([np.full(len(area), image), truth_id, label, area], axis=1))
+        self._pairs.append(np.stack([np.full(len(area), len(self._names)), truth_id, label, area], axis=1))
+        self._names.append(name)
 
     def finish(self) -> Overlaps:
         """The overlaps of all images that were added."""
-        truth, regions, pairs = _rows(self._truth, 3), _rows(self._regions, 3), _rows(self._pairs, 4)
+        pairs = np.concatenate(self._pairs)
+        truth, regions = _totals(pairs[:, :2], pairs[:, 3]), _totals(pairs[:, [0, 2]], pairs[:, 3])
         truth, regions = truth[(truth[:, 1] > 0) & (truth[:, 1] < IGNORE)], regions[regions[:, 1] > 0]
         pairs = pairs[pairs[:, 2] > 0]
 
@@ -227,18 +223,14 @@ def _ranks(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, lookup.take(image)
 
 
-def _totals(image: int, value: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """(n, 3) int64 rows of image, value, pixels."""
-    values, place = np.unique(value, return_inverse=True)
-    return np.stack([np.full(len(values), image), values, _sum(area, place, len(values))], axis=1)
+def _totals(keys: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """(n, 3) int64 rows of image, value, pixels: the sums of ``area`` (N,) over equal keys (N, 2)."""
+    rows, place = _unique_rows(keys)
+    return np.column_stack([rows, _sum(area, place, len(rows))])
 
 
 def _sum(amounts: np.ndarray, place: np.ndarray, count: int) -> np.ndarray:
     return np.bincount(place, amounts, count).astype(np.int64)
-
-
-def _rows(parts: list[np.ndarray], columns: int) -> np.ndarray:
-    return np.concatenate([np.empty((0, columns), np.int64), *parts]).astype(np.int64)
 
 
 def _codes(keys: np.ndarray) -> np.ndarray:

@@ -52,17 +52,21 @@ _ORACLE_NOTE = "Oracle: each raw mask gets the object it shows most of, the best
 
 def format_result(result: Mapping[str, Any]) -> str:
     """Tables of methods × metrics, in the images and in 3D; what the columns mean; the notes."""
-    left_out = result["objects_in_one_image"]
-    head = (
-        f"{result['objects']} objects in {result['images']} images"
-        + (f"; {left_out} seen in one image only are left out" if left_out else "")
-        + (f"; {result['objects_never_detected']} never detected" if result["objects_never_detected"] else "")
-    )
-    lines = [head, "", *_table(result["methods"], COLUMNS), "", *_meanings(COLUMNS)]
+    lines = [summary(result), "", *_table(result["methods"], COLUMNS), "", *_meanings(COLUMNS)]
     if result.get("points_with_owner"):
         lines += ["", f"Over the {result['points_with_owner']} 3D points whose true owner is known:", ""]
         lines += [*_table(result["methods"], COLUMNS_3D), "", *_meanings(COLUMNS_3D)]
     return "\n".join([*lines, "", _ORDER_NOTE, _ORACLE_NOTE, *(f"Note: {note}." for note in result["notes"])])
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """What was measured: how many objects, and which are left out."""
+    words = f"{result.get('objects', 0)} objects in {result.get('images', 0)} images"
+    if single := result.get("objects_in_one_image"):
+        words += f"; {single} seen in one image only, left out"
+    if never := result.get("objects_never_detected"):
+        words += f"; {never} never detected"
+    return words
 
 
 def _table(methods: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> list[str]:

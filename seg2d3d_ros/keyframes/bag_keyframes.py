@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +53,7 @@ class _Chosen(NamedTuple):
     camera: CameraTopic
 
 
-class BagKeyframes:
+class BagKeyframes(AbstractContextManager["BagKeyframes"]):
     """The keyframes of a recording, read one by one while iterating; nothing but a few seconds is held in memory.
 
     Attributes:
@@ -89,9 +90,6 @@ class BagKeyframes:
                     "the intrinsics are estimated from the images"
                 )
         self.counts: dict[str, int] = {}
-
-    def __enter__(self) -> BagKeyframes:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -134,7 +132,6 @@ class _Reading:
         self.segments_of = {camera.segments: camera for camera in bag.cameras if camera.segments}
         # Label images as PNG: a hundredth of the memory while they wait for the decision about their image.
         self.labels: dict[str, OrderedDict[int, bytes]] = {camera.name: OrderedDict() for camera in bag.cameras}
-        self.calibrations: dict[tuple[str, int, int], Camera | None] = {}
         self.extra: Counter[str] = Counter()
         self.newest_ns = 0
         waits = (bag._fix, self.config.max_fix_gap), (bag._odom, MAX_GAP), (self.segments_of, SEGMENTS_DELAY)
@@ -245,21 +242,16 @@ class _Reading:
         )
 
     def _calibration(self, camera: CameraTopic, size: tuple[int, int]) -> Camera | None:
-        key = (camera.topic, *size)
-        info = self.bag._infos[camera.topic]
-        if key not in self.calibrations:
-            self.calibrations[key] = None
-            try:
-                if info is not None:
-                    found = camera_from_message(info, size, camera.info_topic, rectified=camera.rectified)
-                    self.calibrations[key] = found
-                    if found is None:
-                        self.bag._warn(
-                            f"{camera.info_topic}: K is zero, the camera is not calibrated; the intrinsics are estimated"
-                        )
-            except DataError as error:
-                self.bag._warn(f"{error}; {camera.topic} counts as uncalibrated")
-        return self.calibrations[key]
+        if (info := self.bag._infos[camera.topic]) is None:
+            return None
+        try:
+            found = camera_from_message(info, size, camera.info_topic, rectified=camera.rectified)
+        except DataError as error:
+            self.bag._warn(f"{error}; {camera.topic} counts as uncalibrated")
+            return None
+        if found is None:
+            self.bag._warn(f"{camera.info_topic}: K is zero, the camera is not calibrated; the intrinsics are estimated")
+        return found
 
     def _count(self) -> None:
         self.bag.counts = {**asdict(self.selector.counts), "fixes_ignored": self.fixes.ignored, **self.extra}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,11 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import PARAMETERS, Camera
 
 
-class CameraFile(Mapping[str, Camera]):
-    """Calibrations by camera name; a file with one camera serves every name."""
+class CameraFile:
+    """Calibrations by camera name; that of the name "" serves every name."""
 
-    def __init__(self, cameras: Mapping[str, Camera], every: Camera | None, path: Path) -> None:
-        self._cameras, self._every, self._path = dict(cameras), every, path
-
-    def __getitem__(self, name: str) -> Camera:
-        if name in self._cameras:
-            return self._cameras[name]
-        if self._every is None:
-            raise KeyError(name)
-        return self._every
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._cameras)
-
-    def __len__(self) -> int:
-        return len(self._cameras) + (self._every is not None)
+    def __init__(self, cameras: Mapping[str, Camera], path: Path) -> None:
+        self._cameras, self._path = cameras, path
 
     def __call__(self, camera_name: str, width: int, height: int) -> Camera | None:
         """The camera for images of this size, or None where the file does not know ``camera_name``.
@@ -37,7 +24,7 @@ class CameraFile(Mapping[str, Camera]):
         Raises:
             DataError: the image has another aspect ratio.
         """
-        camera = self.get(camera_name)
+        camera = self._cameras.get("") or self._cameras.get(camera_name)
         return None if camera is None else camera.scaled(width, height, f"{self._path}: {camera_name or 'camera'}")
 
 
@@ -58,13 +45,13 @@ def read_camera_file(path: Path) -> CameraFile:
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected one camera {{model, width, height, params}} or {{cameras: {{name: …}}}}")
     if "cameras" not in value:
-        return CameraFile({}, _camera(value, str(path)), path)
+        return CameraFile({"": _camera(value, str(path))}, path)
     if not isinstance(value["cameras"], dict) or not value["cameras"]:
         raise DataError(f"{path}: 'cameras' must map camera names to cameras")
     entries = value["cameras"].items()
     if bad := [name for name, entry in entries if not isinstance(entry, dict)]:
         raise DataError(f"{path}: camera {bad[0]!r} must be {{model, width, height, params}}")
-    return CameraFile({name: _camera(entry, f"{path}: camera {name!r}") for name, entry in entries}, None, path)
+    return CameraFile({name: _camera(entry, f"{path}: camera {name!r}") for name, entry in entries}, path)
 
 
 def _camera(value: Mapping[str, Any], source: str) -> Camera:

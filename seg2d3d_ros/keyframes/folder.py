@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray
-from seg2d3d_ros.keyframes.camera_file import read_camera_file
-from seg2d3d_ros.keyframes.photo_header import PhotoHeader, read_header
+from seg2d3d_ros.keyframes.camera_file import CameraFile, read_camera_file
+from seg2d3d_ros.keyframes.photo_header import read_header
 from seg2d3d_ros.keyframes.positions_file import read_gps_csv
 from seg2d3d_ros.recording.naming import natural_key
 from seg2d3d_ros.types import Keyframe
@@ -23,14 +22,6 @@ log = logging.getLogger(__name__)
 
 # Nanoseconds since the epoch have 19 digits from 2001 to 2286.
 _STREAM_STEM = re.compile(r"(?P<camera>.+)_(?P<stamp>\d{19})")
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An image that did not become a keyframe, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -44,25 +35,27 @@ class _Entry:
 class ImageFolder:
     """The keyframes of a folder, read one by one while iterating, so that a big folder needs no memory.
 
+    Cameras and positions are those given; None = what each image's header says.
+
     ``len()`` is the number of images that will be tried. Iterating again reads again.
 
     Attributes:
-        skipped: images left out so far, complete after an iteration.
+        skipped: by name, why images were left out so far; complete after an iteration.
     """
 
     def __init__(
         self,
         root: Path,
         entries: list[_Entry],
-        duplicates: list[Skipped],
-        camera_of: Callable[[str, PhotoHeader], Camera | None],
-        geo_of: Callable[[_Entry, PhotoHeader], GeoPosition | None],
+        duplicates: dict[str, str],
+        cameras: CameraFile | None,
+        positions: Mapping[str, GeoPosition] | None,
     ):
         self.root = root
         self._entries = entries
         self._duplicates = duplicates
-        self._camera_of, self._geo_of = camera_of, geo_of
-        self.skipped: list[Skipped] = list(duplicates)
+        self._cameras, self._positions = cameras, positions
+        self.skipped = dict(duplicates)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -73,19 +66,19 @@ class ImageFolder:
         Raises:
             DataError: at the end, if not one image could be read.
         """
-        self.skipped = list(self._duplicates)
+        self.skipped = dict(self._duplicates)
         kept = 0
         for entry in self._entries:
             try:
                 keyframe = self._read(entry)
             except DataError as error:
                 log.warning("left out: %s", error)
-                self.skipped.append(Skipped(entry.name, str(error)))
+                self.skipped[entry.name] = str(error)
                 continue
             kept += 1
             yield keyframe
         if not kept:
-            reasons = "; ".join(skipped.reason for skipped in self.skipped[:3])
+            reasons = "; ".join([*self.skipped.values()][:3])
             raise DataError(f"{self.root}: none of {len(self._entries)} images can be used: {reasons}")
 
     def _read(self, entry: _Entry) -> Keyframe:
@@ -101,13 +94,14 @@ class ImageFolder:
             stamp = int(match["stamp"])
             camera_name = camera_name or match["camera"]
         camera_name = camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera"
+        camera = self._cameras(camera_name, header.width, header.height) if self._cameras else header.camera
         return Keyframe(
             name=entry.name,
             camera_name=camera_name,
             stamp_ns=stamp,
             encoded=encoded,
-            camera=self._camera_of(camera_name, header),
-            geo=self._geo_of(entry, header),
+            camera=camera,
+            geo=header.geo if self._positions is None else self._positions.get(entry.name),
             file_name=entry.file_name,
             source=str(entry.path.resolve()),
         )
@@ -138,10 +132,11 @@ def read_folder(
         kind = "is a file; for a recording use 'seg2d3d bag'" if root.exists() else "no such folder"
         raise UsageError(f"{images}: {kind}")
     entries, duplicates = _unique(_scan(root))
-    for skipped in duplicates:
-        log.warning("left out: %s", skipped.reason)
+    for reason in duplicates.values():
+        log.warning("left out: %s", reason)
     _put_in_order(entries, order)
-    return ImageFolder(root, entries, duplicates, _camera_source(camera), _geo_source(gps, entries))
+    cameras = None if camera is None else read_camera_file(Path(camera))
+    return ImageFolder(root, entries, duplicates, cameras, _positions(gps, entries))
 
 
 def _scan(root: Path) -> list[_Entry]:
@@ -171,10 +166,10 @@ def _in_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: natural_key(path.name))
 
 
-def _unique(entries: list[_Entry]) -> tuple[list[_Entry], list[Skipped]]:
-    """One entry per name; names are the keys of everything that is written."""
+def _unique(entries: list[_Entry]) -> tuple[list[_Entry], dict[str, str]]:
+    """One entry per name, since names are the keys of everything that is written; and why the other files are left out."""
     best: dict[str, _Entry] = {}
-    skipped = []
+    skipped = {}
     for entry in entries:
         rival = best.setdefault(entry.name, entry)
         if rival is entry:
@@ -182,8 +177,8 @@ def _unique(entries: list[_Entry]) -> tuple[list[_Entry], list[Skipped]]:
         ranks = [IMAGE_SUFFIXES.index(e.path.suffix.lower()) for e in (rival, entry)]
         winner, loser = (rival, entry) if ranks[0] <= ranks[1] else (entry, rival)
         best[entry.name] = winner
-        reason = f"{loser.path}: has the same name without its ending as {winner.file_name}; rename it if both are wanted"
-        skipped.append(Skipped(loser.file_name, reason))
+        words = f"has the same name without its ending as {winner.file_name}; rename it if both are wanted"
+        skipped[loser.file_name] = f"{loser.path}: {words}"
     return list(best.values()), skipped
 
 
@@ -196,20 +191,14 @@ def _put_in_order(entries: list[_Entry], order: str) -> None:
     random.Random(int(seed)).shuffle(entries)
 
 
-def _camera_source(file: Path | None) -> Callable[[str, PhotoHeader], Camera | None]:
-    if file is None:
-        return lambda name, header: header.camera
-    known = read_camera_file(Path(file))
-    return lambda name, header: known(name, header.width, header.height)
-
-
-def _geo_source(gps: str | Path | None, entries: list[_Entry]) -> Callable[[_Entry, PhotoHeader], GeoPosition | None]:
-    if gps is None or str(gps) == "none":
-        return lambda entry, header: None
+def _positions(gps: str | Path | None, entries: list[_Entry]) -> dict[str, GeoPosition] | None:
+    """By image, as far as they are known; None where each image has its own in its EXIF tags."""
     if str(gps) == "exif":
-        return lambda entry, header: header.geo
+        return None
+    if gps is None or str(gps) == "none":
+        return {}
     table = read_gps_csv(Path(gps))
-    positions = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
-    if not any(positions.values()):
+    found = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
+    if not any(found.values()):
         log.warning("%s: none of its %d positions belongs to an image in the folder", gps, len(table))
-    return lambda entry, header: positions[entry.name]
+    return {name: geo for name, geo in found.items() if geo}

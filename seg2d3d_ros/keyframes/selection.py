@@ -89,7 +89,7 @@ class ImageSelector(Generic[Payload]):
         """
         self.counts.seen += 1
         state = self._cameras.setdefault(camera, _Camera())
-        if stamp_ns == state.newest_ns or (state.newest_ns - _JUMP_NS < stamp_ns < state.newest_ns):
+        if state.newest_ns - _JUMP_NS < stamp_ns <= state.newest_ns:
             if stamp_ns == state.newest_ns:
                 self.counts.repeated += 1
             else:

@@ -1,11 +1,12 @@
 """Keyframes that wait for what belongs to them: a position, odometry, a calibration, a label image.
 
-A keyframe goes on when all of it is there, or without what did not come in time. Time is the caller's: that of a recording
-or of the clock, in any unit.
+A keyframe goes on when all of it is there, or without what did not come in time. The time of ``WaitingKeyframes`` is the
+caller's: that of a recording or of the clock, in any unit; that of ``Synchronizer`` is real.
 """
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
@@ -69,13 +70,19 @@ class Synchronizer:
     ``capacity`` wait. Parts without a keyframe (segments of images that are none) are kept until there are ``capacity`` of
     them; then the oldest are dropped.
 
+    Args:
+        deliver: gets the bundles that go on, each by the names of its parts.
+        timeout: seconds of real time.
+
     Attributes:
         late: parts that came after their bundle had gone on.
     """
 
-    def __init__(self, main: str, others: Collection[str], *, timeout: float, capacity: int = 200) -> None:
+    def __init__(
+        self, main: str, others: Collection[str], deliver: Callable[[dict[str, Any]], None], timeout: float, capacity: int = 200
+    ) -> None:
         self.late = 0
-        self._main, self._capacity = main, capacity
+        self._main, self._deliver, self._capacity = main, deliver, capacity
         self._bundles: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
         self._gone: OrderedDict[Hashable, None] = OrderedDict()
         companions = [Companion(partial(self._has, part), timeout) for part in others]
@@ -86,28 +93,28 @@ class Synchronizer:
         """Keyframes that wait."""
         return len(self._waiting)
 
-    def add(self, part: str, key: Hashable, value: Any, now: float) -> list[dict[str, Any]]:
-        """Add one part; the bundles that go on now, by the names of their parts."""
+    def add(self, part: str, key: Hashable, value: Any) -> None:
+        """Add one part; delivers the bundles that go on now."""
         if part != self._main and key in self._gone:
             self.late += 1
-            return []
+            return
         bundle = self._bundles.setdefault(key, {})
         if part == self._main and part not in bundle:
-            self._waiting.add(key, now)
+            self._waiting.add(key, time.monotonic())
         bundle[part] = value
         if len(self._bundles) - len(self._waiting) > self._capacity:
             del self._bundles[next(key for key, parts in self._bundles.items() if self._main not in parts)]
-        return self.release(now)
+        self.release()
 
-    def release(self, now: float) -> list[dict[str, Any]]:
-        """The bundles whose time is over, the oldest first."""
-        released = []
-        for key in self._waiting.release(now):
-            released.append(self._bundles.pop(key))
-            self._gone[key] = None
+    def release(self) -> None:
+        """Deliver the bundles whose time is over, the oldest first; call it now and then."""
+        keys = self._waiting.release(time.monotonic())
+        released = [self._bundles.pop(key) for key in keys]
+        self._gone.update(dict.fromkeys(keys))
         while len(self._gone) > 10 * self._capacity:
             self._gone.popitem(last=False)
-        return released
+        for bundle in released:
+            self._deliver(bundle)
 
     def _has(self, part: str, key: Hashable) -> bool:
         return part in self._bundles[key]

@@ -20,8 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from geometry_msgs.msg import PoseArray
-from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -32,8 +31,8 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import write_association_figures
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, RevisionKey
-from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
+from seg2d3d_ros.ros.exchange.map_receiver import RevisionKey
+from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.exchange.results import write_config_sections
 from seg2d3d_ros.ros.exchange.second_round import SecondRound
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, read_class_names
@@ -45,11 +44,10 @@ from seg2d3d_ros.ros.messages.instance_messages import (
     load_vision_msgs,
     tracks_message,
 )
-from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import AssociationParameters
 from seg2d3d_ros.ros.node.publishing import publish_paced, settle
-from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, OBSERVATIONS, SEGMENTS
+from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, SEGMENTS
 from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
 from seg2d3d_ros.segmentation.movable import class_ids, without_classes
@@ -71,12 +69,10 @@ class AssociationNode(ManagedNode):
     its place; who needs both takes ``_updating`` first.
     """
 
+    NAME = "association_node"
     PARAMETERS = AssociationParameters
     SECTIONS = ("segmentation", "association")
     ros: AssociationParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("association_node", **options)
 
     def configure(self) -> None:
         self._store = MapStore(Path(self.ros.map_dir))
@@ -88,16 +84,13 @@ class AssociationNode(ManagedNode):
         if self._vision:
             self._tracks = self.advertise(self._vision.Detection2DArray, "instances/tracks", LABELS)
             self._boxes = self.advertise(self._vision.Detection3DArray, "instances/boxes", LATCHED)
-        self._resend = TriggerCaller(self, RESEND)
         self._second_round = SecondRound(self, self.ros.second_look_patience)
 
     def activate(self) -> None:
         self._updating, self._lock = threading.Lock(), threading.Lock()
         self._session = AssociationSession(self._store, self.config)
-        self._receiver = MapReceiver(self.ros.map_frame)
-        self._requests = MapRequests(self, self._receiver, self._resend)
         self._headers: dict[str, Header] = {}
-        self._last_segments = self._last_map = time.monotonic()
+        self._last_segments = time.monotonic()
         self._done: RevisionKey | None = None
         self._whole_done = False
         self._described: tuple[object, ...] = ()
@@ -110,17 +103,11 @@ class AssociationNode(ManagedNode):
         self._movable = self.config.segmentation.movable_only  # neither objects nor points of the map
         self.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
         self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
-        self.subscribe(PointCloud2, "map/points", self._map_points, LATCHED)
-        self.subscribe(PointCloud2, "map/observations", self._map_observations, OBSERVATIONS)
-        self.subscribe(PoseArray, "map/cameras", self._receiver.on_cameras, LATCHED)
-        self.subscribe(CameraInfo, "map/camera_info", self._receiver.on_camera_info, OBSERVATIONS)
-        self.subscribe(NavSatFix, "map/datum", self._receiver.on_datum, LATCHED)
+        self._map = MapSubscription(self, self.ros.map_frame)
+        self._receiver = self._map.receiver
         self.every(0.2, self._look)
         self.serve(Trigger, "~/flush", self._flush, slow=True)
         self.serve(Trigger, "~/reset", self._reset, slow=True)
-
-    def cleanup(self) -> None:
-        self._resend.close()
 
     # Messages come in (executor).
 
@@ -132,20 +119,12 @@ class AssociationNode(ManagedNode):
         """The segmenter's own names come first, since its class ids count them; a name known before is never lost."""
         self._names = added(read_class_names(message), self._names)
 
-    def _map_points(self, message: PointCloud2) -> None:
-        self._last_map = time.monotonic()
-        self._receiver.on_points(message)
-
-    def _map_observations(self, message: PointCloud2) -> None:
-        self._last_map = time.monotonic()
-        self._receiver.on_observations(message)
-
     def _dropped(self, message: Image) -> None:
         self.get_logger().error(f"segments of {keyframe_name(message.header)} dropped: the disk does not keep up")
 
     def _look(self) -> None:
         """Associate where there is something new; ask again for what got lost."""
-        revision = self._requests.whole()
+        revision = self._map.whole()
         if revision is None:
             return
         settled = (
@@ -268,7 +247,7 @@ class AssociationNode(ManagedNode):
         while not self._up_to_date():
             if self.stopping.wait(0.05) or self.state != "active":
                 raise DataError("the node was stopped before everything was labelled")
-            now, incomplete_since = time.monotonic(), self._requests.incomplete_since
+            now, incomplete_since = time.monotonic(), self._map.incomplete_since
             if self._receiver.announced is None and now - begin > QUIET_SECONDS:
                 return
             if incomplete_since is not None and now - incomplete_since > GIVE_UP_SECONDS:
@@ -285,12 +264,12 @@ class AssociationNode(ManagedNode):
 
     def _up_to_date(self) -> bool:
         """Whether everything that was received, and segments worth waiting for, is in the published result."""
-        if time.monotonic() - self._last_map < QUIET_SECONDS:
+        if time.monotonic() - self._receiver.last_message < QUIET_SECONDS:
             return False  # the caller's revision may still stand in the queue
         if not self._segmenting.drain(1.0) or self._segments_may_come():
             return False
         revision = self._receiver.revision
-        if revision is None or revision != self._requests.checked:
+        if revision is None or revision != self._map.checked:
             return False
         if self._associating.pending == 0 and (self._session.pending or revision != self._done or not self._whole_done):
             self._associating.put((revision, True))

@@ -39,11 +39,12 @@ CLOCK_SECONDS = 0.01
 class BagPlayer(ManagedNode):
     """See the module."""
 
+    NAME = "bag_player"
     PARAMETERS = PlayerParameters
     ros: PlayerParameters
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("bag_player", **options)
+        super().__init__(**options)
         self._stop = threading.Event()
 
     def configure(self) -> None:
@@ -73,8 +74,6 @@ class BagPlayer(ManagedNode):
 
     def cleanup(self) -> None:
         self._recording.close()
-        for caller in self._callers.values():
-            caller.close()
 
     def _chosen(self) -> list[Topic]:
         known = self._recording.topics

@@ -15,15 +15,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseArray
-from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
-from std_msgs.msg import Header
+from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
@@ -37,16 +35,15 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
-from seg2d3d_ros.ros.exchange.map_requests import RESEND, MapRequests
+from seg2d3d_ros.ros.exchange.map_receiver import revision_of
+from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.exchange.vehicle_poses import tf_message_type
 from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
-from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import CloudParameters
 from seg2d3d_ros.ros.node.publishing import publish_paced
-from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, OBSERVATIONS, TF, TF_STATIC, input_profile
+from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, TF, TF_STATIC, input_profile
 from seg2d3d_ros.ros.node.spinning import spin_node
 
 SETTLED_SECONDS = 1.0
@@ -62,12 +59,10 @@ FLUSH_SECONDS = 20.0
 class CloudNode(ManagedNode):
     """See the module."""
 
+    NAME = "cloud_node"
     PARAMETERS = CloudParameters
     SECTIONS = ("reconstruction", "cloud")
     ros: CloudParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("cloud_node", **options)
 
     def configure(self) -> None:
         if not self.ros.cloud_topic:
@@ -79,12 +74,9 @@ class CloudNode(ManagedNode):
             for sensor, rig_from_sensor in read_rig_file(Path(rig)).items():
                 self._frames.add("rig", sensor, rig_from_sensor)
         self._cloud = self.advertise(PointCloud2, "instances/cloud", LABELS)
-        self._resend = TriggerCaller(self, RESEND)
 
     def activate(self) -> None:
         self._lock = threading.Lock()
-        self._receiver = MapReceiver(self.ros.map_frame)
-        self._requests = MapRequests(self, self._receiver, self._resend)
         self._labels: dict[str, bytes] = {}
         self._classes = np.zeros(1, np.uint16)
         self._labelled_revision: tuple[str, int] | None = None
@@ -94,35 +86,26 @@ class CloudNode(ManagedNode):
         self._newest = -(2**62)
         self._done: tuple[Any, ...] = ()
         self._problem = ""
-        self._counts = dict.fromkeys(("scans received", "scans left out", "scans dropped", "scans sent", "points labelled"), 0)
+        self._counts: Counter[str] = Counter()
         self._encoding = self.worker("labels", self._keep_labels, depth=LABELS.depth, on_drop=self._labels_dropped)
         self._reading = self.worker("scans", self._keep_scan, depth=RAW_SCANS, on_drop=lambda _: self._count("scans dropped"))
         self._labelling = self.worker("cloud", self._label_scans, depth=1, on_drop=lambda _: None)
         if kind := tf_message_type(self, "the sensors' places come from reconstruction.rig alone"):
             self.subscribe(kind, "/tf_static", lambda m: self._transforms(m, static=True), TF_STATIC)
             self.subscribe(kind, "/tf", lambda m: self._transforms(m, static=False), TF)
-        self.subscribe(PointCloud2, "map/points", self._receiver.on_points, LATCHED)
-        self.subscribe(PointCloud2, "map/observations", self._receiver.on_observations, OBSERVATIONS)
-        self.subscribe(PoseArray, "map/cameras", self._receiver.on_cameras, LATCHED)
-        self.subscribe(CameraInfo, "map/camera_info", self._receiver.on_camera_info, OBSERVATIONS)
-        self.subscribe(NavSatFix, "map/datum", self._receiver.on_datum, LATCHED)
-        self.subscribe(Image, "instances/labels", self._label_image, LABELS)
+        self._map = MapSubscription(self, self.ros.map_frame)
+        self._receiver = self._map.receiver
+        self.subscribe(Image, "instances/labels", self._encoding.put, LABELS)
         self.subscribe(PointCloud2, "instances/points", self._points, LATCHED)
         self._topic = ""
         self.every(0.2, self._look)
         self.serve(Trigger, "~/flush", self._flush, slow=True)
-
-    def cleanup(self) -> None:
-        self._resend.close()
 
     # Messages come in (executor).
 
     def _transforms(self, message: Any, *, static: bool) -> None:
         with self._lock:
             self._frames.add_message(message, static=static)
-
-    def _label_image(self, message: Image) -> None:
-        self._encoding.put(message)
 
     def _labels_dropped(self, message: Image) -> None:
         self.get_logger().error(f"labels of {keyframe_name(message.header)} dropped: the machine does not keep up")
@@ -144,7 +127,7 @@ class CloudNode(ManagedNode):
 
     def _look(self) -> None:
         """Subscribe to the LiDAR as it appears; ask for what is missing of the map; label where there is something new."""
-        self._requests.whole()
+        self._map.whole()
         name = self.resolve_topic_name(self.ros.cloud_topic)
         if not self._topic and (publishers := self.get_publishers_info_by_topic(name)):
             self._topic = name
@@ -222,7 +205,10 @@ class CloudNode(ManagedNode):
             images, classes, frames = dict(self._labels), self._classes, self._frames.copy()
 
         def labels(name: str) -> np.ndarray | None:
-            return decode_labels(images[name], name) if name in images else self._stored(name)
+            if name in images:
+                return decode_labels(images[name], name)
+            # Of an earlier run, where the map directory is on this machine.
+            return self._store.read_labels(name) if self._store.label_path(name).exists() else None
 
         frame_of_camera = {camera_name(header.frame_id): header.frame_id for header in headers.values()}
         labeller = CloudLabeller(
@@ -239,15 +225,10 @@ class CloudNode(ManagedNode):
 
     def _sent(self, found: LabelledPoints, classes: np.ndarray) -> Iterator[PointCloud2]:
         for number, stamp_ns in found.stamps.items():
-            header: Header = make_header(stamp_ns, self.ros.map_frame)
             rows = np.flatnonzero(found.scan == number)
-            yield labelled_cloud(found, rows, classes, header)
+            yield labelled_cloud(found, rows, classes, make_header(stamp_ns, self.ros.map_frame))
             self._count("scans sent")
             self._count("points labelled", int(np.count_nonzero(found.instance[rows])))
-
-    def _stored(self, name: str) -> np.ndarray | None:
-        """Labels of an earlier run, where the map directory is on this machine."""
-        return self._store.read_labels(name) if self._store.label_path(name).exists() else None
 
     # Service (a thread of its own).
 

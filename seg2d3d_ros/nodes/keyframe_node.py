@@ -62,12 +62,10 @@ class _Chosen:
 class KeyframeNode(ManagedNode):
     """See the module."""
 
+    NAME = "keyframe_node"
     PARAMETERS = KeyframeParameters
     SECTIONS = ("keyframes",)
     ros: KeyframeParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("keyframe_node", **options)
 
     def configure(self) -> None:
         self._sender = KeyframePublisher(self)

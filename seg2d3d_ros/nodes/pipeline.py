@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seg2d3d_ros.config import read_parameters
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.cloud_node import CloudNode
@@ -26,6 +24,7 @@ from seg2d3d_ros.nodes.keyframe_node import KeyframeNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.node.parameter_file import value_text
 from seg2d3d_ros.ros.node.parameters import PipelineParameters, PlayerParameters
 from seg2d3d_ros.ros.node.spinning import spin_nodes
 
@@ -41,8 +40,7 @@ def player_command(parameters: PipelineParameters, namespace: str) -> list[str]:
         value = getattr(parameters, field.name)
         if field.name in ("autostart", "when_done") or value == ():
             continue
-        text = yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True, width=10**6)
-        command += ["-p", f"{field.name}:={text.removesuffix('...' + chr(10)).strip()}"]
+        command += ["-p", f"{field.name}:={value_text(value)}"]
     return [*command, "-p", "when_done:=finalize"]
 
 
@@ -55,11 +53,12 @@ def _ending_with_parent() -> list[str]:
 class PipelineNode(ManagedNode):
     """Plays the bag and ends the process; does nothing where no bag is given."""
 
+    NAME = "pipeline"
     PARAMETERS = PipelineParameters
     ros: PipelineParameters
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("pipeline", **options)
+        super().__init__(**options)
         self._player: subprocess.Popen[bytes] | None = None
 
     def activate(self) -> None:

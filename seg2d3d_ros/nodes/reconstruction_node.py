@@ -68,13 +68,11 @@ class ReconstructionNode(ManagedNode):
     revision, the only one of interest.
     """
 
+    NAME = "reconstruction_node"
     PARAMETERS = ReconstructionParameters
     SECTIONS = ("keyframes", "segmentation", "reconstruction")
     OWN_SECTIONS = ("keyframes", "reconstruction")
     ros: ReconstructionParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("reconstruction_node", **options)
 
     def configure(self) -> None:
         self._store = MapStore(Path(self.ros.map_dir))
@@ -108,11 +106,6 @@ class ReconstructionNode(ManagedNode):
         self._mapping.drain(DRAIN_SECONDS)  # what was received goes to disk
         with self._lock:
             self._session.close()
-
-    def cleanup(self) -> None:
-        self._flush_association.close()
-        self._flush_cloud.close()
-        self._reset_association.close()
 
     def _new_session(self) -> MappingSession:
         if self.config.reconstruction.is_online(live=True):

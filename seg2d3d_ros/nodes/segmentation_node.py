@@ -59,13 +59,11 @@ class Asking(NamedTuple):
 class SegmentationNode(ManagedNode):
     """See the module. Keyframes whose segments fail or do not come go on with none, and are counted."""
 
+    NAME = "segmentation_node"
     PARAMETERS = SegmentationParameters
     SECTIONS = ("segmentation",)
     CHANGEABLE = ("segmentation.prompts",)
     ros: SegmentationParameters
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("segmentation_node", **options)
 
     def configure(self) -> None:
         self._topics: SegmentTopics | None = None
@@ -239,8 +237,10 @@ class SegmentationNode(ManagedNode):
             return []
         assert segmenter is not None
         try:
-            together = segmenter.segment_all if isinstance(segmenter, CachedSegmenter) else None
-            found = together(keyframes) if together else [segmenter.segment(keyframe) for keyframe in keyframes]
+            if isinstance(segmenter, CachedSegmenter):
+                found = segmenter.segment_all(keyframes)
+            else:
+                found = [segmenter.segment(keyframe) for keyframe in keyframes]
         except Exception as error:
             # One of them is to blame, and each is told so (``_publish``); the others are done without it.
             return [error] if len(keyframes) == 1 else [answer for k in keyframes for answer in self._made(asking, [k])]

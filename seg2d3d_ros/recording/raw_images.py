@@ -9,26 +9,15 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 
+_BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
 _PIXELS: dict[str, tuple[type, int]] = {
-    "mono8": (np.uint8, 1),
-    "8UC1": (np.uint8, 1),
-    "mono16": (np.uint16, 1),
-    "16UC1": (np.uint16, 1),
-    "rgb8": (np.uint8, 3),
-    "bgr8": (np.uint8, 3),
-    "8UC3": (np.uint8, 3),
-    "rgba8": (np.uint8, 4),
-    "bgra8": (np.uint8, 4),
-    "8UC4": (np.uint8, 4),
-    "bayer_rggb8": (np.uint8, 1),
-    "bayer_bggr8": (np.uint8, 1),
-    "bayer_gbrg8": (np.uint8, 1),
-    "bayer_grbg8": (np.uint8, 1),
-    "yuv422": (np.uint8, 2),
-    "uyvy": (np.uint8, 2),
-    "yuv422_yuy2": (np.uint8, 2),
-    "yuyv": (np.uint8, 2),
+    **dict.fromkeys(("mono8", "8UC1", *_BAYER), (np.uint8, 1)),
+    **dict.fromkeys(("mono16", "16UC1"), (np.uint16, 1)),
+    **dict.fromkeys(("yuv422", "uyvy", "yuv422_yuy2", "yuyv"), (np.uint8, 2)),
+    **dict.fromkeys(("rgb8", "bgr8", "8UC3"), (np.uint8, 3)),
+    **dict.fromkeys(("rgba8", "bgra8", "8UC4"), (np.uint8, 4)),
 }
+"""dtype and channels of each encoding."""
 
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
 _TO_BGR = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
 
 
-class Recording:
+class Recording(AbstractContextManager["Recording"]):
     """All files of a recording, one after the other. A context manager.
 
     Attributes:
@@ -87,9 +88,6 @@ class Recording:
 
     def _holding(self, names: Collection[str]) -> list[Storage]:
         return [storage for storage in self._storages if any(topic.name in names for topic in storage.topics)]
-
-    def __enter__(self) -> Recording:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.plan import PlanView, make_plan, nice_length
 from seg2d3d_ros.report.raster import draw_points
@@ -160,11 +161,9 @@ def _per_instance(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray) -> dic
     """The bulk of each instance's visible points in SVG units, the largest instance first."""
     xy = canvas.plan(xyz)
     usable = np.flatnonzero(canvas.plan.holds(xy) & (instance != 0))
-    order = usable[np.argsort(instance[usable], kind="stable")]
-    ids, starts = np.unique(instance[order], return_index=True)
-    parts = np.split(order, starts[1:])
-    pairs = sorted(zip(ids.tolist(), parts, strict=True), key=lambda pair: -len(pair[1])) if len(ids) else []
-    return {instance_id: _core(canvas(xy[rows])) for instance_id, rows in pairs}
+    ids, place = np.unique(instance[usable], return_inverse=True)
+    parts = sorted(zip(ids.tolist(), places(place, len(ids)), strict=True), key=lambda part: -len(part[1]))
+    return {instance_id: _core(canvas(xy[usable[mine]])) for instance_id, mine in parts}
 
 
 def _outline(xy: np.ndarray) -> str:

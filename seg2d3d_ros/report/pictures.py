@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import cv2
@@ -124,7 +124,7 @@ def crop(image: np.ndarray, labels: np.ndarray | None, instance_id: int, box: Bo
     grey = view.mean(axis=2, keepdims=True)
     dimmed = (0.55 * (0.3 * view + 0.7 * grey) + 70).astype(np.uint8)
     out = np.where(mask[:, :, None] > 0, view, dimmed)
-    _outline(out, mask, instance_id, 2)
+    _outline(out, mask, instance_id)
     return out
 
 
@@ -142,24 +142,18 @@ def overlay(image: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         tint[small == instance_id] = instance_colors([instance_id])[0]
     out = np.where(small[:, :, None] > 0, (0.55 * out + 0.45 * tint).astype(np.uint8), out)
     for instance_id in ids:
-        _outline(out, (small == instance_id).astype(np.uint8), instance_id, 2)
-    for instance_id, (x, y) in _inner_places(small, ids):
-        _tag(out, instance_id, x, y)
+        _outline(out, (small == instance_id).astype(np.uint8), instance_id)
+    for instance_id in ids:
+        # At its pixel that is farthest from its border.
+        mask = cv2.copyMakeBorder((small == instance_id).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        x, y = cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[3]
+        _tag(out, instance_id, x - 1, y - 1)
     return out
 
 
-def _inner_places(labels: np.ndarray, ids: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
-    """For each id, its pixel that is farthest from its border."""
-    for instance_id in ids:
-        mask = cv2.copyMakeBorder((labels == instance_id).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-        distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-        y, x = np.unravel_index(int(distance.argmax()), distance.shape)
-        yield instance_id, (int(x) - 1, int(y) - 1)
-
-
-def _outline(out: np.ndarray, mask: np.ndarray, instance_id: int, thickness: int) -> None:
+def _outline(out: np.ndarray, mask: np.ndarray, instance_id: int) -> None:
     contours = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    cv2.drawContours(out, contours, -1, instance_colors([instance_id])[0].tolist(), thickness, cv2.LINE_AA)
+    cv2.drawContours(out, contours, -1, instance_colors([instance_id])[0].tolist(), 2, cv2.LINE_AA)
 
 
 def _tag(out: np.ndarray, instance_id: int, x: int, y: int) -> None:

@@ -73,18 +73,14 @@ def window(cameras: np.ndarray, labelled: np.ndarray, others: np.ndarray) -> tup
     and the bulk of the points, and grows past the cameras by no more than their own extent and the usual distance
     of a point.
     """
-    lows, highs = [], []
-    for group, share, reach in ((cameras, 0.0, 12.0), (labelled, 2.0, 3.0), (others, 8.0, 3.0)):
-        if len(group):
-            limits = _fenced(group, share, reach)
-            lows.append(limits[0])
-            highs.append(limits[1])
-    if not lows:
+    groups = ((cameras, 0.0, 12.0), (labelled, 2.0, 3.0), (others, 8.0, 3.0))
+    limits = [_fenced(group, share, reach) for group, share, reach in groups if len(group)]
+    if not limits:
         return np.zeros(2), np.ones(2)
-    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
+    low, high = np.min(limits, axis=0)[0], np.max(limits, axis=0)[1]
     points = np.concatenate([labelled, others])
     if len(cameras) and len(points):
-        inner_low, inner_high = lows[0], highs[0]
+        inner_low, inner_high = limits[0]
         typical = np.median(np.linalg.norm(points - np.median(cameras, axis=0), axis=1))
         reach = 1.5 * max(float((inner_high - inner_low).max()), float(typical))
         low, high = np.maximum(low, inner_low - reach), np.minimum(high, inner_high + reach)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from seg2d3d_ros.evaluation.table import COLUMNS, COLUMNS_3D, MAP_ROW, METHODS
+from seg2d3d_ros.evaluation.table import COLUMNS, COLUMNS_3D, MAP_ROW, METHODS, summary
 from seg2d3d_ros.report.content import Content
-from seg2d3d_ros.report.words import count
 
 
 def truth_tables(content: Content) -> dict[str, Any]:
@@ -25,18 +24,9 @@ def truth_tables(content: Content) -> dict[str, Any]:
         return {}
     present = {key for values in methods.values() for key in values}
     return {
-        "summary": _summary(measured),
+        "summary": f"{summary(measured)}. Higher is better, except for frag (1 is best), merges and merged (0 is best).",
         "columns": {key: text for key, text in {**COLUMNS, **COLUMNS_3D}.items() if key in present},
         "methods": [(METHODS.get(name, name.replace("_", " ")), name == MAP_ROW, values) for name, values in methods.items()],
         "objects": sorted(measured.get("per_object") or [], key=lambda item: (item["coverage"], item["id"])),
         "notes": measured.get("notes") or [],
     }
-
-
-def _summary(measured: Mapping[str, Any]) -> str:
-    words = f"{count(int(measured.get('objects') or 0), 'object')} in {count(int(measured.get('images') or 0), 'image')}"
-    if single := measured.get("objects_in_one_image"):
-        words += f"; {single} seen in one image only, left out"
-    if never := measured.get("objects_never_detected"):
-        words += f"; {never} never detected"
-    return f"{words}. Higher is better, except for frag (1 is best), merges and merged (0 is best)."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import numpy as np
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import from_enu
+from seg2d3d_ros.recording.calibration import info_from_camera
+from seg2d3d_ros.recording.storage import jazzy
 from seg2d3d_ros.simulation.gnss import DATUM, Fix
 from seg2d3d_ros.simulation.lidar_scanner import FRAME, POINT, TOPIC, Sweep
 
@@ -32,15 +36,13 @@ class Shot:
 
 
 class BagMessages:
-    """ROS 2 messages from the simulator's values, as (topic, type, time in ns, message)."""
+    """ROS 2 messages from the simulator's values."""
 
-    def __init__(self) -> None:
-        from rosbags.typesys import Stores, get_typestore
-
-        self.store = get_typestore(Stores.ROS2_JAZZY)
+    def __init__(self, camera: Camera) -> None:
+        self._types, self._camera = jazzy().types, camera
 
     def _new(self, name: str, /, **fields: Any) -> Any:
-        return self.store.types[name](**fields)
+        return self._types[name](**fields)
 
     def header(self, stamp_ns: int, frame: str) -> Any:
         """std_msgs/Header."""
@@ -49,6 +51,13 @@ class BagMessages:
             "std_msgs/msg/Header", stamp=self._new("builtin_interfaces/msg/Time", sec=seconds, nanosec=rest), frame_id=frame
         )
 
+    def of_shots(self, shots: Iterable[Shot]) -> Iterator[tuple[int, str, Any]]:
+        """(time in ns, topic, message) of each picture: its calibration, itself, its segments."""
+        for shot in shots:
+            yield shot.stamp_ns, f"/{shot.camera}/camera_info", self.camera_info(shot)
+            yield shot.stamp_ns, f"/{shot.camera}/image/compressed", self.compressed(shot)
+            yield shot.stamp_ns, f"/{shot.camera}/segments", self.segments(shot)
+
     def compressed(self, shot: Shot) -> Any:
         """sensor_msgs/CompressedImage with the file's own bytes."""
         data = np.frombuffer(shot.jpeg, np.uint8)
@@ -56,21 +65,22 @@ class BagMessages:
             "sensor_msgs/msg/CompressedImage", header=self.header(shot.stamp_ns, shot.camera), format="jpeg", data=data
         )
 
-    def camera_info(self, shot: Shot, camera: Camera) -> Any:
-        """sensor_msgs/CameraInfo; ROS puts the first pixel's centre at (0, 0), COLMAP at (0.5, 0.5)."""
-        fx, fy, cx, cy = camera.params
-        cx, cy = cx - 0.5, cy - 0.5
+    def camera_info(self, shot: Shot) -> Any:
+        """sensor_msgs/CameraInfo."""
+        described = info_from_camera(self._camera)
+        assert described is not None
+        model, k, distortion = described
         roi = self._new("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
         return self._new(
             "sensor_msgs/msg/CameraInfo",
             header=self.header(shot.stamp_ns, shot.camera),
-            height=camera.height,
-            width=camera.width,
-            distortion_model="plumb_bob",
-            d=np.zeros(5),
-            k=np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1.0]),
+            height=self._camera.height,
+            width=self._camera.width,
+            distortion_model=model,
+            d=np.array(distortion),
+            k=np.array(k),
             r=np.eye(3).ravel(),
-            p=np.array([fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1.0, 0]),
+            p=np.insert(k, [3, 6, 9], 0.0),
             binning_x=0,
             binning_y=0,
             roi=roi,
@@ -108,7 +118,7 @@ class BagMessages:
         )
 
     def scan(self, sweep: Sweep) -> Any:
-        """sensor_msgs/PointCloud2 with the fields of ``lidar.POINT``."""
+        """sensor_msgs/PointCloud2 with the fields of ``lidar_scanner.POINT``."""
         kinds = {"<f4": 7, "<u2": 4}
         fields = [
             self._new("sensor_msgs/msg/PointField", name=name, offset=int(place), datatype=kinds[kind.str], count=1)
@@ -129,21 +139,14 @@ class BagMessages:
 
     def static_transforms(self, stamp_ns: int, base_from_sensor: Mapping[str, Pose]) -> Any:
         """tf2_msgs/TFMessage with base_link -> each sensor's frame."""
-        transforms = []
+        transforms, header = [], self.header(stamp_ns, "base_link")
         for frame, pose in base_from_sensor.items():
             shift, turn = pose.translation.tolist(), pose.quaternion.tolist()
-            transform = self._new(
-                "geometry_msgs/msg/Transform",
-                translation=self._new("geometry_msgs/msg/Vector3", **dict(zip("xyz", shift, strict=True))),
-                rotation=self._new("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", turn, strict=True))),
-            )
+            translation = self._new("geometry_msgs/msg/Vector3", **dict(zip("xyz", shift, strict=True)))
+            rotation = self._new("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", turn, strict=True)))
+            transform = self._new("geometry_msgs/msg/Transform", translation=translation, rotation=rotation)
             transforms.append(
-                self._new(
-                    "geometry_msgs/msg/TransformStamped",
-                    header=self.header(stamp_ns, "base_link"),
-                    child_frame_id=frame,
-                    transform=transform,
-                )
+                self._new("geometry_msgs/msg/TransformStamped", header=header, child_frame_id=frame, transform=transform)
             )
         return self._new("tf2_msgs/msg/TFMessage", transforms=transforms)
 
@@ -156,8 +159,8 @@ def write_bag(
     base_from_sensor: Mapping[str, Pose],
     start_ns: int,
     scans: Iterable[Sweep] = (),
-) -> int:
-    """Write ``path`` (one mcap file), messages in order of time; returns how many.
+) -> None:
+    """Write ``path`` (one mcap file), messages in order of time.
 
     Args:
         shots: in order of time, read one by one.
@@ -169,57 +172,31 @@ def write_bag(
     from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
     from rosbags.rosbag2 import StoragePlugin, Writer
 
-    messages = BagMessages()
+    messages = BagMessages(camera)
     latched = Qos(
         QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL, QosTime(0, 0), QosTime(0, 0),
         QosLiveliness.AUTOMATIC, QosTime(0, 0), False,
     )  # fmt: skip
+    in_order = itertools.chain(
+        [(start_ns, "/tf_static", messages.static_transforms(start_ns, base_from_sensor))],
+        heapq.merge(
+            ((stamp_ns, "/fix", messages.fix(fix, stamp_ns)) for stamp_ns, fix in fixes),
+            ((sweep.stamp_ns, TOPIC, messages.scan(sweep)) for sweep in scans),
+            messages.of_shots(shots),
+            key=lambda item: item[0],
+        ),
+    )
     folder = path.with_name(f".{path.stem}.writing")
     shutil.rmtree(folder, ignore_errors=True)
-    pending = list(fixes)
-    turning = iter(scans)
-    count = 0
     try:
         with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
             connections: dict[str, Any] = {}
-
-            def write(topic: str, kind: str, stamp_ns: int, message: Any, qos: Sequence[Qos] = ()) -> None:
-                nonlocal count
+            for stamp_ns, topic, message in in_order:
+                kind = message.__msgtype__
                 if topic not in connections:
-                    connections[topic] = writer.add_connection(topic, kind, typestore=messages.store, offered_qos_profiles=qos)
-                writer.write(connections[topic], stamp_ns, messages.store.serialize_cdr(message, kind))
-                count += 1
-
-            def write_fixes(until_ns: int) -> None:
-                while pending and pending[0][0] <= until_ns:
-                    stamp_ns, fix = pending.pop(0)
-                    write("/fix", "sensor_msgs/msg/NavSatFix", stamp_ns, messages.fix(fix, stamp_ns))
-
-            def write_scans(until_ns: int, held: Sweep | None) -> Sweep | None:
-                """Write the scans up to a moment; returns the first one after it."""
-                while (held := held or next(turning, None)) is not None and held.stamp_ns <= until_ns:
-                    write(TOPIC, "sensor_msgs/msg/PointCloud2", held.stamp_ns, messages.scan(held))
-                    held = None
-                return held
-
-            write(
-                "/tf_static",
-                "tf2_msgs/msg/TFMessage",
-                start_ns,
-                messages.static_transforms(start_ns, base_from_sensor),
-                [latched],
-            )
-            scan = None
-            for shot in shots:
-                write_fixes(shot.stamp_ns)
-                scan = write_scans(shot.stamp_ns, scan)
-                at, name = shot.stamp_ns, shot.camera
-                write(f"/{name}/camera_info", "sensor_msgs/msg/CameraInfo", at, messages.camera_info(shot, camera))
-                write(f"/{name}/image/compressed", "sensor_msgs/msg/CompressedImage", at, messages.compressed(shot))
-                write(f"/{name}/segments", "sensor_msgs/msg/Image", at, messages.segments(shot))
-            write_fixes(2**63 - 1)
-            write_scans(2**63 - 1, scan)
+                    qos = [latched] if topic == "/tf_static" else []
+                    connections[topic] = writer.add_connection(topic, kind, typestore=jazzy(), offered_qos_profiles=qos)
+                writer.write(connections[topic], stamp_ns, jazzy().serialize_cdr(message, kind))
         next(folder.glob("*.mcap")).replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return count

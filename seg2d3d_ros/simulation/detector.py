@@ -86,28 +86,21 @@ def detect(
 
 def neighbours(labels: np.ndarray, ids: list[int], border: int = 6) -> list[tuple[int, int]]:
     """Pairs (smaller, larger) of ``ids`` that touch along at least ``border`` pixels of the image."""
-    pairs: dict[tuple[int, int], int] = {}
+    touching = []
     for first, second in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
         edge = (first != second) & np.isin(first, ids) & np.isin(second, ids)
-        low, high = np.minimum(first[edge], second[edge]), np.maximum(first[edge], second[edge])
-        for pair, count in zip(*np.unique(np.stack([low, high], 1), axis=0, return_counts=True), strict=True):
-            key = (int(pair[0]), int(pair[1]))
-            pairs[key] = pairs.get(key, 0) + int(count)
-    return sorted(pair for pair, count in pairs.items() if count >= border)
+        touching.append(np.sort(np.stack([first[edge], second[edge]], 1), axis=1))
+    pairs, counts = np.unique(np.concatenate(touching), axis=0, return_counts=True)
+    return [(a, b) for a, b in pairs[counts >= border].tolist()]
 
 
 def _merge(labels: np.ndarray, area: dict[int, int], quality: DetectorQuality, rng: np.random.Generator) -> list[list[int]]:
     """Groups of buildings that come out as one segment."""
     owner = {i: i for i in area}
-
-    def join(a: int, b: int) -> None:
-        old, new = owner[b], owner[a]
-        owner.update({i: new for i, o in owner.items() if o == old})
-
     for a, b in neighbours(labels, list(area)):
         small = max(area[a], area[b]) < SMALL * labels.size
         if rng.random() < (quality.far_merge if small else quality.merge):
-            join(a, b)
+            owner.update({i: owner[a] for i, root in owner.items() if root == owner[b]})
     return [[i for i in area if owner[i] == root] for root in sorted(set(owner.values()))]
 
 

@@ -75,10 +75,9 @@ class Drive:
         down, back = (stops + 1) // 2, stops // 2
         self._legs = [(-3.0, length - 6.0, down), (length + 3.0, 6.0, back)]
         self._phases = rng.uniform(0, 2 * np.pi, 8)
-        self._starts, clock = [], LEAD_IN
+        clock = LEAD_IN
         self.leg_times: list[tuple[float, float]] = []
         for begin, end, _ in self._legs:
-            self._starts.append(clock)
             self.leg_times.append((clock, clock + self._duration(abs(end - begin))))
             clock = self.leg_times[-1][1] + TURN_SECONDS
         self.end_time = self.leg_times[-1][1] + LEAD_IN
@@ -100,19 +99,20 @@ class Drive:
             for i in range(count):
                 way = (i + 0.5) * step + rng.uniform(-0.12, 0.12) * step
                 since = self._duration(way)
-                time = round(self._starts[leg] + since, 6)
+                time = round(self.leg_times[leg][0] + since, 6)
                 found.append(Stop(len(found), time, leg, since, self.pose(time)))
         return tuple(found)
 
     def pose(self, time: float) -> Pose:
         """``street_from_base`` at ``time`` seconds, with the wobble of a real vehicle."""
-        turned = self._starts[1] - TURN_SECONDS
-        leg = 0 if time < self._starts[1] else 1
+        back = self.leg_times[1][0]
+        turned = back - TURN_SECONDS
+        leg = 0 if time < back else 1
         begin, end, _ = self._legs[leg]
-        since = float(np.clip(time - self._starts[leg], 0.0, None))
+        since = float(np.clip(time - self.leg_times[leg][0], 0.0, None))
         way = min(float(self._way(np.array(since))), abs(end - begin))
         x, y, yaw = begin + np.sign(end - begin) * way, (-LANE if leg == 0 else LANE), np.pi * leg
-        if turned < time < self._starts[1]:
+        if turned < time < back:
             share = (time - turned) / TURN_SECONDS
             ends = (self._legs[0][1], self._legs[1][0])
             x = ends[0] + share * (ends[1] - ends[0]) + 6.0 * np.sin(np.pi * share)

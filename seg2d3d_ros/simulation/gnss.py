@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -97,9 +95,7 @@ def received(fixes: Sequence[Fix]) -> StampedSeries[Fix]:
 
 def gps_csv(rows: Sequence[tuple[str, Fix]]) -> str:
     """``gps.csv``: file name and fix of each image that has one, as ``keyframes.positions_file`` reads it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "latitude", "longitude", "altitude", "sigma"])
+    lines = ["image,latitude,longitude,altitude,sigma"]
     for (name, fix), geo in zip(rows, from_enu(np.array([fix.enu for _, fix in rows]), DATUM), strict=True):
-        writer.writerow([name, f"{geo.latitude:.9f}", f"{geo.longitude:.9f}", f"{geo.altitude:.4f}", f"{fix.sigma:g}"])
-    return text.getvalue()
+        lines.append(f"{name},{geo.latitude:.9f},{geo.longitude:.9f},{geo.altitude:.4f},{fix.sigma:g}")
+    return "\n".join(lines) + "\n"

@@ -28,15 +28,7 @@ BLOCK = 10
 """Columns that are measured at one moment."""
 
 POINT = np.dtype(
-    [
-        ("x", "<f4"),
-        ("y", "<f4"),
-        ("z", "<f4"),
-        ("intensity", "<f4"),
-        ("ring", "<u2"),
-        ("truth", "<u2"),
-        ("time", "<f4"),
-    ]
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("ring", "<u2"), ("truth", "<u2"), ("time", "<f4")]
 )
 """As a common driver writes it (time: seconds after the stamp), and ``truth``: the house's id, 0 = none, 65535 = ignore."""
 

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
@@ -120,7 +121,7 @@ def simulate(
     camera = make_camera(width, height)
     log.info("rendering %d images of a street of %d houses, %.0f m long", len(plan), buildings, street.length)
     quality = DETECTORS[detector]
-    facts = _render_all(out, street, plan, width, height, quality if miss is None else replace(quality, miss=miss), progress)
+    facts = _render_all(out, street, plan, camera, quality if miss is None else replace(quality, miss=miss), progress)
     write_json(out / "segments" / "segments.json", facts)
     write_json(out / "camera.json", {"model": camera.model, "width": width, "height": height, "params": list(camera.params)})
     enu_from_street = Pose(Rotation.from_euler("Z", street.heading).as_matrix(), np.zeros(3))
@@ -151,14 +152,12 @@ def _render_all(
     out: Path,
     street: Street,
     plan: list[Picture],
-    width: int,
-    height: int,
+    camera: Camera,
     quality: DetectorQuality,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, dict[str, dict[str, object]]]:
     """Write images, truth and segments; returns the content of ``segments.json``."""
     atlas = TextureAtlas(street.textures)
-    camera = make_camera(width, height)
 
     def make(picture: Picture) -> tuple[str, dict[str, dict[str, object]]]:
         stop = picture.stop

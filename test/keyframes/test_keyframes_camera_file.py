@@ -21,7 +21,7 @@ def write(tmp_path, value):
 
 def test_one_camera_serves_every_name_and_scales_with_the_image(tmp_path):
     cameras = read_camera_file(write(tmp_path, PINHOLE))
-    assert cameras["any"].params == (800, 810, 500, 250)
+    assert cameras("any", 1000, 500).params == (800, 810, 500, 250)
     half = cameras("left", 500, 250)
     assert half == Camera("PINHOLE", 500, 250, (400, 405, 250, 125))
 

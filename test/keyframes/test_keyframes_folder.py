@@ -46,7 +46,7 @@ def test_names_order_and_bytes(tmp_path):
     assert keyframes[1].camera_name == "camera"
     assert keyframes[1].stamp_ns == 0
     assert keyframes[1].geo is None
-    assert folder.skipped == []
+    assert folder.skipped == {}
     assert [k.name for k in folder] == ["img1", "img2", "img10"], "a second iteration reads again"
 
 
@@ -99,8 +99,8 @@ def test_damaged_images_among_good_ones_are_skipped_with_reason(tmp_path, caplog
     (tmp_path / "h.png").write_bytes((tmp_path / "g.png").read_bytes()[:-20])
     folder = read_folder(tmp_path)
     assert [k.name for k in folder] == ["a", "d", "f", "g"]
-    assert [s.name for s in folder.skipped] == ["b", "c", "e", "h"]
-    reasons = {s.name: s.reason for s in folder.skipped}
+    assert list(folder.skipped) == ["b", "c", "e", "h"]
+    reasons = folder.skipped
     assert "cut off" in reasons["b"]
     assert "no image" in reasons["c"]
     assert all(f"{name}." in reason for name, reason in reasons.items())
@@ -138,8 +138,8 @@ def test_files_of_one_stem(tmp_path):
     (tmp_path / "b.bmp").write_bytes(cv2.imencode(".bmp", picture())[1].tobytes())
     folder = read_folder(tmp_path)
     assert [k.file_name for k in folder] == ["a.jpg", "b.jpg", "c.JPEG"]
-    assert [s.name for s in folder.skipped] == ["a.png", "b.bmp", "c.png"]
-    assert "same name" in folder.skipped[0].reason
+    assert list(folder.skipped) == ["a.png", "b.bmp", "c.png"]
+    assert "same name" in folder.skipped["a.png"]
 
 
 def test_capture_time_and_device_from_exif(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +12,32 @@ from hypothesis import strategies as st
 from seg2d3d_ros.keyframes.waiting import Companion, Synchronizer, WaitingKeyframes
 
 
+class Bundles:
+    """A synchronizer at times that the test says; what it delivers comes back from the call."""
+
+    def __init__(self, main, others, **options):
+        self._out = []
+        self.inner = Synchronizer(main, others, self._out.append, **options)
+
+    def add(self, part, key, value, now):
+        return self._at(now, lambda: self.inner.add(part, key, value))
+
+    def release(self, now):
+        return self._at(now, self.inner.release)
+
+    def _at(self, now, call):
+        self._out.clear()
+        with patch.object(time, "monotonic", lambda: now):
+            call()
+        return list(self._out)
+
+    late = property(lambda self: self.inner.late)
+    pending = property(lambda self: self.inner.pending)
+
+
 @given(st.permutations([(part, key) for part in ("image", "info", "fix") for key in range(4)]))
 def test_parts_are_brought_together_in_whatever_order_they_come(arrivals):
-    synchronizer = Synchronizer("image", ("info", "fix"), timeout=1.0)
+    synchronizer = Bundles("image", ("info", "fix"), timeout=1.0)
     given_out = [bundle for part, key in arrivals for bundle in synchronizer.add(part, key, (part, key), 0.0)]
     assert sorted(bundle["image"][1] for bundle in given_out) == [0, 1, 2, 3]
     assert all(bundle == {part: (part, bundle["image"][1]) for part in ("image", "info", "fix")} for bundle in given_out)
@@ -19,7 +45,7 @@ def test_parts_are_brought_together_in_whatever_order_they_come(arrivals):
 
 
 def test_an_image_waits_from_its_own_arrival_and_then_goes_alone():
-    synchronizer = Synchronizer("image", ("segments",), timeout=1.0)
+    synchronizer = Bundles("image", ("segments",), timeout=1.0)
     assert synchronizer.add("image", "a", 1, now=5.0) == []
     assert synchronizer.release(5.9) == []
     assert synchronizer.release(6.0) == [{"image": 1}]
@@ -29,7 +55,7 @@ def test_an_image_waits_from_its_own_arrival_and_then_goes_alone():
 
 
 def test_an_early_part_does_not_shorten_the_wait_for_the_others():
-    synchronizer = Synchronizer("image", ("info", "fix"), timeout=1.0)
+    synchronizer = Bundles("image", ("info", "fix"), timeout=1.0)
     synchronizer.add("info", "a", 2, now=0.0)
     synchronizer.add("image", "a", 1, now=5.0)
     assert synchronizer.release(5.5) == []
@@ -37,7 +63,7 @@ def test_an_early_part_does_not_shorten_the_wait_for_the_others():
 
 
 def test_segments_without_image_never_expire_and_make_room_first():
-    synchronizer = Synchronizer("image", ("segments",), timeout=1.0, capacity=3)
+    synchronizer = Bundles("image", ("segments",), timeout=1.0, capacity=3)
     synchronizer.add("image", 0, "i", 0.0)
     for key in (1, 2, 3, 4):
         synchronizer.add("segments", key, "s", 0.0)
@@ -47,7 +73,7 @@ def test_segments_without_image_never_expire_and_make_room_first():
 
 
 def test_images_beyond_the_capacity_go_on_alone_the_oldest_first():
-    synchronizer = Synchronizer("image", ("segments",), timeout=1.0, capacity=2)
+    synchronizer = Bundles("image", ("segments",), timeout=1.0, capacity=2)
     gone = [bundle for key in range(5) for bundle in synchronizer.add("image", key, key, 0.0)]
     assert gone == [{"image": 0}, {"image": 1}, {"image": 2}]
     assert synchronizer.add("segments", 1, "s", 0.0) == []
@@ -56,7 +82,7 @@ def test_images_beyond_the_capacity_go_on_alone_the_oldest_first():
 
 
 def test_only_the_last_that_went_on_are_remembered():
-    synchronizer = Synchronizer("image", ("segments",), timeout=1.0, capacity=1)
+    synchronizer = Bundles("image", ("segments",), timeout=1.0, capacity=1)
     for key in range(13):
         synchronizer.add("image", key, key, 0.0)
     for key, late in ((11, 1), (2, 2), (0, 2)):
@@ -65,7 +91,7 @@ def test_only_the_last_that_went_on_are_remembered():
 
 
 def test_a_keyframe_that_comes_twice_goes_on_once():
-    synchronizer = Synchronizer("image", ("segments",), timeout=1.0)
+    synchronizer = Bundles("image", ("segments",), timeout=1.0)
     synchronizer.add("image", 0, "first", 0.0)
     synchronizer.add("image", 0, "second", 0.5)
     assert synchronizer.release(2.0) == [{"image": "second"}]

@@ -17,8 +17,8 @@ from seg2d3d_ros.images import decode_rgb, encode_jpeg
 from seg2d3d_ros.nodes.keyframe_node import KeyframeNode
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.messages.conversion import (
-    array_to_image,
     bytes_to_compressed,
+    fill,
     fix_from_geo,
     keyframe_name,
     make_header,
@@ -42,6 +42,12 @@ WORLD = cv2.normalize(
 def view(n):
     """The picture of a camera that moved by n times 40 pixels (a fifth of its width)."""
     return np.ascontiguousarray(WORLD[:, n * 40 : n * 40 + 200])
+
+
+def raw_image(pixels, header):
+    """(H, W, 3) uint8 RGB as an uncompressed image."""
+    height, width = pixels.shape[:2]
+    return Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=fill(pixels))
 
 
 class Receiver(ManagedNode):
@@ -75,9 +81,7 @@ class Camera:
             info.k = [200.0, 0.0, 100.0, 0.0, 200.0, 60.0, 0.0, 0.0, 1.0]
             self.infos.publish(info)
         pixels = view(n) if pixels is None else pixels
-        self.images.publish(
-            array_to_image(pixels, "rgb8", header) if self.raw else bytes_to_compressed(encode_jpeg(pixels), header)
-        )
+        self.images.publish(raw_image(pixels, header) if self.raw else bytes_to_compressed(encode_jpeg(pixels), header))
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened
-from seg2d3d_ros.ros.exchange import map_publisher, map_requests
+from seg2d3d_ros.ros.exchange import map_publisher, map_subscription
 from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
 from seg2d3d_ros.ros.messages import map_messages
 from seg2d3d_ros.ros.messages.conversion import camera_to_info, keyframe_name, labels_to_image, make_header
@@ -191,7 +191,7 @@ class Sender:
 
 @pytest.fixture
 def hasty(monkeypatch):
-    monkeypatch.setattr(map_requests, "RESEND_SECONDS", 0.5)
+    monkeypatch.setattr(map_subscription, "RESEND_SECONDS", 0.5)
 
 
 def renamed(model, first):
@@ -204,12 +204,12 @@ def test_keyframes_of_another_map_do_not_stay(world, tmp_path, hasty):
     model, _ = scene(4)
     sender, other = Sender(world), renamed(model, 101)
     node = world.add(AssociationNode, map_dir=str(tmp_path))
-    assert wait_for(lambda: sender.heard() and node._resend.available)
+    assert wait_for(lambda: sender.heard() and node._map.resend.available)
     sender.send(model, 10)
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     sender.answer = lambda: sender.send(other, 20)
     sender.send(other, 20)
-    assert wait_for(lambda: node._requests.checked == ("map", 20))
+    assert wait_for(lambda: node._map.checked == ("map", 20))
     assert sender.asked == 1
     assert set(node._receiver.names) == set(other.names)
 
@@ -218,10 +218,10 @@ def test_one_lost_keyframe_is_asked_for_even_if_the_others_hold_all_points(world
     model, _ = scene(4)
     sender = Sender(world)
     node = world.add(AssociationNode, map_dir=str(tmp_path))
-    assert wait_for(lambda: sender.heard() and node._resend.available)
+    assert wait_for(lambda: sender.heard() and node._map.resend.available)
     sender.answer = lambda: sender.send(model, 10, lose=("front_1",) if sender.asked == 1 else ())
     sender.send(model, 10, lose=("front_1",))
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     assert sender.asked == 2, "one answer was not whole either"
     assert set(node._receiver.names) == set(model.names)
 
@@ -234,7 +234,7 @@ def test_a_node_started_again_asks_for_what_it_was_not_there_to_hear(world, tmp_
     sender.answer = lambda: sender.send(model, 10)
     cloud = {"cloud_topic": "/lidar"} if make is CloudNode else {}
     node = world.add(make, map_dir=str(tmp_path), **cloud)
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     assert sender.asked == 1
     assert len(node._receiver.models()[0].cameras) == 4
 
@@ -243,14 +243,14 @@ def test_lost_intrinsics_are_asked_for(world, tmp_path, hasty):
     model, _ = scene(4)
     sender = Sender(world)
     node = world.add(CloudNode, map_dir=str(tmp_path), cloud_topic="/lidar")
-    assert wait_for(lambda: sender.heard() and node._resend.available)
+    assert wait_for(lambda: sender.heard() and node._map.resend.available)
     sender.send(model, 10)
-    assert wait_for(lambda: node._requests.checked == ("map", 10))
+    assert wait_for(lambda: node._map.checked == ("map", 10))
     larger = renamed(model, 2)  # front_5 is new, and its intrinsics are lost
     sender.answer = lambda: sender.send(larger, 20)
     sender.observations.publish(map_messages.observations_to_cloud(np.empty(0, map_messages.OBSERVATION), header_of("front_1")))
     sender.send(larger, 20, infos=False)
-    assert wait_for(lambda: node._requests.checked == ("map", 20))
+    assert wait_for(lambda: node._map.checked == ("map", 20))
     assert sender.asked == 1
     assert set(node._receiver.names) == set(larger.names)
 

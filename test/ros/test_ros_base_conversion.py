@@ -19,6 +19,7 @@ from seg2d3d_ros.images import encode_jpeg, encode_png
 from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.naming import stamp_to_ns
+from seg2d3d_ros.recording.raw_images import raw_pixels
 from seg2d3d_ros.ros.messages import conversion as c
 
 pytestmark = pytest.mark.ros
@@ -52,14 +53,14 @@ TABLE = [
 def test_everyday_encodings_with_and_without_row_padding(encoding, pixels, rgb, padding):
     pixels = np.ascontiguousarray(pixels)
     message = image(padded(pixels, padding), encoding, pixels.strides[0] + padding)
-    np.testing.assert_array_equal(c.image_to_array(message), pixels)
+    np.testing.assert_array_equal(raw_pixels(message), pixels)
     np.testing.assert_array_equal(c.image_to_rgb(message), rgb)
 
 
 def test_the_last_row_may_lack_its_padding():
     pixels = np.ascontiguousarray(RGB)
     message = image(padded(pixels, 4)[:-4], "rgb8", pixels.strides[0] + 4)
-    np.testing.assert_array_equal(c.image_to_array(message), pixels)
+    np.testing.assert_array_equal(raw_pixels(message), pixels)
 
 
 def test_big_endian_labels():
@@ -77,7 +78,7 @@ def test_big_endian_labels():
 )
 def test_images_that_do_not_fit_their_size_are_refused(message, words):
     with pytest.raises(DataError, match=words):
-        c.image_to_array(message)
+        raw_pixels(message)
 
 
 def test_a_rare_encoding_without_cv_bridge_says_what_to_install(monkeypatch):
@@ -95,9 +96,9 @@ def test_labels_survive_the_round_trip(labels):
 
 def test_colour_images_are_no_labels():
     with pytest.raises(DataError, match="expected mono16 labels, got rgb8"):
-        c.image_to_labels(c.array_to_image(RGB, "rgb8", HEADER))
+        c.image_to_labels(image(RGB.tobytes(), "rgb8", 6))
     with pytest.raises(DataError, match="is not mono16"):
-        c.array_to_image(RGB[..., 0], "mono16", HEADER)
+        c.labels_to_image(RGB[..., 0], HEADER)
 
 
 @pytest.mark.parametrize(("encoded", "kind"), [(encode_jpeg(RGB), "jpeg"), (encode_png(RGB), "png")])

@@ -27,6 +27,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.ros.node import parameters, qos
+from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import KeyframeParameters
 
@@ -49,6 +50,7 @@ class Echo(ManagedNode):
         if self.ros.fix_topic == "impossible":
             raise DataError("fix_topic is impossible")
         self.publisher = self.advertise(String, "out", qos.KEYFRAMES)
+        self.caller = TriggerCaller(self, "somebody/flush")
 
     def activate(self):
         self.hooks.append("activate")
@@ -194,6 +196,30 @@ def test_a_hook_that_fails_leaves_the_node_where_it_was_and_says_why(world):
     node.set_parameters([Parameter("fix_topic", value="")])
     node.start()
     assert node.state == "active"
+
+
+def test_what_a_hook_made_goes_with_its_phase(world):
+    node = world.add(Echo)
+    for _ in range(2):
+        assert (len(list(node.clients)), "/in" in str(node.diagnostics.status().values)) == (1, True)
+        node.trigger_deactivate()
+        assert (len(list(node.clients)), "/in" in str(node.diagnostics.status().values)) == (1, False)
+        node.trigger_cleanup()
+        assert len(list(node.clients)) == 0
+        node.start()
+    assert node.hooks == ["configure", "activate", *["deactivate", "cleanup", "configure", "activate"] * 2]
+
+
+@pytest.mark.parametrize("label", ["unconfigured", "inactive", "active"])
+def test_a_shutdown_calls_the_hooks_that_the_state_owes(world, label):
+    node = world.add(Echo, autostart=False)
+    steps = {"unconfigured": 0, "inactive": 1, "active": 2}[label]
+    for step in (node.trigger_configure, node.trigger_activate)[:steps]:
+        step()
+    node.trigger_shutdown()
+    assert node.hooks[steps:] == ["deactivate", "cleanup"][2 - steps :]
+    assert node.state == "finalized"
+    assert len(list(node.clients)) == 0
 
 
 def test_closing_twice_and_in_any_state_is_fine(world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import types
 
 import numpy as np
@@ -19,7 +20,6 @@ from seg2d3d_ros.images import encode_png  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
 from seg2d3d_ros.pipeline.mapping_session import MappingSession  # noqa: E402
 from seg2d3d_ros.pipeline.schedule import Schedule  # noqa: E402
-from seg2d3d_ros.ros.exchange import movable_masks  # noqa: E402
 from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks  # noqa: E402
 from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses  # noqa: E402
 from seg2d3d_ros.ros.messages.class_names import class_names_message  # noqa: E402
@@ -66,7 +66,7 @@ def segments(labels, k=1):
 
 def masks(monkeypatch, movable=("car",), segmenter="topic"):
     clock = types.SimpleNamespace(now=100.0)
-    monkeypatch.setattr(movable_masks.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     node, found = Node(), []
     config = make_config(
         {"segmentation.prompts": ["house"], "segmentation.movable": list(movable), "segmentation.segmenter": segmenter}

@@ -8,8 +8,8 @@ need not wait to find out, and also works with publishers that send only the ima
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix
@@ -62,21 +62,16 @@ class KeyframeSubscription:
     """
 
     def __init__(
-        self,
-        node: ManagedNode,
-        receive: Callable[[Keyframe, Header], None],
-        *,
-        whole: bool = True,
-        timeout: float = 2.0,
+        self, node: ManagedNode, receive: Callable[[Keyframe, Header], None], *, whole: bool = True, timeout: float = 2.0
     ) -> None:
         self._receive = receive
-        self._synchronizer = Synchronizer("image", ("info", "fix") if whole else (), timeout=timeout)
+        self._synchronizer = Synchronizer("image", ("info", "fix") if whole else (), self._give, timeout=timeout)
         self._unsized: set[str] = set()
-        node.subscribe(CompressedImage, IMAGE_TOPIC, lambda m: self._add("image", m), KEYFRAMES)
+        node.subscribe(CompressedImage, IMAGE_TOPIC, partial(self._add, "image"), KEYFRAMES)
         if whole:
-            node.subscribe(CameraInfo, INFO_TOPIC, lambda m: self._add("info", m), KEYFRAMES)
-            node.subscribe(NavSatFix, FIX_TOPIC, lambda m: self._add("fix", m), KEYFRAMES)
-            node.every(0.2, self._expire)
+            node.subscribe(CameraInfo, INFO_TOPIC, partial(self._add, "info"), KEYFRAMES)
+            node.subscribe(NavSatFix, FIX_TOPIC, partial(self._add, "fix"), KEYFRAMES)
+            node.every(0.2, self._synchronizer.release)
 
     @property
     def pending(self) -> int:
@@ -84,12 +79,7 @@ class KeyframeSubscription:
         return self._synchronizer.pending
 
     def _add(self, part: str, message: Any) -> None:
-        for parts in self._synchronizer.add(part, keyframe_name(message.header), message, time.monotonic()):
-            self._give(parts)
-
-    def _expire(self) -> None:
-        for parts in self._synchronizer.release(time.monotonic()):
-            self._give(parts)
+        self._synchronizer.add(part, keyframe_name(message.header), message)
 
     def _give(self, parts: dict[str, Any]) -> None:
         image: CompressedImage = parts["image"]

@@ -5,12 +5,13 @@ one. A revision is therefore taken when its points are here **and** the end mark
 observations, and, from a sender that sends poses or the meaning of coordinates, these are here too.
 A receiver that came late, or lost messages, sees it: points without a mark, points that fewer than two keyframes observe,
 another number of poses than of keyframes with observations, or intrinsics of a part of them. It then asks the sender to
-send everything again, until it is there (``ros.exchange.map_requests``).
+send everything again, until it is there (``ros.exchange.map_subscription``).
 """
 
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 from geometry_msgs.msg import PoseArray
@@ -42,11 +43,16 @@ def revision_of(header: Header) -> RevisionKey:
 
 
 class MapReceiver:
-    """The newest map, from its messages. Safe to use from several threads."""
+    """The newest map, from its messages. Safe to use from several threads.
+
+    Attributes:
+        last_message: when the last points or observations came (monotonic s).
+    """
 
     def __init__(self, map_frame: str) -> None:
         self._map_frame = map_frame
         self._lock = threading.Lock()
+        self.last_message = time.monotonic()
         self.clear()
 
     def clear(self) -> None:
@@ -67,12 +73,14 @@ class MapReceiver:
         """``map/points``."""
         points = wanted_fields(message, MAP_POINT, "map/points")
         with self._lock:
+            self.last_message = time.monotonic()
             self._points, self._points_revision = points, revision_of(message.header)
 
     def on_observations(self, message: PointCloud2) -> None:
         """``map/observations``, the end mark among them."""
         rows = wanted_fields(message, OBSERVATION, "map/observations")
         with self._lock:
+            self.last_message = time.monotonic()
             if message.header.frame_id == self._map_frame:
                 self._marked = revision_of(message.header)
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +20,6 @@ from seg2d3d_ros.segmentation.encoding import PER_CLASS
 from seg2d3d_ros.segmentation.movable import class_ids
 from seg2d3d_ros.types import Keyframe
 
-CAPACITY = 200
-
 
 class MovableMasks:
     """Holds keyframes back until ``keyframes/segments`` has theirs; make it in ``activate``.
@@ -36,56 +33,44 @@ class MovableMasks:
     """
 
     def __init__(
-        self,
-        node: ManagedNode,
-        deliver: Callable[[Keyframe, np.ndarray | None], None],
-        config: SegmentationConfig,
-        wait: float,
+        self, node: ManagedNode, deliver: Callable[[Keyframe, np.ndarray | None], None], config: SegmentationConfig, wait: float
     ) -> None:
         self._node, self._deliver, self._movable, self._wait = node, deliver, config.movable, wait
         self._names = config.asked
-        self._synchronizer: Synchronizer | None = None
-        if not config.movable or config.segmenter == "none":
-            return
-        self._synchronizer = Synchronizer("keyframe", ("segments",), timeout=wait, capacity=CAPACITY)
-        node.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
-        node.subscribe(Image, "keyframes/segments", self._segments, SEGMENTS)
-        node.every(0.2, self._expire)
+        self._masking = bool(config.movable) and config.segmenter != "none"
+        parts = ("segments",) if self._masking else ()
+        self._synchronizer = Synchronizer("keyframe", parts, self._give, timeout=wait)
+        if self._masking:
+            node.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
+            node.subscribe(Image, "keyframes/segments", self._segments, SEGMENTS)
+            node.every(0.2, self._synchronizer.release)
 
     @property
     def pending(self) -> int:
         """Keyframes that wait."""
-        return self._synchronizer.pending if self._synchronizer else 0
+        return self._synchronizer.pending
 
     def take(self, keyframe: Keyframe) -> None:
         """A keyframe came."""
-        if self._synchronizer is None:
-            self._deliver(keyframe, None)
-        else:
-            self._give(self._synchronizer.add("keyframe", keyframe.name, keyframe, time.monotonic()))
+        self._synchronizer.add("keyframe", keyframe.name, keyframe)
 
     def _classes(self, message: String) -> None:
         self._names = read_class_names(message)
 
     def _segments(self, message: Image) -> None:
-        assert self._synchronizer is not None
         name, late = keyframe_name(message.header), self._synchronizer.late
-        self._give(self._synchronizer.add("segments", name, message, time.monotonic()))
+        self._synchronizer.add("segments", name, message)
         if self._synchronizer.late > late:
             self._node.diagnostics.count("masks of movable things that came late")
 
-    def _expire(self) -> None:
-        assert self._synchronizer is not None
-        self._give(self._synchronizer.release(time.monotonic()))
-
-    def _give(self, bundles: list[dict[str, Any]]) -> None:
-        for parts in bundles:
-            if "segments" not in parts and self._node.diagnostics.count("keyframes without mask of movable things") == 1:
-                self._node.get_logger().warning(
-                    f"{parts['keyframe'].name}: no segments within {self._wait:g} s (movable_wait); it is mapped with what "
-                    "moves in it (further ones are counted in /diagnostics)"
-                )
-            self._deliver(parts["keyframe"], self._mask(parts["segments"]) if "segments" in parts else None)
+    def _give(self, parts: dict[str, Any]) -> None:
+        missing = self._masking and "segments" not in parts
+        if missing and self._node.diagnostics.count("keyframes without mask of movable things") == 1:
+            self._node.get_logger().warning(
+                f"{parts['keyframe'].name}: no segments within {self._wait:g} s (movable_wait); it is mapped with what "
+                "moves in it (further ones are counted in /diagnostics)"
+            )
+        self._deliver(parts["keyframe"], self._mask(parts["segments"]) if "segments" in parts else None)
 
     def _mask(self, message: Image) -> np.ndarray | None:
         try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -47,10 +47,10 @@ class SegmentTopics:
         self._named = [node.resolve_topic_name(topic) for topic in topics]
         self._found: set[str] = set()
         self._without: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
-        self._synchronizer = Synchronizer("image", ("segments",), timeout=timeout)
+        self._synchronizer = Synchronizer("image", ("segments",), self._give, timeout=timeout)
         self._find_topics()
         node.every(0.5, self._find_topics)
-        node.every(0.1, self._expire)
+        node.every(0.1, self._synchronizer.release)
 
     @property
     def pending(self) -> int:
@@ -59,7 +59,7 @@ class SegmentTopics:
 
     def take(self, keyframe: Keyframe, header: Header) -> None:
         """A keyframe came."""
-        self._give(self._synchronizer.add("image", keyframe_name(header), (keyframe, header), time.monotonic()))
+        self._synchronizer.add("image", keyframe_name(header), (keyframe, header))
 
     def _segments(self, topic: str, message: Image) -> None:
         name = keyframe_name(message.header)
@@ -67,26 +67,22 @@ class SegmentTopics:
             self._node.diagnostics.count("segments that came late")
             self._deliver(*without, (topic, message))
         else:
-            self._give(self._synchronizer.add("segments", name, (topic, message), time.monotonic()))
+            self._synchronizer.add("segments", name, (topic, message))
 
-    def _expire(self) -> None:
-        self._give(self._synchronizer.release(time.monotonic()))
-
-    def _give(self, bundles: list[dict[str, Any]]) -> None:
-        for parts in bundles:
-            keyframe, header = parts["image"]
-            self._deliver(keyframe, header, parts.get("segments"))
-            if "segments" in parts:
-                continue
-            if self._node.diagnostics.count("keyframes without segments") == 1:
-                topics = ", ".join(sorted(self._found)) or "no topic (set segments_topics)"
-                self._node.get_logger().warning(
-                    f"{keyframe.name}: no segments within {self._timeout:g} s from {topics}; it waits no longer "
-                    "(further ones are counted in /diagnostics)"
-                )
-            self._without[keyframe.name] = (keyframe, header)
-            while len(self._without) > LATE_KEPT:
-                self._without.popitem(last=False)
+    def _give(self, parts: dict[str, Any]) -> None:
+        keyframe, header = parts["image"]
+        self._deliver(keyframe, header, parts.get("segments"))
+        if "segments" in parts:
+            return
+        if self._node.diagnostics.count("keyframes without segments") == 1:
+            topics = ", ".join(sorted(self._found)) or "no topic (set segments_topics)"
+            self._node.get_logger().warning(
+                f"{keyframe.name}: no segments within {self._timeout:g} s from {topics}; it waits no longer "
+                "(further ones are counted in /diagnostics)"
+            )
+        self._without[keyframe.name] = (keyframe, header)
+        while len(self._without) > LATE_KEPT:
+            self._without.popitem(last=False)
 
     def _find_topics(self) -> None:
         own, node = self._node.get_namespace().rstrip("/"), self._node
@@ -97,15 +93,12 @@ class SegmentTopics:
             if IMAGE not in graph.get(topic, [IMAGE]):
                 raise UsageError(f"segments topic {topic} is a {', '.join(graph[topic])}, not a {IMAGE}")
             self._found.add(topic)
-            node.subscribe(Image, topic, self._segments_from(topic), input_profile("auto", publishers))
+            node.subscribe(Image, topic, partial(self._segments, topic), input_profile("auto", publishers))
             node.get_logger().info(f"segments from {topic}")
         missing = ", ".join(topic for topic in self._named if topic not in self._found)
         if not self._named and not self._found:
             missing = "any mono16 topic called segments (or set segments_topics)"
         node.diagnostics.problem("segments", f"waiting for {missing}" if missing else "")
-
-    def _segments_from(self, topic: str) -> Callable[[Image], None]:
-        return lambda message: self._segments(topic, message)
 
 
 def fitting_labels(topic: str, message: Image, keyframe: Keyframe) -> np.ndarray:

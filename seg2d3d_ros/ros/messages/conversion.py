@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 from typing import Any
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, NavSatStatus, PointCloud2, PointField
@@ -23,13 +24,6 @@ from seg2d3d_ros.lidar.scans import POINT_TYPES
 from seg2d3d_ros.recording.calibration import info_from_camera
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns, stream_name
 from seg2d3d_ros.recording.raw_images import ENCODINGS, raw_picture, raw_pixels
-
-_WRITABLE: dict[str, tuple[type, int]] = {
-    "mono8": (np.uint8, 1),
-    "mono16": (np.uint16, 1),
-    "rgb8": (np.uint8, 3),
-    "bgr8": (np.uint8, 3),
-}
 
 _POINT_CODES = {kind: code for code, kind in POINT_TYPES.items()}
 
@@ -63,32 +57,20 @@ def fill(data: bytes | memoryview | np.ndarray) -> array.array:
 # Images
 
 
-def image_to_array(message: Image) -> np.ndarray:
-    """(H, W) or (H, W, C) in the message's own encoding and channel order, native byte order, rows without padding.
-
-    Raises:
-        DataError: the data do not fit the size, or a rare encoding without cv_bridge.
-    """
-    where = f"image {keyframe_name(message.header)}"
-    if message.encoding not in ENCODINGS:
-        return _by_cv_bridge(message, "passthrough", where)
-    return raw_pixels(message, where)
-
-
 def image_to_rgb(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB of any colour or grey image; 16-bit grey is cut to its high byte.
 
     Raises:
-        DataError: as ``image_to_array``, or an encoding that is no picture.
+        DataError: the data do not fit the size, a rare encoding without cv_bridge, or one that is no picture.
     """
     where = f"image {keyframe_name(message.header)}"
     if message.encoding not in ENCODINGS:
-        return _by_cv_bridge(message, "rgb8", where)
+        return _by_cv_bridge(message, where)
     picture = raw_picture(message, where)
-    return np.repeat(picture[:, :, None], 3, axis=2) if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
+    return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
-def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
+def _by_cv_bridge(message: Image, where: str) -> np.ndarray:
     try:
         from cv_bridge import CvBridge
     except ImportError as error:
@@ -97,41 +79,32 @@ def _by_cv_bridge(message: Image, encoding: str, where: str) -> np.ndarray:
             f"without it: {', '.join(ENCODINGS)}, or the compressed topic"
         ) from error
     try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding=encoding))
+        return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8"))
     except Exception as error:  # cv_bridge raises its own, OpenCV's and, on an ABI mismatch, KeyError
         raise DataError(f"{where}: cv_bridge cannot convert {message.encoding!r}: {error}") from error
 
 
-def array_to_image(pixels: np.ndarray, encoding: str, header: Header) -> Image:
-    """An ``Image`` of an array whose dtype and channels are those of ``encoding`` (mono8, mono16, rgb8, bgr8).
+def labels_to_image(labels: np.ndarray, header: Header) -> Image:
+    """(H, W) uint16 labels as mono16.
 
     Raises:
-        DataError: they are not.
+        DataError: another shape or dtype.
     """
-    kind, channels = _WRITABLE[encoding]
-    shape = pixels.shape[:2] if channels == 1 else (*pixels.shape[:2], channels)
-    if pixels.dtype != kind or pixels.shape != shape:
-        raise DataError(f"an image of shape {pixels.shape} and dtype {pixels.dtype} is not {encoding}")
-    message = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding)
-    message.step = pixels.shape[1] * channels * pixels.itemsize
-    message.data = fill(pixels)
-    return message
-
-
-def labels_to_image(labels: np.ndarray, header: Header) -> Image:
-    """(H, W) uint16 labels as mono16."""
-    return array_to_image(labels, "mono16", header)
+    if labels.ndim != 2 or labels.dtype != np.uint16:
+        raise DataError(f"an image of shape {labels.shape} and dtype {labels.dtype} is not mono16")
+    height, width = labels.shape
+    return Image(header=header, height=height, width=width, encoding="mono16", step=2 * width, data=fill(labels))
 
 
 def image_to_labels(message: Image) -> np.ndarray:
     """(H, W) uint16 labels of a mono16, 16UC1, mono8 or 8UC1 image.
 
     Raises:
-        DataError: any other encoding.
+        DataError: any other encoding, or the data do not fit the size.
     """
     if message.encoding not in ("mono16", "16UC1", "mono8", "8UC1"):
         raise DataError(f"segments {keyframe_name(message.header)}: expected mono16 labels, got {message.encoding}")
-    return image_to_array(message).astype(np.uint16)
+    return raw_pixels(message, f"image {keyframe_name(message.header)}").astype(np.uint16)
 
 
 def compressed_to_bytes(message: CompressedImage) -> bytes:

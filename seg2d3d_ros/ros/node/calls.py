@@ -16,7 +16,7 @@ GONE_SECONDS = 5.0
 
 
 class TriggerCaller:
-    """A client of one Trigger service; make it in ``configure``.
+    """A client of one Trigger service; make it in a hook, whose phase it lasts.
 
     Args:
         name: relative to the namespace.
@@ -24,8 +24,9 @@ class TriggerCaller:
     """
 
     def __init__(self, node: ManagedNode, name: str, stop: threading.Event | None = None) -> None:
-        self._node, self.name, self._stop = node, name, stop or node.stopping
+        self.name, self._stop = name, stop or node.stopping
         self._client = node.create_client(Trigger, name, callback_group=ReentrantCallbackGroup())
+        node.own(self, lambda: node.destroy_client(self._client))
 
     @property
     def available(self) -> bool:
@@ -63,7 +64,3 @@ class TriggerCaller:
     def send(self) -> None:
         """Call without waiting for the answer."""
         self._client.call_async(Trigger.Request())
-
-    def close(self) -> None:
-        """Release the client."""
-        self._node.destroy_client(self._client)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -56,17 +57,20 @@ class Input:
 
 
 class Diagnostics:
-    """What one node reports about itself. Safe to call from any thread."""
+    """What one node reports about itself. Safe to call from any thread.
+
+    Attributes:
+        last_error: in words, empty if there was none.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lock = threading.Lock()
         self._inputs: dict[str, Input] = {}
         self._workers: dict[str, WorkerThread] = {}
-        self._counters: dict[str, int] = {}
-        self._values: dict[str, object] = {}
+        self._values: dict[str, Any] = {}
         self._errors = 0
-        self._last_error, self._last_error_time = "", 0.0
+        self.last_error, self._last_error_time = "", 0.0
         self._warned: set[str] = set()
         self._problems: dict[str, str] = {}
         self._dropped: dict[str, int] = {}
@@ -100,8 +104,8 @@ class Diagnostics:
     def count(self, name: str, more: int = 1) -> int:
         """Add to a counter and return it."""
         with self._lock:
-            self._counters[name] = self._counters.get(name, 0) + more
-            return self._counters[name]
+            self._values[name] = self._values.get(name, 0) + more
+            return self._values[name]
 
     def set(self, name: str, value: object) -> None:
         """Set a value to report."""
@@ -111,10 +115,7 @@ class Diagnostics:
     def problem(self, key: str, text: str) -> None:
         """A state that makes the status WARN as long as it lasts; an empty text ends it."""
         with self._lock:
-            if text:
-                self._problems[key] = text
-            else:
-                self._problems.pop(key, None)
+            self._problems[key] = text
 
     def error(self, where: str, error: Exception | str) -> bool:
         """Report an error: the status is ERROR for the next ``ERROR_SECONDS``.
@@ -129,13 +130,8 @@ class Diagnostics:
             if not repeated:
                 self._logged[text] = now
             self._errors += 1
-            self._last_error, self._last_error_time = text, now
+            self.last_error, self._last_error_time = text, now
         return not repeated
-
-    @property
-    def last_error(self) -> str:
-        """The last error in words, empty if there was none."""
-        return self._last_error
 
     def quiet_seconds(self) -> float:
         """How long no input brought anything; infinite where nothing ever came."""
@@ -172,8 +168,8 @@ class Diagnostics:
         status.hardware_id = "seg2d3d_ros"
         with self._lock:
             inputs, workers = list(self._inputs.values()), list(self._workers.values())
-            pairs: list[tuple[str, object]] = [*self._counters.items(), *self._values.items()]
-            problems = [*self._problems.values()]
+            pairs: list[tuple[str, object]] = [*self._values.items()]
+            problems = [text for text in self._problems.values() if text]
         for watched in inputs:
             pairs.append((f"{watched.topic} messages", watched.count))
             pairs.append((f"{watched.topic} rate [Hz]", f"{watched.rate(now):.1f}"))
@@ -197,9 +193,9 @@ class Diagnostics:
         if problems:
             status.level, status.message = DiagnosticStatus.WARN, "; ".join(problems)
         if self._errors:
-            pairs += [("errors", self._errors), ("last error", self._last_error)]
+            pairs += [("errors", self._errors), ("last error", self.last_error)]
             if now - self._last_error_time < ERROR_SECONDS:
-                status.level, status.message = DiagnosticStatus.ERROR, self._last_error
+                status.level, status.message = DiagnosticStatus.ERROR, self.last_error
         status.values = [KeyValue(key=str(key), value=str(value)) for key, value in pairs]
         return status
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -73,7 +73,7 @@ class LaunchPlan:
     use_sim_time: bool
     exit_when_done: bool
     log_level: str
-    file_nodes: tuple[str, ...] = field(default=())
+    file_nodes: tuple[str, ...] = ()
     """The node names that the parameter file uses."""
 
 
@@ -111,11 +111,10 @@ def arguments() -> tuple[Argument, ...]:
         default = value_text(declaration.default) if declaration.kind is not str else str(declaration.default)
         text = describe(declaration) + _FORMS.get(declaration.kind, "")
         found.append(Argument(name, default, text, declaration.choices, declaration))
-    return (*found, *(dataclasses.replace(a, description=a.description + _one_of(a.choices)) for a in _LAUNCH_ONLY))
-
-
-def _one_of(choices: tuple[str, ...]) -> str:
-    return f" [one of {', '.join(choices)}]" if choices else ""
+    for argument in _LAUNCH_ONLY:
+        text = f" [one of {', '.join(argument.choices)}]" if argument.choices else ""
+        found.append(dataclasses.replace(argument, description=argument.description + text))
+    return tuple(found)
 
 
 def check_names(given: Mapping[str, str]) -> None:

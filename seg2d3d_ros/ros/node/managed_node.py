@@ -46,6 +46,7 @@ class ManagedNode(LifecycleNode):
     """A lifecycle node that brings itself up (``start``) unless ``autostart`` is false.
 
     Attributes:
+        NAME: the node's, unless it is made with another one.
         PARAMETERS, SECTIONS: what the node declares (see ``ros.node.parameters``).
         CHANGEABLE: parameters that may be changed while the node is configured; ``change`` hears of it.
         ros: the ROS-only parameters, an instance of ``PARAMETERS``; set before ``configure``.
@@ -56,12 +57,13 @@ class ManagedNode(LifecycleNode):
         left_behind: whether a worker of this node did not end in time.
     """
 
+    NAME = ""
     PARAMETERS: type[CommonParameters] = CommonParameters
     SECTIONS: tuple[str, ...] = ()
     CHANGEABLE: tuple[str, ...] = ()
 
-    def __init__(self, name: str, *, namespace: str = NAMESPACE, **options: Any) -> None:
-        super().__init__(name, namespace=namespace, **options)
+    def __init__(self, name: str = "", *, namespace: str = NAMESPACE, **options: Any) -> None:
+        super().__init__(name or self.NAME, namespace=namespace, **options)
         self.exit_code: int | None = None
         self.left_behind = False
         self.stopping = threading.Event()
@@ -106,13 +108,13 @@ class ManagedNode(LifecycleNode):
         publisher = self.create_lifecycle_publisher(message_type, topic, qos)
         if self._phase == "activate":
             publisher.on_activate(None)
-        return self._own(publisher, lambda: self.destroy_lifecycle_publisher(publisher))
+        return self.own(publisher, lambda: self.destroy_lifecycle_publisher(publisher))
 
     def subscribe(
         self,
         message_type: type,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[[Any], object],
         qos: QoSProfile,
         *,
         required: bool = False,
@@ -133,7 +135,7 @@ class ManagedNode(LifecycleNode):
             self.diagnostics.unwatch(name)
             self.destroy_subscription(subscription)
 
-        return self._own(subscription, release)
+        return self.own(subscription, release)
 
     def serve(self, service_type: type, name: str, callback: Callable[[Any, Any], Any], *, slow: bool = False) -> Any:
         """A service. An exception becomes the answer ``success=False`` with its message.
@@ -158,13 +160,13 @@ class ManagedNode(LifecycleNode):
             answers.wait()
             self.destroy_service(service)
 
-        return self._own(service, release)
+        return self.own(service, release)
 
     def every(self, seconds: float, callback: Callable[[], None]) -> Any:
         """Call back periodically in real (steady) time, whatever ``use_sim_time`` says."""
         guarded = self._guarded(callback, f"timer {getattr(callback, '__name__', '')}")
         timer = self.create_timer(seconds, guarded, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        return self._own(timer, lambda: self.destroy_timer(timer))
+        return self.own(timer, lambda: self.destroy_timer(timer))
 
     def worker(
         self,
@@ -181,10 +183,7 @@ class ManagedNode(LifecycleNode):
             with on_behalf_of(self):
                 handle(item)
 
-        def failed(where: str, error: Exception) -> None:
-            self.diagnostics.error(where, error)
-
-        worker = WorkerThread(name, work, depth=depth, on_error=failed, on_drop=on_drop, batch=batch)
+        worker = WorkerThread(name, work, depth=depth, on_error=self.diagnostics.error, on_drop=on_drop, batch=batch)
         self.diagnostics.add_worker(worker)
 
         def release() -> None:
@@ -193,7 +192,12 @@ class ManagedNode(LifecycleNode):
                 self.get_logger().warning(f"{name} is still at work and is left behind")
             self.diagnostics.remove_worker(worker)
 
-        return self._own(worker, release)
+        return self.own(worker, release)
+
+    def own(self, thing: Any, release: Callable[[], Any]) -> Any:
+        """Call ``release`` when the present phase ends, the last thing made first; returns the thing."""
+        self._owned[self._phase].append((thing, release))
+        return thing
 
     def serve_flush(self, flush: Callable[[], str | None]) -> None:
         """The service ``~/flush`` (std_srvs/Trigger): waits until no input came for ``QUIET_SECONDS``, calls ``flush``, and
@@ -243,10 +247,7 @@ class ManagedNode(LifecycleNode):
             return
         self._closed = True
         self.stopping.set()
-        for phase, hook in (("activate", self.deactivate), ("configure", self.cleanup)):
-            if self.state == "active" or (self.state == "inactive" and phase == "configure"):
-                self._hook(hook)
-            self._release(phase)
+        self._wind_down(self.state)
         self._release("node")
         FORWARD.remove(self)
         self.destroy_node()
@@ -258,12 +259,15 @@ class ManagedNode(LifecycleNode):
             self.ros, self.config = read_all(self, self.PARAMETERS, self.SECTIONS)
             self.configure()
 
-        return self._enter("configure", configure, super().on_configure, state)
+        return super().on_configure(state) if self._enter("configure", configure) else FAILURE
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         # Publishers first, so that the hook may publish.
         code = super().on_activate(state)
-        return self._enter("activate", self.activate, None, state) if code == SUCCESS else code
+        if code == SUCCESS and not self._enter("activate", self.activate):
+            super().on_deactivate(state)
+            return FAILURE
+        return code
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         fine = self._hook(self.deactivate)
@@ -277,12 +281,7 @@ class ManagedNode(LifecycleNode):
         return super().on_cleanup(state) if fine else TransitionCallbackReturn.ERROR
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        if state.label == "active":
-            self._hook(self.deactivate)
-        self._release("activate")
-        if state.label in ("active", "inactive"):
-            self._hook(self.cleanup)
-        self._release("configure")
+        self._wind_down(state.label)
         super().on_shutdown(state)
         return SUCCESS
 
@@ -306,16 +305,14 @@ class ManagedNode(LifecycleNode):
                 result.successful, result.reason = False, str(error)
         return result
 
-    def _enter(self, phase: str, hook: Callable[[], None], then: Callable | None, state: LifecycleState) -> Any:
+    def _enter(self, phase: str, hook: Callable[[], None]) -> bool:
+        """Run the hook that begins a phase; what it made is released where it fails."""
         self._phase = phase
-        if not self._hook(hook):
-            self._release(phase)
-            if phase == "activate":
-                super().on_deactivate(state)
-            self._phase = "configure" if phase == "activate" else "node"
-            return FAILURE
-        self.get_logger().info({"configure": "configured", "activate": "active"}[phase])
-        return then(state) if then else SUCCESS
+        if self._hook(hook):
+            self.get_logger().info({"configure": "configured", "activate": "active"}[phase])
+            return True
+        self._release(phase)
+        return False
 
     def _hook(self, hook: Callable[[], None]) -> bool:
         """Run a hook; an exception is kept, reported, and makes it False."""
@@ -329,9 +326,14 @@ class ManagedNode(LifecycleNode):
             return False
         return True
 
-    def _own(self, thing: Any, release: Callable[[], Any]) -> Any:
-        self._owned[self._phase].append((thing, release))
-        return thing
+    def _wind_down(self, state: str) -> None:
+        """From any state: the hooks that the node still owes, each before what its counterpart made is released."""
+        if state == "active":
+            self._hook(self.deactivate)
+        self._release("activate")
+        if state in ("active", "inactive"):
+            self._hook(self.cleanup)
+        self._release("configure")
 
     def _release(self, phase: str) -> None:
         while self._owned[phase]:
@@ -341,18 +343,10 @@ class ManagedNode(LifecycleNode):
             self._phase = "configure" if phase == "activate" else "node"
 
     def _report(self, where: str, error: Exception) -> None:
-        if not self.diagnostics.error(where, error):
-            return
-        if isinstance(error, Seg2d3dError):
-            self.get_logger().error(f"{where}: {error}")
-        else:
-            self.get_logger().error(f"{where}: " + "".join(traceback.format_exception(error)).rstrip())
-
-    def _failed(self, where: str, error: Exception) -> None:
-        """A callback's exception; at the end handles are gone under the callbacks, which is no error."""
-        if self._closed or not self.context.ok():
-            return
-        self._report(where, error)
+        if self.diagnostics.error(where, error):
+            plain = isinstance(error, Seg2d3dError)
+            text = str(error) if plain else "".join(traceback.format_exception(error)).rstrip()
+            self.get_logger().error(f"{where}: {text}")
 
     def _guarded(self, callback: Callable[..., Any], where: str) -> Callable[..., Any]:
         """``callback`` whose exceptions go to the log and the diagnostics; None is returned then."""
@@ -363,8 +357,10 @@ class ManagedNode(LifecycleNode):
                 with on_behalf_of(self):
                     return callback(*args)
             except Exception as error:
-                # Reaches the log and the diagnostics; one bad message must not end the node.
-                return self._failed(where, error)
+                # Reaches the log and the diagnostics; one bad message must not end the node. At the end handles are gone
+                # under the callbacks, which is no error.
+                if not self._closed and self.context.ok():
+                    self._report(where, error)
 
         return guarded
 

@@ -40,11 +40,7 @@ class KeyframeParameters(CommonParameters):
         choices=("auto", "reliable", "sensor_data"),
     )
     camera_info_timeout: float = param(
-        2.0,
-        "how long a camera's first image waits for a camera_info that nobody publishes",
-        unit="s",
-        low=0,
-        high=60,
+        2.0, "how long a camera's first image waits for a camera_info that nobody publishes", unit="s", low=0, high=60
     )
     jpeg_quality: int = param(92, "JPEG quality of keyframes that arrived as raw images", low=1, high=100)
 
@@ -221,11 +217,6 @@ def descriptor(declaration: Declaration) -> ParameterDescriptor:
     return message
 
 
-def _overrides(node: Node) -> dict[str, Any]:
-    """Initial values from the command line, parameter files and the constructor; rclpy has no public getter for them."""
-    return {name: parameter.value for name, parameter in node._parameter_overrides.items()}
-
-
 def _checked(declaration: Declaration, value: Any) -> Any:
     """``value`` in the declared type; a list may be given as one comma-separated text, or empty as nothing at all."""
     if declaration.kind is tuple:
@@ -243,7 +234,8 @@ def declare_all(node: Node, ros: type[CommonParameters], sections: Sequence[str]
     Raises:
         UsageError: an override that no node knows (with the nearest known name), or a value that does not fit.
     """
-    overrides, known = _overrides(node), known_names()
+    # Initial values from the command line, parameter files and the constructor; rclpy has no public getter for them.
+    overrides, known = {name: given.value for name, given in node._parameter_overrides.items()}, known_names()
     for name in overrides:
         if name not in known and not name.startswith(_BUILT_IN_PREFIXES) and not node.has_parameter(name):
             raise UsageError(f"{node.get_name()}: unknown parameter {name!r}{nearest(name, known)}")

@@ -28,7 +28,7 @@ class WorkerThread:
         handle: Callable[[Any], None],
         *,
         depth: int = 50,
-        on_error: Callable[[str, Exception], None] | None = None,
+        on_error: Callable[[str, Exception], object] | None = None,
         on_drop: Callable[[Any], None] | None = None,
         batch: Callable[[], int] | None = None,
     ) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from seg2d3d_ros.arrays import concatenated
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -37,16 +39,7 @@ class Mesh:
 
 def concatenate(meshes: list[Mesh]) -> Mesh:
     """One mesh of all triangles, in order."""
-    if not meshes:
-        return Mesh(
-            np.zeros((0, 3, 3), np.float32), np.zeros((0, 3, 2), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
-        )
-    return Mesh(
-        np.concatenate([m.triangles for m in meshes]),
-        np.concatenate([m.uv for m in meshes]),
-        np.concatenate([m.texture for m in meshes]),
-        np.concatenate([m.label for m in meshes]),
-    )
+    return concatenated([_mesh(np.empty((0, 3, 3)), np.empty((0, 3, 2)), 0, 0), *meshes])
 
 
 def _mesh(triangles: np.ndarray, uv: np.ndarray, texture: int, label: int) -> Mesh:
@@ -57,6 +50,16 @@ def _mesh(triangles: np.ndarray, uv: np.ndarray, texture: int, label: int) -> Me
         np.full(count, texture, np.int32),
         np.full(count, label, np.int32),
     )
+
+
+def _grid(points: np.ndarray, uv: np.ndarray, texture: int, label: int) -> Mesh:
+    """The facets between (R, C, 3) points with (R, C, 2) texture coordinates, row by row, the upper row first."""
+
+    def triangles(values: np.ndarray) -> np.ndarray:
+        corners = np.stack([values[1:, :-1], values[1:, 1:], values[:-1, 1:], values[:-1, :-1]], axis=2)
+        return corners[:, :, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, values.shape[-1])
+
+    return _mesh(triangles(points), triangles(uv), texture, label)
 
 
 def quad(corners: ArrayLike, texture: int, label: int = 0, repeat: tuple[float, float] = (1.0, 1.0)) -> Mesh:
@@ -106,18 +109,8 @@ def tube(start: ArrayLike, end: ArrayLike, radius: tuple[float, float], texture:
     up = np.cross(axis, side)
     angles = np.linspace(0.0, 2.0 * np.pi, sides + 1)
     ring = np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up
-    lower, upper = start + radius[0] * ring, end + radius[1] * ring
-    return concatenate(
-        [
-            polygon(
-                [lower[i], lower[i + 1], upper[i + 1], upper[i]],
-                [(i / sides, length), ((i + 1) / sides, length), ((i + 1) / sides, 0), (i / sides, 0)],
-                texture,
-                label,
-            )
-            for i in range(sides)
-        ]
-    )
+    uv = np.stack(np.meshgrid(np.arange(sides + 1) / sides, [0.0, length]), axis=-1)
+    return _grid(np.stack([end + radius[1] * ring, start + radius[0] * ring]), uv, texture, label)
 
 
 def ellipsoid(center: ArrayLike, radii: ArrayLike, texture: int, label: int = 0, rings: int = 6, sides: int = 10) -> Mesh:
@@ -130,18 +123,7 @@ def ellipsoid(center: ArrayLike, radii: ArrayLike, texture: int, label: int = 0,
         -1,
     )
     points = np.asarray(center, float) + sphere * np.asarray(radii, float)
-    return concatenate(
-        [
-            polygon(
-                [points[i + 1, j], points[i + 1, j + 1], points[i, j + 1], points[i, j]],
-                [grid_uv[i + 1, j], grid_uv[i + 1, j + 1], grid_uv[i, j + 1], grid_uv[i, j]],
-                texture,
-                label,
-            )
-            for i in range(rings)
-            for j in range(sides)
-        ]
-    )
+    return _grid(points, grid_uv, texture, label)
 
 
 def leaves(rng: np.random.Generator, center: ArrayLike, radii: ArrayLike, count: int, size: float, texture: int) -> Mesh:

@@ -69,14 +69,12 @@ class Scene:
         slant = np.where(triangle >= 0, self._normal[triangle] @ np.array([1.0, 3.0, 7.0], np.float32), 0.0)
         inverse = 1.0 / np.maximum(depth, 0.1)
         edges = np.zeros(triangle.shape, bool)
-        for axis in (0, 1):
-            jump = np.diff(texture, axis=axis) != 0
-            jump |= np.abs(np.diff(slant, axis=axis)) > 0.05
-            bend = np.abs(np.diff(inverse, axis=axis))
-            jump |= bend > 0.04 * np.minimum(*(np.take(inverse, range(s, inverse.shape[axis] - 1 + s), axis) for s in (0, 1)))
-            first, second = (slice(None, -1), slice(1, None))
-            edges[(first, slice(None)) if axis == 0 else (slice(None), first)] |= jump
-            edges[(second, slice(None)) if axis == 0 else (slice(None), second)] |= jump
+        for t, s, i, found in ((texture, slant, inverse, edges), (texture.T, slant.T, inverse.T, edges.T)):
+            jump = np.diff(t, axis=0) != 0
+            jump |= np.abs(np.diff(s, axis=0)) > 0.05
+            jump |= np.abs(np.diff(i, axis=0)) > 0.04 * np.minimum(i[:-1], i[1:])
+            found[:-1] |= jump
+            found[1:] |= jump
         return edges
 
     def _shade(self, camera: Camera, street_from_camera: Pose, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

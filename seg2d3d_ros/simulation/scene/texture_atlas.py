@@ -21,19 +21,10 @@ class TextureAtlas:
         for index, image in enumerate(textures.images):
             for level in range(levels):
                 if level and min(image.shape[:2]) > 1:
-                    half = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
-                    image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
-                elif level:
-                    self._offset[index, level], self._size[index, level] = (
-                        self._offset[index, level - 1],
-                        self._size[index, level - 1],
-                    )
-                    continue
+                    image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
                 self._offset[index, level], self._size[index, level] = total, image.shape[:2]
-                packed = np.zeros((*image.shape[:2], 4), np.uint8)
-                packed[..., :3] = image
-                chunks.append(packed.reshape(-1, 4).view(np.uint32).ravel())
-                total += image.shape[0] * image.shape[1]
+                chunks.append(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).view(np.uint32).ravel())
+                total += len(chunks[-1])
         self._texels = np.concatenate(chunks)
         self._levels = levels
 

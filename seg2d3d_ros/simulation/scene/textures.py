@@ -37,10 +37,8 @@ def noise(
     while cell >= finest:
         grid = rng.uniform(-1.0, 1.0, (int(height / cell) + 3, int(width / cell) + 3)).astype(np.float32)
         enlarged = cv2.resize(grid, None, fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC if cell > 1 else cv2.INTER_NEAREST)
-        top, left = (
-            rng.integers(0, max(1, enlarged.shape[0] - height + 1)),
-            rng.integers(0, max(1, enlarged.shape[1] - width + 1)),
-        )
+        top = rng.integers(0, max(1, enlarged.shape[0] - height + 1))
+        left = rng.integers(0, max(1, enlarged.shape[1] - width + 1))
         total += amplitude * enlarged[top : top + height, left : left + width]
         norm += amplitude**2
         amplitude, cell = amplitude * falloff, cell / 2.0
