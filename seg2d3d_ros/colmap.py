@@ -1,29 +1,44 @@
-"""The one place that imports pycolmap, with its traps taken care of."""
+"""The one place that imports pycolmap, when it is first used, with its traps taken care of."""
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np  # noqa: F401  (NumPy must be loaded before pycolmap, or OpenCV's PNG encoder aborts the process)
 
 from seg2d3d_ros.errors import UsageError
 
+if TYPE_CHECKING:
+    import pycolmap
+else:
 
-def load_pycolmap() -> ModuleType:
+    class _Pycolmap:
+        """The module, imported when something of it is asked for: not every command needs it, and it takes its time."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(_load(), name)
+
+    pycolmap = _Pycolmap()
+
+
+@cache
+def _load() -> ModuleType:
     """pycolmap with its log quiet: what it calls an error (no model found) is an answer, which callers put in words.
 
     Raises:
         UsageError: it is not installed.
     """
     try:
-        import pycolmap
+        import pycolmap as module
     except ImportError as error:
         raise UsageError(
             f"reconstruction needs pycolmap, which cannot be loaded ({error}): pip install 'pycolmap>=4.2'"
         ) from error
-    pycolmap.logging.minloglevel = int(pycolmap.logging.FATAL.value)
-    return pycolmap
+    module.logging.minloglevel = int(module.logging.FATAL.value)
+    return module
 
 
 def thread_count(threads: int) -> int:

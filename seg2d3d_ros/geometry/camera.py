@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    import pycolmap
 
 PARAMETERS = {
     "SIMPLE_PINHOLE": 3,
@@ -68,7 +64,7 @@ class Camera:
     def to_colmap(self) -> pycolmap.Camera:
         """A new camera of COLMAP's, without an id."""
         params = np.array(self.params, np.float64)
-        return load_pycolmap().Camera(model=self.model, width=self.width, height=self.height, params=params)
+        return pycolmap.Camera(model=self.model, width=self.width, height=self.height, params=params)
 
     @property
     def focal_known(self) -> bool:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.colmap import load_pycolmap
-
-if TYPE_CHECKING:
-    import pycolmap
+from seg2d3d_ros.colmap import pycolmap
 
 UNIT_TOLERANCE = 1e-2
 """How far the norm of a quaternion in a message may be from 1: senders round, but zeros are no rotation."""
@@ -144,5 +141,4 @@ class Pose:
 
     def to_colmap(self) -> pycolmap.Rigid3d:
         """A single pose as COLMAP's rigid motion."""
-        pycolmap = load_pycolmap()
         return pycolmap.Rigid3d(pycolmap.Rotation3d(np.ascontiguousarray(self.rotation)), np.array(self.translation))

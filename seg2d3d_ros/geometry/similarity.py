@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
-
-if TYPE_CHECKING:
-    import pycolmap
+from seg2d3d_ros.colmap import pycolmap
 
 ROUNDS = 20
 MIN_POINTS = 10
@@ -41,7 +37,6 @@ class Similarity:
 
     def to_colmap(self) -> pycolmap.Sim3d:
         """The same for COLMAP."""
-        pycolmap = load_pycolmap()
         return pycolmap.Sim3d(self.scale, pycolmap.Rotation3d(np.ascontiguousarray(self.rotation)), self.translation)
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import UsageError
-
-if TYPE_CHECKING:
-    import pycolmap
 
 DEFAULT_SIGMA = 10.0
 """Metres: what a consumer receiver gives between houses, where the source does not say."""
@@ -95,5 +92,4 @@ def from_enu(enu: np.ndarray, datum: tuple[float, float, float]) -> list[GeoPosi
 
 
 def _transform() -> pycolmap.GPSTransform:
-    pycolmap = load_pycolmap()
     return pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)

@@ -8,14 +8,10 @@ per cent, so a refined one far from it tells of the motion, not of the lens.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap, thread_count
-
-if TYPE_CHECKING:
-    import pycolmap
+from seg2d3d_ros.colmap import pycolmap, thread_count
 
 MAX_ERROR = 4.0
 """Pixels that the error of a point counts at most."""
@@ -26,7 +22,7 @@ HOLD_ITERATIONS = 100
 
 def whole_model(model: pycolmap.Reconstruction, fixed_cameras: Collection[int]) -> pycolmap.BundleAdjustmentConfig:
     """The adjustment of all registered images, with the intrinsics of ``fixed_cameras`` (ids) held."""
-    config = load_pycolmap().BundleAdjustmentConfig()
+    config = pycolmap.BundleAdjustmentConfig()
     for image_id in sorted(model.reg_image_ids()):
         config.add_image(image_id)
     for camera_id in sorted(set(fixed_cameras) & set(model.cameras)):
@@ -36,7 +32,7 @@ def whole_model(model: pycolmap.Reconstruction, fixed_cameras: Collection[int]) 
 
 def robust_options(loss: pycolmap.LossFunctionType, iterations: int, threads: int) -> pycolmap.BundleAdjustmentOptions:
     """Options of an adjustment with a robust loss, on so many threads (0 = all cores)."""
-    options = load_pycolmap().BundleAdjustmentOptions()
+    options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.ceres.loss_function_type = loss
     options.ceres.solver_options.max_num_iterations = iterations
@@ -80,7 +76,6 @@ def hold_cameras(model: pycolmap.Reconstruction, cameras: Mapping[int, Sequence[
         cameras: camera id -> COLMAP's parameters.
         threads: 0 = all cores.
     """
-    pycolmap = load_pycolmap()
     for camera_id in cameras.keys() & set(model.cameras):
         model.camera(camera_id).params = cameras[camera_id]
     config = whole_model(model, cameras)

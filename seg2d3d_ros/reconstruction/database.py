@@ -12,20 +12,17 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.types import Keyframe
-
-if TYPE_CHECKING:
-    import pycolmap
 
 PAIR_BASE = 2147483647  # COLMAP's kMaxNumImages: pair_id = smaller image id * base + larger image id
 
@@ -116,9 +113,8 @@ class FeatureDatabase:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._pycolmap = load_pycolmap()
         try:
-            self._colmap: pycolmap.Database = self._pycolmap.Database.open(self.path)
+            self._colmap: pycolmap.Database = pycolmap.Database.open(self.path)
             self._sqlite = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
             self._check_owner()
             self._sqlite.executescript(_TABLES + _REPAIR)
@@ -152,9 +148,9 @@ class FeatureDatabase:
             return int(row[0])
         row_camera = camera.to_colmap()
         row_camera.has_prior_focal_length = camera.focal_known
-        with self._pycolmap.DatabaseTransaction(self._colmap):
+        with pycolmap.DatabaseTransaction(self._colmap):
             row_camera.camera_id = self._colmap.write_camera(row_camera)
-            rig = self._pycolmap.Rig()
+            rig = pycolmap.Rig()
             rig.add_ref_sensor(row_camera.sensor_id)
             self._colmap.write_rig(rig)
         self._sqlite.execute(
@@ -182,7 +178,6 @@ class FeatureDatabase:
 
     def add_image(self, keyframe: Keyframe, camera_id: int, features: Features) -> int:
         """Write one image with its features; returns its id."""
-        pycolmap = self._pycolmap
         camera = self._colmap.read_camera(camera_id)
         with pycolmap.DatabaseTransaction(self._colmap):
             image = pycolmap.Image(name=database_name(keyframe.file_name), camera_id=camera_id)
@@ -254,7 +249,7 @@ class FeatureDatabase:
         camera = self._colmap.read_camera(row.camera_id)
         frame = self._colmap.read_frame(self._colmap.read_image(row.image_id).frame_id)
         keypoints = self.keypoints(row.image_id)[:, :2].astype(np.float64)
-        image = self._pycolmap.Image(name=row.file_name, keypoints=keypoints, camera_id=row.camera_id, image_id=row.image_id)
+        image = pycolmap.Image(name=row.file_name, keypoints=keypoints, camera_id=row.camera_id, image_id=row.image_id)
         image.frame_id = frame.frame_id
         return camera, self._rig_of(camera), image, frame
 

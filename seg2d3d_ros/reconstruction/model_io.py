@@ -7,18 +7,14 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.atomic import write_json
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.types import SparseModel, WorldFrame
-
-if TYPE_CHECKING:
-    import pycolmap
 
 FRAME_FILE = "frame.json"
 NO_POINT = np.iinfo(np.uint64).max
@@ -124,7 +120,6 @@ def read_models(root: Path) -> list[SparseModel]:
     Raises:
         DataError: a model is damaged.
     """
-    pycolmap = load_pycolmap()
     models: list[SparseModel] = []
     for folder in model_folders(root):
         frame, revision, names = read_frame(folder)

@@ -6,17 +6,14 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.types import SparseModel, WorldFrame
-
-if TYPE_CHECKING:
-    import pycolmap
 
 
 class ModelWriter:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
-
-if TYPE_CHECKING:
-    import pycolmap
+from seg2d3d_ros.colmap import pycolmap
 
 BLOCK = 2**22
 """Ids of a block; 1023 blocks fit into the 32 bits of a point cloud's field."""
@@ -32,7 +29,7 @@ def free_block(used: Iterable[np.ndarray]) -> int:
 
 def reserve(reconstruction: pycolmap.Reconstruction, first: int) -> None:
     """Let the next new point of a model get the id ``first`` or a larger one."""
-    reconstruction.add_point3D_with_id(first - 1, load_pycolmap().Point3D())
+    reconstruction.add_point3D_with_id(first - 1, pycolmap.Point3D())
     reconstruction.delete_point3D(first - 1)
 
 
@@ -67,7 +64,6 @@ def _color(elements: Elements, at_image: Mapping[int, np.ndarray]) -> np.ndarray
 
 
 def _point(xyz: np.ndarray, error: float, color: np.ndarray, elements: Elements) -> pycolmap.Point3D:
-    pycolmap = load_pycolmap()
     point = pycolmap.Point3D()
     point.xyz, point.error, point.color = xyz, error, color
     track = pycolmap.Track()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-if TYPE_CHECKING:
-    import pycolmap
+from seg2d3d_ros.colmap import pycolmap
 
 MIN_IMAGES = 2
 """Registered images of a model that is worth anything."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import PARAMETERS, Camera
 from seg2d3d_ros.geometry.pose import Pose
@@ -118,7 +118,7 @@ def test_every_lens_projects_as_colmap_does_and_back(model: str):
     rng = np.random.default_rng(1)
     xyz = rng.uniform([-2, -1, 3], [2, 1, 9], (50, 3))
     pixels = camera.project(xyz)
-    np.testing.assert_allclose(pixels, load_pycolmap().Camera(
+    np.testing.assert_allclose(pixels, pycolmap.Camera(
         model=model, width=1000, height=600, params=list(camera.params)
     ).img_from_cam(xyz))  # fmt: skip
     np.testing.assert_allclose(camera.rays(pixels), xyz / xyz[:, 2:], atol=1e-6)

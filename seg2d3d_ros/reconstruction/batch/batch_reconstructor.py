@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.batch.components import solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
@@ -14,9 +14,6 @@ from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstruct
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
 from seg2d3d_ros.reconstruction.world.georeference import Scale
 from seg2d3d_ros.reconstruction.world.locator import Locator
-
-if TYPE_CHECKING:
-    import pycolmap
 
 
 class BatchReconstructor(Reconstructor):

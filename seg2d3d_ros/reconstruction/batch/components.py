@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
@@ -21,9 +21,6 @@ from seg2d3d_ros.reconstruction.viewgraph import (
     partners,
     rigid_parts,
 )
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 

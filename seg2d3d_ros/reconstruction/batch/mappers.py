@@ -10,17 +10,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.thresholds import Thresholds
 from seg2d3d_ros.reconstruction.viewgraph import MIN_IMAGES
-
-if TYPE_CHECKING:
-    import pycolmap
 
 ALL_TRACKS = 2**31 - 1
 
@@ -69,7 +65,6 @@ class MapperTask:
 
 def solve_global(task: MapperTask, members: Sequence[int]) -> list[pycolmap.Reconstruction]:
     """Models of the images ``members`` by GLOMAP."""
-    pycolmap = load_pycolmap()
     options = pycolmap.GlobalPipelineOptions()
     options.num_threads = thread_count(task.threads)
     options.random_seed = task.seed
@@ -100,7 +95,6 @@ def solve_incremental(
         thresholds: of pairs, poses and first pairs.
         limit_s: stop adding images after this time; -1 = never.
     """
-    pycolmap = load_pycolmap()
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads = thread_count(task.threads)
     options.random_seed = task.seed

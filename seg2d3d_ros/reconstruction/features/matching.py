@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
@@ -120,7 +120,7 @@ class PairMatcher:
 
         Each pair leaves a row in the database, an empty one where too few matches fit the geometry.
         """
-        pycolmap, config = load_pycolmap(), self._config
+        config = self._config
         names = {row.image_id: database_name(row.file_name) for row in rows}
         matching = pycolmap.FeatureMatchingOptions()
         matching.use_gpu = False

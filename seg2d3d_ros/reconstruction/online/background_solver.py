@@ -12,16 +12,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.reconstruction.batch.components import solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +28,7 @@ TRACKS_PER_VIEW = 300
 
 def copy_geometry(database: Path, target: Path) -> None:
     """Copy cameras, images, keypoints and verified pairs (no descriptors, no raw matches) into a new database."""
-    load_pycolmap().Database.open(target).close()
+    pycolmap.Database.open(target).close()
     with sqlite3.connect(target, timeout=30.0, isolation_level=None) as connection:
         connection.execute("ATTACH DATABASE ? AS source", (str(database),))
         connection.execute("BEGIN")

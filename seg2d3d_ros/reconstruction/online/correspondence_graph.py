@@ -7,15 +7,11 @@ database is closed. The traps that come with it are taken care of here and in ``
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.reconstruction.thresholds import evidence
-
-if TYPE_CHECKING:
-    import pycolmap
 
 
 class CorrespondenceGraph:
@@ -29,7 +25,7 @@ class CorrespondenceGraph:
 
     def __init__(self, geometry: Callable[[int, int], pycolmap.TwoViewGeometry]) -> None:
         """``geometry`` gives the ``pycolmap.TwoViewGeometry`` of a pair (smaller id first)."""
-        self.cache: pycolmap.DatabaseCache = load_pycolmap().DatabaseCache()
+        self.cache: pycolmap.DatabaseCache = pycolmap.DatabaseCache()
         self.late = 0
         self._geometry = geometry
         self._matches: dict[int, dict[int, int]] = {}

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.progress import Stopwatch
@@ -25,9 +25,6 @@ from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.thresholds import PLENTY
 from seg2d3d_ros.reconstruction.world.locator import Locator
 from seg2d3d_ros.reconstruction.world.msac import msac_scores
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.thresholds import Thresholds
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 

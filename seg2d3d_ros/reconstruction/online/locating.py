@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
@@ -22,9 +22,6 @@ from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_si
 from seg2d3d_ros.reconstruction.world.georeference import Scale
 from seg2d3d_ros.reconstruction.world.locator import Locator
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_with_positions
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from seg2d3d_ros.colmap import load_pycolmap, thread_count
+from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.reconstruction.thresholds import Thresholds
-
-if TYPE_CHECKING:
-    import pycolmap
 
 CAUCHY_SCALE = 1.0
 """Pixels where the loss of a reprojection error turns from square to logarithmic."""
@@ -42,7 +38,6 @@ def mapper_options(
     thresholds: Thresholds, fixed_cameras: Collection[int], *, refine: bool, images: int, seed: int, threads: int
 ) -> MapperOptions:
     """Options for a model of ``images`` images; cameras that are not in ``fixed_cameras`` are refined if ``refine``."""
-    pycolmap = load_pycolmap()
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads = thread_count(threads)
     options.random_seed = seed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
@@ -15,9 +15,6 @@ from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.online.submap_merging import merge
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds
 from seg2d3d_ros.reconstruction.viewgraph import by_size
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 

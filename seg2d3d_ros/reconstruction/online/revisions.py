@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.batch.components import disjoint
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
@@ -40,7 +40,7 @@ class Revisions:
 
     def resume(self) -> None:
         """Let the mapper go on with the models of the last revision."""
-        pycolmap, mapper = load_pycolmap(), self._mapper
+        mapper = self._mapper
         for folder in model_io.model_folders(self._writer.root):
             reconstruction = pycolmap.Reconstruction(folder)
             if all(i in mapper.graph for i in reconstruction.reg_image_ids()):

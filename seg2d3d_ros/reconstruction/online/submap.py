@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.types import WorldFrame
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +45,7 @@ class Submap:
 
     def __init__(self, graph: CorrespondenceGraph, reconstruction: pycolmap.Reconstruction | None = None) -> None:
         self.graph = graph
-        self.reconstruction: pycolmap.Reconstruction = reconstruction or load_pycolmap().Reconstruction()
+        self.reconstruction: pycolmap.Reconstruction = reconstruction or pycolmap.Reconstruction()
         self.adjusted = self.reconstruction.num_reg_images()
         self.born = len(graph)
         self.frame = WorldFrame()
@@ -62,7 +58,7 @@ class Submap:
         self._begin()
 
     def _begin(self) -> None:
-        self.mapper: pycolmap.IncrementalMapper = load_pycolmap().IncrementalMapper(self.graph.cache)
+        self.mapper: pycolmap.IncrementalMapper = pycolmap.IncrementalMapper(self.graph.cache)
         self.mapper.begin_reconstruction(self.reconstruction)
         self._late = self.graph.late
 
@@ -161,7 +157,6 @@ class Submap:
 
     def adjust_locally(self, image_ids: Sequence[int], options: MapperOptions) -> None:
         """Adjust these images and the points that they alone see, and complete and filter the tracks about them."""
-        pycolmap = load_pycolmap()
         config = pycolmap.BundleAdjustmentConfig()
         there = self.registered
         frames = {self.reconstruction.image(i).frame_id for i in image_ids if i in there}

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.arrays import take
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.camera import NEAREST, Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity, weighted_similarity
 from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
-
-if TYPE_CHECKING:
-    import pycolmap
 
 TRIALS = 200
 SAMPLE = 4

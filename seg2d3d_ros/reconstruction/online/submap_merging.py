@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seg2d3d_ros.arrays import take
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.online.submap_links import Links, find_links, fit_links
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +96,6 @@ def _take_frames(source: pycolmap.Reconstruction, target: pycolmap.Reconstructio
 
 
 def _take_points(source: Submap, target: Submap, links: Links | None) -> None:
-    pycolmap = load_pycolmap()
     votes: dict[int, Counter[int]] = {}
     for p, q in zip(links.source_points.tolist(), links.target_points.tolist(), strict=True) if links else ():
         votes.setdefault(p, Counter())[q] += 1

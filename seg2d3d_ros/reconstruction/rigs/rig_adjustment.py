@@ -6,20 +6,16 @@ import copy
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.adjustment import robust_error, robust_options, whole_model
 from seg2d3d_ros.reconstruction.database import ColmapImage
 from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +99,7 @@ def _scaled(
 
 def combine(models: Sequence[pycolmap.Reconstruction], load: Callable[[int], ColmapImage]) -> pycolmap.Reconstruction:
     """One model of several in one world frame without common images; the points get new ids."""
-    whole: pycolmap.Reconstruction = load_pycolmap().Reconstruction()
+    whole: pycolmap.Reconstruction = pycolmap.Reconstruction()
     for model in models:
         for image_id in sorted(model.reg_image_ids()):
             camera, rig, image, frame = load(image_id)
@@ -181,7 +177,6 @@ def _move_part(model: pycolmap.Reconstruction, part: set[int], similarity: Simil
 
 def adjust_rig_frames(model: pycolmap.Reconstruction, fixed_cameras: Collection[int], threads: int, *, refine: bool) -> None:
     """Bundle adjustment, in place, of a model in rig frames with a robust loss; the mounts stay unless ``refine``."""
-    pycolmap = load_pycolmap()
     options = robust_options(pycolmap.LossFunctionType.CAUCHY, ITERATIONS, threads)
     options.refine_sensor_from_rig = refine
     pycolmap.create_default_bundle_adjuster(options, whole_model(model, fixed_cameras), model).solve()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, camera_from_world
 from seg2d3d_ros.reconstruction.viewgraph import by_size, rigid_parts
-
-if TYPE_CHECKING:
-    import pycolmap
 
 log = logging.getLogger(__name__)
 

@@ -10,16 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
-
-if TYPE_CHECKING:
-    import pycolmap
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,6 @@ def to_rig_frames(model: pycolmap.Reconstruction, rig: Rig) -> SingleFrames:
         model: in metres, each image a frame of its own.
         rig: the mounts.
     """
-    pycolmap = load_pycolmap()
     single = SingleFrames(
         [copy.deepcopy(r) for r in model.rigs.values()], {i: (f.rig_id, list(f.data_ids)) for i, f in model.frames.items()}
     )
@@ -141,7 +136,7 @@ def _single(
     model: pycolmap.Reconstruction, number: int, rig_id: int, data: Sequence[pycolmap.data_t], keep: Collection[int]
 ) -> pycolmap.Frame:
     """A frame of one image, with the pose that the image has at present if it is to be kept."""
-    frame: pycolmap.Frame = load_pycolmap().Frame(frame_id=number, rig_id=rig_id)
+    frame: pycolmap.Frame = pycolmap.Frame(frame_id=number, rig_id=rig_id)
     for item in data:
         frame.add_data_id(item)
         if item.id in keep and model.image(item.id).has_pose:

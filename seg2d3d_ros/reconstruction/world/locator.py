@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
@@ -17,9 +17,6 @@ from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
 from seg2d3d_ros.types import WorldFrame
-
-if TYPE_CHECKING:
-    import pycolmap
 
 RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
 """Relative standard deviations of a model's scale by the distances between cameras, and by wheels."""

@@ -7,15 +7,12 @@ matches of the pairs that it has torn apart did not become points, but the epipo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
-
-if TYPE_CHECKING:
-    import pycolmap
 
 TOLERANCE = 4.0
 """Pixels of Sampson error where a match counts nothing."""

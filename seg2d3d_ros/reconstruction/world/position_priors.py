@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seg2d3d_ros.colmap import load_pycolmap
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.reconstruction.adjustment import robust_error, whole_model
-
-if TYPE_CHECKING:
-    import pycolmap
 
 LOSS_SCALE = 2.8
 """Standard deviations where a position's pull turns from square to logarithmic: 95 % of three normal coordinates."""
@@ -42,7 +38,6 @@ def adjust_with_positions(
     Returns:
         None where there are too few positions, or where the keypoints would fit clearly worse.
     """
-    pycolmap = load_pycolmap()
     adjusted, priors = copy.deepcopy(model), []
     for image_id in sorted(adjusted.reg_image_ids()):
         image = adjusted.image(image_id)
