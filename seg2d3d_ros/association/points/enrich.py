@@ -69,9 +69,11 @@ def _enriched(
     wanted = sorted({k for pair in pairs for k in pair})
     pose = model.pose
     posed = [View(model.cameras[k], pose[k]) for k in wanted]
-    masks = [segments[model.names[k]] for k in wanted]
-    views = [find_features(_pixels(item, read_image), item, view) for item, view in zip(masks, posed, strict=True)]
-    lacking = [np.isin(view.segment, masks[n].ids[poor[k]]) for n, (k, view) in enumerate(zip(wanted, views, strict=True))]
+    views, lacking = [], []
+    for k, view in zip(wanted, posed, strict=True):
+        item = segments[model.names[k]]  # one at a time: its label image takes megabytes
+        views.append(find_features(_pixels(item, read_image), item, view))
+        lacking.append(np.isin(views[-1].segment, item.ids[poor[k]]))
     matches = []
     for i, j in np.searchsorted(wanted, pairs).tolist():
         matches.append((i, j, *epipolar_matches(views[i], views[j], (lacking[i], lacking[j]))))
