@@ -104,7 +104,7 @@ def open_recording(path: Path) -> Recording:
     """
     path = Path(path)
     if not path.exists():
-        raise UsageError(f"{path}: no such bag")
+        raise UsageError(f"no bag at {path}: no such bag or folder")
     if path.is_file() and path.suffix not in STORAGE_SUFFIXES:
         raise UsageError(f"{path}: not a recording ({', '.join(STORAGE_SUFFIXES)}, or a rosbag2 directory)")
     damage: list[str] = []
@@ -123,7 +123,7 @@ def open_recording(path: Path) -> Recording:
         except DataError as error:  # noqa: PERF203
             damage.append(str(error))
     if not any(storage.topics for storage in storages):
-        raise DataError("; ".join(damage) or f"{path}: the recording is empty")
+        raise DataError(f"{path} cannot be read as a bag: {'; '.join(damage) or 'it is empty'}")
     return Recording(path, storages, damage)
 
 
