@@ -11,7 +11,7 @@ import numpy as np
 
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.images import decode_small_gray, image_size
+from seg2d3d_ros.images import decode_small_gray
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH, MotionView, motion, sharpness
 from seg2d3d_ros.types import Keyframe
 
@@ -158,5 +158,5 @@ def small_gray(keyframe: Keyframe) -> np.ndarray:
         DataError: it cannot be decoded.
     """
     source = keyframe.source or keyframe.name
-    width, _ = image_size(keyframe.encoded, source)
+    width, _ = keyframe.size
     return decode_small_gray(keyframe.encoded, next((r for r in (8, 4, 2) if width >= r * SHARPNESS_WIDTH), 1), source)

@@ -11,7 +11,6 @@ import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.images import image_size
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
@@ -104,7 +103,7 @@ class Reconstructor(ABC):
     def _extract(self, keyframe: Keyframe, ignore: np.ndarray | None) -> int:
         source, config = keyframe.source or keyframe.name, self.config
         if self._masks is not None:
-            own = self._masks.ignored(keyframe.camera_name, *image_size(keyframe.encoded, source))
+            own = self._masks.ignored(keyframe.camera_name, *keyframe.size)
             ignore = own if ignore is None else ignore if own is None else ignore | own
         features = extract(
             keyframe.encoded,

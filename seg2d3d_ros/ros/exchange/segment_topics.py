@@ -13,7 +13,6 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import image_size
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.cameras import find_segments
 from seg2d3d_ros.recording.topics import IMAGE
@@ -107,7 +106,7 @@ def fitting_labels(topic: str, message: Image, keyframe: Keyframe) -> np.ndarray
     Raises:
         DataError: another encoding than mono16 or mono8, or another aspect ratio.
     """
-    labels, (width, height) = image_to_labels(message), image_size(keyframe.encoded, keyframe.name)
+    labels, (width, height) = image_to_labels(message), keyframe.size
     if labels.shape == (height, width):
         return labels
     if abs(labels.shape[1] * height - labels.shape[0] * width) > max(width, height):
