@@ -31,9 +31,11 @@ def run(args: argparse.Namespace) -> int:
     if args.download:
         for name in args.download:
             model = find_model(name, folder)
-            if not model.present:
+            if model.present:
+                print(f"{name} is there: {model.path}")
+            else:
                 download(model)
-            print(f"{name}: {model.path}")
+                print(f"{name}: {model.path}")
         return 0
     chosen = set(vars(SegmentationConfig()).values())
     print(f"models are kept in {folder} (or found in the Hugging Face cache); * = the default")
