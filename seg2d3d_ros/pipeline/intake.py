@@ -67,6 +67,7 @@ class Intake:
             yield keyframe, found.get(keyframe.name)
             if keyframe.name in failed and keyframe.name not in self.left_out:
                 self.warnings.append(f"{keyframe.name} is used without segments: {failed[keyframe.name]}")
+                log.warning(self.warnings[-1])
 
     def movable(self, segments: Segments | None) -> np.ndarray | None:
         """(H, W) bool, True on things that move; None where there are none."""
