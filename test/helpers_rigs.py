@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
@@ -116,8 +117,8 @@ class Drive:
 
 def applied(models, rig, drive, scale_of):
     """The models after ``apply_rig``, their scales, and its warnings."""
-    warnings = []
-    return *apply_rig(models, rig, drive.load, scale_of, fixed_cameras=(1, 2), threads=1, warnings=warnings), warnings
+    warnings = Findings()
+    return *apply_rig(models, rig, drive.load, scale_of, fixed_cameras=(1, 2), threads=1, findings=warnings), warnings.list()
 
 
 def rig_of(drive, mounts=None, refine=False):

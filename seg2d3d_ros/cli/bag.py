@@ -8,6 +8,7 @@ from pathlib import Path
 from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.config import Config, make_config
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.keyframes.bag_keyframes import BagKeyframes, read_bag
 from seg2d3d_ros.lidar.cloud_file import FILE as CLOUD_FILE
 from seg2d3d_ros.lidar.cloud_file import label_recording
@@ -35,18 +36,16 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.segmentation.factory import create_segmenter
     from seg2d3d_ros.segmentation.files.bag_segments import RecordedSegments
 
+    findings = Findings()
     config = config_from_args(args, overrides_from_args(args))
     if config.segmentation.segmenter == "label_images" and args.segments is None:
         config = make_config({"segmentation.segmenter": "topic"}, config)
     segmentation = config.segmentation
-    with read_bag(args.bag, cameras=args.cameras, fix_topic=args.fix, odom_topic=args.odom, config=config.keyframes) as bag:
-        recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area)
-        segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, directory=args.segments)
-
-        def source_warnings() -> list[str]:
-            missing = [f"{len(recorded.missing)} keyframes have no recorded masks"] if recorded.missing else []
-            return [*bag.warnings, *missing]
-
+    topics = {"cameras": args.cameras, "fix_topic": args.fix, "odom_topic": args.odom}
+    with read_bag(args.bag, **topics, config=config.keyframes, findings=findings) as bag:
+        recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area, findings)
+        given = {"directory": args.segments, "findings": findings}
+        segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, **given)
         cloud = bag.recording.find(args.cloud, CLOUD) if args.cloud else ""
         code = build(
             args.out,
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             segmenter,
             resume=args.resume,
             images_in=None,
-            source_warnings=source_warnings,
+            findings=findings,
         )
         if cloud:
             _label_cloud(args.out, bag, cloud, config)

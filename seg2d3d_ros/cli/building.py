@@ -11,8 +11,8 @@ from seg2d3d_ros.cli.options import add_config_arguments
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.store import MapStore, open_map
-from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
 
@@ -91,23 +91,20 @@ def build(
     resume: bool,
     images_in: Path | None,
     skipped: Callable[[], dict[str, str]] = dict,
-    source_warnings: Callable[[], list[str]] = list,
+    findings: Findings,
     total: int = 0,
 ) -> int:
     """Build the map and its report, and print what came of it.
 
     Args:
         skipped: images that the source left out so far, with reasons.
-        source_warnings: what else the source reports so far.
+        findings: of the source and the segmenter.
     """
     from seg2d3d_ros.dense.densify import FILE as DENSE_FILE
     from seg2d3d_ros.dense.densify import densify
     from seg2d3d_ros.pipeline.offline import build_map
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
-
-    def warnings() -> list[str]:
-        return [*source_warnings(), *(segmenter.runtime.notes if isinstance(segmenter, CachedSegmenter) else ())]
 
     store = open_map(out, resume=resume)
     progress = ProgressBars()
@@ -121,7 +118,7 @@ def build(
             progress=progress,
             total=total,
             skipped=skipped,
-            source_warnings=warnings,
+            findings=findings,
         )
     except DataError:
         progress.close()

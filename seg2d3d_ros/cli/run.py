@@ -8,6 +8,7 @@ from pathlib import Path
 from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.findings import Findings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +29,16 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.keyframes.folder import read_folder
     from seg2d3d_ros.segmentation.factory import create_segmenter
 
+    findings = Findings()
     config = config_from_args(args, overrides_from_args(args))
     gps = args.gps if args.gps in ("exif", "none") else Path(args.gps)
-    source = read_folder(args.images, camera=args.camera, gps=gps, order=args.order)
+    source = read_folder(args.images, camera=args.camera, gps=gps, order=args.order, findings=findings)
     if config.segmentation.segmenter == "label_images" and args.segments is None:
         raise UsageError(
             "no segments: give --segmenter grounded_sam to find the label by text, --segments DIR with a label image per "
             "photo, or --segmenter none for 3D only"
         )
-    segmenter = create_segmenter(config.segmentation, directory=args.segments)
+    segmenter = create_segmenter(config.segmentation, directory=args.segments, findings=findings)
     return build(
         args.out,
         config,
@@ -44,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         segmenter,
         resume=args.resume,
         images_in=args.images.resolve(),
+        findings=findings,
         skipped=lambda: dict(source.skipped),
         total=len(source),
     )

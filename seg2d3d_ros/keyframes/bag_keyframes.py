@@ -15,6 +15,7 @@ import numpy as np
 
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.trajectory import StampedSeries
@@ -61,7 +62,7 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         cameras: the camera topics that are read.
         left_out: the image topics that are not, with the reasons.
         counts: what became of the messages (``seen``, ``kept``, ``redundant``, …, ``fixes``, ``segments``).
-        warnings: in words, complete after an iteration.
+        findings: complete after an iteration.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         config: KeyframeConfig,
         progress: Progress | None,
         odom_topic: str = "",
+        findings: Findings | None = None,
     ):
         self.recording, self._config, self._progress = recording, config, progress
         self.cameras, self.left_out = recorded_cameras(recording, cameras)
@@ -80,7 +82,7 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         self._fix = recording.find(fix_topic, FIX) if fix_topic else _busiest_fix_topic(recording)
         self._odom = recording.find(odom_topic, ODOMETRY) if odom_topic else None
         self._tree = recorded_frames(recording)
-        self.warnings: list[str] = []
+        self.findings = Findings() if findings is None else findings
         there = [topic for topic, types in recording.types.items() if INFO in types]
         self._infos = {c.topic: recording.first(c.info_topic) if c.info_topic in there else None for c in self.cameras}
         for camera in self.cameras:
@@ -109,12 +111,13 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         for words in self.recording.damage:
             self._warn(words)
         if not self.counts.get("kept"):
-            reasons = "; ".join(self.warnings) or "no image could be decoded"
+            reasons = "; ".join(finding.text for finding in self.findings.list()) or "no image could be decoded"
             raise DataError(f"{self.recording.path}: no keyframe among {self.counts.get('seen', 0)} images: {reasons}")
 
     def _warn(self, words: str) -> None:
-        if words not in self.warnings:
-            self.warnings.append(words)
+        kind = Kind(words, words, "", "")
+        if kind not in [finding.kind for finding in self.findings.list()]:
+            self.findings.add(kind)
             log.warning("%s", words)
 
 
@@ -265,6 +268,7 @@ def read_bag(
     odom_topic: str = "",
     config: KeyframeConfig | None = None,
     progress: Progress | None = None,
+    findings: Findings | None = None,
 ) -> BagKeyframes:
     """Open a recording and find its cameras.
 
@@ -277,6 +281,7 @@ def read_bag(
         fix_topic: ``NavSatFix`` topic; empty = the only one, or the one with most messages.
         odom_topic: ``nav_msgs/Odometry`` topic; empty = none. The cameras' mounts come from ``/tf_static``.
         progress: called as ``progress("reading", messages so far, all)``.
+        findings: gets what cannot be used.
 
     Raises:
         UsageError: no such bag or topic.
@@ -284,7 +289,7 @@ def read_bag(
     """
     recording = open_recording(Path(bag))
     try:
-        return BagKeyframes(recording, cameras, fix_topic, config or KeyframeConfig(), progress, odom_topic)
+        return BagKeyframes(recording, cameras, fix_topic, config or KeyframeConfig(), progress, odom_topic, findings)
     except (DataError, UsageError) as error:
         damage = recording.damage
         recording.close()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray
 from seg2d3d_ros.keyframes.camera_file import CameraFile, read_camera_file
@@ -50,11 +51,12 @@ class ImageFolder:
         duplicates: dict[str, str],
         cameras: CameraFile | None,
         positions: Mapping[str, GeoPosition] | None,
+        findings: Findings,
     ):
         self.root = root
         self._entries = entries
         self._duplicates = duplicates
-        self._cameras, self._positions = cameras, positions
+        self._cameras, self._positions, self._findings = cameras, positions, findings
         self.skipped = dict(duplicates)
 
     def __len__(self) -> int:
@@ -108,7 +110,12 @@ class ImageFolder:
 
 
 def read_folder(
-    images: Path, *, camera: Path | None = None, gps: str | Path | None = "exif", order: str = "name"
+    images: Path,
+    *,
+    camera: Path | None = None,
+    gps: str | Path | None = "exif",
+    order: str = "name",
+    findings: Findings | None = None,
 ) -> ImageFolder:
     """Open a folder of unordered photographs.
 
@@ -121,6 +128,7 @@ def read_folder(
         images: the folder.
         camera: file with the intrinsics; else EXIF, else unknown (None).
         gps: ``"exif"``, a CSV file, or None (or ``"none"``) for no positions.
+        findings: gets what cannot be used.
         order: ``"name"`` (numbers count as numbers) or ``"shuffle:SEED"``.
 
     Raises:
@@ -136,7 +144,9 @@ def read_folder(
         log.warning("left out: %s", reason)
     _put_in_order(entries, order)
     cameras = None if camera is None else read_camera_file(Path(camera))
-    return ImageFolder(root, entries, duplicates, cameras, _positions(gps, entries))
+    return ImageFolder(
+        root, entries, duplicates, cameras, _positions(gps, entries), Findings() if findings is None else findings
+    )
 
 
 def _scan(root: Path) -> list[_Entry]:

@@ -7,16 +7,31 @@ its part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 if TYPE_CHECKING:
     from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+
+
+NOTHING_TO_ASSOCIATE = Kind(
+    "nothing_to_associate",
+    "segmented images of which none is in the model",
+    cause="the images with masks are not those that were brought together in 3D",
+    remedy="give masks for the registered images, or more overlap to the others",
+)
+SEGMENTS_WITHOUT_POINTS = Kind(
+    "segments_without_points",
+    "segments that hold no 3D point and cannot be associated",
+    cause="the objects have little texture, or are seen from one place only",
+    remedy="take images closer together, or let association.enough_points add points",
+)
 
 
 def reconstruction_counts(images: int, models: Sequence[SparseModel]) -> dict[str, int]:
@@ -41,13 +56,13 @@ def association_counts(incidence: Incidence, instances: Instances) -> dict[str, 
     }
 
 
-def doubts(incidence: Incidence, segmented: int) -> list[str]:
-    """Warnings about the segments of so many keyframes, in words."""
+def doubts(incidence: Incidence, segmented: int) -> list[Finding]:
+    """What is doubtful about the segments of so many keyframes."""
     empty = np.diff(incidence.matrix.indptr) == 0
     if segmented and len(empty) == 0:
-        return ["no segment lies in a registered image: there is nothing to associate"]
+        return [Finding(NOTHING_TO_ASSOCIATE, segmented, segmented)]
     if empty.sum() > 0.5 * len(empty):
-        return [f"{int(empty.sum())} of {len(empty)} segments hold no 3D point and cannot be associated"]
+        return [Finding(SEGMENTS_WITHOUT_POINTS, int(empty.sum()), len(empty))]
     return []
 
 
@@ -57,22 +72,22 @@ def write_reconstruction_figures(
     reconstruction: Reconstruction | None,
     left_out: Mapping[str, str],
     seconds: Mapping[str, float],
-    warnings: Iterable[str] = (),
+    findings: Iterable[Finding] = (),
 ) -> None:
-    """Replace counts, timings, warnings and unregistered keyframes by what is known of them before the association.
+    """Replace counts, timings, findings and unregistered keyframes by what is known of them before the association.
 
     Args:
         images: keyframes that came.
         left_out: name -> reason, of those that were not handed to the reconstruction.
         seconds: by stage.
-        warnings: of what came before the reconstruction.
+        findings: of what came before the reconstruction.
     """
     reasons = {**(reconstruction.unregistered if reconstruction else {}), **left_out}
     store.update_metrics(
         {
             "counts": reconstruction_counts(images, reconstruction.models if reconstruction else []),
             "timings": {stage: round(value, 3) for stage, value in seconds.items()},
-            "warnings": [*warnings, *(reconstruction.warnings if reconstruction else [])],
+            **_in_words([*findings, *(reconstruction.findings if reconstruction else [])]),
             "unregistered": [{"image": name, "reason": reason} for name, reason in sorted(reasons.items())],
         }
     )
@@ -81,12 +96,19 @@ def write_reconstruction_figures(
 def write_association_figures(store: MapStore, labelled: LabelledRevision, seconds: float) -> None:
     """Add what the association knows; the reconstruction's figures stay."""
     metrics = store.read_metrics()
-    warnings = metrics.get("warnings", [])
     store.update_metrics(
         {
             "counts": {**labelled.counts, **metrics.get("counts", {})},
             "timings": {**metrics.get("timings", {}), "association": round(seconds, 3)},
-            "warnings": [*warnings, *(text for text in labelled.warnings if text not in warnings)],
+            **_in_words(labelled.findings, metrics.get("findings", ())),
             "missed": [item.to_json() for item in labelled.missed],
         }
     )
+
+
+def _in_words(findings: Iterable[Finding], known: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """The entries ``findings`` and ``warnings`` of metrics.json: those known before whose kind is not found anew stay."""
+    new = [finding.to_json() for finding in findings]
+    codes = {entry["code"] for entry in new}
+    entries = [*(entry for entry in known if entry["code"] not in codes), *new]
+    return {"findings": entries, "warnings": [entry["text"] for entry in entries]}

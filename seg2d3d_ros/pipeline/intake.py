@@ -11,6 +11,7 @@ import numpy as np
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import Progress, Stopwatch
@@ -21,6 +22,12 @@ from seg2d3d_ros.types import Keyframe, Segments
 if TYPE_CHECKING:
     from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 
+WITHOUT_SEGMENTS = Kind(
+    "images_without_segments",
+    "images used without segments",
+    cause="{reason}",
+    remedy="mend or replace the masks of these images",
+)
 log = logging.getLogger(__name__)
 
 
@@ -30,11 +37,11 @@ class Intake:
     Args:
         segmenter: None for reconstruction only.
         images_in: folder where the keyframes' ``file_name`` lie already; None to keep the images in the map directory.
+        findings: gets the keyframes that are used without segments.
 
     Attributes:
         records: of the keyframes that were taken.
         left_out: name -> reason, of those that were not.
-        warnings: in words.
         watch: has the stages ``features`` and ``segmentation``.
     """
 
@@ -45,10 +52,11 @@ class Intake:
         reconstructor: Reconstructor,
         segmenter: Segmenter | None,
         images_in: Path | None,
+        findings: Findings,
     ) -> None:
         self.records: list[KeyframeRecord] = []
         self.left_out: dict[str, str] = {}
-        self.warnings: list[str] = []
+        self._findings = findings
         self.watch = Stopwatch()
         self._store, self._reconstructor, self._segmenter, self._images_in = store, reconstructor, segmenter, images_in
         self._movable = class_ids(config.asked, config.movable)
@@ -66,8 +74,8 @@ class Intake:
         for keyframe in keyframes:
             yield keyframe, found.get(keyframe.name)
             if keyframe.name in failed and keyframe.name not in self.left_out:
-                self.warnings.append(f"{keyframe.name} is used without segments: {failed[keyframe.name]}")
-                log.warning(self.warnings[-1])
+                log.warning("%s is used without segments: %s", keyframe.name, failed[keyframe.name])
+                self._findings.add(WITHOUT_SEGMENTS, keyframe.name, reason=failed[keyframe.name])
 
     def movable(self, segments: Segments | None) -> np.ndarray | None:
         """(H, W) bool, True on things that move; None where there are none."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from seg2d3d_ros.association.masks.missed import MissedView
 from seg2d3d_ros.association.online.identity import Merge
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.types import Incidence, Instances, Observation, SparseModel
 
@@ -36,5 +37,5 @@ class LabelledRevision:
     whole: bool
     missed: tuple[MissedView, ...]
     counts: Mapping[str, int]
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
     seconds: float

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import write_association_figures, write_reconstruction_figures
@@ -34,7 +35,7 @@ def build_map(
     progress: Progress,
     total: int = 0,
     skipped: Callable[[], Mapping[str, str]] = dict,
-    source_warnings: Callable[[], Sequence[str]] = list,
+    findings: Findings,
 ) -> LabelledRevision:
     """Build a whole map from a finite source of keyframes.
 
@@ -44,7 +45,7 @@ def build_map(
         images_in: folder where the keyframes' ``file_name`` lie already; None to keep the images in the map directory.
         total: how many keyframes there are, for the progress; 0 = unknown.
         skipped: images that the source left out so far, with reasons.
-        source_warnings: what else the source reports so far.
+        findings: has what the source and the segmenter found; gets what the rest finds.
 
     Raises:
         DataError: nothing could be reconstructed; all that there is was written before.
@@ -53,7 +54,7 @@ def build_map(
 
     store.write_config(config)
     session, reconstructor = AssociationSession(store, config), open_reconstructor(store.root, config.reconstruction)
-    intake = Intake(store, config.segmentation, reconstructor, segmenter, images_in)
+    intake = Intake(store, config.segmentation, reconstructor, segmenter, images_in, findings)
     looker = getattr(segmenter, "looker", None) if config.segmentation.second_look else None
     batches = _batches(keyframes, intake.batch, lambda done: progress("images", done, total))
     reconstruction, labelled = map_keyframes(batches, intake, session, looker, progress)
@@ -61,8 +62,8 @@ def build_map(
     left_out = {**intake.left_out, **skipped()}
     association = intake.watch.seconds.pop("association")
     timings = {**intake.watch.seconds, **reconstruction.timings}
-    images, warnings = len(intake.records) + len(skipped()), [*source_warnings(), *intake.warnings]
-    write_reconstruction_figures(store, images, reconstruction, left_out, timings, warnings)
+    images = len(intake.records) + len(skipped())
+    write_reconstruction_figures(store, images, reconstruction, left_out, timings, findings.list())
     write_association_figures(store, labelled, association)
     if not reconstruction.models:
         raise DataError(nothing_registered({**reconstruction.unregistered, **left_out}))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
@@ -32,13 +33,13 @@ class Reconstruction:
         models: connected components, the largest first; empty when nothing could be reconstructed.
         unregistered: keyframe name -> why it is in no model, in words.
         timings: seconds per stage of this solve.
-        warnings: sentences for the user.
+        findings: what is doubtful in it.
     """
 
     models: list[SparseModel]
     unregistered: dict[str, str] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 class Reconstructor(ABC):
@@ -123,6 +124,6 @@ class Reconstructor(ABC):
     def _rig(self, rows: Sequence[ImageRow], locator: Locator) -> Rig | None:
         return make_rig(locator.mounts, rows, self.config.rig_tolerance, refine=self.config.refine_rig)
 
-    def _answer(self, models: list[SparseModel], rows: Sequence[ImageRow], warnings: list[str]) -> Reconstruction:
+    def _answer(self, models: list[SparseModel], rows: Sequence[ImageRow], findings: Findings) -> Reconstruction:
         reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers)
-        return Reconstruction(models, reasons, self._watch.take(), warnings)
+        return Reconstruction(models, reasons, self._watch.take(), findings.list())

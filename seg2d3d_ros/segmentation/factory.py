@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 
@@ -18,11 +19,14 @@ MODELS = {
 """Segmenters that run models, and the parameters that name these."""
 
 
-def create_segmenter(config: SegmentationConfig, directory: Path | None = None) -> Segmenter | None:
+def create_segmenter(
+    config: SegmentationConfig, directory: Path | None = None, findings: Findings | None = None
+) -> Segmenter | None:
     """Build the segmenter for images that come without masks; None for ``segmenter: none`` (reconstruction only).
 
     Args:
         directory: the label images, for ``label_images``; the file, for ``coco``.
+        findings: gets what the segmenter cannot use or has to give up.
 
     Raises:
         UsageError: a missing or unusable directory, missing weights or packages (with what to do), or ``topic``, whose
@@ -35,23 +39,24 @@ def create_segmenter(config: SegmentationConfig, directory: Path | None = None) 
         return None
     if config.segmenter == "everything" and config.movable:
         raise UsageError("segmenter everything knows no classes: segmentation.movable does not go with it")
+    findings = Findings() if findings is None else findings
     config = replace(config, prompts=config.asked)
     if config.segmenter == "label_images":
         if directory is None:
             raise UsageError("label_images needs a directory of masks: --segments DIR; or --segmenter none for no objects")
-        return LabelImages(directory, config.prompts, config.min_area)
+        return LabelImages(directory, config.prompts, config.min_area, findings)
     if config.segmenter == "coco":
         from seg2d3d_ros.segmentation.files.coco import CocoInstances
 
         if directory is None:
             raise UsageError("coco needs a COCO JSON file of instances: --segments FILE.json")
-        return CocoInstances(directory, config.prompts, config.min_area)
+        return CocoInstances(directory, config.prompts, config.min_area, findings)
     if config.segmenter in MODELS:
-        return _model_segmenter(config)
+        return _model_segmenter(config, findings)
     raise UsageError("segmenter 'topic' takes masks from a ROS topic or a bag; for a folder use --segments DIR")
 
 
-def _model_segmenter(config: SegmentationConfig) -> Segmenter:
+def _model_segmenter(config: SegmentationConfig, findings: Findings) -> Segmenter:
     """Find the weights, without importing torch, and put the parts together."""
     from seg2d3d_ros.segmentation.cache import CachedSegmenter
     from seg2d3d_ros.segmentation.models.everything import Everything
@@ -85,7 +90,7 @@ def _model_segmenter(config: SegmentationConfig) -> Segmenter:
         models = [find_model(name, folder) for name in names]
     require(models, packages)
 
-    runtime = Runtime(config.device, config.precision, config.batch_size)
+    runtime = Runtime(config.device, config.precision, config.batch_size, findings)
     inner: ModelSegmenter
     if config.segmenter == "grounded_sam":
         inner = GroundedSam(GroundingDino(models[0].path, runtime), mask_model(models[1], runtime), runtime, config)

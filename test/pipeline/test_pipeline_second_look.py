@@ -11,6 +11,7 @@ from helpers_session import Solved
 
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.offline import build_map
@@ -42,7 +43,7 @@ def build(tmp_path, monkeypatch, **overrides):
     )
     double, store = Double(world, world.truth["view2"] == 1), MapStore(tmp_path)
     keyframes = [Keyframe(name, "", 0, name.encode(), file_name=f"{name}.jpg") for name in world.segments]
-    return world, store, double, build_map(keyframes, store, config, double, progress=lambda *_: None)
+    return world, store, double, build_map(keyframes, store, config, double, progress=lambda *_: None, findings=Findings())
 
 
 def test_it_is_asked_kept_marked_and_associated(tmp_path, monkeypatch):
@@ -83,12 +84,14 @@ def test_metrics_hold_the_figures_of_all_steps(tmp_path, monkeypatch):
 def test_what_the_source_left_out_is_in_the_metrics_also_where_nothing_could_be_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "open_reconstructor", lambda *_: Solved())
     store, keyframes = MapStore(tmp_path), [Keyframe("view0", "", 0, b"", file_name="view0.jpg")]
+    found = Findings()
+    found.add(Kind("cuts", "cuts in the bag", "", ""))
     with pytest.raises(DataError, match=r"no two images.*view9: damaged"):
         build_map(
             keyframes, store, make_config({}), None, progress=lambda *_: None,
-            skipped=lambda: {"view9": "damaged"}, source_warnings=lambda: ["the bag is cut off"],
+            skipped=lambda: {"view9": "damaged"}, findings=found,
         )  # fmt: skip
     metrics = store.read_metrics()
     assert metrics["counts"]["images"] == 2
     assert metrics["unregistered"] == [{"image": "view9", "reason": "damaged"}]
-    assert metrics["warnings"] == ["the bag is cut off"]
+    assert metrics["warnings"] == ["cuts in the bag: 1"]

@@ -8,6 +8,7 @@ from helpers_session import Solved
 
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.offline import build_map
@@ -41,16 +42,17 @@ def build(tmp_path, monkeypatch, segmenter, count=5):
     keyframes = [Keyframe(f"k{k}", "camera", 0, encoded, file_name=f"k{k}.png") for k in range(count)]
     store = MapStore(tmp_path / "map")
     with pytest.raises(DataError, match="no two images"):
-        build_map(keyframes, store, CONFIG, segmenter, progress=lambda *what: None)
+        build_map(keyframes, store, CONFIG, segmenter, progress=lambda *what: None, findings=Findings())
     written = sorted(path.stem for path in (store.root / "segments").glob("*.png"))
-    return written, [text for text in store.read_metrics()["warnings"] if "registered image" not in text]
+    found = store.read_metrics()["findings"]
+    return written, {entry["code"]: entry["examples"] for entry in found}
 
 
 def test_groups_of_the_segmenters_size(tmp_path, monkeypatch):
     segmenter = Groups(2)
     written, warnings = build(tmp_path, monkeypatch, segmenter)
     assert segmenter.groups == [["k0", "k1"], ["k2", "k3"], ["k4"]]
-    assert (written, warnings) == (["k0", "k1", "k2", "k3", "k4"], [])
+    assert (written, warnings) == (["k0", "k1", "k2", "k3", "k4"], {"nothing_to_associate": []})
 
 
 def test_one_bad_keyframe_costs_only_itself(tmp_path, monkeypatch):
@@ -58,7 +60,7 @@ def test_one_bad_keyframe_costs_only_itself(tmp_path, monkeypatch):
     written, warnings = build(tmp_path, monkeypatch, segmenter)
     assert segmenter.groups == [["k0", "k1", "k2", "k3"], ["k0"], ["k1"], ["k2"], ["k3"], ["k4"]]
     assert written == ["k0", "k2", "k3", "k4"]
-    assert warnings == ["k1 is used without segments: k1: no"]
+    assert warnings == {"images_without_segments": ["k1"], "nothing_to_associate": []}
 
 
 def test_a_segmenter_of_single_keyframes_gets_each_as_it_comes(tmp_path, monkeypatch):

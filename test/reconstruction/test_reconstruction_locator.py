@@ -5,10 +5,11 @@ import pycolmap
 import pytest
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
-from seg2d3d_ros.reconstruction.world.locator import ODOMETRY_SIGMA, RIG_SIGMA, Locator
+from seg2d3d_ros.reconstruction.world.locator import NOT_GEOREFERENCED, ODOMETRY_SIGMA, RIG_SIGMA, Locator
 
 METRE = 1 / 111320.0
 COUNT = 12
@@ -98,20 +99,21 @@ def test_models_are_moved_to_where_their_images_were(database):
 
 
 def test_without_gps_a_known_scale_gives_metres(database):
-    found, located, warnings = model(), locator(database, rows()), []
+    found, located, warnings = model(), locator(database, rows()), Findings()
     assert located.georeference(found, located.scale(found, by_rig=2.0), warnings).kind == "metric"
     np.testing.assert_allclose(found.image(4).projection_center(), place(4), atol=1e-9)
-    assert warnings == []
+    assert warnings.list() == []
 
 
 def test_what_keeps_a_model_arbitrary_is_said_where_something_could_have_told(database):
-    warnings = []
+    warnings = Findings()
     assert locator(database, rows()).georeference(model(), None, warnings).kind == "arbitrary"
-    assert warnings == []
+    assert warnings.list() == []
     assert locator(database, rows(gps=(1, 2, 3))).georeference(model(), None, warnings).kind == "arbitrary"
-    assert "only 3 images" in warnings[0]
+    (finding,) = warnings.list()
+    assert (finding.kind, "only 3 images" in finding.text) == (NOT_GEOREFERENCED, True)
     mounted = Locator(
         FeatureDatabase(database.path.with_name("e.db")), rows(), ReconstructionConfig(), {"cam": Pose.identity()}
     )
     mounted.georeference(model(), None, warnings)
-    assert "the mounted cameras share no points" in warnings[1]
+    assert "the mounted cameras share no points" in warnings.list()[0].text

@@ -10,6 +10,7 @@ from helpers_session import Solved
 
 from seg2d3d_ros.config import ReconstructionConfig, make_config
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg, write_labels
 from seg2d3d_ros.mapstore.store import MapStore
@@ -140,7 +141,9 @@ def test_a_run_finds_features_after_the_masks_and_maps_no_car(tmp_path, monkeypa
     store, reconstructor, segmenter = MapStore(tmp_path / "map"), Solved(), Cars()
     monkeypatch.setattr(opening, "open_reconstructor", lambda *_: reconstructor)
     with pytest.raises(DataError, match="no two images"):
-        build_map([keyframe(f"{k}", b"") for k in range(3)], store, config, segmenter, progress=lambda *_: None)
+        build_map(
+            [keyframe(f"{k}", b"") for k in range(3)], store, config, segmenter, progress=lambda *_: None, findings=Findings()
+        )
     assert segmenter.asked == ["0", "1", "2"]
     assert [r.name for r in store.read_keyframes()] == list(reconstructor.ignored) == ["0", "1", "2"]
     for ignore in reconstructor.ignored.values():

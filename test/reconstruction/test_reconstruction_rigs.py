@@ -22,9 +22,10 @@ from helpers_rigs import (
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.adjustment import robust_error
-from seg2d3d_ros.reconstruction.rigs.rig_adjustment import hold_mounts
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_HELD, MOUNTS_NOT_USED, hold_mounts
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, to_rig_frames, to_single_frames
@@ -233,8 +234,8 @@ class TestApply:
         found, scales, warnings = applied([model], rig_of(drive, wrong), drive, lambda m: 1.0)
         assert found[0] is model
         assert scales == [None]
-        assert "20.0°" in warnings[0]
-        assert "refine_rig" in warnings[0]
+        assert [finding.kind for finding in warnings] == [MOUNTS_NOT_USED]
+        assert "20.0°" in warnings[0].text
 
     def test_mounts_are_refined_on_request(self):
         """Two degrees off, both cameras see the same points: back within .1 degrees."""
@@ -264,14 +265,14 @@ class TestHold:
             pose = Pose.from_colmap(model.image(i).cam_from_world())
             turn = Rotation.from_rotvec(np.deg2rad(0.3) * rng.normal(size=3)).as_matrix()
             model.frame(i).rig_from_world = (Pose(turn, np.zeros(3)) @ pose).to_colmap()
-        before, warnings = robust_error(model), []
+        before, warnings = robust_error(model), Findings()
         held = hold_mounts(model, rig_of(drive, both), (1, 2), 1, warnings)
-        assert (before > 1.5, warnings) == (True, [])
+        assert (before > 1.5, warnings.list()) == (True, [])
         assert robust_error(held) < 0.5
         assert rotation_offset(held, rig_of(drive, both)) < 1e-6
 
     def test_parts_without_common_points_are_put_beside_each_other_first(self):
-        drive, warnings = Drive(), []
+        drive, warnings = Drive(), Findings()
         (model,) = drive.models([("left", "right")])
         right = {r.image_id for r in drive.rows[1::2]}
         elsewhere = pycolmap.Sim3d(0.5, pycolmap.Rotation3d(Rotation.from_rotvec([0, 1, 2]).as_matrix()), np.full(3, 40.0))
@@ -281,16 +282,17 @@ class TestHold:
             if point.track.elements[0].image_id in right:
                 point.xyz = elsewhere * point.xyz
         held = hold_mounts(model, rig_of(drive), (1, 2), 1, warnings)
-        assert warnings == []
+        assert warnings.list() == []
         assert errors(held, drive)[0].max() < 0.05
 
     def test_mounts_that_the_keypoints_contradict_are_given_up_with_a_warning(self):
         drive, both = self.shared()
         (model,) = drive.models([("left", "right")], mounts=both)
         wrong = {**both, "right": Pose(both["right"].rotation, both["left"].translation + [0.0, 0.0, 1.0])}
-        warnings = []
+        warnings = Findings()
         assert hold_mounts(model, rig_of(drive, wrong), (1, 2), 1, warnings) is model
-        assert "would grow" in warnings[0]
+        (finding,) = warnings.list()
+        assert (finding.kind, "would grow" in finding.text) == (MOUNTS_NOT_HELD, True)
 
     def test_a_further_adjustment_sees_rig_frames_and_counts(self):
         drive, both = self.shared()

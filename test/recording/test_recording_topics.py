@@ -89,7 +89,7 @@ def test_a_calibration_below_the_images_counts_as_one(tmp_path):
     records = [shot("/cam/image_raw", "optical"), calibration("/cam/image_raw/camera_info", "optical")]
     with read_bag(write_bag(tmp_path / "b", records)) as bag:
         assert [(c.topic, c.info_topic) for c in bag.cameras] == [("/cam/image_raw", "/cam/image_raw/camera_info")]
-        assert bag.warnings == []
+        assert bag.findings.list() == []
 
 
 def test_no_frame_id_takes_the_topics_name(tmp_path):

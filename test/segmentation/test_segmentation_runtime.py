@@ -7,9 +7,10 @@ import contextlib
 import pytest
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 
 torch = pytest.importorskip("torch")
-from seg2d3d_ros.segmentation.models.runtime import Runtime, choose_device  # noqa: E402
+from seg2d3d_ros.segmentation.models.runtime import REDUCED, Runtime, choose_device  # noqa: E402
 
 
 class Model:
@@ -21,9 +22,9 @@ class Model:
         return self
 
 
-def gpu(batch: int) -> tuple[Runtime, Model]:
+def gpu(batch: int, findings: Findings | None = None) -> tuple[Runtime, Model]:
     """A runtime that believes it has a GPU."""
-    runtime, model = Runtime("cpu", "full", batch), Model()
+    runtime, model = Runtime("cpu", "full", batch, findings), Model()
     runtime.place(model)
     runtime.device = "cuda"
     runtime.arithmetic = contextlib.nullcontext
@@ -52,11 +53,13 @@ def test_batches_keep_the_order():
 
 
 def test_a_full_gpu_gets_smaller_batches_and_it_is_said():
-    runtime, model = gpu(8)
+    found = Findings()
+    runtime, model = gpu(8, found)
     said, sizes = [], []
     runtime.report = said.append
     assert runtime.map(limited(runtime, 3, sizes), list(range(9))) == [2 * k for k in range(9)]
     assert sizes == [("cuda", 8), ("cuda", 4), ("cuda", 2), ("cuda", 2), ("cuda", 2), ("cuda", 2), ("cuda", 1)]
+    assert [(finding.kind, finding.count) for finding in found.list()] == [(REDUCED, 2)]
     assert (
         said
         == runtime.notes

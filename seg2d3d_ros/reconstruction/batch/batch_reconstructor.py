@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.batch.components import solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
@@ -23,7 +24,7 @@ class BatchReconstructor(Reconstructor):
         """See ``Reconstructor``."""
         rows = self.database.images()
         locator = self._locator(rows)
-        warnings: list[str] = []
+        findings = Findings()
         for more in (False, True):  # first the likeliest pairs, then more of them for images that found too few
             self.matcher.match_all(rows, locator.places, more=more, progress=progress)
         task, pairs = MapperTask.of(self.database, rows, self.config), self.matcher.tried.rows()
@@ -31,13 +32,13 @@ class BatchReconstructor(Reconstructor):
             featured = [row.image_id for row in rows if row.features]
             solved = solve_components(task, featured, pairs, self.config.mapper, progress)
         with self._watch("rig"):
-            solved, scales = self._apply_rig(solved, task, rows, locator, warnings)
+            solved, scales = self._apply_rig(solved, task, rows, locator, findings)
         with self._watch("georeference"):
-            frames = [locator.georeference(model, scale, warnings) for model, scale in zip(solved, scales, strict=True)]
+            frames = [locator.georeference(model, scale, findings) for model, scale in zip(solved, scales, strict=True)]
         with self._watch("writing"):
             renumber(solved, self.database.colors, self._writer.keypoint_ids())
             models = self._writer.write(solved, frames, rows)
-        return self._answer(models, rows, warnings)
+        return self._answer(models, rows, findings)
 
     def _apply_rig(
         self,
@@ -45,7 +46,7 @@ class BatchReconstructor(Reconstructor):
         task: MapperTask,
         rows: Sequence[ImageRow],
         locator: Locator,
-        warnings: list[str],
+        findings: Findings,
     ) -> tuple[list[pycolmap.Reconstruction], list[Scale | None]]:
         """Merge models by the rig and make its mounts hold; the models, and their scales by rig or odometry."""
         rig = self._rig(rows, locator)
@@ -56,5 +57,5 @@ class BatchReconstructor(Reconstructor):
         def load(image_id: int) -> ColmapImage:
             return self.database.colmap_image(by_id[image_id])
 
-        models, by_rig = apply_rig(models, rig, load, locator.best_scale, task.fixed_cameras, task.threads, warnings)
+        models, by_rig = apply_rig(models, rig, load, locator.best_scale, task.fixed_cameras, task.threads, findings)
         return models, [locator.scale(model, metres) for model, metres in zip(models, by_rig, strict=True)]

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.mapper_options import MapperOptions
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper
@@ -31,24 +32,24 @@ MIN_PLACED_POINTS = 15
 """Points that an image must see to be kept when only its mount gave it a pose."""
 
 
-def locate_submaps(mapper: OnlineMapper, locator: Locator, rig: Rig | None, warnings: list[str], *, final: bool) -> None:
+def locate_submaps(mapper: OnlineMapper, locator: Locator, rig: Rig | None, findings: Findings, *, final: bool) -> None:
     """Merge submaps by the rig, and bring each into the world where that is possible and due.
 
     Args:
         mapper: its submaps are changed.
         locator: where the images were.
         rig: the mounts, if they are known.
-        warnings: gets why a submap keeps an arbitrary scale, and what is wrong with the mounts.
+        findings: gets why a submap keeps an arbitrary scale, and what is wrong with the mounts.
         final: nothing will follow: mounts must hold now.
     """
     if rig is not None:
         mapper.submaps = merge_submaps_by_rig(mapper.submaps, rig, locator)
     for submap in mapper.submaps:
-        _locate(submap, mapper, locator, rig, warnings, final=final)
+        _locate(submap, mapper, locator, rig, findings, final=final)
 
 
 def _locate(
-    submap: Submap, mapper: OnlineMapper, locator: Locator, rig: Rig | None, warnings: list[str], *, final: bool
+    submap: Submap, mapper: OnlineMapper, locator: Locator, rig: Rig | None, findings: Findings, *, final: bool
 ) -> None:
     model, kind = submap.reconstruction, submap.frame.kind
     due = len(submap) >= RELOCATE_GROWTH * submap.located or (final and rig is not None and len(submap) > submap.located)
@@ -57,7 +58,7 @@ def _locate(
     scale = locator.scale(model, by_rig=None if rig is None else scale_by_rig(model, rig))
     if not due and kind == "metric" and locator.fit(model, scale).similarity is None:
         return
-    frame = locator.georeference(model, scale, warnings)
+    frame = locator.georeference(model, scale, findings)
     if frame.kind == "arbitrary":
         return
     submap.frame, submap.located = frame, len(submap)
@@ -76,12 +77,12 @@ def _locate(
     else:
         place_companions(submap, rig, options)
         if rotation_offset(submap.reconstruction, rig) is not None:
-            adjusted = hold_mounts(submap.reconstruction, rig, fixed_cameras, mapper.threads, warnings, pull)
+            adjusted = hold_mounts(submap.reconstruction, rig, fixed_cameras, mapper.threads, findings, pull)
     if adjusted is not None and adjusted is not submap.reconstruction:
         submap.take_solution(adjusted)
     if frame.kind == "enu":  # positions alone leave the tilt about a street open
         scale = None if scale is None else Scale(1.0, scale.sigma)
-        locator.georeference(submap.reconstruction, scale, [])
+        locator.georeference(submap.reconstruction, scale, Findings())
 
 
 def merge_submaps_by_rig(submaps: Sequence[Submap], rig: Rig, locator: Locator) -> list[Submap]:

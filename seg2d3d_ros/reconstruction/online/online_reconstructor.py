@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck
@@ -99,10 +100,10 @@ class OnlineReconstructor(Reconstructor):
 
     def _revise(self, rows: Sequence[ImageRow], locator: Locator, *, final: bool = False) -> Reconstruction:
         """Bring the submaps into the world, write them, and describe the map."""
-        warnings: list[str] = []
+        findings = Findings()
         with self._watch("georeference"):
-            locate_submaps(self.mapper, locator, self._rig(rows, locator), warnings, final=final)
+            locate_submaps(self.mapper, locator, self._rig(rows, locator), findings, final=final)
         with self._watch("writing"):
             models = self._revisions.write(rows)
         self._swapped = False
-        return self._answer(models, rows, warnings)
+        return self._answer(models, rows, findings)

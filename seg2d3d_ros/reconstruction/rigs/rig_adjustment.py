@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.adjustment import robust_error, robust_options, whole_model
 from seg2d3d_ros.reconstruction.database import ColmapImage
@@ -19,6 +20,18 @@ from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
 
 log = logging.getLogger(__name__)
 
+MOUNTS_NOT_USED = Kind(
+    "mounts_not_used",
+    "rigs that the images contradict",
+    cause="in the model the cameras are turned by {degrees}° against each other's mounts, which are not used",
+    remedy="check the rig (TF, reconstruction.rig), or let reconstruction.refine_rig correct it",
+)
+MOUNTS_NOT_HELD = Kind(
+    "mounts_not_held",
+    "models in which the cameras' mounts do not hold",
+    cause="the reprojection error would grow from {before} to {after} pixels",
+    remedy="check the rig, or set reconstruction.refine_rig",
+)
 WRONG_DEGREES = 3.0
 """Mounts that the images contradict by more than this are not used."""
 ITERATIONS = 30
@@ -48,7 +61,7 @@ def apply_rig(
     scale_of: Callable[[pycolmap.Reconstruction], float | None],
     fixed_cameras: Collection[int],
     threads: int,
-    warnings: list[str],
+    findings: Findings,
 ) -> tuple[list[pycolmap.Reconstruction], list[float | None]]:
     """Scale models to metres, merge them by the rig, and make the mounts hold.
 
@@ -59,7 +72,7 @@ def apply_rig(
         scale_of: metres per unit of a model by other means (GPS, odometry), or None.
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
-        warnings: gets what is wrong with the mounts.
+        findings: gets what is wrong with the mounts.
 
     Returns:
         the models, the largest first, and metres per unit of each by the mounts; None where these do not tell.
@@ -67,10 +80,7 @@ def apply_rig(
     for model in models:
         offset = rotation_offset(model, rig)
         if offset is not None and offset > WRONG_DEGREES and not rig.refine:
-            warnings.append(
-                f"the cameras' mounts are not used: in the model they are turned by {offset:.1f}° against each other; "
-                "check the rig (TF, reconstruction.rig), or let reconstruction.refine_rig correct it"
-            )
+            findings.add(MOUNTS_NOT_USED, degrees=f"{offset:.1f}")
             return list(models), [None] * len(models)
     scaled = [_scaled(model, rig, scale_of) for model in models]
     scaled.sort(key=lambda m: (not m.by_rig, not m.metric, -m.reconstruction.num_reg_images()))
@@ -83,7 +93,7 @@ def apply_rig(
     for item in merged:
         registered = item.reconstruction.reg_image_ids()
         if item.metric and next(rig.pairs(registered, registered), None) is not None:
-            item.reconstruction = hold_mounts(item.reconstruction, rig, fixed_cameras, threads, warnings)
+            item.reconstruction = hold_mounts(item.reconstruction, rig, fixed_cameras, threads, findings)
     return [item.reconstruction for item in merged], [1.0 if item.by_rig else None for item in merged]
 
 
@@ -122,7 +132,7 @@ def hold_mounts(
     rig: Rig,
     fixed_cameras: Collection[int],
     threads: int,
-    warnings: list[str],
+    findings: Findings,
     further: Callable[[pycolmap.Reconstruction], pycolmap.Reconstruction | None] = lambda held: None,
 ) -> pycolmap.Reconstruction:
     """A copy of a metric model adjusted with the images of one moment as one frame, or ``model`` where that does not fit it.
@@ -132,7 +142,7 @@ def hold_mounts(
         rig: the mounts.
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
-        warnings: gets what is wrong with the mounts.
+        findings: gets what is wrong with the mounts.
         further: another adjustment of the model in rig frames; gives an adjusted copy, or None.
     """
     held, registered = copy.deepcopy(model), set(model.reg_image_ids())
@@ -142,10 +152,7 @@ def hold_mounts(
     adjust_rig_frames(held, fixed_cameras, threads, refine=rig.refine)
     after = robust_error(held)
     if after > WORSE * before + 0.1:
-        warnings.append(
-            f"the cameras' mounts are not made to hold in a model of {len(registered)} images: the reprojection error would "
-            f"grow from {before:.2f} to {after:.2f} pixels; check the rig, or set reconstruction.refine_rig"
-        )
+        findings.add(MOUNTS_NOT_HELD, f"{len(registered)} images", before=f"{before:.2f}", after=f"{after:.2f}")
         return model
     held = further(held) or held
     to_single_frames(held, single, keep=registered)

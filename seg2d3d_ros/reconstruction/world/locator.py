@@ -9,6 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
@@ -18,6 +19,12 @@ from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
 from seg2d3d_ros.types import WorldFrame
 
+NOT_GEOREFERENCED = Kind(
+    "not_georeferenced",
+    "models of arbitrary scale and orientation",
+    cause="{reason}",
+    remedy="give positions of at least three images that do not lie on a line, or the cameras' mounts",
+)
 RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
 """Relative standard deviations of a model's scale by the distances between cameras, and by wheels."""
 
@@ -100,13 +107,13 @@ class Locator:
         sigmas = np.array([self.sigmas[ids[k]] for k in located])
         return fit_similarity(poses[located], metres, sigmas, self._seed, scale, up_of_cameras(poses))
 
-    def georeference(self, model: pycolmap.Reconstruction, scale: Scale | None, warnings: list[str]) -> WorldFrame:
+    def georeference(self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings) -> WorldFrame:
         """Move a model to metres east, north, up by GPS; without GPS to metres where its scale is known.
 
         Args:
             model: changed in place.
             scale: of the model, if it is known.
-            warnings: gets why a model keeps an arbitrary scale although there is GPS or a rig.
+            findings: gets why a model keeps an arbitrary scale although there is GPS or a rig.
         """
         fit = self.fit(model, scale)
         if fit.similarity is not None:
@@ -116,8 +123,6 @@ class Locator:
             model.transform(Similarity(scale.factor, np.eye(3), np.zeros(3)).to_colmap())
             return WorldFrame("metric")
         if self.datum is not None or self.mounts:
-            warnings.append(
-                f"the model of {model.num_reg_images()} images keeps an arbitrary scale and orientation: {fit.problem}"
-                + (", and the mounted cameras share no points that tell the scale" if self.mounts else "")
-            )
+            unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
+            findings.add(NOT_GEOREFERENCED, f"{model.num_reg_images()} images", reason=fit.problem + unknown)
         return WorldFrame()

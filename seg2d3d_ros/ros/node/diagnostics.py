@@ -13,9 +13,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.findings import ERROR, NOTE, WARNING, Finding, Findings
 from seg2d3d_ros.ros.node.qos import DIAGNOSTICS, incompatibility
 from seg2d3d_ros.ros.node.worker_thread import WorkerThread
 
+FINDING = "finding: "
+"""A finding's key is this and its code."""
 ERROR_SECONDS = 30.0
 """How long an error keeps the status red."""
 REPEAT_SECONDS = 10.0
@@ -60,12 +63,14 @@ class Diagnostics:
     """What one node reports about itself. Safe to call from any thread.
 
     Attributes:
+        findings: of this node; a new kind is logged, and again when its count has doubled.
         last_error: in words, empty if there was none.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lock = threading.Lock()
+        self.findings = Findings(self._log_finding)
         self._inputs: dict[str, Input] = {}
         self._workers: dict[str, WorkerThread] = {}
         self._values: dict[str, Any] = {}
@@ -170,6 +175,10 @@ class Diagnostics:
             inputs, workers = list(self._inputs.values()), list(self._workers.values())
             pairs: list[tuple[str, object]] = [*self._values.items()]
             problems = [text for text in self._problems.values() if text]
+        found = self.findings.list()
+        recent = {finding.kind.code: finding for finding in self.findings.list(newer_than=ERROR_SECONDS)}
+        pairs += [(f"{FINDING}{finding.kind.code}", finding.text) for finding in found]
+        problems += [finding.text for finding in recent.values() if finding.kind.level != NOTE]
         for watched in inputs:
             pairs.append((f"{watched.topic} messages", watched.count))
             pairs.append((f"{watched.topic} rate [Hz]", f"{watched.rate(now):.1f}"))
@@ -191,13 +200,20 @@ class Diagnostics:
             pairs += [(f"{worker.name} done", worker.done), (f"{worker.name} failed", worker.failed)]
             pairs.append((f"{worker.name} last [s]", f"{worker.last_seconds:.3f}"))
         if problems:
-            status.level, status.message = DiagnosticStatus.WARN, "; ".join(problems)
+            worst = any(finding.kind.level == ERROR for finding in recent.values())
+            status.level = DiagnosticStatus.ERROR if worst else DiagnosticStatus.WARN
+            status.message = "; ".join(problems)
         if self._errors:
             pairs += [("errors", self._errors), ("last error", self.last_error)]
             if now - self._last_error_time < ERROR_SECONDS:
                 status.level, status.message = DiagnosticStatus.ERROR, self.last_error
         status.values = [KeyValue(key=str(key), value=str(value)) for key, value in pairs]
         return status
+
+    def _log_finding(self, finding: Finding) -> None:
+        logger = self._node.get_logger()
+        say = {NOTE: logger.info, WARNING: logger.warning, ERROR: logger.error}
+        say[finding.kind.level](finding.text)
 
     def publish(self) -> None:
         """Send the present state to /diagnostics."""

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.keyframes.bag_keyframes import BagItem
 from seg2d3d_ros.segmentation.encoding import from_mono16
 from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Keyframe, Segments
+
+NOT_RECORDED = Kind(
+    "masks_not_recorded",
+    "keyframes without recorded masks",
+    cause="the segment topic has no message with the image's stamp",
+    remedy="let the segmenter copy the image's header, or take another --segmenter",
+)
 
 
 class RecordedSegments:
@@ -18,11 +26,12 @@ class RecordedSegments:
         missing: names of the keyframes without a recorded label image.
     """
 
-    def __init__(self, items: Iterable[BagItem], classes: int, min_area: float = 0.0):
+    def __init__(self, items: Iterable[BagItem], classes: int, min_area: float, findings: Findings):
         """Read from ``items``; ``classes`` is the number of prompts."""
         self._items, self._classes, self._min_area = items, classes, min_area
         self._last: BagItem | None = None
         self.missing: list[str] = []
+        self._findings = findings
 
     def keyframes(self) -> Iterator[Keyframe]:
         """The keyframes, one by one."""
@@ -42,6 +51,7 @@ class RecordedSegments:
         labels = self._last.segments
         if labels is None:
             self.missing.append(keyframe.name)
+            self._findings.add(NOT_RECORDED, keyframe.name)
             return no_segments(keyframe.name, (height, width))
         if labels.shape != (height, width):
             rows, columns = labels.shape

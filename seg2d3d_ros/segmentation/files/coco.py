@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.segmentation.files.class_table import ClassTable, checked_score
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
@@ -35,7 +36,7 @@ class CocoInstances:
         dropped: annotations that were dropped because of their category, by name.
     """
 
-    def __init__(self, path: Path, prompts: Sequence[str], min_area: float = 0.0):
+    def __init__(self, path: Path, prompts: Sequence[str], min_area: float = 0.0, findings: Findings | None = None):
         """Read the file.
 
         Raises:
@@ -49,6 +50,7 @@ class CocoInstances:
         self._classes = ClassTable(prompts)
         self.dropped = self._classes.dropped
         self.missing: list[str] = []
+        self._findings = Findings() if findings is None else findings
         self._images: dict[str, dict[str, Any]] = {}
         self._found: dict[int, list[tuple[int, float, Any]]] = {}
         try:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.segmentation.files.class_table import ClassTable, checked_score
 from seg2d3d_ros.segmentation.segmenter import no_segments, segments_from_labels
@@ -34,7 +35,7 @@ class LabelImages:
         resized: label images that had another size than their photo.
     """
 
-    def __init__(self, directory: Path, prompts: Sequence[str], min_area: float = 0.0):
+    def __init__(self, directory: Path, prompts: Sequence[str], min_area: float = 0.0, findings: Findings | None = None):
         """Open ``directory``.
 
         Raises:
@@ -49,6 +50,7 @@ class LabelImages:
         self._min_area = min_area
         self._facts = _read_facts(self.directory / "segments.json")
         self.missing: list[str] = []
+        self._findings = Findings() if findings is None else findings
         self.resized = 0
 
     def segment(self, keyframe: Keyframe) -> Segments:

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import NOTE, Findings, Kind
 
+REDUCED = Kind(
+    "model_reduced",
+    "times that models ran with less than was asked for",
+    cause="the memory, or half precision, did not suffice",
+    remedy="choose a smaller model or a smaller segmentation.batch_size",
+    level=NOTE,
+)
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,11 +42,12 @@ class Runtime:
         notes: what had to be given up, in words.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto", batch: int = 0):
+    def __init__(self, device: str = "auto", precision: str = "auto", batch: int = 0, findings: Findings | None = None):
         """Nothing is touched before the first model is placed; ``batch`` 0 = 4 on a GPU, 1 on a CPU."""
         self.device = ""
         self.batch = 0
         self.notes: list[str] = []
+        self._findings = Findings() if findings is None else findings
         self.report: Callable[[str], None] = log.warning
         self._wanted, self._precision, self._wanted_batch = device, precision, batch
         self._models: list[Any] = []
@@ -138,6 +147,7 @@ class Runtime:
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
+        self._findings.add(REDUCED, text)
         self.report(text)
 
     @staticmethod

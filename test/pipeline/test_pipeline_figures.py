@@ -1,0 +1,27 @@
+"""What a map came to, in figures and findings."""
+
+import numpy as np
+from helpers_association import incidence_of
+
+from seg2d3d_ros.findings import Finding, Kind
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.pipeline.figures import SEGMENTS_WITHOUT_POINTS, doubts, write_reconstruction_figures
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+
+CUT = Kind("cut", "cuts in the recording", cause="", remedy="")
+
+
+def test_segments_without_points_are_a_doubt_where_they_are_many():
+    incidence = incidence_of([[[1, 2], []], [[]]], 3)
+    assert [(finding.kind, finding.count, finding.of) for finding in doubts(incidence, 2)] == [(SEGMENTS_WITHOUT_POINTS, 2, 3)]
+    assert doubts(incidence_of([[[1, 2]], [[1], []]], 3), 2) == []
+
+
+def test_findings_of_the_source_and_of_the_reconstruction_stand_in_the_metrics(tmp_path):
+    store = MapStore(tmp_path)
+    other = Kind("scale", "models without scale", cause="", remedy="")
+    write_reconstruction_figures(store, 3, Reconstruction([], findings=[Finding(other)]), {}, {}, [Finding(CUT, 2)])
+    metrics = store.read_metrics()
+    assert [(entry["code"], entry["count"]) for entry in metrics["findings"]] == [("cut", 2), ("scale", 1)]
+    assert metrics["warnings"] == ["cuts in the recording: 2", "models without scale: 1"]
+    assert np.all([entry["level"] == "warning" for entry in metrics["findings"]])
