@@ -72,7 +72,7 @@ def used_bits(image: np.ndarray) -> int:
     return next((bits for bits in DEPTHS if brightest < 1 << bits), 16)
 
 
-def _to_bytes(image: np.ndarray) -> np.ndarray:
+def to_bytes(image: np.ndarray) -> np.ndarray:
     """uint8 of any depth: integers by the bits that they use, floats by 1 as white where none is brighter, else likewise."""
     if image.dtype == np.uint8:
         return image
@@ -95,7 +95,7 @@ def _picture(encoded: bytes, color: bool, reduction: int, source: str) -> np.nda
     if is_jpeg(encoded):
         image = _decode(encoded, (_COLOR if color else _GRAY)[reduction], source)
     else:
-        image = _to_bytes(_decode(encoded, (cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_ANYDEPTH, source))
+        image = to_bytes(_decode(encoded, (cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_ANYDEPTH, source))
         if reduction > 1:
             size = (max(1, image.shape[1] // reduction), max(1, image.shape[0] // reduction))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
