@@ -19,6 +19,7 @@ FIXES_REFUSED = Kind(
     "GPS fixes that are not used",
     cause="{used} are used; not: {reasons}",
     remedy="see to the receiver's reception and driver; keyframes without a position are placed by the images alone",
+    level=NOTE,
 )
 FIXES_WITHOUT_STATUS = Kind(
     "fixes_without_status",
@@ -81,7 +82,6 @@ class FixFilter:
     def __init__(self, config: KeyframeConfig) -> None:
         self._config = config
         self._series = StampedSeries[GeoPosition](config.max_fix_gap)
-        self._newest_ns = -1
         self._last: tuple[int, GeoPosition] | None = None
         self._doubted: list[tuple[int, GeoPosition]] = []
         self._undated: deque[tuple[Any, int, int]] = deque(maxlen=_UNDATED)
@@ -110,12 +110,11 @@ class FixFilter:
         if self._image_delays:
             self._take(message, stamp_ns, arrival_ns)
         else:
-            self._newest_ns = max(self._newest_ns, stamp_ns)
             self._undated.append((message, stamp_ns, arrival_ns))
 
     def reaches(self, stamp_ns: int) -> bool:
-        """Whether a fix at or after ``stamp_ns`` came, used or not: later ones will not change ``at(stamp_ns)`` much."""
-        return self._series.reaches(stamp_ns) or (not self._doubted and self._newest_ns >= stamp_ns)
+        """Whether a fix that is used came at or after ``stamp_ns``: later ones will not change ``at(stamp_ns)`` much."""
+        return self._series.reaches(stamp_ns)
 
     def at(self, stamp_ns: int) -> GeoPosition | None:
         """The position at a time; None before the first fix, after the last, and in gaps longer than ``max_fix_gap``."""
@@ -146,7 +145,6 @@ class FixFilter:
         ]
 
     def _take(self, message: Any, stamp_ns: int, arrival_ns: int) -> None:
-        self._newest_ns = max(self._newest_ns, stamp_ns)
         if reason := self._refusal(message):
             self.refused[reason] += 1
             return

@@ -61,7 +61,7 @@ def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
 
 
 def raw_array(message: Any, kind: type, channels: int, source: str) -> np.ndarray:
-    """As ``raw_pixels``, for pixels of any ``kind`` and number of ``channels``. The size is checked before anything is copied."""
+    """As ``raw_pixels``, for any ``kind`` of pixels; the size is checked before anything is copied."""
     data = np.frombuffer(message.data, np.uint8) if isinstance(message.data, bytes) else np.asarray(message.data, np.uint8)
     height, width, step = int(message.height), int(message.width), int(message.step)
     row = width * channels * np.dtype(kind).itemsize
