@@ -82,7 +82,7 @@ def test_images_that_do_not_fit_their_size_are_refused(message, words):
 
 
 def test_an_encoding_that_is_not_read_says_which_are():
-    with pytest.raises(DataError, match="'nv99' is not supported .*rgb8"):
+    with pytest.raises(DataError, match=r"'nv99' is not supported .*rgb8"):
         c.image_to_rgb(image(b"\0" * 6, "nv99", 2))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from diagnostic_msgs.msg import DiagnosticArray
 
@@ -45,7 +45,7 @@ class FindingsGatherer:
             while any(self._heard[name] < asked for name in awaited) and not self._node.stopping.is_set():
                 if not self._changed.wait(min(deadline - time.monotonic(), 0.5)) and time.monotonic() >= deadline:
                     break
-            return together(self._found)
+            return together(self._found[name] for name in sorted(self._found))
 
     def _received(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -61,9 +61,9 @@ class FindingsGatherer:
         return name.startswith(self._namespace) and "/" not in name[len(self._namespace) :]
 
 
-def together(found: Mapping[str, list[Finding]]) -> list[Finding]:
-    """The findings of several nodes, by node, as those of one."""
+def together(found: Iterable[Iterable[Finding]]) -> list[Finding]:
+    """The findings of several nodes as those of one: those of one kind are counted together."""
     findings = Findings()
-    for name in sorted(found):
-        findings.update(found[name])
+    for some in found:
+        findings.update(some)
     return findings.list()
