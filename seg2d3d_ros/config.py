@@ -42,6 +42,17 @@ class KeyframeConfig:
     max_fix_gap: float = param(
         2.5, "GPS positions are interpolated between fixes at most this far apart", unit="s", low=0.0, high=60.0
     )
+    max_fix_sigma: float = param(
+        100.0, "GPS fixes with a greater horizontal standard deviation are not used", unit="m", low=0.0, high=1e6
+    )
+    fix_clock_offset: float = param(
+        0.0,
+        "added to the stamps of GPS fixes, where the receiver's clock is not the images' (GPS time is 18 s ahead: -18)",
+        unit="s",
+        low=-1e10,
+        high=1e10,
+    )
+    ignore_fix_status: bool = param(False, "use GPS fixes whose status says 'no fix': some drivers never set it")
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
-from seg2d3d_ros.geometry.trajectory import StampedSeries
-from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.keyframes.camera_input import IMAGES_UNREADABLE, NO_CAMERA_INFO
+from seg2d3d_ros.keyframes.fixes import FixFilter
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
@@ -39,18 +39,6 @@ from seg2d3d_ros.ros.node.parameters import KeyframeParameters
 from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.types import Keyframe
 
-IMAGES_UNREADABLE = Kind(
-    "images_unreadable",
-    "images that cannot be read and were left out",
-    cause="the last one: {reason}",
-    remedy="mend or replace the driver's topic; the camera's other transport (raw, compressed) may be sound",
-)
-NO_CAMERA_INFO = Kind(
-    "no_camera_info",
-    "keyframes that go on uncalibrated",
-    cause="no camera_info on {topic}",
-    remedy="publish the calibration there; without it the focal length is estimated",
-)
 FIXES_AMBIGUOUS = Kind(
     "fixes_ambiguous",
     "topics with positions, none of which is used",
@@ -83,7 +71,7 @@ class KeyframeNode(ManagedNode):
 
     def activate(self) -> None:
         self._selector: ImageSelector[tuple[LiveCamera, Any]] = ImageSelector(self.config.keyframes)
-        self._fixes = StampedSeries[GeoPosition](self.config.keyframes.max_fix_gap)
+        self._fixes = FixFilter(self.config.keyframes)
         self._fix_topic: FollowingSubscription | None = None
         self._named = NamedTopics(self)
         self._cameras = CameraTopics(self, self._named, self.ros.camera_topics, self.ros.input_qos, self._image)
@@ -136,12 +124,17 @@ class KeyframeNode(ManagedNode):
             )
         if stamp_to_ns(message.header.stamp) == 0:
             raise DataError(f"{camera.topic.topic}: images without a time stamp cannot be matched with anything")
+        with self._lock:
+            self._fixes.add_image(stamp_to_ns(message.header.stamp), time.time_ns())
         camera.since = camera.since or time.monotonic()
         self._worker.put((camera, message))
 
     def _fix(self, message: NavSatFix) -> None:
         with self._lock:
-            self._fixes.add(stamp_to_ns(message.header.stamp), GeoPosition.from_ros(message))
+            self._fixes.add(message, stamp_to_ns(message.header.stamp), time.time_ns())
+            found = self._fixes.findings()
+        for finding in found:
+            self.diagnostics.findings.put(finding)
         self.diagnostics.set("positions used", self._fixes.used)
 
     # Choosing (worker).

@@ -15,10 +15,10 @@ from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
+from seg2d3d_ros.keyframes.mask_matching import MaskMatching, Moment
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.cameras import find_segments
 from seg2d3d_ros.recording.topics import IMAGE, TopicTypes
-from seg2d3d_ros.ros.exchange.mask_matching import MaskMatching, Moment
 from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, graph_of, without_results
 from seg2d3d_ros.ros.messages.conversion import image_to_labels
 from seg2d3d_ros.ros.node.following import FollowingSubscription

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-from std_msgs.msg import Header
-
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 
 KEPT = 200
@@ -20,8 +18,8 @@ class Moment(NamedTuple):
     stamp_ns: int
 
     @classmethod
-    def of(cls, header: Header) -> Moment:
-        """That of a message."""
+    def of(cls, header: Any) -> Moment:
+        """That of a message, by its ``std_msgs/Header`` of any origin."""
         return cls(camera_name(header.frame_id), stamp_to_ns(header.stamp))
 
 
@@ -34,13 +32,14 @@ class MaskMatching:
 
     Args:
         tolerance: seconds between the stamps of a mask and its image.
+        kept: masks, and keyframes, that wait for each other at most.
 
     Attributes:
         came: number of masks.
     """
 
-    def __init__(self, tolerance: float) -> None:
-        self._tolerance = round(tolerance * 1e9)
+    def __init__(self, tolerance: float, kept: int = KEPT) -> None:
+        self._tolerance, self._kept = round(tolerance * 1e9), kept
         self._masks: OrderedDict[Moment, Any] = OrderedDict()
         self._keyframes: OrderedDict[Moment, None] = OrderedDict()
         self._cameras: set[str] = set()
@@ -50,7 +49,7 @@ class MaskMatching:
         """A keyframe came; returns its mask, if that is here already."""
         self._cameras.add(moment.camera)
         self._keyframes[moment] = None
-        while len(self._keyframes) > KEPT:
+        while len(self._keyframes) > self._kept:
             self._keyframes.popitem(last=False)
         return self.settle(moment) if moment in self._masks or self._passed(moment) else None
 
@@ -58,7 +57,7 @@ class MaskMatching:
         """A mask came; returns keyframes that need not wait any longer, with their masks."""
         self.came += 1
         self._masks[moment] = mask
-        while len(self._masks) > KEPT:
+        while len(self._masks) > self._kept:
             self._masks.popitem(last=False)
         ready = [moment] if moment in self._keyframes else [other for other in self._keyframes if self._passed(other)]
         return [(other, found) for other in ready if (found := self.settle(other)) is not None]
@@ -70,6 +69,11 @@ class MaskMatching:
             return None
         self._keyframes.pop(moment, None)
         return self._masks.pop(found)
+
+    def forget(self, before_ns: int) -> None:
+        """Drop the masks of earlier images."""
+        for mask in [mask for mask in self._masks if mask.stamp_ns < before_ns]:
+            del self._masks[mask]
 
     def why_not(self, moment: Moment) -> str:
         """Why no mask that came belongs to this keyframe, in words; empty where none of the kept ones is near."""
