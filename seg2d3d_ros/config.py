@@ -42,6 +42,17 @@ class KeyframeConfig:
     max_fix_gap: float = param(
         2.5, "GPS positions are interpolated between fixes at most this far apart", unit="s", low=0.0, high=60.0
     )
+    max_fix_sigma: float = param(
+        100.0, "GPS fixes with a greater horizontal standard deviation are not used", unit="m", low=0.0, high=1e6
+    )
+    fix_clock_offset: float = param(
+        0.0,
+        "added to the stamps of GPS fixes, where the receiver's clock is not the images' (GPS time is 18 s ahead: -18)",
+        unit="s",
+        low=-1e10,
+        high=1e10,
+    )
+    ignore_fix_status: bool = param(False, "use GPS fixes whose status says 'no fix': some drivers never set it")
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,9 @@ class SegmentationConfig:
         "classes of things that move (car, person, …): looked for beside the prompts; their keypoints stay out of the model",
     )
     min_area: float = param(0.0, "smaller segments are dropped", unit="share of the image", low=0.0, high=1.0)
+    stamp_tolerance: float = param(
+        0.005, "topic, masks of a recording: how far a mask's stamp may be from its image's", unit="s", low=0.0, high=1.0
+    )
     detector_model: str = param(
         "IDEA-Research/grounding-dino-tiny", "grounded_sam: who finds boxes; a folder, or an id that `seg2d3d models` lists"
     )

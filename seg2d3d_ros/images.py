@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+from seg2d3d_ros.image_files import image_suffix as image_suffix
+from seg2d3d_ros.image_files import is_heic, is_jpeg, open_header, require_complete, require_size
 
 _COLOR = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 _GRAY = {
@@ -26,90 +20,114 @@ _GRAY = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
-_PNG = b"\x89PNG\r\n\x1a\n"
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that cameras deliver in pixels of 16 bits."""
+BRIGHTEST = 0.9999
+"""Share of the pixels that the used bits must hold: single hot pixels do not darken a picture."""
 
 
-def require_complete(encoded: bytes, source: str = "image") -> None:
-    """Refuse a JPEG or PNG file that was cut off.
-
-    Some versions of OpenCV only print a warning then and fill the rest of the picture with grey. The check reads the
-    headers and searches for the end marker (ITU T.81 B.1: FFD9 cannot occur inside entropy-coded data), about 0.1 ms/MB.
-
-    Raises:
-        DataError: the end is missing.
-    """
-    if encoded[:2] == b"\xff\xd8":
-        scan = _first_scan(encoded)
-        complete = scan is not None and encoded.find(_END_OF_IMAGE, scan) >= 0
-    elif encoded[:8] == _PNG:
-        complete = encoded.rfind(b"IEND") >= 0
-    else:
-        return
-    if not complete:
-        raise DataError(f"{source}: the image is cut off after {len(encoded)} bytes; copy or record it again")
-
-
-def _first_scan(jpeg: bytes) -> int | None:
-    """Offset of the first start-of-scan marker, None if the headers end before; an EXIF thumbnail is stepped over."""
-    place = 2
-    while place + 4 <= len(jpeg) and jpeg[place] == 0xFF:
-        marker = jpeg[place + 1]
-        if marker == _START_OF_SCAN:
-            return place
-        place += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
-    return None
+def _require(encoded: bytes, source: str) -> None:
+    """Refuse what is no image, cut off, or too large, before anything is decoded."""
+    require_complete(encoded, source)
+    with open_header(encoded, source) as image:
+        require_size(image, source)
 
 
 def _decode(encoded: bytes, flags: int, source: str) -> np.ndarray:
-    """Decode with OpenCV's ``flags``; ``DataError`` for what is no image, cut off or damaged."""
+    """Decode with OpenCV's ``flags``, or PIL where OpenCV cannot, to its channel order (BGR).
+
+    Raises:
+        DataError: no image, cut off, damaged or too large.
+    """
     encoded = bytes(encoded)
-    require_complete(encoded, source)
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    except cv2.error as error:
-        raise DataError(f"{source}: cannot be decoded ({error.err or error})") from error
+    _require(encoded, source)
+    image = None
+    if not is_heic(encoded):
+        with contextlib.suppress(cv2.error):
+            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None and flags != cv2.IMREAD_UNCHANGED:
+        image = _decode_with_pil(encoded, source)
     if image is None:
         raise DataError(f"{source}: cannot be decoded as an image ({len(encoded)} bytes); the file is damaged or no image")
+    return image
+
+
+def _decode_with_pil(encoded: bytes, source: str) -> np.ndarray | None:
+    """(H, W, 3) uint8 BGR of the first picture, None where it is damaged: HEIC, and variants that OpenCV does not know."""
+    with open_header(encoded, source) as image:
+        try:
+            return np.asarray(image.convert("RGB"))[:, :, ::-1]
+        except (OSError, ValueError, SyntaxError, RuntimeError, OverflowError, MemoryError):
+            return None
+
+
+def used_bits(image: np.ndarray) -> int:
+    """How many bits the values of an integer image use, rounded up to what cameras deliver.
+
+    Of ``DEPTHS`` the least that holds all but one in ten thousand pixels: cameras of 10 or 12 bits store their values in
+    16 bits, some shifted to the top and some not.
+    """
+    samples = image.reshape(-1)[:: max(1, image.size // 4_000_000)]
+    brightest = float(np.quantile(samples, BRIGHTEST, method="higher"))
+    return next((bits for bits in DEPTHS if brightest < 1 << bits), 16)
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """uint8 of any depth: integers by the bits that they use, floats by 1 as white where none is brighter, else likewise."""
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind == "f":
+        image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+        brightest = float(image.max(initial=0.0))
+        white = 1.0 if brightest <= 1.0 else float((1 << used_bits(np.minimum(image, 65535.0))) - 1)
+    else:
+        image = np.maximum(image, 0)
+        white = float((1 << used_bits(image)) - 1)
+    # A row at a time: the whole as float would take four times the picture's memory.
+    result = np.empty(image.shape, np.uint8)
+    for row, values in enumerate(image):
+        result[row] = np.clip(values * (255.0 / white) + 0.5, 0, 255)
+    return result
+
+
+def _picture(encoded: bytes, color: bool, reduction: int, source: str) -> np.ndarray:
+    """(H, W, 3) BGR or (H, W) grey uint8 at 1/``reduction`` of the size."""
+    if is_jpeg(encoded):
+        image = _decode(encoded, (_COLOR if color else _GRAY)[reduction], source)
+    else:
+        image = to_bytes(_decode(encoded, (cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_ANYDEPTH, source))
+        if reduction > 1:
+            size = (max(1, image.shape[1] // reduction), max(1, image.shape[0] // reduction))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    if not color and image.ndim == 3:  # from PIL
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
     return image
 
 
 def decode_rgb(encoded: bytes, source: str = "image", reduction: int = 1) -> np.ndarray:
     """Decode to (H, W, 3) uint8 RGB at 1/``reduction`` of the size; EXIF orientation is ignored, as COLMAP does.
 
+    CMYK, palette and grey become RGB, transparency is dropped, deeper pixels are stretched by the bits that they use
+    (``used_bits``); of files with several pictures the first counts. HEIC is turned as it is shown, for its pixels have
+    no other order.
+
     Args:
         encoded: bytes of an image file.
         source: what error messages call it.
-        reduction: 1, 2, 4 or 8; JPEG skips most of the inverse DCT then.
+        reduction: 1, 2, 4 or 8; JPEG skips most of the inverse DCT then, and its size is rounded up.
 
     Raises:
-        DataError: the bytes are no image, or a damaged one, or one that was cut off.
+        DataError: the bytes are no image, or a damaged one, one that was cut off, or one that is too large.
     """
-    return cv2.cvtColor(_decode(encoded, _COLOR[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_picture(encoded, True, reduction, source), cv2.COLOR_BGR2RGB)
 
 
 def decode_small_gray(encoded: bytes, reduction: int = 8, source: str = "image") -> np.ndarray:
-    """Decode to uint8 grey at 1/``reduction`` of the size, as ``decode_rgb`` does.
+    """Decode to (H, W) uint8 grey at 1/``reduction`` of the size, as ``decode_rgb`` does.
 
     A whole pass over the file: what comes back from here also decodes in full.
     """
-    return _decode(encoded, _GRAY[reduction] | cv2.IMREAD_IGNORE_ORIENTATION, source)
-
-
-@contextlib.contextmanager
-def open_header(encoded: bytes, source: str = "image") -> Iterator[Image.Image]:
-    """The file as PIL opens it: size and tags are read, pixels are not.
-
-    Raises:
-        DataError: no image format that is known here; ``source`` names it.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            yield image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{source}: no image, or its header is damaged ({len(encoded)} bytes)") from error
+    return _picture(encoded, False, reduction, source)
 
 
 def image_size(encoded: bytes, source: str = "image") -> tuple[int, int]:
@@ -120,11 +138,6 @@ def image_size(encoded: bytes, source: str = "image") -> tuple[int, int]:
     """
     with open_header(encoded, source) as image:
         return image.size
-
-
-def image_suffix(encoded: bytes) -> str:
-    """``png`` or ``jpg``, for images of streams, which are one of the two."""
-    return "png" if encoded[:8] == _PNG else "jpg"
 
 
 def encode_png(image: np.ndarray) -> bytes:

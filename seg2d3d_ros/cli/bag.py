@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
         config = make_config({"segmentation.segmenter": "topic"}, config)
     segmentation = config.segmentation
     topics = {"cameras": args.cameras, "fix_topic": args.fix, "odom_topic": args.odom}
-    with read_bag(args.bag, **topics, config=config.keyframes, findings=findings) as bag:
-        recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area, findings)
+    tolerance = segmentation.stamp_tolerance
+    with read_bag(args.bag, **topics, config=config.keyframes, tolerance=tolerance, findings=findings) as bag:
+        recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area, findings, bag.without_masks())
         given = {"directory": args.segments, "findings": findings}
         segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, **given)
         cloud = bag.recording.find(args.cloud, CLOUD) if args.cloud else ""

@@ -53,6 +53,11 @@ class StampedSeries(Generic[Value]):
         self.used += 1
         return True
 
+    def has(self, stamp_ns: int) -> bool:
+        """Whether there is a value of exactly this time."""
+        place = bisect.bisect_left(self._stamps, stamp_ns)
+        return self._stamps[place : place + 1] == [stamp_ns]
+
     def reaches(self, stamp_ns: int) -> bool:
         """Whether a value at or after ``stamp_ns`` is there: later ones will not change ``at(stamp_ns)`` much."""
         return bool(self._stamps) and self._stamps[-1] >= stamp_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,10 @@ class KeyframeRecord:
             del item[name]
             if (pose := getattr(self, name)) is not None:
                 item[name] = pose.matrix.tolist()
-        if self.geo is not None and self.geo.covariance is not None:
-            item["geo"]["covariance"] = np.asarray(self.geo.covariance).tolist()
+        if self.geo is not None:
+            item["geo"]["altitude"] = self.geo.altitude if self.geo.has_altitude else None
+            if self.geo.covariance is not None:
+                item["geo"]["covariance"] = np.asarray(self.geo.covariance).tolist()
         return item
 
     @classmethod
@@ -62,7 +65,8 @@ class KeyframeRecord:
         if camera is not None:
             camera = Camera(**{**camera, "params": tuple(camera["params"])})
         if geo is not None:
-            covariance = geo["covariance"]
-            geo = GeoPosition(**{**geo, "covariance": None if covariance is None else np.array(covariance)})
+            altitude = math.nan if geo["altitude"] is None else geo["altitude"]
+            covariance = None if geo["covariance"] is None else np.array(geo["covariance"])
+            geo = GeoPosition(**{**geo, "altitude": altitude, "covariance": covariance})
         poses = {name: Pose.from_matrix(item[name]) for name in _POSES if item.get(name) is not None}
         return cls(**{**item, "camera": camera, "geo": geo, **poses})

@@ -35,6 +35,7 @@ from seg2d3d_ros.pipeline.figures import reconstruction_counts, write_reconstruc
 from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
 from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch
+from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer, together
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
 from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks
@@ -95,6 +96,7 @@ class ReconstructionNode(ManagedNode):
         self._vehicle = VehiclePoses(self, self.ros.odom_topic, self.config.reconstruction.rig)
         self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
         self._keyframes = KeyframeSubscription(self, self._received)
+        self._others = FindingsGatherer(self)
         self.every(0.1, self._tick)
         self.serve(Trigger, "finalize", self._finalize, slow=True)
         self.serve(Trigger, "save_map", self._save_map, slow=True)
@@ -285,7 +287,8 @@ class ReconstructionNode(ManagedNode):
         with self._shared:
             seconds = dict(self._seconds)
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)
-        write_reconstruction_figures(self._store, images, reconstruction, rejected, seconds)
+        findings = together([self.diagnostics.findings.list(), self._others.gather()])
+        write_reconstruction_figures(self._store, images, reconstruction, rejected, seconds, findings)
         registered = sum(len(model.names) for model in reconstruction.models) if reconstruction else 0
         words = [f"{registered} of {images} keyframes registered"]
         if self._flush_association.available:
@@ -295,7 +298,8 @@ class ReconstructionNode(ManagedNode):
         if self._flush_cloud.available:
             words.append(self._flush_cloud.call(CALL_SECONDS))
         words.append(write_report_if_possible(self._store))
-        return ", ".join(words)
+        notes = [f"note: {text}" for text in self._store.read_metrics().get("warnings", ())]
+        return "; ".join([", ".join(words), *notes])
 
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:

@@ -8,6 +8,7 @@ which camera a set of intrinsics belongs to and whether they are calibrated (kep
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -93,14 +94,15 @@ def _encode_geo(geo: GeoPosition | None) -> str | None:
     if geo is None:
         return None
     covariance = None if geo.covariance is None else np.asarray(geo.covariance, float).tolist()
-    return json.dumps([geo.latitude, geo.longitude, geo.altitude, covariance])
+    return json.dumps([geo.latitude, geo.longitude, geo.altitude if geo.has_altitude else None, covariance])
 
 
 def _decode_geo(text: str | None) -> GeoPosition | None:
     if text is None:
         return None
     latitude, longitude, altitude, covariance = json.loads(text)
-    return GeoPosition(latitude, longitude, altitude, None if covariance is None else np.array(covariance, float))
+    known = math.nan if altitude is None else altitude
+    return GeoPosition(latitude, longitude, known, None if covariance is None else np.array(covariance, float))
 
 
 class FeatureDatabase:

@@ -13,15 +13,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.recording.compressed_images import unreadable
+from seg2d3d_ros.recording.label_messages import LABEL_ENCODINGS
 from seg2d3d_ros.recording.naming import camera_name
 from seg2d3d_ros.recording.reader import Recording
-from seg2d3d_ros.recording.topics import IMAGE, INFO, TopicTypes, is_image
+from seg2d3d_ros.recording.topics import COMPRESSED, IMAGE, INFO, TopicTypes, is_image
 
-_NO_PICTURE = ("mono16", "16UC1", "32FC1", "64FC1", "16SC1", "32SC1")
+_NO_PICTURE = ("16UC1", "32FC1", "64FC1", "16SC1", "32SC1")
 """Encodings of depth and label images; 16-bit cameras exist, but have to be named."""
 _NO_CAMERA = re.compile(r"segment|label|mask|truth|depth|disparity|semantic|instance|panoptic|theora|ffmpeg|zstd")
 """In the names of images that are no camera's."""
 _SEGMENTS = re.compile(r"segment|instance|panoptic")
+_MASKS = re.compile(r"segment|instance|panoptic|mask|label|semantic")
+"""In the names of topics that may hold masks, if nothing is called ``segments``."""
+_DEPTH = re.compile(r"depth|disparity|truth")
+_TRANSPORTS = re.compile(r"/(compressed|compressedDepth|theora|zstd|ffmpeg|h264|h265|av1)$")
+"""What image_transport's plugins append to the name of the images."""
+_VIDEO = re.compile(r"theora.*/Packet$|FFMPEGPacket$|CompressedVideo$|CompressedImage$")
+"""Types of image topics that are none of ROS's two."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class CameraTopic:
         info_topic: its ``camera_info``: the one that is there, else the place where image_transport would have it.
         frame_id: of its headers; empty where none was seen, as in the graph.
         name: of the camera in keyframe names; empty where no header was seen.
-        segments: its topic of mono16 label images in a recording, or None.
+        segments: its topic of label images in a recording, or None.
     """
 
     topic: str
@@ -53,6 +62,11 @@ class CameraTopic:
     def folder(self) -> str:
         """The topic's name before that: ``/front``."""
         return _base(self.topic).rpartition("/")[0]
+
+    @property
+    def masks_beside(self) -> bool:
+        """Whether the label images were found by the names of their topic and of the images."""
+        return self.segments is not None and _base(self.segments) in _beside(self.topic, "segments")
 
     @property
     def rectified(self) -> bool:
@@ -76,7 +90,11 @@ def find_cameras(
     """
     cameras, left_out = [], {}
     for name, types in topics.items():
-        if not is_image(types) or name.startswith(tuple(own)):
+        if name.startswith(tuple(own)):
+            continue
+        if not is_image(types):
+            if first is not None and _VIDEO.search(types[0]):
+                left_out[name] = f"{types[0]} is not read; record raw or compressed, or republish it"
             continue
         camera = _camera(name, topics)
         if first is None:
@@ -84,14 +102,11 @@ def find_cameras(
                 cameras.append(camera)
         elif (message := first(name)) is None:
             left_out[name] = "no messages"
-        elif reason := _no_picture(message):
+        elif reason := _no_picture(message, name, _has_info(camera, topics)):
             left_out[name] = reason
         else:
             cameras.append(_with_header(camera, message, topics))
-    kept = _one_each(cameras, topics, left_out)
-    for camera in kept:
-        left_out.pop(camera.segments or "", None)  # read, but not as a camera
-    return kept, left_out
+    return _one_each(cameras, topics, left_out), left_out
 
 
 def resolve_camera(wanted: str, topics: TopicTypes) -> CameraTopic | None:
@@ -129,8 +144,17 @@ def recorded_cameras(recording: Recording, wanted: Sequence[str] = ()) -> tuple[
         cameras, left_out = find_cameras(topics, first=recording.first)
     if not cameras:
         table = "; ".join(f"{t.name} ({t.msgtype}, {t.count})" for t in recording.topics.values()) or "nothing"
-        raise DataError(f"no camera: there is no topic of {IMAGE} or CompressedImage with 8-bit pictures. It has: {table}")
-    return _unique_names(cameras), left_out
+        why = "".join(f"; {name} is left out: {reason}" for name, reason in left_out.items())
+        raise DataError(f"no camera: there is no topic of {IMAGE} or CompressedImage with 8-bit pictures. It has: {table}{why}")
+    cameras = _with_masks(_unique_names(cameras), recording)
+    for camera in cameras:
+        left_out.pop(camera.segments or "", None)  # read, but not as a camera
+    return cameras, left_out
+
+
+def possible_masks(topics: TopicTypes) -> list[str]:
+    """Image topics whose names speak of masks in any way."""
+    return sorted(name for name, types in topics.items() if is_image(types) and _MASKS.search(name) and not _DEPTH.search(name))
 
 
 def find_segments(topics: TopicTypes, *, own: Iterable[str] = ()) -> list[str]:
@@ -144,7 +168,7 @@ def find_segments(topics: TopicTypes, *, own: Iterable[str] = ()) -> list[str]:
 
 def _base(topic: str) -> str:
     """``/front/image_raw/compressed`` and ``/front/image_raw`` are the same images: ``/front/image_raw``."""
-    return topic.removesuffix("/compressed")
+    return _TRANSPORTS.sub("", topic)
 
 
 def _beside(topic: str, name: str) -> tuple[str, str]:
@@ -156,7 +180,7 @@ def _beside(topic: str, name: str) -> tuple[str, str]:
 def _camera(topic: str, topics: TopicTypes) -> CameraTopic:
     places = _beside(topic, "camera_info")
     info = next((place for place in places if INFO in topics.get(place, ())), places[0])
-    return CameraTopic(topic, IMAGE not in topics[topic], info)
+    return CameraTopic(topic, COMPRESSED in topics[topic], info)
 
 
 def _has_info(camera: CameraTopic, topics: TopicTypes) -> bool:
@@ -166,8 +190,29 @@ def _has_info(camera: CameraTopic, topics: TopicTypes) -> bool:
 def _with_header(camera: CameraTopic, message: Any, topics: TopicTypes) -> CameraTopic:
     frame = message.header.frame_id
     name = camera_name(frame or camera.folder.strip("/") or camera.topic)
-    segments = next((place for place in _beside(camera.topic, "segments") if IMAGE in topics.get(place, ())), None)
+    beside = [f"{place}{transport}" for place in _beside(camera.topic, "segments") for transport in ("", "/compressed")]
+    segments = next((place for place in beside if is_image(topics.get(place, ()))), None)
     return replace(camera, frame_id=frame, name=name, segments=segments)
+
+
+def _with_masks(cameras: list[CameraTopic], recording: Recording) -> list[CameraTopic]:
+    """For cameras without ``segments`` beside them: the only topic of label images that has their frame_id, if there is one."""
+    taken = {camera.segments for camera in cameras} | {camera.topic for camera in cameras}
+    by_frame: dict[str, list[str]] = {}
+    for name in possible_masks(recording.types):
+        message = recording.first(name) if name not in taken else None
+        if message is not None and _may_be_labels(message):
+            by_frame.setdefault(message.header.frame_id, []).append(name)
+    found = []
+    for camera in cameras:
+        masks = by_frame.get(camera.frame_id, [])
+        alone = sum(other.frame_id == camera.frame_id for other in cameras) == 1
+        found.append(replace(camera, segments=masks[0]) if not camera.segments and alone and len(masks) == 1 else camera)
+    return found
+
+
+def _may_be_labels(message: Any) -> bool:
+    return getattr(message, "encoding", "") in LABEL_ENCODINGS or "png" in getattr(message, "format", "")
 
 
 def _recorded_camera(wanted: str, topics: TopicTypes) -> CameraTopic:
@@ -179,18 +224,24 @@ def _recorded_camera(wanted: str, topics: TopicTypes) -> CameraTopic:
     return camera
 
 
-def _no_picture(message: Any) -> str:
+def _no_picture(message: Any, topic: str, calibrated: bool) -> str:
     """Why this is no picture of a camera, empty if it may be one."""
-    encoding = getattr(message, "encoding", "")
-    if encoding in _NO_PICTURE:
-        return f"{encoding} images are no pictures; name the topic if they are"
-    return "compressed depth images" if "compressedDepth" in getattr(message, "format", "") else ""
+    form = getattr(message, "format", "")
+    if form and (reason := unreadable(message)):
+        return reason
+    encoding = getattr(message, "encoding", form.partition(";")[0].strip())
+    if encoding in _NO_PICTURE or (encoding == "mono16" and not form):
+        return f"{encoding} images are no pictures but depth or labels; name the topic if they are"
+    name = _base(topic).rpartition("/")[2]
+    if _DEPTH.search(name) or (_MASKS.search(name) and not calibrated):
+        return "no pictures of a camera by its name; name the topic if they are"
+    return ""
 
 
 def _one_each(cameras: Sequence[CameraTopic], topics: TopicTypes, left_out: dict[str, str]) -> list[CameraTopic]:
     """One topic per physical camera, in the order of the topics; the others go to ``left_out``."""
     kept: dict[tuple[str, str], CameraTopic] = {}
-    for camera in sorted(cameras, key=lambda c: (c.rectified, "mono" in c.image_name, not c.compressed, c.topic)):
+    for camera in sorted(cameras, key=_rank):
         # Without frame_id, two cameras in one folder are told apart by their calibrations.
         key = camera.frame_id, camera.folder if camera.frame_id else camera.info_topic
         if kept.setdefault(key, camera) is not camera:
@@ -200,6 +251,12 @@ def _one_each(cameras: Sequence[CameraTopic], topics: TopicTypes, left_out: dict
     for camera in drawings:
         left_out[camera.topic] = f"no camera_info, and the same frame_id as {calibrated[camera.frame_id]}"
     return sorted((c for c in kept.values() if c not in drawings), key=lambda camera: camera.topic)
+
+
+def _rank(camera: CameraTopic) -> tuple[bool | str, ...]:
+    """Of topics that show the same camera the first is taken."""
+    name = camera.image_name
+    return bool(_MASKS.search(name)), camera.rectified, "mono" in name, not camera.compressed, camera.topic
 
 
 def _unique_names(cameras: Sequence[CameraTopic]) -> list[CameraTopic]:

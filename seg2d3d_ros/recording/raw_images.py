@@ -8,27 +8,35 @@ import cv2
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.images import to_bytes
 
-_BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
+_BAYER = tuple(f"bayer_{pattern}{bits}" for pattern in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16))
+_YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 _PIXELS: dict[str, tuple[type, int]] = {
-    **dict.fromkeys(("mono8", "8UC1", *_BAYER), (np.uint8, 1)),
+    **{name: (np.uint16 if name.endswith("16") else np.uint8, 1) for name in _BAYER},
+    **dict.fromkeys(("mono8", "8UC1"), (np.uint8, 1)),
     **dict.fromkeys(("mono16", "16UC1"), (np.uint16, 1)),
-    **dict.fromkeys(("yuv422", "uyvy", "yuv422_yuy2", "yuyv"), (np.uint8, 2)),
+    **dict.fromkeys(_YUV, (np.uint8, 2)),
     **dict.fromkeys(("rgb8", "bgr8", "8UC3"), (np.uint8, 3)),
     **dict.fromkeys(("rgba8", "bgra8", "8UC4"), (np.uint8, 4)),
+    **dict.fromkeys(("rgb16", "bgr16", "16UC3"), (np.uint16, 3)),
 }
 """dtype and channels of each encoding."""
 
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's first two.
+BAYER_TO_BGR = {
+    "rggb": cv2.COLOR_BayerBG2BGR,
+    "bggr": cv2.COLOR_BayerRG2BGR,
+    "gbrg": cv2.COLOR_BayerGR2BGR,
+    "grbg": cv2.COLOR_BayerGB2BGR,
+}
 _TO_BGR = {
     "rgb8": cv2.COLOR_RGB2BGR,
+    "rgb16": cv2.COLOR_RGB2BGR,
     "rgba8": cv2.COLOR_RGBA2BGR,
     "bgra8": cv2.COLOR_BGRA2BGR,
     "8UC4": cv2.COLOR_BGRA2BGR,
-    "bayer_rggb8": cv2.COLOR_BayerBG2BGR,
-    "bayer_bggr8": cv2.COLOR_BayerRG2BGR,
-    "bayer_gbrg8": cv2.COLOR_BayerGR2BGR,
-    "bayer_grbg8": cv2.COLOR_BayerGB2BGR,
+    **{name: BAYER_TO_BGR[name[6:10]] for name in _BAYER},
     "yuv422": cv2.COLOR_YUV2BGR_UYVY,
     "uyvy": cv2.COLOR_YUV2BGR_UYVY,
     "yuv422_yuy2": cv2.COLOR_YUV2BGR_YUYV,
@@ -49,7 +57,11 @@ def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
             f"{source}: encoding {message.encoding!r} is not supported ({', '.join(ENCODINGS)} are); "
             "record the compressed topic, or convert the images"
         )
-    kind, channels = _PIXELS[message.encoding]
+    return raw_array(message, *_PIXELS[message.encoding], source)
+
+
+def raw_array(message: Any, kind: type, channels: int, source: str) -> np.ndarray:
+    """As ``raw_pixels``, for any ``kind`` of pixels; the size is checked before anything is copied."""
     data = np.frombuffer(message.data, np.uint8) if isinstance(message.data, bytes) else np.asarray(message.data, np.uint8)
     height, width, step = int(message.height), int(message.width), int(message.step)
     row = width * channels * np.dtype(kind).itemsize
@@ -66,16 +78,20 @@ def raw_pixels(message: Any, source: str = "image") -> np.ndarray:
 
 
 def raw_picture(message: Any, source: str = "image") -> np.ndarray:
-    """(H, W) uint8 grey or (H, W, 3) uint8 **BGR**, OpenCV's order; 16-bit grey is cut to its high byte.
+    """(H, W) uint8 grey or (H, W, 3) uint8 **BGR**, OpenCV's order; deeper pixels are stretched by the bits that they use.
 
     Raises:
-        DataError: as ``raw_pixels``.
+        DataError: as ``raw_pixels``, or pixels that come in pairs in an image of odd width.
     """
     pixels = raw_pixels(message, source)
-    if pixels.dtype == np.uint16:
-        return (pixels >> 8).astype(np.uint8)
+    if message.encoding in _YUV and pixels.shape[1] % 2:
+        raise DataError(f"{source}: {message.encoding} has pixels in pairs, but the image is {pixels.shape[1]} pixels wide")
     code = _TO_BGR.get(message.encoding)
-    return pixels if code is None else cv2.cvtColor(pixels, code)
+    try:
+        return to_bytes(pixels if code is None else cv2.cvtColor(pixels, code))
+    except cv2.error as error:
+        height, width = pixels.shape[:2]
+        raise DataError(f"{source}: {width}×{height} {message.encoding} cannot be converted ({error.err or error})") from error
 
 
 def raw_gray(message: Any, width: int, source: str = "image") -> np.ndarray:

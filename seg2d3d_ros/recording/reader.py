@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.recording.cut_off import CutOffMcap, CutOffSqlite
-from seg2d3d_ros.recording.naming import natural_key
-from seg2d3d_ros.recording.storage import IndexedStorage, Storage
+from seg2d3d_ros.findings import Finding
+from seg2d3d_ros.recording import losses
+from seg2d3d_ros.recording.metadata import STORAGE_SUFFIXES, BagFiles, bag_files, is_storage
+from seg2d3d_ros.recording.storage.base import Record, Storage
+from seg2d3d_ros.recording.storage.compression import ZSTD_SUFFIXES, unpack_file
+from seg2d3d_ros.recording.storage.mcap_file import McapStorage
+from seg2d3d_ros.recording.storage.rosbag1_file import Rosbag1Storage
+from seg2d3d_ros.recording.storage.sqlite_file import SqliteStorage
 from seg2d3d_ros.recording.topics import Topic, TopicTypes
 
-log = logging.getLogger(__name__)
+Form = TypeVar("Form")
 
-STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
+_STORAGES: dict[str, type[Storage]] = {".mcap": McapStorage, ".db3": SqliteStorage, ".bag": Rosbag1Storage}
 
 
 class Recording(AbstractContextManager["Recording"]):
@@ -28,18 +34,31 @@ class Recording(AbstractContextManager["Recording"]):
         start_ns, duration_ns: time of recording.
     """
 
-    def __init__(self, path: Path, storages: list[Storage], damage: list[str]):
+    def __init__(self, path: Path, found: BagFiles) -> None:
+        """Open the files. Raises ``DataError`` where nothing in them can be read."""
         self.path = path
-        self._storages = storages
-        self._damage = damage
-        found: dict[tuple[str, str], Topic] = {}
-        for topic in (topic for storage in storages for topic in storage.topics):
+        self._found = found
+        self._storages: list[Storage] = []
+        self._unpacked: list[TemporaryDirectory[str]] = []
+        self._unopened: list[str] = []
+        self._counts = losses.ReadCounts()
+        for file in found.files:
+            try:
+                self._storages.append(self._open(file))
+            except DataError as error:  # noqa: PERF203
+                self._unopened.append(str(error))
+        if not any(storage.topics for storage in self._storages):
+            self.close()
+            raise DataError(f"{path} cannot be read as a bag: {'; '.join(self._unopened) or 'it is empty'}")
+        topics: dict[tuple[str, str], Topic] = {}
+        for topic in (topic for storage in self._storages for topic in storage.topics):
             key = topic.name, topic.msgtype
-            before = found.get(key, Topic(*key, 0))
-            found[key] = Topic(*key, before.count + topic.count, before.latched or topic.latched)
-        self.topics = {name: topic for (name, _), topic in sorted(found.items())}
-        self.start_ns = min(storage.start_ns for storage in storages)
-        self.duration_ns = max(storage.end_ns for storage in storages) - self.start_ns
+            before = topics.get(key, Topic(*key, 0))
+            topics[key] = Topic(*key, before.count + topic.count, before.latched or topic.latched)
+        self.topics = {name: topic for (name, _), topic in sorted(topics.items())}
+        filled = [storage for storage in self._storages if any(topic.count for topic in storage.topics)] or self._storages
+        self.start_ns = min(storage.start_ns for storage in filled)
+        self.duration_ns = max(storage.end_ns for storage in filled) - self.start_ns
 
     @property
     def types(self) -> TopicTypes:
@@ -47,9 +66,25 @@ class Recording(AbstractContextManager["Recording"]):
         return {topic.name: (topic.msgtype,) for topic in self.topics.values() if topic.count}
 
     @property
+    def findings(self) -> list[Finding]:
+        """What could not be read; complete after reading."""
+        opening = [self._found.problem] if self._found.problem else []
+        unfit, numbers = losses.unfit(self._storages)
+        promised = {name: max(topic.count, self._found.counts.get(name, 0)) for name, topic in self.topics.items()}
+        absent = [*(f"{name} is not there" for name in self._found.missing), *self._unopened]
+        every = (
+            losses.missing(absent),
+            losses.damaged(self._storages, opening),
+            losses.unlisted(self._found.unlisted),
+            self._counts.lost(promised, numbers),
+            unfit,
+        )
+        return [finding for finding in every if finding is not None]
+
+    @property
     def damage(self) -> list[str]:
-        """What could not be read, in words; complete after reading."""
-        return list(dict.fromkeys([*self._damage, *(storage.damage for storage in self._storages if storage.damage)]))
+        """The same in words."""
+        return [finding.text for finding in self.findings]
 
     def find(self, wanted: str, msgtype: str) -> str:
         """The full name of a topic of this type that the user named, with or without its leading slash.
@@ -67,15 +102,13 @@ class Recording(AbstractContextManager["Recording"]):
     def messages(self, names: Collection[str]) -> Iterator[tuple[str, int, Any]]:
         """``(topic, log time in ns, message)`` of the named topics in the order of recording.
 
-        Messages are dataclasses with ROS's field names. At a damaged place the file ends; ``damage`` says so then.
+        Messages are dataclasses with ROS's field names. What is damaged is left out; ``findings`` says so then.
         """
-        for storage in self._holding(names):
-            yield from storage.read(names, storage.decoded)
+        return self._read(names, lambda storage: storage.decoded)
 
     def serialized(self, names: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
         """As ``messages``, but each message as the CDR bytes of ROS 2 Jazzy's type, ready to be published."""
-        for storage in self._holding(names):
-            yield from storage.read(names, storage.cdr)
+        return self._read(names, lambda storage: storage.cdr)
 
     def first(self, name: str) -> Any | None:
         """The first message of a topic, None where there is none."""
@@ -85,9 +118,30 @@ class Recording(AbstractContextManager["Recording"]):
         """Close all files; may be called again."""
         for storage in self._storages:
             storage.close()
+        for folder in self._unpacked:
+            folder.cleanup()
 
-    def _holding(self, names: Collection[str]) -> list[Storage]:
-        return [storage for storage in self._storages if any(topic.name in names for topic in storage.topics)]
+    def _read(
+        self, names: Collection[str], form: Callable[[Storage], Callable[[Record], Form]]
+    ) -> Iterator[tuple[str, int, Form]]:
+        read: Counter[str] = Counter()
+        for storage in self._storages:
+            if any(topic.name in names for topic in storage.topics):
+                for topic, log_ns, message in storage.read(names, form(storage)):
+                    read[topic] += 1
+                    yield topic, log_ns, message
+        self._counts.keep(names, read)
+
+    def _open(self, file: Path) -> Storage:
+        """Raises ``DataError`` where nothing can be read."""
+        unpacked = file
+        if file.suffix in ZSTD_SUFFIXES:
+            unpacked, folder = unpack_file(file)
+            self._unpacked.append(folder)
+        try:
+            return _STORAGES[unpacked.suffix](unpacked)
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read ({error.strerror or error})") from error
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -96,7 +150,8 @@ class Recording(AbstractContextManager["Recording"]):
 def open_recording(path: Path) -> Recording:
     """Open a bag: a directory with or without ``metadata.yaml``, or a single ``.mcap``, ``.db3`` or ``.bag`` file.
 
-    A file without index (a recorder that was killed, a copy that was cut off) is read from its beginning as far as it goes.
+    Single messages and whole files (``.mcap.zstd``) may be compressed by zstd. A file without index (a recorder that was
+    killed, a copy that was cut off) is read from its beginning as far as it goes.
 
     Raises:
         UsageError: no such path, or no recording.
@@ -105,34 +160,13 @@ def open_recording(path: Path) -> Recording:
     path = Path(path)
     if not path.exists():
         raise UsageError(f"no bag at {path}: no such bag or folder")
-    if path.is_file() and path.suffix not in STORAGE_SUFFIXES:
-        raise UsageError(f"{path}: not a recording ({', '.join(STORAGE_SUFFIXES)}, or a rosbag2 directory)")
-    damage: list[str] = []
-    if path.is_dir() and (path / "metadata.yaml").exists():
-        try:
-            return Recording(path, [IndexedStorage(path)], [])
-        except DataError as error:
-            damage.append(str(error))
-    files = [path] if path.is_file() else [p for p in path.iterdir() if p.suffix in STORAGE_SUFFIXES]
-    if not files:
+    if path.is_file():
+        if not is_storage(path):
+            raise UsageError(f"{path}: not a recording ({', '.join(STORAGE_SUFFIXES)}, or a rosbag2 directory)")
+        return Recording(path, BagFiles([path]))
+    found = bag_files(path)
+    if not found.files:
+        if found.missing:
+            raise DataError(f"{path}: the recording's files are missing: {', '.join(found.missing)}")
         raise UsageError(f"{path}: no recording in this folder ({', '.join(STORAGE_SUFFIXES)}); for photos use 'seg2d3d run'")
-    storages: list[Storage] = []
-    for file in sorted(files, key=lambda file: natural_key(file.name)):
-        try:
-            storages.append(_open_file(file))
-        except DataError as error:  # noqa: PERF203
-            damage.append(str(error))
-    if not any(storage.topics for storage in storages):
-        raise DataError(f"{path} cannot be read as a bag: {'; '.join(damage) or 'it is empty'}")
-    return Recording(path, storages, damage)
-
-
-def _open_file(file: Path) -> Storage:
-    """By its index if it has one, else from the beginning. Raises ``DataError`` where nothing can be read."""
-    try:
-        return IndexedStorage(file)
-    except DataError as error:
-        if file.suffix == ".bag":
-            raise DataError(f"{error}; 'rosbag reindex' mends a bag that was not closed") from error
-        log.debug("%s: reading it from the beginning (%s)", file, error)
-    return CutOffMcap(file) if file.suffix == ".mcap" else CutOffSqlite(file)
+    return Recording(path, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ ODOMETRY, TF = "nav_msgs/msg/Odometry", "tf2_msgs/msg/TFMessage"
 
 TopicTypes = Mapping[str, Sequence[str]]
 """Topic name -> types, as ``dict(node.get_topic_names_and_types())``."""
+_LATCHED = re.compile(r"durability: *[\"']?(1|transient_local)\b")
+"""In a quality of service as rosbag2 writes it."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,8 @@ class Topic:
 def is_image(types: Sequence[str]) -> bool:
     """Whether a topic of these types carries images."""
     return IMAGE in types or COMPRESSED in types
+
+
+def is_latched(profiles: str) -> bool:
+    """Whether a publisher offered the last message to late subscribers, by rosbag2's ``offered_qos_profiles``."""
+    return _LATCHED.search(profiles) is not None

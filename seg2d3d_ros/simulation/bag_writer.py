@@ -16,7 +16,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import from_enu
 from seg2d3d_ros.recording.calibration import info_from_camera
-from seg2d3d_ros.recording.storage import jazzy
+from seg2d3d_ros.recording.storage.message_types import jazzy
 from seg2d3d_ros.simulation.gnss import DATUM, Fix
 from seg2d3d_ros.simulation.lidar_scanner import FRAME, POINT, TOPIC, Sweep
 

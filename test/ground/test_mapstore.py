@@ -95,6 +95,11 @@ def test_keyframes_and_segments_come_back(tmp_path):
     assert record.camera == keyframe.camera
     assert record.geo.covariance.tolist() == geo.covariance.tolist()
     assert store.image_path(record).read_bytes() == b"jpeg"
+    flat = dataclasses.replace(record, geo=GeoPosition(55.7, 13.2, float("nan")))
+    store.write_keyframes([flat])
+    assert "NaN" not in (tmp_path / "keyframes.json").read_text()
+    assert not store.read_keyframes()[0].geo.has_altitude
+    store.write_keyframes([record])
 
     _, segments = two_houses(1)
     item = dataclasses.replace(segments["view0"], classes=np.array([2, 1], np.int32))

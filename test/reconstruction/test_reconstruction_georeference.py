@@ -45,6 +45,19 @@ def test_recovers_a_bent_drive_with_a_fifth_of_outliers(seed):
     assert 25 <= fit.used <= 35
 
 
+@pytest.mark.parametrize("known", [0, 20])
+def test_positions_without_a_height_pull_east_and_north_only(known):
+    rng = np.random.default_rng(5)
+    t = np.linspace(0, 1, 40)
+    centers = np.column_stack([100 * t, 30 * np.sin(3 * t), np.zeros(40)])
+    poses, measured = scene(rng, centers, rng.uniform(-3, 3, 40), 1.0)
+    heights = np.arange(40) < known
+    measured[~heights, 2] = 0.0 if known == 0 else 500.0  # what stands where nothing was measured
+    fit = fit_similarity(poses, measured, np.full(40, 1.0), heights=heights)
+    assert fit.used >= 38
+    assert np.median(error(fit, poses, centers)) < 0.7
+
+
 def test_straight_street_stays_upright():
     """Positions on a line leave the roll about it open; the cameras' upright direction fixes it within 2 degrees."""
     rng = np.random.default_rng(0)

@@ -28,7 +28,7 @@ class Submap:
 class Locator:
     """Knows the scale by the rig, and of GPS what it is told."""
 
-    datum, positions, sigmas = (1.0, 2.0, 3.0), "positions", "sigmas"
+    datum, positions, sigmas, heights = (1.0, 2.0, 3.0), "positions", "sigmas", "heights"
 
     def __init__(self, kind, steps):
         self.kind, self.steps = kind, steps
@@ -55,7 +55,8 @@ def steps(monkeypatch):
 
     monkeypatch.setattr(locating, "hold_mounts", hold)
 
-    def adjust(model, positions, sigmas, options, fixed):
+    def adjust(model, positions, sigmas, options, fixed, heights):
+        assert heights == "heights"
         found.append(("positions", positions, options.refine_sensor_from_rig))
         return "adjusted"
 

@@ -9,10 +9,11 @@ from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
-from seg2d3d_ros.reconstruction.world.locator import NOT_GEOREFERENCED, ODOMETRY_SIGMA, RIG_SIGMA, Locator
+from seg2d3d_ros.reconstruction.world.locator import ALTITUDE_UNKNOWN, NOT_GEOREFERENCED, ODOMETRY_SIGMA, RIG_SIGMA, Locator
 
 METRE = 1 / 111320.0
 COUNT = 12
+CONFIG = ReconstructionConfig()
 
 
 def place(i):
@@ -20,9 +21,9 @@ def place(i):
     return np.array([2.0 * i, 0.2 * i**2, 0.0])
 
 
-def rows(*, gps=(), sigma=0.05):
+def rows(*, gps=(), sigma=0.05, flat=()):
     def geo(i):
-        east, north, up = place(i)
+        east, north, up = place(i) if i not in flat else (*place(i)[:2], np.nan)
         return GeoPosition(METRE * north, METRE * east, up, sigma**2 * np.eye(3)) if i in gps else None
 
     return [ImageRow(i, 1, f"{i}", f"{i}.jpg", "cam", 10**9 * i, 100, geo(i)) for i in range(1, COUNT + 1)]
@@ -96,6 +97,21 @@ def test_models_are_moved_to_where_their_images_were(database):
     assert located.georeference(found, None, []).kind == "enu"
     centers = np.array([found.image(i).projection_center() for i in range(1, 13)])
     np.testing.assert_allclose(centers, [located.positions[i] for i in range(1, 13)], atol=0.2)
+
+
+def test_an_unknown_altitude_is_not_zero_and_is_said(database):
+    everywhere = range(1, 13)
+    found, located, warnings = model(), locator(database, rows(gps=everywhere, flat=(3, 4, 5))), Findings()
+    assert located.heights == {*everywhere} - {3, 4, 5}
+    assert np.isfinite(list(located.positions.values())).all()
+    assert located.georeference(found, None, warnings).kind == "enu"
+    np.testing.assert_allclose(found.image(4).projection_center(), located.positions[4], atol=0.2)
+    located.georeference(model(), None, warnings)
+    (finding,) = warnings.list()
+    assert (finding.kind, finding.count, finding.of) == (ALTITUDE_UNKNOWN, 3, 12), "counted once, however many models"
+    nowhere = Locator(FeatureDatabase(database.path.with_name("e.db")), rows(gps=everywhere, flat=everywhere), CONFIG)
+    assert nowhere.georeference(model(), None, warnings).kind == "enu"
+    assert "heights in the map count from its cameras" in warnings.list()[0].text
 
 
 def test_without_gps_a_known_scale_gives_metres(database):

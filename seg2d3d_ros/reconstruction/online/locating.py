@@ -69,7 +69,9 @@ def _locate(
         """A copy of the model as positions pull at it; None where there are none, or where they do not fit."""
         if frame.kind != "enu":
             return None
-        return adjust_with_positions(model, locator.positions, locator.sigmas, options.global_adjustment, fixed_cameras)
+        return adjust_with_positions(
+            model, locator.positions, locator.sigmas, options.global_adjustment, fixed_cameras, locator.heights
+        )
 
     adjusted = None
     if rig is None:

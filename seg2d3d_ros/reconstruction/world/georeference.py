@@ -20,8 +20,8 @@ CAUCHY = 3.0
 """Standard deviations where the loss turns from square to logarithmic: at 1 half of the good positions' weight is lost."""
 TUKEY = 6.0
 """Standard deviations from which on a position has no weight: without outliers, 95 % of the efficiency of least squares."""
-MEDIAN_DISTANCE = 1.5382
-"""Median length of a vector of three standard normal numbers."""
+MEDIAN_DISTANCE = {3: 1.5382, 2: 1.1774}
+"""Median length of a vector of three, and of two, standard normal numbers."""
 FEW = 20
 """Below so many positions their scatter is too uncertain to call them better than they claim."""
 TRIALS = 500
@@ -70,10 +70,11 @@ def _tukey(distance: np.ndarray) -> np.ndarray:
     return TUKEY**2 / 3 * (1 - np.maximum(1 - (distance / TUKEY) ** 2, 0.0) ** 3)
 
 
-def _scatter(distances: np.ndarray) -> float:
+def _scatter(distances: np.ndarray, heights: np.ndarray) -> float:
     """How many times their claimed standard deviation positions really scatter about a fit of seven unknowns."""
-    count = len(distances)
-    found = float(np.median(distances)) / MEDIAN_DISTANCE * np.sqrt(3 * count / max(3 * count - 7, 1))
+    count, measured = len(distances), int(np.where(heights, 3, 2).sum())
+    typical = np.where(heights, MEDIAN_DISTANCE[3], MEDIAN_DISTANCE[2])
+    found = float(np.median(distances / typical)) * np.sqrt(measured / max(measured - 7, 1))
     return max(found, 0.1 if count >= FEW else 1.0)
 
 
@@ -84,6 +85,7 @@ def fit_similarity(
     seed: int = 0,
     known_scale: Scale | None = None,
     up: Up | None = None,
+    heights: np.ndarray | None = None,
 ) -> Fit:
     """The similarity from model to metres that fits most GPS positions and keeps the cameras upright.
 
@@ -101,10 +103,15 @@ def fit_similarity(
         known_scale: of the model, where a rig or odometry tell it.
         up: the vertical of the model's frame, by all of its images; None = by these. It pulls by its own uncertainty, so
             that positions good enough to tell the slope of a street decide.
+        heights: (N,) bool, of which positions the third coordinate is measured, so that the others pull east and north
+            only; None = of all. Where it is of none, the cameras' mean height is that of the positions.
     """
     if len(positions) < MIN_POSITIONS:
         return Fit(None, problem=f"only {len(positions)} images of the model have a GPS position, {MIN_POSITIONS} are needed")
     centers = camera_from_world.origin
+    heights = np.ones(len(positions), bool) if heights is None else heights
+    measured = np.ones((len(positions), 3))
+    measured[:, 2] = heights if heights.any() else 1e-6
     up = up or up_of_cameras(camera_from_world)
     upright = rotation_between(up.direction, Z)
     a, _ = _upright_ransac(centers @ upright.T, positions, sigma, seed)
@@ -122,7 +129,7 @@ def fit_similarity(
 
     def distances(x: np.ndarray) -> np.ndarray:
         s, rotation, offset = unpack(x)
-        return np.linalg.norm(s * (centers - origin) @ rotation.T + offset - positions, axis=1) / sigma
+        return np.linalg.norm((s * (centers - origin) @ rotation.T + offset - positions) * measured, axis=1) / sigma
 
     def residuals(x: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], scatter: float) -> np.ndarray:
         s, rotation, _ = unpack(x)
@@ -131,13 +138,13 @@ def fit_similarity(
 
     steps = [0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])]
     x = least_squares(residuals, np.zeros(7), x_scale=steps, args=(_cauchy, 1.0)).x
-    x = least_squares(residuals, x, x_scale=steps, args=(_tukey, _scatter(distances(x)))).x
+    x = least_squares(residuals, x, x_scale=steps, args=(_tukey, _scatter(distances(x), heights))).x
     s, rotation, offset = unpack(x)
     similarity = Similarity(s, rotation, offset - s * rotation @ origin)
-    apart = np.linalg.norm(similarity.apply(centers) - positions, axis=1)
+    apart = np.linalg.norm((similarity.apply(centers) - positions) * measured, axis=1)
     good = apart < 3.5 * np.maximum(sigma, np.median(apart))
     residual = float(np.sqrt(np.mean(apart[good] ** 2)))
-    noise = max(float(np.median(sigma[good])), residual / np.sqrt(3))
+    noise = max(float(np.median(sigma[good])), residual / np.sqrt(np.where(heights, 3, 2)[good].mean()))
     spread = float(np.sqrt(np.linalg.eigvalsh(np.atleast_2d(np.cov(positions[good].T, bias=True))).max()))
     uncertainty = noise / (np.sqrt(good.sum()) * max(spread, 1e-9))
     if good.sum() < max(MIN_POSITIONS, 0.5 * len(positions)):

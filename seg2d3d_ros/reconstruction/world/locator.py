@@ -9,7 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.findings import Findings, Kind
+from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
@@ -24,6 +24,13 @@ NOT_GEOREFERENCED = Kind(
     "models of arbitrary scale and orientation",
     cause="{reason}",
     remedy="give positions of at least three images that do not lie on a line, or the cameras' mounts",
+)
+ALTITUDE_UNKNOWN = Kind(
+    "altitude_unknown",
+    "positions without an altitude",
+    cause="they are used east and north only, heights come from {reference}",
+    remedy="record altitudes if heights above the ellipsoid matter",
+    level=NOTE,
 )
 RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
 """Relative standard deviations of a model's scale by the distances between cameras, and by wheels."""
@@ -40,7 +47,9 @@ class Locator:
 
     Attributes:
         datum: latitude, longitude, altitude of the origin of ``positions``, or None.
-        positions: image id -> (3,) metres east, north, up by GPS.
+        positions: image id -> (3,) metres east, north, up by GPS. Where the altitude is unknown, up is the median of the
+            known ones, or 0.
+        heights: ids of the images whose altitude is known.
         sigmas: image id -> standard deviation of its position in metres.
     """
 
@@ -60,7 +69,11 @@ class Locator:
             database.set_datum(self.datum)
         self.positions: dict[int, np.ndarray] = {}
         if self.datum is not None:
-            self.positions = dict(zip(known, wgs84.to_enu(list(known.values()), self.datum), strict=True))
+            metres = wgs84.to_enu(list(known.values()), self.datum)
+            unknown = np.isnan(metres[:, 2])
+            metres[unknown, 2] = np.median(metres[~unknown, 2]) if not unknown.all() else 0.0
+            self.positions = dict(zip(known, metres, strict=True))
+        self.heights = {image_id for image_id in self.positions if known[image_id].has_altitude}
         self.sigmas = {image_id: sigmas[image_id] for image_id in self.positions}
 
     @cached_property
@@ -105,7 +118,8 @@ class Locator:
         located = [k for k, i in enumerate(ids) if i in self.positions]
         metres = np.array([self.positions[ids[k]] for k in located]).reshape(-1, 3)
         sigmas = np.array([self.sigmas[ids[k]] for k in located])
-        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, up_of_cameras(poses))
+        heights = np.array([ids[k] in self.heights for k in located], bool)
+        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, up_of_cameras(poses), heights)
 
     def georeference(self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings) -> WorldFrame:
         """Move a model to metres east, north, up by GPS; without GPS to metres where its scale is known.
@@ -118,6 +132,10 @@ class Locator:
         fit = self.fit(model, scale)
         if fit.similarity is not None:
             model.transform(fit.similarity.to_colmap())
+            if len(self.heights) < len(self.positions):
+                reference = "the other images" if self.heights else "nothing: heights in the map count from its cameras"
+                count = len(self.positions) - len(self.heights)
+                findings.put(Finding(ALTITUDE_UNKNOWN, count, len(self.positions), details={"reference": reference}))
             return WorldFrame("enu", self.datum)
         if scale is not None:
             model.transform(Similarity(scale.factor, np.eye(3), np.zeros(3)).to_colmap())

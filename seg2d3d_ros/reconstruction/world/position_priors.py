@@ -15,6 +15,8 @@ LOSS_SCALE = 2.8
 OUTLIER = 4.0
 """Positions further off than this many standard deviations are left out; else the solver's own alignment follows them."""
 MIN_POSITIONS = 6
+UNMEASURED = 1000.0
+"""Standard deviations of an unknown height in units of the horizontal one: it holds nothing in place."""
 WORSE = 1.05
 """The reprojection error may grow by this factor at most: positions may distort a model only where its points allow it."""
 
@@ -25,6 +27,7 @@ def adjust_with_positions(
     sigmas: Mapping[int, float],
     options: pycolmap.BundleAdjustmentOptions,
     fixed_cameras: Collection[int],
+    heights: Collection[int] | None = None,
 ) -> pycolmap.Reconstruction | None:
     """A copy of a georeferenced model, adjusted to its keypoints and to the positions of its cameras.
 
@@ -34,6 +37,7 @@ def adjust_with_positions(
         sigmas: image id -> standard deviation in metres.
         options: of the adjustment to the keypoints.
         fixed_cameras: ids of cameras whose intrinsics stay.
+        heights: ids of the images whose third coordinate is measured; None = all.
 
     Returns:
         None where there are too few positions, or where the keypoints would fit clearly worse.
@@ -42,12 +46,14 @@ def adjust_with_positions(
     for image_id in sorted(adjusted.reg_image_ids()):
         image = adjusted.image(image_id)
         if image_id in positions:
-            away = np.linalg.norm(image.projection_center() - positions[image_id])
-            if away <= OUTLIER * sigmas[image_id]:
+            center, position, variances = image.projection_center(), positions[image_id].copy(), np.ones(3)
+            if heights is not None and image_id not in heights:
+                position[2], variances[2] = center[2], UNMEASURED**2
+            if np.linalg.norm(center - position) <= OUTLIER * sigmas[image_id]:
                 prior = pycolmap.PosePrior()
                 prior.corr_data_id = image.data_id
-                prior.position = positions[image_id]
-                prior.position_covariance = np.eye(3) * sigmas[image_id] ** 2
+                prior.position = position
+                prior.position_covariance = np.diag(variances) * sigmas[image_id] ** 2
                 prior.coordinate_system = pycolmap.PosePriorCoordinateSystem.CARTESIAN
                 priors.append(prior)
     if len(priors) < MIN_POSITIONS:

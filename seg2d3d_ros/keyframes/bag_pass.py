@@ -1,0 +1,203 @@
+"""One pass over a recording: images become keyframes, which wait for their position, odometry and masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seg2d3d_ros.config import KeyframeConfig
+from seg2d3d_ros.findings import Finding, Findings, Kind
+from seg2d3d_ros.geometry.frames import FrameTree
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.keyframes.camera_input import IMAGES_OUT_OF_ORDER, STAMPS_ZERO
+from seg2d3d_ros.keyframes.fixes import FixFilter
+from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
+from seg2d3d_ros.keyframes.recorded_images import RecordedImages
+from seg2d3d_ros.keyframes.recorded_masks import RecordedMasks
+from seg2d3d_ros.keyframes.selection import ImageSelector
+from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
+from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.recording.cameras import CameraTopic
+from seg2d3d_ros.recording.naming import stamp_to_ns
+from seg2d3d_ros.recording.reader import Recording
+from seg2d3d_ros.types import Keyframe
+
+SEGMENTS_DELAY = 5.0
+"""Seconds: a segmentation that ran while recording answers this late at most."""
+WITHOUT_POSITION = Kind(
+    "keyframes_without_position",
+    "keyframes without a GPS position",
+    cause="{reason}",
+    remedy="see the notes on GPS fixes; keyframes.max_fix_gap is the longest gap that is bridged",
+)
+
+
+class BagItem(NamedTuple):
+    """A keyframe, and where the recording has one its label image (H, W) uint16, ``class_id * 1000 + k``; else why not."""
+
+    keyframe: Keyframe
+    segments: np.ndarray | None
+    reason: str = ""
+
+
+class BagSource(NamedTuple):
+    """What a pass reads.
+
+    Attributes:
+        cameras: the camera topics.
+        fix, odometry: topics, or None.
+        frames: of the vehicle's sensors.
+        infos: ``CameraInfo`` by image topic.
+    """
+
+    recording: Recording
+    cameras: list[CameraTopic]
+    fix: str | None
+    odometry: str | None
+    frames: FrameTree
+    infos: dict[str, Any | None]
+
+
+class _Image(NamedTuple):
+    """A message, its camera, its stamp, and when it was recorded."""
+
+    camera: CameraTopic
+    message: Any
+    stamp_ns: int
+    log_ns: int
+
+
+class _Chosen(NamedTuple):
+    keyframe: Keyframe
+    image: _Image
+
+
+class BagPass:
+    """Reads a recording once.
+
+    Args:
+        config: which images become keyframes.
+        tolerance: seconds between the stamps of a mask and its image.
+        findings: gets what was dropped or doubted.
+        progress: called as ``progress("reading", messages so far, all)``.
+    """
+
+    def __init__(
+        self,
+        source: BagSource,
+        config: KeyframeConfig,
+        tolerance: float,
+        findings: Findings,
+        progress: Progress | None,
+    ) -> None:
+        self._source, self._config, self._findings, self._progress = source, config, findings, progress
+        self._selector: ImageSelector[_Image] = ImageSelector(config)
+        self._fixes = FixFilter(config)
+        self._odometry = VehicleOdometry()
+        self._mounts: dict[str, Pose] | None = None
+        self._images = RecordedImages(source.infos, findings)
+        self._cameras = {camera.topic: camera for camera in source.cameras}
+        self._camera_of_masks = {camera.segments: camera for camera in source.cameras if camera.segments}
+        topics = {camera.name: topic for topic, camera in self._camera_of_masks.items()}
+        self.masks = RecordedMasks(topics, tolerance, SEGMENTS_DELAY)
+        self._counts: Counter[str] = Counter()
+        self._unstamped: Counter[str] = Counter()
+        self._newest_ns = 0
+        waits = (source.fix, config.max_fix_gap), (source.odometry, MAX_GAP), (topics, SEGMENTS_DELAY)
+        self._hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
+        there: list[Callable[[_Chosen], bool]] = [
+            lambda chosen: not source.fix or self._fixes.reaches(chosen.image.stamp_ns),
+            lambda chosen: not source.odometry or self._odometry.reaches(chosen.image.stamp_ns),
+            lambda chosen: self.masks.is_there(chosen.image.camera.name, chosen.image.stamp_ns),
+        ]
+        self._waiting = WaitingKeyframes([Companion(is_there, self._hold_ns) for is_there in there], in_order=True)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What became of the messages so far."""
+        fixes = {"fixes_seen": self._fixes.seen, "fixes": self._fixes.used, "fixes_refused": self._fixes.refused.total()}
+        masks = {"segments": self.masks.read, "segments_refused": self.masks.unreadable}
+        return {**asdict(self._selector.counts), **fixes, **masks, **self._counts}
+
+    def items(self) -> Iterator[BagItem]:
+        """All keyframes in about the order of time."""
+        source = self._source
+        names = [*self._cameras, *self._camera_of_masks, *filter(None, [source.fix, source.odometry])]
+        total = sum(source.recording.topics[name].count for name in names)
+        for done, (topic, log_ns, message) in enumerate(source.recording.messages(names), start=1):
+            stamp_ns = self._stamp(topic, message, log_ns)
+            if topic in self._cameras:
+                yield from self._image(_Image(self._cameras[topic], message, stamp_ns, log_ns))
+            elif topic == source.odometry:
+                self._counts["odometry"] += self._odometry.add_message(message, stamp_ns)
+            elif topic == source.fix:
+                self._fixes.add(message, stamp_ns, log_ns)
+            else:
+                self.masks.add(self._camera_of_masks[topic].name, stamp_ns, message, log_ns)
+                self.masks.forget(self._newest_ns - self._hold_ns - int(1e9 * (self._config.max_wait + 1)))
+            yield from self._release()
+            if self._progress is not None:
+                self._progress("reading", done, max(done, total))
+        self._fixes.flush()
+        self._queue(self._selector.flush())
+        yield from self._release(everything=True)
+        self._tell()
+
+    def _stamp(self, topic: str, message: Any, log_ns: int) -> int:
+        """When it was taken; the time of recording where the driver does not say."""
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        if stamp_ns > 0:
+            return stamp_ns
+        self._unstamped[topic] += 1
+        return log_ns
+
+    def _image(self, image: _Image) -> Iterator[BagItem]:
+        if image.stamp_ns < self._newest_ns - int(1e9):  # the recording starts again: what waits gets no more
+            yield from self._release(everything=True)
+            self._newest_ns = 0
+        self._newest_ns = max(self._newest_ns, image.stamp_ns)
+        self._fixes.add_image(image.stamp_ns, image.log_ns)
+        gray = lambda: self._images.gray(image.camera, image.message)  # noqa: E731
+        self._queue(self._selector.offer(image.camera.name, image.stamp_ns, gray, image))
+
+    def _queue(self, chosen: list[_Image]) -> None:
+        for image in chosen:
+            if (keyframe := self._images.keyframe(image.camera, image.message, image.stamp_ns)) is not None:
+                self.masks.await_for(image.camera.name, image.stamp_ns)
+                self._waiting.add(_Chosen(keyframe, image), image.stamp_ns)
+
+    def _release(self, everything: bool = False) -> Iterator[BagItem]:
+        """Yield what need not wait any longer."""
+        for keyframe, image in self._waiting.release(self._newest_ns, everything):
+            labels, reason = self.masks.take(image.camera.name, image.stamp_ns, image.log_ns)
+            self._counts["segments_missing"] += image.camera.segments is not None and labels is None
+            geo = self._fixes.at(image.stamp_ns)
+            self._counts["without_position"] += bool(self._source.fix) and geo is None
+            mount, odometry = self._mount(image.camera.name), self._odometry.at(image.stamp_ns)
+            yield BagItem(replace(keyframe, geo=geo, mount=mount, odometry=odometry), labels, reason)
+
+    def _mount(self, camera: str) -> Pose | None:
+        """Where a camera is on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
+        if self._mounts is None:
+            frames = {camera.name: camera.frame_id for camera in self._source.cameras}
+            self._mounts = self._source.frames.mounts(frames, self._odometry.base)
+        return self._mounts.get(camera)
+
+    def _tell(self) -> None:
+        counts = self._selector.counts
+        late = {"late": counts.late, "repeated": counts.repeated}
+        unstamped = ", ".join(f"{topic} {count}" for topic, count in self._unstamped.items())
+        reason = "no fix is used" if not self._fixes.used else "they lie before the first fix, after the last, or in a gap"
+        found = [
+            self._images.finding(counts.seen),
+            Finding(IMAGES_OUT_OF_ORDER, counts.late + counts.repeated, counts.seen, (), late),
+            Finding(STAMPS_ZERO, self._unstamped.total(), 0, (), {"detail": unstamped}),
+            Finding(WITHOUT_POSITION, self._counts["without_position"], counts.kept, (), {"reason": reason}),
+            *self._fixes.findings(),
+            *self.masks.findings(),
+        ]
+        self._findings.update(finding for finding in found if finding.count)
