@@ -10,6 +10,7 @@ import numpy as np
 
 from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from seg2d3d_ros.image_files import image_suffix as image_suffix
 from seg2d3d_ros.image_files import is_heic, is_jpeg, open_header, require_complete, require_size
 

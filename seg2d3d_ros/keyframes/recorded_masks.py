@@ -50,6 +50,10 @@ class RecordedMasks:
         self._late = 0
         self._latest_ns = 0
 
+    def __len__(self) -> int:
+        """Masks that wait."""
+        return len(self._matching) + len(self._found)
+
     @property
     def read(self) -> int:
         """Masks that could be read."""
