@@ -10,7 +10,6 @@ import numpy as np
 
 from seg2d3d_ros.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from seg2d3d_ros.image_files import image_suffix as image_suffix
 from seg2d3d_ros.image_files import is_heic, is_jpeg, open_header, require_complete, require_size
 
@@ -135,10 +134,10 @@ def image_size(encoded: bytes, source: str = "image") -> tuple[int, int]:
     """Width and height of the stored pixels (EXIF orientation ignored) from the file's header alone.
 
     Raises:
-        DataError: no image format that is known here.
+        DataError: no image format that is known here, or more pixels than are decoded.
     """
     with open_header(encoded, source) as image:
-        return image.size
+        return require_size(image, source)
 
 
 def encode_png(image: np.ndarray) -> bytes:
