@@ -32,7 +32,7 @@ from seg2d3d_ros.pipeline.second_look import look_again
 from seg2d3d_ros.ros.exchange.kept_keyframes import KeptKeyframes
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.postponed import Postponed
-from seg2d3d_ros.ros.exchange.segment_topics import SegmentTopics, fitting_labels
+from seg2d3d_ros.ros.exchange.segment_topics import Masks, SegmentTopics, fitting_labels
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.messages.conversion import keyframe_name, labels_to_image
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
@@ -175,7 +175,7 @@ class SegmentationNode(ManagedNode):
         else:
             self._topics.take(keyframe, header)
 
-    def _answered(self, keyframe: Keyframe, header: Header, masks: tuple[str, Image] | None) -> None:
+    def _answered(self, keyframe: Keyframe, header: Header, masks: Masks | None) -> None:
         """Another node has answered, or has not in time."""
         self._worker.put((keyframe, header, masks or no_segments(keyframe.name, _shape(keyframe))))
 
