@@ -205,6 +205,10 @@ class AssociationConfig:
     recover: bool = param(
         False, "draw objects that the detector missed in a view, from their 3D points, as observations of low score"
     )
+    spread: bool = param(
+        True,
+        "draw objects, from their 3D points, also in images for which no masks were given, as observations of low score",
+    )
     confirm_images: int = param(
         3,
         "nodes: images in which an object must be seen before it is shown; finalize shows all",

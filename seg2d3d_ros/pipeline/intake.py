@@ -117,4 +117,4 @@ class Intake:
                 return {name: s for keyframe in keyframes for name, s in self._segments([keyframe], failed).items()}
             failed[keyframes[0].name] = str(error)
             return {}
-        return {segments.name: segments for segments in found}
+        return {segments.name: segments for segments in found if segments is not None}

@@ -53,7 +53,7 @@ class LabelImages:
         self._findings = Findings() if findings is None else findings
         self.resized = 0
 
-    def segment(self, keyframe: Keyframe) -> Segments:
+    def segment(self, keyframe: Keyframe) -> Segments | None:
         """The segments of ``keyframe``; none where there is no label image (counted in ``missing``).
 
         Raises:
@@ -64,7 +64,7 @@ class LabelImages:
         if path is None:
             self.missing.append(keyframe.name)
             log.debug("%s: no label image in %s", keyframe.name, self.directory)
-            return no_segments(keyframe.name, (height, width))
+            return None
         labels = self._fit(read_labels(path), width, height, path)
         facts = self._facts.get(stem) or self._facts.get(keyframe.name, {})
         return segments_from_labels(keyframe.name, labels, lambda segment: self._lookup(facts.get(segment)), self._min_area)
