@@ -16,6 +16,8 @@ from seg2d3d_ros.segmentation.files.photo_names import Matches, Named, PhotoName
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".ppm")
 OTHER_SUFFIXES = (".jpg", ".jpeg", ".webp", ".npy", ".npz", ".mat", ".txt", ".json", ".xml")
 """Files that are no label images, but whose names show what somebody meant to give."""
+TRIED = 20
+"""Photos whose names are looked for inside other names."""
 DEPTH = 5
 """Folders inside folders that are looked into."""
 FIELDS = ("stem", "name", "folder", "key")
@@ -140,7 +142,13 @@ class MaskFiles:
             return f"{words}found no file: give the folder that holds a PNG per photo"
         if not self._masks:
             return f"{words}found {some(there)}: save label images as PNG (or TIFF), whose pixels are ids"
-        return f"{words}found {some(there)}: rename them or give --segments-pattern, e.g. '{{stem}}_mask.png'"
+        return f"{words}found {some(there)}: rename them or give --segments-pattern, e.g. {self._likely_pattern(photos)!r}"
+
+    def _likely_pattern(self, photos: Sequence[PhotoName]) -> str:
+        """With what stands around a photo's stem in a mask's name."""
+        holding = ((photo.stem, path) for photo in photos[:TRIED] for path in self._masks if photo.stem in path)
+        stem, path = next(holding, ("", ""))
+        return path.replace(stem, "{stem}", 1) if path and not set("{}") & set(path) else "{stem}_mask.png"
 
 
 def _walk(directory: Path) -> Iterator[str]:
