@@ -147,9 +147,9 @@ class CocoInstances:
 
     def _canvas(self, image: CocoImage, keyframe: Keyframe) -> tuple[int, int]:
         """Width and height of the image that the annotations were made in."""
-        sizes = {size for _, _, segmentation in image.found if (size := run_lengths_size(segmentation)) is not None}
-        photo = keyframe.size
-        size = sizes.pop() if len(sizes) == 1 else image.size
+        photo, sizes = keyframe.size, {run_lengths_size(segmentation) for _, _, segmentation in image.found}
+        # Run lengths know their size; one that disagrees with outlines, or with others, is wrong.
+        size = (sizes.pop() if len(sizes) == 1 else None) or image.size
         if size is None:
             size = photo
             self._findings.add(SIZE_DOUBTED, keyframe.name)

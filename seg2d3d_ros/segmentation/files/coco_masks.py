@@ -76,7 +76,7 @@ def decode(segmentation: Any, height: int, width: int) -> tuple[Region | None, l
 def _polygon(polygon: Any, limit: float) -> tuple[list[float], str]:
     """The points, or why there are none."""
     try:
-        points = np.asarray(polygon if isinstance(polygon, list) else None, float).ravel()
+        points = np.asarray(polygon if isinstance(polygon, list) else "", float).ravel()
     except (TypeError, ValueError, OverflowError):
         return [], "a polygon that is no list of numbers x, y, x, y, …"
     if len(points) < 6:

@@ -109,7 +109,7 @@ def _colours(rgba: np.ndarray, source: str) -> MaskImage:
     assert numbered.original is not None
     if len(numbered.original) > MAX_COLOURS:
         raise DataError(
-            f"{source}: {len(numbered.original)} colours: a photo, or colours that were mixed when it was made smaller; "
+            f"{source}: {len(numbered.original) - 1} colours: a photo, or colours that were mixed when it was made smaller; "
             "save the masks without smoothing, as PNG with one channel"
         )
     return replace(numbered, border=int(np.argmax(numbered.original == border)))
