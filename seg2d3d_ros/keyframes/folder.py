@@ -12,7 +12,8 @@ from pathlib import Path
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.images import IMAGE_SUFFIXES, decode_small_gray
+from seg2d3d_ros.image_files import IMAGE_SUFFIXES
+from seg2d3d_ros.images import decode_small_gray
 from seg2d3d_ros.keyframes.camera_file import CameraFile, read_camera_file
 from seg2d3d_ros.keyframes.photo_header import read_header
 from seg2d3d_ros.keyframes.positions_file import read_gps_csv
@@ -61,6 +62,11 @@ class ImageFolder:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def photos(self) -> list[tuple[str, str]]:
+        """The name and file name of each image, without reading it."""
+        return [(entry.name, entry.file_name) for entry in self._entries]
 
     def __iter__(self) -> Iterator[Keyframe]:
         """Yield the readable images.

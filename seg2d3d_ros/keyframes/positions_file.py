@@ -10,7 +10,7 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.images import IMAGE_SUFFIXES
+from seg2d3d_ros.image_files import IMAGE_SUFFIXES
 
 REQUIRED = ("image", "latitude", "longitude")
 

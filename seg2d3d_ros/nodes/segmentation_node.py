@@ -158,7 +158,8 @@ class SegmentationNode(ManagedNode):
         """The segmenter of files or models."""
         if section.segmenter in ("label_images", "coco") and not self.ros.segments_dir:
             raise UsageError(f"segmenter {section.segmenter} needs segments_dir:=PATH; or take segmenter:=topic or none")
-        return create_segmenter(section, Path(self.ros.segments_dir) if self.ros.segments_dir else None)
+        masks = Path(self.ros.segments_dir) if self.ros.segments_dir else None
+        return create_segmenter(section, masks, self.diagnostics.findings)
 
     def _gave_up(self, text: str) -> None:
         """A model that had to do with less memory."""
@@ -293,7 +294,7 @@ class SegmentationNode(ManagedNode):
         topic, message = answer
         labels = fitting_labels(topic, message, keyframe)
         options = self.config.segmentation
-        return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic)
+        return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic, self.diagnostics.findings)
 
     def _made(self, asking: Asking, keyframes: list[Keyframe]) -> list[Segments | Exception]:
         """By our own segmenter, with class ids that count all names that were ever asked for; or why it failed."""
@@ -305,7 +306,7 @@ class SegmentationNode(ManagedNode):
             if isinstance(segmenter, CachedSegmenter):
                 found = segmenter.segment_all(keyframes)
             else:
-                found = [segmenter.segment(keyframe) for keyframe in keyframes]
+                found = [segmenter.segment(k) or no_segments(k.name, _shape(k)) for k in keyframes]
         except Exception as error:
             # One of them is to blame, and each is told so (``_publish``); the others are done without it.
             return [error] if len(keyframes) == 1 else [answer for k in keyframes for answer in self._made(asking, [k])]
