@@ -45,16 +45,23 @@ def cloud_to_array(message: Any) -> np.ndarray:
     Raises:
         DataError: an unknown type of field, or data that do not fit the size.
     """
-    order = ">" if message.is_bigendian else "<"
+    order, size = ">" if message.is_bigendian else "<", len(message.data)
+    if message.point_step * message.width * message.height > size:
+        raise DataError(
+            f"a cloud of {size} bytes does not hold {message.width}×{message.height} points of {message.point_step}"
+        )
     try:
+        # NumPy adds these up in 32 bits.
+        if any(f.offset + f.count * POINT_TYPES[f.datatype].itemsize > message.point_step for f in message.fields):
+            raise ValueError(f"they reach beyond a point of {message.point_step} bytes")
         kinds = [POINT_TYPES[field.datatype].newbyteorder(order) for field in message.fields]  # type: ignore[arg-type]
         counts = [field.count for field in message.fields]
         formats = [(kind, (count,)) if count > 1 else kind for kind, count in zip(kinds, counts, strict=True)]
         names, offsets = [field.name for field in message.fields], [field.offset for field in message.fields]
         layout = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": message.point_step})
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise DataError(f"a cloud whose fields make no sense ({error})") from error
-    row, size = message.point_step * message.width, len(message.data)
+    row = message.point_step * message.width
     if message.row_step < row or size < message.row_step * (message.height - 1) + row:
         raise DataError(f"a cloud of {size} bytes does not hold {message.width}×{message.height} points of {layout.itemsize}")
     if row == 0 or message.height == 0:

@@ -90,13 +90,16 @@ class NamedTopics:
         if there:
             self._since.pop(topic, None)
         elif kinds:
-            self._mistyped[topic] = f"{topic} is a {', '.join(kinds)}; {similar(topic, types, graph)}"
+            self._mistyped[topic] = f"{topic} is a {', '.join(kinds)}; {self._similar(topic, types, graph)}"
         elif time.monotonic() - self._since.setdefault(topic, time.monotonic()) > GRACE_SECONDS:
-            self._absent[topic] = f"{topic} has no publisher; {similar(topic, types, graph)}"
+            self._absent[topic] = f"{topic} has no publisher; {self._similar(topic, types, graph)}"
         for kind, found in ((TOPICS_ABSENT, self._absent), (TOPICS_MISTYPED, self._mistyped)):
             told = Finding(kind, len(found), examples=tuple(found)[:SHOWN], details={"advice": "; ".join(found.values())})
             self._node.diagnostics.findings.put(told)
         return there[0] if there else ""
+
+    def _similar(self, topic: str, types: Sequence[str], graph: TopicTypes) -> str:
+        return similar(topic, types, without_results(self._node, graph, types))
 
 
 def similar(topic: str, types: Sequence[str], graph: Mapping[str, Sequence[str]]) -> str:

@@ -28,7 +28,7 @@ def read_class_names(message: String) -> tuple[str, ...]:
     """
     try:
         names = json.loads(message.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{CLASSES_TOPIC}: no JSON ({error})") from error
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise DataError(f"{CLASSES_TOPIC}: expected a list of class names, got {message.data[:80]}")

@@ -90,7 +90,7 @@ def _region(begin: np.ndarray, length: np.ndarray, shape: tuple[int, int]) -> Re
     """The inverse of ``_runs``; None where a run leaves the image or there is none."""
     height, width = shape
     u, v, n = begin[:, 0], begin[:, 1], length.astype(np.float64)
-    if not ((u >= 0) & (v >= 0) & (v <= height - 1) & (n >= 1) & (u + n <= width)).all():
+    if len(n) > width * height or not ((u >= 0) & (v >= 0) & (v <= height - 1) & (n >= 1) & (u + n <= width)).all():
         return None
     mask = np.zeros(shape, bool)
     for x, y, count in zip(u.astype(int).tolist(), v.astype(int).tolist(), length.tolist(), strict=True):
