@@ -74,6 +74,11 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self._photos)
 
+    @property
+    def photos(self) -> list[tuple[str, str]]:
+        """The name and file name of each image, without reading it."""
+        return [(photo.name, photo.file_name) for photo in self._photos]
+
     def __iter__(self) -> Iterator[Keyframe]:
         """Yield the readable images.
 

@@ -27,8 +27,8 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb, encode_png
 from seg2d3d_ros.keyframes import bag_keyframes
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
-from seg2d3d_ros.keyframes.camera_input import CALIBRATION_UNUSABLE, IMAGES_UNREADABLE, NO_CAMERA_INFO
 from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.keyframes.streams.camera_input import CALIBRATION_UNUSABLE, IMAGES_UNREADABLE, NO_CAMERA_INFO
 from seg2d3d_ros.segmentation.encoding import from_mono16
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
 

@@ -16,10 +16,10 @@ from seg2d3d_ros.keyframes.bag_keyframes import (
     IMAGE_TOPICS_LEFT_OUT,
     MASK_TOPICS_ASSUMED,
 )
-from seg2d3d_ros.keyframes.bag_pass import WITHOUT_POSITION
-from seg2d3d_ros.keyframes.camera_input import IMAGES_OUT_OF_ORDER, IMAGES_UNREADABLE, STAMPS_ZERO
-from seg2d3d_ros.keyframes.fixes import FIXES_CLOCK
-from seg2d3d_ros.keyframes.recorded_masks import MASKS_TOO_LATE, MASKS_UNREADABLE
+from seg2d3d_ros.keyframes.streams.bag_pass import WITHOUT_POSITION
+from seg2d3d_ros.keyframes.streams.camera_input import IMAGES_OUT_OF_ORDER, IMAGES_UNREADABLE, STAMPS_ZERO
+from seg2d3d_ros.keyframes.streams.fixes import FIXES_CLOCK
+from seg2d3d_ros.keyframes.streams.recorded_masks import MASKS_TOO_LATE, MASKS_UNREADABLE
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.segmentation.files.bag_segments import NOT_RECORDED, SCALED, RecordedSegments
 
@@ -196,9 +196,7 @@ def test_masks_that_are_no_ids_are_named(tmp_path):
 
 @pytest.mark.parametrize("late_ms", [3, -3])
 def test_masks_with_the_segmenters_own_stamps(tmp_path, late_ms):
-    records = edited(
-        front(), MASKS, lambda k, m: stamped(m, stamp_to_ns(m.header.stamp) + late_ms * 10**6)
-    )
+    records = edited(front(), MASKS, lambda k, m: stamped(m, stamp_to_ns(m.header.stamp) + late_ms * 10**6))
     path = write_bag(tmp_path / "b", records)
     for i, item in enumerate(read(path)[0]):
         np.testing.assert_array_equal(item.segments, labels(i))

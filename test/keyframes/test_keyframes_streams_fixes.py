@@ -7,7 +7,7 @@ import pytest
 from helpers_bags import ROS2, SECOND, START
 
 from seg2d3d_ros.config import KeyframeConfig
-from seg2d3d_ros.keyframes.fixes import (
+from seg2d3d_ros.keyframes.streams.fixes import (
     FIXES_CLOCK,
     FIXES_REFUSED,
     FIXES_WITHOUT_COVARIANCE,

@@ -11,7 +11,7 @@ import numpy as np
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.images import decode_labels, encode_png
-from seg2d3d_ros.keyframes.mask_matching import MaskMatching, Moment
+from seg2d3d_ros.keyframes.streams.mask_matching import MaskMatching, Moment
 from seg2d3d_ros.recording.label_messages import labels_from_message
 
 MASKS_UNREADABLE = Kind(
