@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import cv2
 import numpy as np
 import pytest
-from helpers_bags import ROS2, SECOND, START, jpeg, view, write_bag
+from helpers_bags import ROS1, ROS2, SECOND, START, jpeg, storage_file, view, write_bag
 from helpers_drive_bag import BGR, COUNT, GRAY, SCENE, K, bayer, drive, labels, read, stamp
 
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.keyframes.bag_keyframes import (
@@ -16,10 +18,12 @@ from seg2d3d_ros.keyframes.bag_keyframes import (
     IMAGE_TOPICS_LEFT_OUT,
     MASK_TOPICS_ASSUMED,
 )
+from seg2d3d_ros.keyframes.photo_findings import DAMAGED
 from seg2d3d_ros.keyframes.streams.bag_pass import WITHOUT_POSITION
 from seg2d3d_ros.keyframes.streams.camera_input import IMAGES_OUT_OF_ORDER, IMAGES_UNREADABLE, STAMPS_ZERO
 from seg2d3d_ros.keyframes.streams.fixes import FIXES_CLOCK
 from seg2d3d_ros.keyframes.streams.recorded_masks import MASKS_TOO_LATE, MASKS_UNREADABLE
+from seg2d3d_ros.recording.losses import MESSAGES_UNFIT
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.segmentation.files.bag_segments import NOT_RECORDED, SCALED, RecordedSegments
 
@@ -262,3 +266,48 @@ def test_of_two_receivers_the_busier_is_read_and_the_other_named(tmp_path):
     _, bag = read(write_bag(tmp_path / "b", records))
     assert "/spare/fix" in told(bag)[FIX_TOPICS_LEFT_OUT].text
     assert "/fix has most messages" in told(bag)[FIX_TOPICS_LEFT_OUT].text
+
+
+def test_a_picture_that_is_damaged_inside_is_used_and_counted(tmp_path):
+    pytest.importorskip("simplejpeg")
+    torn = bytearray(jpeg(BGR))
+    middle = len(torn) // 2
+    del torn[middle : middle + 400]
+    record = (FRONT, START, ROS2.compressed(START, "front", bytes(torn)))
+    items, bag = read(write_bag(tmp_path / "b", [record]))
+    assert len(items) == 1
+    assert told(bag)[DAMAGED].count == 1
+
+
+@pytest.mark.parametrize("storage", ["mcap", "db3", "bag"])
+def test_random_damage_ends_in_words(tmp_path, storage):
+    """Whatever bytes change or are missing, the rest is read or the recording is refused."""
+    rng = np.random.default_rng(7)
+    records = drive(ROS1 if storage == "bag" else ROS2, cameras=("front",), count=3, segments=storage != "bag")
+    path = write_bag(tmp_path / f"whole.{storage}", records, storage)
+    file = path if path.is_file() else storage_file(path)
+    whole = file.read_bytes()
+    damaged = tmp_path / f"damaged.{storage}"
+    for _ in range(8):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data) - 100, int(rng.integers(1, 25))):
+            if rng.random() < 0.3:
+                del data[at : at + int(rng.integers(1, 40))]
+            else:
+                data[at : at + 4] = rng.bytes(4) if rng.random() < 0.5 else b"\xff" * 4
+        damaged.write_bytes(data)
+        try:
+            items, bag = read(damaged)
+        except (DataError, UsageError) as error:
+            assert "damaged" in str(error)  # the file's name
+        else:
+            assert len(items) == bag.counts["kept"]
+
+
+def test_a_topics_row_that_holds_anything_is_survived(tmp_path):
+    file = storage_file(write_bag(tmp_path / "b", front(segments=False), "db3"))
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE topics SET offered_qos_profiles = x'ff00', serialization_format = 7 WHERE name = '/fix'")
+    items, bag = read(file)
+    assert len(items) == COUNT
+    assert told(bag)[MESSAGES_UNFIT].count == 2 * COUNT + 1

@@ -102,11 +102,11 @@ class SqliteStorage(Storage):
         return topics
 
     def _keep(self, topics: list[tuple[int, str, str, str, str]], counts: dict[int, int]) -> None:
-        self._topic_of = {
-            key: Topic(name, ros_name(msgtype), counts.get(key, 0), is_latched(quality or "") or name == "/tf_static")
-            for key, name, msgtype, _, quality in topics
-        }
-        self._encodings = {key: encoding or ROS2 for key, _, _, encoding, _ in topics}
+        self._topic_of = {}
+        for key, name, msgtype, _, quality in topics:  # a damaged row may hold anything
+            latched = is_latched(str(quality)) or name == "/tf_static"
+            self._topic_of[key] = Topic(str(name), ros_name(str(msgtype)), counts.get(key, 0), latched)
+        self._encodings = {key: str(encoding or ROS2) for key, _, _, encoding, _ in topics}
         self.topics = list(self._topic_of.values())
 
     def _in_order_of_time(self, keys: list[int]) -> Iterator[tuple[int, int, bytes]]:
