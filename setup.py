@@ -49,7 +49,8 @@ setup(
         "pyyaml",
         "pillow",
         "rosbags>=0.11,<0.12",  # likewise
-        "mcap>=1.1",  # what is left of recordings that were cut off
+        "mcap>=1.1",
+        "zstandard",  # which mcap and rosbags need too
         "tqdm",
         "jinja2>=3.0",
     ],

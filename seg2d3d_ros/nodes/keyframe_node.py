@@ -19,20 +19,26 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
-from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.keyframes.camera_input import IMAGES_UNREADABLE, NO_CAMERA_INFO
-from seg2d3d_ros.keyframes.fixes import FixFilter
+from seg2d3d_ros.images import encode_jpeg, image_size
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
+from seg2d3d_ros.keyframes.streams.camera_input import (
+    CALIBRATION_UNUSABLE,
+    IMAGES_OUT_OF_ORDER,
+    IMAGES_UNREADABLE,
+    NO_CAMERA_INFO,
+)
+from seg2d3d_ros.keyframes.streams.fixes import FixFilter
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
-from seg2d3d_ros.recording.calibration import intrinsics
+from seg2d3d_ros.recording.calibration import camera_from_message, intrinsics
+from seg2d3d_ros.recording.compressed_images import compressed_image
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
 from seg2d3d_ros.recording.raw_images import raw_gray
 from seg2d3d_ros.recording.topics import FIX, TopicTypes
 from seg2d3d_ros.ros.exchange.camera_topics import CameraTopics, LiveCamera
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframePublisher
 from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, graph_of, without_results
-from seg2d3d_ros.ros.messages.conversion import compressed_to_bytes, image_to_rgb, keyframe_name
+from seg2d3d_ros.ros.messages.conversion import image_to_rgb, keyframe_name
 from seg2d3d_ros.ros.node.following import FollowingSubscription
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import KeyframeParameters
@@ -76,6 +82,7 @@ class KeyframeNode(ManagedNode):
         self._named = NamedTopics(self)
         self._cameras = CameraTopics(self, self._named, self.ros.camera_topics, self.ros.input_qos, self._image)
         self._camera_of: dict[str, LiveCamera] = {}
+        self._counts: dict[str, int] = {}
         # A calibration's time depends on its publishers, who may appear meanwhile.
         calibration = Companion(self._calibrated, math.inf)
         position = Companion(self._positioned, self.config.keyframes.max_fix_gap + 0.5)
@@ -134,8 +141,14 @@ class KeyframeNode(ManagedNode):
             self._fixes.add(message, stamp_to_ns(message.header.stamp), time.time_ns())
             found = self._fixes.findings()
         for finding in found:
-            self.diagnostics.findings.put(finding)
+            self._tell(finding)
         self.diagnostics.set("positions used", self._fixes.used)
+
+    def _tell(self, finding: Finding) -> None:
+        """What was counted elsewhere, when its number has changed: then it is news in /diagnostics."""
+        if self._counts.get(finding.kind.code, 0) != finding.count:
+            self._counts[finding.kind.code] = finding.count
+            self.diagnostics.findings.put(finding)
 
     # Choosing (worker).
 
@@ -150,8 +163,11 @@ class KeyframeNode(ManagedNode):
             chosen = self._selector.offer(name, stamp, lambda: self._gray(camera, message), item)
         for camera, message in chosen:
             self._choose(camera, message)
-        for key, value in vars(self._selector.counts).items():
+        counts = self._selector.counts
+        for key, value in vars(counts).items():
             self.diagnostics.set(f"images {key}", value)
+        details = {"late": counts.late, "repeated": counts.repeated}
+        self._tell(Finding(IMAGES_OUT_OF_ORDER, counts.late + counts.repeated, counts.seen, details=details))
 
     def _gray(self, camera: LiveCamera, message: Any) -> np.ndarray:
         """The small grey picture; what cannot be read is counted here, and left out by the selector."""
@@ -172,7 +188,7 @@ class KeyframeNode(ManagedNode):
 
     def _encoded(self, message: Any) -> bytes:
         if isinstance(message, CompressedImage):
-            return compressed_to_bytes(message)
+            return compressed_image(message, keyframe_name(message.header))
         return encode_jpeg(image_to_rgb(message), self.ros.jpeg_quality)
 
     # Sending (executor, or a flush's thread).
@@ -186,12 +202,24 @@ class KeyframeNode(ManagedNode):
             ready = self._waiting.release(time.monotonic(), everything)
             positions = [self._fixes.at(stamp_to_ns(chosen.message.header.stamp)) for chosen in ready]
         for chosen, geo in zip(ready, positions, strict=True):
-            camera = chosen.camera
-            info = _info(camera)
-            if info is None:
-                self.diagnostics.findings.add(NO_CAMERA_INFO, camera.topic.topic, topic=camera.topic.info_topic)
-            self._sender.send(chosen.encoded, chosen.message.header, info, geo)
+            self._sender.send(chosen.encoded, chosen.message.header, self._usable_calibration(chosen), geo)
             self.diagnostics.count("keyframes with position" if geo else "keyframes without position")
+
+    def _usable_calibration(self, chosen: _Chosen) -> CameraInfo | None:
+        """The camera's calibration as it is sent; None, counted, where there is none that fits the image."""
+        topic, name = chosen.camera.topic, keyframe_name(chosen.message.header)
+        info = _info(chosen.camera)
+        if info is None:
+            self.diagnostics.findings.add(NO_CAMERA_INFO, topic.topic, topic=topic.info_topic)
+            return None
+        reason = f"{topic.info_topic}: K is zero, the camera is not calibrated"
+        try:
+            if camera_from_message(info, image_size(chosen.encoded, name), topic.info_topic) is not None:
+                return info
+        except DataError as error:
+            reason = str(error)
+        self.diagnostics.findings.add(CALIBRATION_UNUSABLE, topic.topic, reason=reason)
+        return None
 
     def _positioned(self, chosen: _Chosen) -> bool:
         return not self._fix_topic or self._fixes.reaches(stamp_to_ns(chosen.message.header.stamp))
@@ -208,12 +236,17 @@ class KeyframeNode(ManagedNode):
     def _flush(self) -> None:
         self._worker.put(None)
         self._worker.drain()
+        with self._lock:
+            self._fixes.flush()
+            found = self._fixes.findings()
+        for finding in found:
+            self._tell(finding)
         self._send_ready(everything=True)
 
 
 def _small(message: Any, source: str) -> np.ndarray:
     if isinstance(message, CompressedImage):
-        return small_gray(Keyframe(source, "", 0, compressed_to_bytes(message), source=source))
+        return small_gray(Keyframe(source, "", 0, compressed_image(message, source), source=source))
     return raw_gray(message, SHARPNESS_WIDTH, source)
 
 

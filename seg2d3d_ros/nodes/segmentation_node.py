@@ -32,7 +32,7 @@ from seg2d3d_ros.pipeline.second_look import look_again
 from seg2d3d_ros.ros.exchange.kept_keyframes import KeptKeyframes
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.postponed import Postponed
-from seg2d3d_ros.ros.exchange.segment_topics import SegmentTopics, fitting_labels
+from seg2d3d_ros.ros.exchange.segment_topics import Masks, SegmentTopics, fitting_labels
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.messages.conversion import keyframe_name, labels_to_image
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
@@ -158,7 +158,8 @@ class SegmentationNode(ManagedNode):
         """The segmenter of files or models."""
         if section.segmenter in ("label_images", "coco") and not self.ros.segments_dir:
             raise UsageError(f"segmenter {section.segmenter} needs segments_dir:=PATH; or take segmenter:=topic or none")
-        return create_segmenter(section, Path(self.ros.segments_dir) if self.ros.segments_dir else None)
+        masks = Path(self.ros.segments_dir) if self.ros.segments_dir else None
+        return create_segmenter(section, masks, self.diagnostics.findings)
 
     def _gave_up(self, text: str) -> None:
         """A model that had to do with less memory."""
@@ -175,7 +176,7 @@ class SegmentationNode(ManagedNode):
         else:
             self._topics.take(keyframe, header)
 
-    def _answered(self, keyframe: Keyframe, header: Header, masks: tuple[str, Image] | None) -> None:
+    def _answered(self, keyframe: Keyframe, header: Header, masks: Masks | None) -> None:
         """Another node has answered, or has not in time."""
         self._worker.put((keyframe, header, masks or no_segments(keyframe.name, _shape(keyframe))))
 
@@ -293,7 +294,7 @@ class SegmentationNode(ManagedNode):
         topic, message = answer
         labels = fitting_labels(topic, message, keyframe)
         options = self.config.segmentation
-        return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic)
+        return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic, self.diagnostics.findings)
 
     def _made(self, asking: Asking, keyframes: list[Keyframe]) -> list[Segments | Exception]:
         """By our own segmenter, with class ids that count all names that were ever asked for; or why it failed."""
@@ -305,7 +306,7 @@ class SegmentationNode(ManagedNode):
             if isinstance(segmenter, CachedSegmenter):
                 found = segmenter.segment_all(keyframes)
             else:
-                found = [segmenter.segment(keyframe) for keyframe in keyframes]
+                found = [segmenter.segment(k) or no_segments(k.name, _shape(k)) for k in keyframes]
         except Exception as error:
             # One of them is to blame, and each is told so (``_publish``); the others are done without it.
             return [error] if len(keyframes) == 1 else [answer for k in keyframes for answer in self._made(asking, [k])]

@@ -13,7 +13,7 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.recording import losses
 from seg2d3d_ros.recording.metadata import STORAGE_SUFFIXES, BagFiles, bag_files, is_storage
-from seg2d3d_ros.recording.storage.base import Record, Storage
+from seg2d3d_ros.recording.storage.base import Record, Storage, in_words
 from seg2d3d_ros.recording.storage.compression import ZSTD_SUFFIXES, unpack_file
 from seg2d3d_ros.recording.storage.mcap_file import McapStorage
 from seg2d3d_ros.recording.storage.rosbag1_file import Rosbag1Storage
@@ -140,8 +140,10 @@ class Recording(AbstractContextManager["Recording"]):
             self._unpacked.append(folder)
         try:
             return _STORAGES[unpacked.suffix](unpacked)
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror or error})") from error
+        except (DataError, UsageError):
+            raise
+        except Exception as error:  # whatever parsers meet in a damaged file; the user reads it
+            raise DataError(f"{file}: cannot be opened as a recording ({in_words(error)})") from error
 
     def __exit__(self, *exception: object) -> None:
         self.close()

@@ -110,7 +110,7 @@ def test_every_command_has_its_module():
 
 
 STANDARD = set(sys.stdlib_module_names)
-THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags mcap jinja2 pycocotools"
+THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags zstandard mcap jinja2 pycocotools"
 ALLOWED = {*THIRD_PARTY.split(), "seg2d3d_ros"}
 OF_EXTRAS = {
     "open3d",
@@ -133,6 +133,7 @@ KEYS = {
     "rosbags": "python3-rosbags-pip",
     "jinja2": "python3-jinja2",
     "pycocotools": "python3-pycocotools",
+    "zstandard": "python3-zstandard",
 }
 
 

@@ -94,7 +94,7 @@ def test_labels_survive_the_round_trip(labels):
 
 
 def test_colour_images_are_no_labels():
-    with pytest.raises(DataError, match="expected mono16 labels, got rgb8"):
+    with pytest.raises(DataError, match="masks encoded as rgb8, which are no ids; publish them as mono16"):
         c.image_to_labels(image(RGB.tobytes(), "rgb8", 6))
     with pytest.raises(DataError, match="is not mono16"):
         c.labels_to_image(RGB[..., 0], HEADER)

@@ -15,12 +15,13 @@ from nav_msgs.msg import Odometry  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from seg2d3d_ros.config import make_config  # noqa: E402
+from seg2d3d_ros.findings import Findings  # noqa: E402
 from seg2d3d_ros.geometry.pose import Pose  # noqa: E402
 from seg2d3d_ros.images import encode_png  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
 from seg2d3d_ros.pipeline.mapping_session import MappingSession  # noqa: E402
 from seg2d3d_ros.pipeline.schedule import Schedule  # noqa: E402
-from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks  # noqa: E402
+from seg2d3d_ros.ros.exchange.movable_masks import MOVING_THINGS_KEPT, MovableMasks  # noqa: E402
 from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses  # noqa: E402
 from seg2d3d_ros.ros.messages.class_names import class_names_message  # noqa: E402
 from seg2d3d_ros.ros.messages.conversion import labels_to_image, make_header  # noqa: E402
@@ -34,7 +35,9 @@ class Node:
 
     def __init__(self):
         self.callbacks, self.timers, self.counts, self.words = {}, [], {}, []
-        self.diagnostics = types.SimpleNamespace(count=self.count, error=lambda *what: True, set=lambda *what: None)
+        self.findings = Findings()
+        self.diagnostics = types.SimpleNamespace(count=self.count, findings=self.findings, set=lambda *what: None)
+        self.errors = types.SimpleNamespace(refused=lambda topic, error: self.words.append(str(error)))
 
     def count(self, key, step=1):
         self.counts[key] = self.counts.get(key, 0) + step
@@ -110,7 +113,7 @@ def test_one_whose_segments_do_not_come_goes_on_and_is_counted(monkeypatch):
     clock.now += 0.2
     node.timers[0]()
     assert [(k.name, ignore) for k, ignore in found] == [("front_1", None)]
-    assert node.counts == {"keyframes without mask of movable things": 1}
+    assert [(finding.kind, finding.count) for finding in node.findings.list()] == [(MOVING_THINGS_KEPT, 1)]
     node.callbacks["keyframes/segments"](segments([[2000]]))
     assert node.counts["masks of movable things that came late"] == 1
     assert len(found) == 1

@@ -7,7 +7,6 @@ need not wait to find out, and also works with publishers that send only the ima
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_size, image_suffix
+from seg2d3d_ros.keyframes.streams.camera_input import CALIBRATION_UNUSABLE
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
@@ -26,8 +26,6 @@ from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, compressed_
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import KEYFRAMES
 from seg2d3d_ros.types import Keyframe
-
-log = logging.getLogger(__name__)
 
 IMAGE_TOPIC, INFO_TOPIC, FIX_TOPIC = "keyframes/image/compressed", "keyframes/camera_info", "keyframes/fix"
 
@@ -66,7 +64,7 @@ class KeyframeSubscription:
     ) -> None:
         self._receive = receive
         self._synchronizer = Synchronizer("image", ("info", "fix") if whole else (), self._give, timeout=timeout)
-        self._unsized: set[str] = set()
+        self._findings = node.diagnostics.findings
         node.subscribe(CompressedImage, IMAGE_TOPIC, partial(self._add, "image"), KEYFRAMES)
         if whole:
             node.subscribe(CameraInfo, INFO_TOPIC, partial(self._add, "info"), KEYFRAMES)
@@ -100,7 +98,7 @@ class KeyframeSubscription:
         self._receive(keyframe, image.header)
 
     def _camera(self, info: CameraInfo, encoded: bytes, name: str) -> Camera | None:
-        """Intrinsics that fit the image; a bad calibration is said once per camera and then treated as none."""
+        """Intrinsics that fit the image; a calibration that does not is counted, and treated as none."""
         try:
             size = image_size(encoded, name)
         except DataError:
@@ -108,7 +106,5 @@ class KeyframeSubscription:
         try:
             return camera_from_message(info, size, f"camera_info of {info.header.frame_id}")
         except DataError as error:
-            if info.header.frame_id not in self._unsized:
-                self._unsized.add(info.header.frame_id)
-                log.warning("camera %s counts as uncalibrated: %s", info.header.frame_id, error)
+            self._findings.add(CALIBRATION_UNUSABLE, info.header.frame_id, reason=str(error))
             return None

@@ -11,6 +11,7 @@ from std_msgs.msg import String
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Kind
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, read_class_names
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name
@@ -19,6 +20,13 @@ from seg2d3d_ros.ros.node.qos import LATCHED, SEGMENTS
 from seg2d3d_ros.segmentation.encoding import PER_CLASS
 from seg2d3d_ros.segmentation.movable import class_ids
 from seg2d3d_ros.types import Keyframe
+
+MOVING_THINGS_KEPT = Kind(
+    "moving_things_kept",
+    "keyframes that were mapped with what moves in them",
+    cause="their masks did not come within movable_wait ({wait:g} s)",
+    remedy="raise movable_wait, or take a faster segmenter",
+)
 
 
 class MovableMasks:
@@ -64,18 +72,14 @@ class MovableMasks:
             self._node.diagnostics.count("masks of movable things that came late")
 
     def _give(self, parts: dict[str, Any]) -> None:
-        missing = self._masking and "segments" not in parts
-        if missing and self._node.diagnostics.count("keyframes without mask of movable things") == 1:
-            self._node.get_logger().warning(
-                f"{parts['keyframe'].name}: no segments within {self._wait:g} s (movable_wait); it is mapped with what "
-                "moves in it (further ones are counted in /diagnostics)"
-            )
+        if self._masking and "segments" not in parts:
+            self._node.diagnostics.findings.add(MOVING_THINGS_KEPT, parts["keyframe"].name, wait=self._wait)
         self._deliver(parts["keyframe"], self._mask(parts["segments"]) if "segments" in parts else None)
 
     def _mask(self, message: Image) -> np.ndarray | None:
         try:
             labels = image_to_labels(message)
         except DataError as error:
-            self._node.diagnostics.error("movable masks", error)
+            self._node.errors.refused("keyframes/segments", error)
             return None
         return np.isin(labels // PER_CLASS, class_ids(self._names, self._movable))

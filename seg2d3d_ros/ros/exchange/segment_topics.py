@@ -10,15 +10,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
-from seg2d3d_ros.keyframes.mask_matching import MaskMatching, Moment
+from seg2d3d_ros.keyframes.streams.mask_matching import MaskMatching, Moment
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.cameras import find_segments
-from seg2d3d_ros.recording.topics import IMAGE, TopicTypes
+from seg2d3d_ros.recording.topics import COMPRESSED, IMAGE, TopicTypes
 from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, graph_of, without_results
 from seg2d3d_ros.ros.messages.conversion import image_to_labels
 from seg2d3d_ros.ros.node.following import FollowingSubscription
@@ -31,6 +31,8 @@ KEYFRAMES_WITHOUT_MASKS = Kind(
     cause="{reason}",
     remedy="let the segmenter copy the image's header and keep up with the images; see segments_timeout, segments_topics",
 )
+Masks = tuple[str, Image | CompressedImage]
+"""The topic and message of a keyframe's masks."""
 LATE_KEPT = 100
 """Keyframes that went on without masks and still wait for them; encoded they take some ten megabytes."""
 
@@ -49,7 +51,7 @@ class SegmentTopics:
     def __init__(
         self,
         node: ManagedNode,
-        deliver: Callable[[Keyframe, Header, tuple[str, Image] | None], None],
+        deliver: Callable[[Keyframe, Header, Masks | None], None],
         topics: Sequence[str],
         timeout: float,
         tolerance: float,
@@ -87,7 +89,7 @@ class SegmentTopics:
             self._synchronizer.add("segments", moment, early)
         self._synchronizer.add("image", moment, (keyframe, header))
 
-    def _segments(self, topic: str, message: Image) -> None:
+    def _segments(self, topic: str, message: Image | CompressedImage) -> None:
         for moment, found in self._matching.mask(Moment.of(message.header), (topic, message)):
             if without := self._without.pop(moment, None):
                 self._node.diagnostics.count("segments that came late")
@@ -130,7 +132,8 @@ class SegmentTopics:
         graph = graph_of(self._node)
         for topic in self._named_topics(graph) if self._names else find_segments(without_results(self._node, graph, (IMAGE,))):
             if topic not in self._found:
-                self._found[topic] = FollowingSubscription(self._node, Image, topic, partial(self._segments, topic))
+                kind = Image if IMAGE in graph[topic] else CompressedImage
+                self._found[topic] = FollowingSubscription(self._node, kind, topic, partial(self._segments, topic))
                 self._node.get_logger().info(f"segments from {topic}")
         for subscription in self._found.values():
             subscription.look()
@@ -140,14 +143,14 @@ class SegmentTopics:
         self._node.diagnostics.problem("segments", f"waiting for {missing}" if missing else "")
 
     def _named_topics(self, graph: TopicTypes) -> list[str]:
-        return [topic for topic in self._names if self._named.check(topic, (IMAGE,), graph)]
+        return [topic for topic in self._names if self._named.check(topic, (IMAGE, COMPRESSED), graph)]
 
 
-def fitting_labels(topic: str, message: Image, keyframe: Keyframe) -> np.ndarray:
+def fitting_labels(topic: str, message: Image | CompressedImage, keyframe: Keyframe) -> np.ndarray:
     """The masks (H, W) uint16 of a message in the size of the keyframe's image.
 
     Raises:
-        DataError: another encoding than mono16 or mono8, or another aspect ratio.
+        DataError: no masks, or another aspect ratio.
     """
     labels, (width, height) = image_to_labels(message), keyframe.size
     if labels.shape == (height, width):

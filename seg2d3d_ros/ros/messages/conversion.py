@@ -22,8 +22,9 @@ from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_suffix
 from seg2d3d_ros.lidar.scans import POINT_TYPES
 from seg2d3d_ros.recording.calibration import info_from_camera
+from seg2d3d_ros.recording.label_messages import labels_from_message
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns, stream_name
-from seg2d3d_ros.recording.raw_images import raw_picture, raw_pixels
+from seg2d3d_ros.recording.raw_images import raw_picture
 
 _POINT_CODES = {kind: code for code, kind in POINT_TYPES.items()}
 
@@ -80,15 +81,13 @@ def labels_to_image(labels: np.ndarray, header: Header) -> Image:
     return Image(header=header, height=height, width=width, encoding="mono16", step=2 * width, data=fill(labels))
 
 
-def image_to_labels(message: Image) -> np.ndarray:
-    """(H, W) uint16 labels of a mono16, 16UC1, mono8 or 8UC1 image.
+def image_to_labels(message: Image | CompressedImage) -> np.ndarray:
+    """(H, W) uint16 labels of an image of whole numbers (mono16, 8UC1, 32SC1, …) or a compressed PNG.
 
     Raises:
-        DataError: any other encoding, or the data do not fit the size.
+        DataError: colours or fractions, ids above 65535, or the data do not fit the size.
     """
-    if message.encoding not in ("mono16", "16UC1", "mono8", "8UC1"):
-        raise DataError(f"segments {keyframe_name(message.header)}: expected mono16 labels, got {message.encoding}")
-    return raw_pixels(message, f"image {keyframe_name(message.header)}").astype(np.uint16)
+    return labels_from_message(message, f"masks {keyframe_name(message.header)}")
 
 
 def compressed_to_bytes(message: CompressedImage) -> bytes:

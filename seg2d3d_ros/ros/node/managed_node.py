@@ -91,7 +91,7 @@ class ManagedNode(LifecycleNode):
             raise
         self.add_pre_set_parameters_callback(lambda changes: with_both_names(changes, self.CHANGEABLE))
         self.add_on_set_parameters_callback(self._check_change)
-        self.every(1.0, self._tell)
+        self.every(1.0, self._report_state)
 
     # The hooks.
 
@@ -351,7 +351,7 @@ class ManagedNode(LifecycleNode):
         if phase != "node":
             self._phase = "configure" if phase == "activate" else "node"
 
-    def _tell(self) -> None:
+    def _report_state(self) -> None:
         """Once a second."""
         self._clock_watch.look()
         self.diagnostics.publish()

@@ -9,9 +9,8 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
-from seg2d3d_ros.keyframes.bag_pass import BagItem
+from seg2d3d_ros.keyframes.streams.bag_pass import BagItem
 from seg2d3d_ros.segmentation.encoding import from_mono16
-from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 
 NOT_RECORDED = Kind(
@@ -36,6 +35,9 @@ class RecordedSegments:
         missing: names of the keyframes without a recorded label image.
     """
 
+    given = True
+    """Somebody made the masks; they are not found by a model."""
+
     def __init__(self, items: Iterable[BagItem], classes: int, min_area: float, findings: Findings, no_topic: str = ""):
         """Read from ``items``; ``classes`` is the number of prompts, ``no_topic`` says why a camera has no masks at all."""
         self._items, self._classes, self._min_area = items, classes, min_area
@@ -50,8 +52,8 @@ class RecordedSegments:
             self._last = item
             yield item.keyframe
 
-    def segment(self, keyframe: Keyframe) -> Segments:
-        """The recorded masks of ``keyframe``; none where the recording has none (counted).
+    def segment(self, keyframe: Keyframe) -> Segments | None:
+        """The recorded masks of ``keyframe``; None where the recording has none (counted).
 
         Raises:
             DataError: masks of another size than the image, or a class without a prompt.
@@ -63,10 +65,12 @@ class RecordedSegments:
         if labels is None:
             self.missing.append(keyframe.name)
             self._findings.add(NOT_RECORDED, keyframe.name, reason=self._last.reason or self._no_topic or "there are none")
-            return no_segments(keyframe.name, (height, width))
+            return None
         if labels.shape != (height, width):
             labels = self._scaled(keyframe.name, labels, width, height)
-        return from_mono16(keyframe.name, labels, self._classes, self._min_area, source=keyframe.source)
+        return from_mono16(
+            keyframe.name, labels, self._classes, self._min_area, source=keyframe.source, findings=self._findings
+        )
 
     def _scaled(self, name: str, labels: np.ndarray, width: int, height: int) -> np.ndarray:
         rows, columns = labels.shape

@@ -19,7 +19,6 @@ FIXES_REFUSED = Kind(
     "GPS fixes that are not used",
     cause="{used} are used; not: {reasons}",
     remedy="see to the receiver's reception and driver; keyframes without a position are placed by the images alone",
-    level=NOTE,
 )
 FIXES_WITHOUT_STATUS = Kind(
     "fixes_without_status",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from seg2d3d_ros.findings import NOTE, Kind
 
 IMAGES_UNREADABLE = Kind(
-    "images_unreadable",
+    "camera_images_unreadable",
     "images that cannot be read and were left out",
     cause="{reason}",
     remedy="mend or replace the driver's topic; the camera's other transport (raw, compressed) may be sound",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("rclpy")
-
-from seg2d3d_ros.ros.exchange.mask_matching import KEPT, MaskMatching, Moment
+from seg2d3d_ros.keyframes.streams.mask_matching import KEPT, MaskMatching, Moment
 
 MS = 1_000_000
 FRAME = 100 * MS
