@@ -116,6 +116,8 @@ class SegmentationNode(ManagedNode):
             given = self.ros.segments_topics, self.ros.segments_timeout, self.config.segmentation.stamp_tolerance
             self._topics = SegmentTopics(self, self._answered, *given)
             self.every(1.0, self._look_for_masks)
+            if self.ros.segments_search and self._topics.searching:
+                self.get_logger().info(f"segmenter is auto: looking for a topic with masks for {self.ros.segments_search:g} s")
         else:
             self.every(0.2, self._catch_up)
             self.serve(Trigger, "~/resegment", self._resegment, slow=True)
