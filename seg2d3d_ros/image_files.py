@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seg2d3d_ros.errors import DataError, UsageError
 
@@ -148,7 +148,7 @@ def open_header(encoded: bytes, source: str = "image") -> Iterator[Image.Image]:
     except (OSError, ValueError, SyntaxError, OverflowError, RuntimeError, MemoryError) as error:
         if what := describe(encoded):
             raise UnreadFormat(f"{source}: this is {what}") from error
-        raise DataError(f"{source}: no image, or its header is damaged ({len(encoded)} bytes)") from error
+        raise DataError(f"{source}: no image, its header is damaged, or the file is empty ({len(encoded)} bytes)") from error
 
 
 def require_size(image: Image.Image, source: str = "image") -> tuple[int, int]:
@@ -173,9 +173,8 @@ def _bytes_per_sample(image: Image.Image) -> int:
         bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, 8)
         deepest = max(bits, default=8) if isinstance(bits, tuple) else bits
         return max(1, -(-int(deepest) // 8))
-    raw = image.tile[0][3] if image.tile else ""
-    raw = raw[0] if isinstance(raw, tuple) and raw else raw
-    return 2 if "16" in str(raw) else 1
+    layout = getattr(image, "tile", None)
+    return 2 if layout and "16" in str(layout[0][3]) else 1
 
 
 def require_complete(encoded: bytes, source: str = "image") -> None:
@@ -209,11 +208,6 @@ def _first_scan(jpeg: bytes) -> int | None:
     return None
 
 
-def can_see_damage() -> bool:
-    """Whether ``damage`` can look: needs simplejpeg."""
-    return _simplejpeg() is not None
-
-
 def damage(encoded: bytes) -> str:
     """What libjpeg complains of in a JPEG file that it decodes nevertheless; empty where nothing is wrong.
 
@@ -232,7 +226,8 @@ def damage(encoded: bytes) -> str:
 
 
 @lru_cache(maxsize=1)
-def _simplejpeg():  # type: ignore[no-untyped-def]
+def _simplejpeg() -> Any:
+    """The library, or None without it."""
     try:
         return importlib.import_module("simplejpeg")
     except ImportError:

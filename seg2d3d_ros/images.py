@@ -134,10 +134,10 @@ def image_size(encoded: bytes, source: str = "image") -> tuple[int, int]:
     """Width and height of the stored pixels (EXIF orientation ignored) from the file's header alone.
 
     Raises:
-        DataError: no image format that is known here.
+        DataError: no image format that is known here, or more pixels than are decoded.
     """
     with open_header(encoded, source) as image:
-        return image.size
+        return require_size(image, source)
 
 
 def encode_png(image: np.ndarray) -> bytes:

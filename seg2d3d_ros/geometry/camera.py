@@ -110,6 +110,10 @@ class Camera:
         """(N,) bool, whether (N, 2) pixels lie in the image; NaN does not."""
         return (pixels >= 0).all(axis=1) & (pixels[:, 0] < self.width) & (pixels[:, 1] < self.height)
 
+    def fits(self, width: int, height: int) -> bool:
+        """Whether images of this size have the camera's aspect ratio: the same picture, larger or smaller."""
+        return abs(width * self.height / (self.width * height) - 1) <= ASPECT_TOLERANCE
+
     def scaled(self, width: int, height: int, source: str) -> Camera:
         """The same lens for images of another size with the same aspect ratio.
 
@@ -119,7 +123,7 @@ class Camera:
         if (width, height) == (self.width, self.height):
             return self
         sx, sy = width / self.width, height / self.height
-        if abs(sx / sy - 1) > ASPECT_TOLERANCE:
+        if not self.fits(width, height):
             raise DataError(
                 f"{source}: the calibration is for {self.width}×{self.height}, the image has {width}×{height}: the aspect "
                 "ratio differs; calibrate for this size, or leave the calibration out"

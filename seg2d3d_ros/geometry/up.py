@@ -9,6 +9,7 @@ forward the rows leave a pitch open, and the level of the travel decides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,27 @@ class Up:
 
 
 UNKNOWN = Up(Z, np.zeros((3, 3)))
+
+
+OPTICAL_FROM_BASE = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
+"""A level camera that looks ahead, in a vehicle's frame (REP 103: x ahead, y left, z up)."""
+STEEPEST = 0.85
+"""Sine of the steepest view that a mount may give its camera. Beyond, the mount is likely that of the camera's body (x ahead)
+and not of its optical frame (z ahead), a frequent mistake."""
+
+
+def held_level(camera_from_world: Pose, mounts: Sequence[Pose | None]) -> Pose:
+    """The poses (K,) that level cameras would have in place of mounted ones, which may be rolled or pitched.
+
+    Args:
+        camera_from_world: (K,) poses.
+        mounts: (K,) ``base_from_camera``, None where it is unknown: such cameras stay as they are.
+    """
+    rotation = camera_from_world.rotation.copy()
+    for k, mount in enumerate(mounts):
+        if mount is not None and abs(mount.rotation[2, 2]) < STEEPEST:
+            rotation[k] = OPTICAL_FROM_BASE @ mount.rotation @ rotation[k]
+    return Pose(rotation, -np.einsum("kij,kj->ki", rotation, camera_from_world.origin))
 
 
 def up_of_cameras(camera_from_world: Pose) -> Up:

@@ -9,7 +9,7 @@ from pathlib import Path
 from seg2d3d_ros.config import KeyframeConfig, SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
-from seg2d3d_ros.keyframes.bag_pass import BagItem, BagPass, BagSource
+from seg2d3d_ros.keyframes.streams.bag_pass import BagItem, BagPass, BagSource
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.cameras import possible_masks, recorded_cameras
 from seg2d3d_ros.recording.reader import Recording, open_recording

@@ -5,33 +5,42 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.findings import EXAMPLES, Finding, Findings, Kind, printable
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.image_files import IMAGE_SUFFIXES
+from seg2d3d_ros.image_files import TooManyPixels, UnreadFormat, damage
 from seg2d3d_ros.images import decode_small_gray
-from seg2d3d_ros.keyframes.camera_file import CameraFile, read_camera_file
-from seg2d3d_ros.keyframes.photo_header import read_header
-from seg2d3d_ros.keyframes.positions_file import read_gps_csv
-from seg2d3d_ros.recording.naming import natural_key
+from seg2d3d_ros.keyframes import photo_findings as kinds
+from seg2d3d_ros.keyframes.camera_file import CameraFile, Fit, read_camera_file
+from seg2d3d_ros.keyframes.folder_scan import FORMAT_NOT_READ, FolderScan, PhotoFile, scan_folder
+from seg2d3d_ros.keyframes.image_positions import positions_of_table, tell_missing
+from seg2d3d_ros.keyframes.panorama import looks_like_panorama
+from seg2d3d_ros.keyframes.photo_header import GeoProblem, PhotoHeader, read_header
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
+
+MIN_SIDE = 32
+"""Pixels: images with a shorter side have nothing to tell them by."""
+MAX_ELONGATION = 20
+"""Longer by shorter side: strips beyond are no photographs."""
 
 # Nanoseconds since the epoch have 19 digits from 2001 to 2286.
 _STREAM_STEM = re.compile(r"(?P<camera>.+)_(?P<stamp>\d{19})")
 
 
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    camera_name: str
-    file_name: str
-    path: Path
+class _LeftOut(Exception):
+    """A photograph is not used: of which kind that is, and why in words."""
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind, self.reason = kind, reason
 
 
 class ImageFolder:
@@ -48,25 +57,27 @@ class ImageFolder:
     def __init__(
         self,
         root: Path,
-        entries: list[_Entry],
-        duplicates: dict[str, str],
+        scan: FolderScan,
         cameras: CameraFile | None,
         positions: Mapping[str, GeoPosition] | None,
         findings: Findings,
     ):
         self.root = root
-        self._entries = entries
-        self._duplicates = duplicates
+        self._photos, self._not_tried = scan.photos, scan.left_out
         self._cameras, self._positions, self._findings = cameras, positions, findings
-        self.skipped = dict(duplicates)
+        self._seen: dict[Kind, list[tuple[str, dict[str, Any]]]] = {}
+        self._problems: Counter[GeoProblem] = Counter()
+        self._located: dict[str, bool] = {}
+        self.skipped: dict[str, str] = {}
+        self._start()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._photos)
 
     @property
     def photos(self) -> list[tuple[str, str]]:
         """The name and file name of each image, without reading it."""
-        return [(entry.name, entry.file_name) for entry in self._entries]
+        return [(photo.name, photo.file_name) for photo in self._photos]
 
     def __iter__(self) -> Iterator[Keyframe]:
         """Yield the readable images.
@@ -74,45 +85,135 @@ class ImageFolder:
         Raises:
             DataError: at the end, if not one image could be read.
         """
-        self.skipped = dict(self._duplicates)
+        self._start()
         kept = 0
-        for entry in self._entries:
+        for photo in self._photos:
             try:
-                keyframe = self._read(entry)
-            except DataError as error:
-                log.warning("left out: %s", error)
-                self.skipped[entry.name] = str(error)
+                keyframe = self._read(photo)
+            except _LeftOut as error:
+                log.warning("left out: %s", printable(error.reason))
+                self.skipped[photo.name] = error.reason
+                self._note(error.kind, photo.file_name, reason=error.reason.removeprefix(f"{photo.path}: "))
                 continue
             kept += 1
             yield keyframe
+        if self._positions is None:
+            self._tell_positions()
         if not kept:
-            reasons = "; ".join([*self.skipped.values()][:3])
-            raise DataError(f"{self.root}: none of {len(self._entries)} images can be used: {reasons}")
+            reasons = "; ".join(self._finding(kind).text for kind in self._seen)
+            raise DataError(f"{self.root}: none of {len(self._photos)} images can be used: {reasons}")
 
-    def _read(self, entry: _Entry) -> Keyframe:
-        source = str(entry.path)
-        try:
-            encoded = entry.path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{source}: cannot be read ({error.strerror or error})") from error
-        header = read_header(encoded, source)
-        decode_small_gray(encoded, source=source)  # finds damage now, not in the middle of the reconstruction
-        camera_name, stamp = entry.camera_name, header.stamp_ns
-        if match := _STREAM_STEM.fullmatch(entry.path.stem):
+    def _start(self) -> None:
+        """Forget what an earlier iteration found."""
+        self._seen, self._problems, self._located = {}, Counter(), {}
+        self.skipped = {name: item.reason for name, item in self._not_tried.items()}
+        for name, item in self._not_tried.items():
+            self._note(item.kind, name, reason=item.reason.removeprefix(f"{self.root / name}: "), kept=item.kept)
+
+    def _note(self, kind: Kind, name: str, **details: Any) -> None:
+        """Count a photograph; whoever reads the findings meanwhile sees the number so far, once per iteration."""
+        self._seen.setdefault(kind, []).append((name, details))
+        self._findings.put(self._finding(kind))
+
+    def _finding(self, kind: Kind) -> Finding:
+        names = [name for name, _ in self._seen[kind]]
+        _, details = self._seen[kind][0]
+        return Finding(kind, len(names), len(self._photos) + len(self._not_tried), tuple(names[:EXAMPLES]), details)
+
+    def _read(self, photo: PhotoFile) -> Keyframe:
+        encoded, header = self._usable(photo)
+        camera_name, stamp = photo.camera_name, header.stamp_ns
+        if match := _STREAM_STEM.fullmatch(photo.path.stem):
             stamp = int(match["stamp"])
             camera_name = camera_name or match["camera"]
         camera_name = camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera"
-        camera = self._cameras(camera_name, header.width, header.height) if self._cameras else header.camera
+        camera = self._camera(camera_name, header, photo) if self._cameras else header.camera
         return Keyframe(
-            name=entry.name,
+            name=photo.name,
             camera_name=camera_name,
             stamp_ns=stamp,
             encoded=encoded,
             camera=camera,
-            geo=header.geo if self._positions is None else self._positions.get(entry.name),
-            file_name=entry.file_name,
-            source=str(entry.path.resolve()),
+            geo=self._position(header, photo) if self._positions is None else self._positions.get(photo.name),
+            file_name=photo.file_name,
+            source=str(photo.path.resolve()),
         )
+
+    def _usable(self, photo: PhotoFile) -> tuple[bytes, PhotoHeader]:
+        """A file's content and header.
+
+        Raises:
+            _LeftOut: it cannot be used; found now, not in the middle of the reconstruction.
+        """
+        source = str(photo.path)
+        try:
+            encoded = photo.path.read_bytes()
+            header = read_header(encoded, source)
+            self._require_shape(header, source)
+            gray = decode_small_gray(encoded, source=source)
+        except OSError as error:
+            raise _LeftOut(kinds.UNREADABLE, f"{source}: cannot be read ({error.strerror or error})") from error
+        except UnreadFormat as error:
+            raise _LeftOut(FORMAT_NOT_READ, str(error)) from error
+        except TooManyPixels as error:
+            raise _LeftOut(kinds.TOO_LARGE, str(error)) from error
+        except DataError as error:
+            raise _LeftOut(kinds.UNREADABLE, str(error)) from error
+        if header.panorama or looks_like_panorama(gray, header.width, header.height):
+            raise _LeftOut(kinds.PANORAMAS, f"{source}: a full panorama (equirectangular), no photograph of one lens")
+        self._doubt(photo, header, encoded)
+        return encoded, header
+
+    def _require_shape(self, header: PhotoHeader, source: str) -> None:
+        shorter, longer = sorted((header.width, header.height))
+        if shorter < MIN_SIDE:
+            raise _LeftOut(kinds.TOO_SMALL, f"{source}: only {header.width}×{header.height} pixels")
+        if longer > MAX_ELONGATION * shorter:
+            raise _LeftOut(kinds.TOO_SMALL, f"{source}: a strip of {header.width}×{header.height} pixels")
+
+    def _doubt(self, photo: PhotoFile, header: PhotoHeader, encoded: bytes) -> None:
+        """Say what is odd about a photograph that is used nevertheless."""
+        if words := damage(encoded):
+            self._note(kinds.DAMAGED, photo.file_name, words=words)
+        if header.orientation in (3, 6, 8):
+            self._note(kinds.TURNED, photo.file_name)
+        elif header.orientation != 1:
+            self._note(kinds.MIRRORED, photo.file_name)
+        if header.pages > 1:
+            self._note(kinds.SEVERAL_PAGES, photo.file_name)
+
+    def _camera(self, camera_name: str, header: PhotoHeader, photo: PhotoFile) -> Camera | None:
+        """By the calibration file; as the photo's header says where that does not fit."""
+        assert self._cameras is not None
+        known = self._cameras.of(camera_name)
+        if known is None:
+            self._note(kinds.NO_CALIBRATION, photo.file_name, camera=camera_name)
+            return header.camera
+        camera, fit = self._cameras.fitted(camera_name, header.width, header.height)
+        sizes = {"size": f"{header.width}×{header.height}", "calibrated": f"{known.width}×{known.height}"}
+        if fit is Fit.CROPPED:
+            self._note(kinds.CALIBRATION_UNFIT, photo.file_name, **sizes)
+            return header.camera
+        if fit is not Fit.EXACT:
+            kind = kinds.CALIBRATION_TURNED if fit is Fit.TURNED else kinds.CALIBRATION_SCALED
+            self._note(kind, photo.file_name, **sizes)
+        return camera
+
+    def _position(self, header: PhotoHeader, photo: PhotoFile) -> GeoPosition | None:
+        self._located[photo.name] = header.geo is not None
+        if header.geo_problem is not None:
+            self._problems[header.geo_problem] += 1
+            if kind := kinds.OF_PROBLEM.get(header.geo_problem):
+                self._note(kind, photo.file_name)
+        return header.geo
+
+    def _tell_positions(self) -> None:
+        """In one line, where at least one photograph has a position in its tags."""
+        seen = len(self._located) - self._problems[GeoProblem.NONE_SEEN]
+        if seen:
+            refused = [(count, why.value) for why, count in self._problems.items() if why is not GeoProblem.NONE_SEEN]
+            missing = [name for name, there in self._located.items() if not there]
+            tell_missing(missing, len(self._located), len(self._located) - len(missing), seen, refused, self._findings)
 
 
 def read_folder(
@@ -125,96 +226,40 @@ def read_folder(
 ) -> ImageFolder:
     """Open a folder of unordered photographs.
 
-    Images directly in the folder count; if there are none, each sub-folder is one camera (``front/0001.jpg`` gets the
-    name ``front_0001``). Else the camera is the ``<camera>`` of a stem ``<camera>_<stamp ns>``, the EXIF make and model,
-    or ``camera``; one camera may deliver several sizes. Of files that share a stem (``a.jpg``, ``a.png``) the first kind
-    of ``IMAGE_SUFFIXES`` is taken. Damaged images are skipped with a reason.
+    Images directly in the folder count; if there are none, each sub-folder at any depth is one camera (``front/0001.jpg``
+    gets the name ``front_0001``). Else the camera is the ``<camera>`` of a stem ``<camera>_<stamp ns>``, the EXIF make and
+    model, or ``camera``; one camera may deliver several sizes. Of files that share a stem (``a.jpg``, ``a.png``) the first
+    kind of ``IMAGE_SUFFIXES`` is taken. What cannot be used is skipped with a reason.
+
+    Pixels are used as they are stored, whatever the EXIF orientation says, as COLMAP does.
 
     Args:
         images: the folder.
         camera: file with the intrinsics; else EXIF, else unknown (None).
-        gps: ``"exif"``, a CSV file, or None (or ``"none"``) for no positions.
-        findings: gets what cannot be used.
+        gps: ``"exif"``, a table, or None (or ``"none"``) for no positions.
+        findings: gets what is not used, and what is doubtful.
         order: ``"name"`` (numbers count as numbers) or ``"shuffle:SEED"``.
 
     Raises:
         UsageError: no such folder, or a bad ``order``, ``camera`` or ``gps``.
         DataError: no image in it.
     """
-    root = Path(images)
-    if not root.is_dir():
-        kind = "is a file; for a recording use 'seg2d3d bag'" if root.exists() else "no such folder"
-        raise UsageError(f"{images}: {kind}")
-    entries, duplicates = _unique(_scan(root))
-    for reason in duplicates.values():
-        log.warning("left out: %s", reason)
-    _put_in_order(entries, order)
+    root, findings = Path(images), Findings() if findings is None else findings
+    scan = scan_folder(root)
+    for kind, count in Counter(item.kind for item in scan.left_out.values()).items():
+        log.warning("left out: %d %s", count, kind.what)
+    _put_in_order(scan.photos, order)
     cameras = None if camera is None else read_camera_file(Path(camera))
-    return ImageFolder(
-        root, entries, duplicates, cameras, _positions(gps, entries), Findings() if findings is None else findings
-    )
+    positions: dict[str, GeoPosition] | None = None if str(gps) == "exif" else {}
+    if gps is not None and str(gps) not in ("exif", "none"):
+        positions = positions_of_table(Path(gps), scan.photos, findings)
+    return ImageFolder(root, scan, cameras, positions, findings)
 
 
-def _scan(root: Path) -> list[_Entry]:
-    """All images, in natural order of their file names."""
-    direct, folders = _images(root), _in_order(p for p in root.iterdir() if p.is_dir() and p.name[0] != ".")
-    if direct:
-        if nested := [p.name for p in folders if _images(p)]:
-            log.warning("%s: only the images directly in it are read, not those in %s", root, ", ".join(nested[:5]))
-        return [_Entry(path.stem, "", path.name, path) for path in direct]
-    if any(p.name == "images" and (_images(p) or any(_images(q) for q in p.iterdir() if q.is_dir())) for p in folders):
-        raise UsageError(f"{root}: the photos are in its folder 'images'; give {root / 'images'}")
-    entries = [
-        _Entry(f"{folder.name}_{path.stem}", folder.name, f"{folder.name}/{path.name}", path)
-        for folder in folders
-        for path in _images(folder)
-    ]
-    if not entries:
-        raise DataError(f"{root}: no images ({', '.join(IMAGE_SUFFIXES)}) in this folder or its sub-folders")
-    return entries
-
-
-def _images(folder: Path) -> list[Path]:
-    return _in_order(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "." and p.is_file())
-
-
-def _in_order(paths: Iterable[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: natural_key(path.name))
-
-
-def _unique(entries: list[_Entry]) -> tuple[list[_Entry], dict[str, str]]:
-    """One entry per name, since names are the keys of everything that is written; and why the other files are left out."""
-    best: dict[str, _Entry] = {}
-    skipped = {}
-    for entry in entries:
-        rival = best.setdefault(entry.name, entry)
-        if rival is entry:
-            continue
-        ranks = [IMAGE_SUFFIXES.index(e.path.suffix.lower()) for e in (rival, entry)]
-        winner, loser = (rival, entry) if ranks[0] <= ranks[1] else (entry, rival)
-        best[entry.name] = winner
-        words = f"has the same name without its ending as {winner.file_name}; rename it if both are wanted"
-        skipped[loser.file_name] = f"{loser.path}: {words}"
-    return list(best.values()), skipped
-
-
-def _put_in_order(entries: list[_Entry], order: str) -> None:
+def _put_in_order(photos: list[PhotoFile], order: str) -> None:
     kind, _, seed = order.partition(":")
     if order == "name":
         return
     if kind != "shuffle" or not re.fullmatch(r"\d+", seed):
         raise UsageError(f"order {order!r}: write 'name' or 'shuffle:SEED' with a whole number, e.g. shuffle:1")
-    random.Random(int(seed)).shuffle(entries)
-
-
-def _positions(gps: str | Path | None, entries: list[_Entry]) -> dict[str, GeoPosition] | None:
-    """By image, as far as they are known; None where each image has its own in its EXIF tags."""
-    if str(gps) == "exif":
-        return None
-    if gps is None or str(gps) == "none":
-        return {}
-    table = read_gps_csv(Path(gps))
-    found = {entry.name: table.get(entry.name) or table.get(entry.path.stem) for entry in entries}
-    if not any(found.values()):
-        log.warning("%s: none of its %d positions belongs to an image in the folder", gps, len(table))
-    return {name: geo for name, geo in found.items() if geo}
+    random.Random(int(seed)).shuffle(photos)

@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.images import open_header
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, is_null_island
+from seg2d3d_ros.image_files import open_header, require_size
+from seg2d3d_ros.keyframes.panorama import says_panorama
 
 # Tags of EXIF 2.32 (CIPA DC-008): section 4.6.4 (make, model), 4.6.5 (date and time, lens), 4.6.6 (GPS).
 _MAKE, _MODEL, _DATE_TIME, _DESCRIPTION = 0x010F, 0x0110, 0x0132, 0x010E
@@ -22,7 +24,12 @@ _PHOTO, _GPS = 0x8769, 0x8825
 _ORIGINAL, _OFFSET, _SUBSECOND = 0x9003, 0x9011, 0x9291
 _FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x920A, 0xA405
 _PLANE_X, _PLANE_UNIT, _PIXELS_X = 0xA20E, 0xA210, 0xA002
-_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE, _POSITIONING_ERROR = 1, 2, 3, 4, 5, 6, 31
+_ORIENTATION = 0x0112
+_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 1, 2, 3, 4, 5, 6
+_STATUS, _MEASURE_MODE, _DILUTION, _POSITIONING_ERROR = 9, 10, 11, 31
+_RANGE_ERROR = 4.0
+"""Metres (one standard deviation) of a consumer receiver's distances to satellites: times the dilution of precision, its
+position's error (Kaplan and Hegarty, Understanding GPS, 2006, section 7.3)."""
 _MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 """Of EXIF's FocalPlaneResolutionUnit: inch, centimetre, millimetre, micrometre."""
 _DIAGONAL_35MM = math.hypot(36.0, 24.0)
@@ -30,6 +37,16 @@ _FOCAL_RANGE = (0.2, 20.0)
 """Focal lengths outside, in units of the longer side, are taken for nonsense."""
 
 _Tags = Mapping[int, Any]
+
+
+class GeoProblem(Enum):
+    """Why the position in a photo's tags is not used."""
+
+    NONE_SEEN = "there is none"
+    ZERO = "0/0"
+    NO_LETTERS = "no reference letters"
+    VOID = "void by its status"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,10 @@ class PhotoHeader:
         device: make and model, or empty.
         camera: a guess of the intrinsics (``calibrated`` False) from the focal length; None without one.
         geo: the GPS position; None without one.
+        geo_problem: why there is none; None with one.
+        orientation: EXIF's, 1 = as stored, 3, 6, 8 = to be turned by 180°, 90° right, 90° left, 2, 4, 5, 7 = mirrored as well.
+        panorama: the file says that it is a full panorama.
+        pages: pictures in the file, of which the first counts.
     """
 
     width: int
@@ -50,16 +71,22 @@ class PhotoHeader:
     device: str
     camera: Camera | None
     geo: GeoPosition | None
+    geo_problem: GeoProblem | None = None
+    orientation: int = 1
+    panorama: bool = False
+    pages: int = 1
 
 
 def read_header(encoded: bytes, source: str = "image") -> PhotoHeader:
     """The header of an encoded image; what has no tags, or damaged ones, stays unknown.
 
     Raises:
-        DataError: no image format that is known here; ``source`` names it.
+        DataError: no image format that is known here, or more pixels than are decoded; ``source`` names it.
     """
     with open_header(encoded, source) as image:
-        width, height = image.size
+        width, height = require_size(image, source)
+        pages = _pages(image)
+        notes = image.info.get("xmp", b"") or image.info.get("XML:com.adobe.xmp", "")
         general = _undamaged(image.getexif)
         photo = _undamaged(lambda: image.getexif().get_ifd(_PHOTO))
         gps = _undamaged(lambda: image.getexif().get_ifd(_GPS))
@@ -68,13 +95,19 @@ def read_header(encoded: bytes, source: str = "image") -> PhotoHeader:
     device = model if model.lower().startswith(make.lower()) else f"{make} {model}"
     taken = _text(photo.get(_ORIGINAL)) or _text(general.get(_DATE_TIME))
     stamp = stamp_nanoseconds(taken, _text(photo.get(_SUBSECOND)), _text(photo.get(_OFFSET)))
+    geo, problem = _position(gps)
+    orientation = general.get(_ORIENTATION, 1)
     return PhotoHeader(
         width,
         height,
         stamp or stamp_nanoseconds(street.taken, street.subsecond),
         device.strip(),
         _camera(photo, width, height),
-        _position(gps),
+        geo,
+        problem,
+        orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+        says_panorama(notes.encode(errors="replace") if isinstance(notes, str) else bytes(notes)),
+        pages,
     )
 
 
@@ -138,33 +171,65 @@ def _camera(tags: _Tags, width: int, height: int) -> Camera | None:
     return Camera("SIMPLE_RADIAL", width, height, (focal, width / 2, height / 2, 0.0), calibrated=False)
 
 
-def _position(tags: _Tags) -> GeoPosition | None:
-    """A missing altitude is 0; one below sea level is negative.
+def _pages(image: Any) -> int:
+    """Pictures in a file that are equals (TIFF's pages, frames of an animation); cameras' JPEG previews are none."""
+    if image.format not in ("TIFF", "WEBP", "PNG", "HEIF"):
+        return 1
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError, EOFError):
+        return 1
 
-    The horizontal error, where the receiver wrote it (GPSHPositioningError, 68 %), becomes the covariance.
+
+def _position(tags: _Tags) -> tuple[GeoPosition | None, GeoProblem | None]:
+    """The position, or why there is none. A missing altitude is unknown; one below sea level is negative.
+
+    The horizontal error, where the receiver wrote it (GPSHPositioningError, 68 %; else from GPSDOP), becomes the covariance.
     """
-    latitude = _degrees(tags.get(_LATITUDE), tags.get(_LATITUDE_REF), "S")
-    longitude = _degrees(tags.get(_LONGITUDE), tags.get(_LONGITUDE_REF), "W")
-    if not (abs(latitude) <= 90 and abs(longitude) <= 180) or (latitude == 0 and longitude == 0):
-        return None
+    if _LATITUDE not in tags and _LONGITUDE not in tags:
+        return None, GeoProblem.NONE_SEEN
+    latitude, longitude = _degrees(tags.get(_LATITUDE)), _degrees(tags.get(_LONGITUDE))
+    if not (0 <= latitude <= 90 and 0 <= longitude <= 180):
+        return None, GeoProblem.UNREADABLE
+    if is_null_island(latitude, longitude):
+        return None, GeoProblem.ZERO
+    if _letter(tags.get(_STATUS)) == "V":
+        return None, GeoProblem.VOID
+    north, east = _letter(tags.get(_LATITUDE_REF)), _letter(tags.get(_LONGITUDE_REF))
+    if north not in ("N", "S") or east not in ("E", "W"):
+        return None, GeoProblem.NO_LETTERS
+    latitude, longitude = latitude * (1 if north == "N" else -1), longitude * (1 if east == "E" else -1)
+    return GeoPosition(latitude, longitude, _altitude(tags), _covariance(tags)), None
+
+
+def _altitude(tags: _Tags) -> float:
+    """Metres; NaN where it is missing, or where the receiver measured in two dimensions."""
     altitude = _number(tags.get(_ALTITUDE))
-    if tags.get(_ALTITUDE_REF) in (1, b"\x01"):
-        altitude = -altitude
+    if str(tags.get(_MEASURE_MODE)).strip("\0 ") == "2":
+        return math.nan
+    return -altitude if tags.get(_ALTITUDE_REF) in (1, b"\x01") else altitude
+
+
+def _covariance(tags: _Tags) -> np.ndarray | None:
     error = _number(tags.get(_POSITIONING_ERROR))
-    covariance = np.diag([error**2, error**2, (2 * error) ** 2]) if error > 0 else None
-    return GeoPosition(latitude, longitude, altitude if math.isfinite(altitude) else 0.0, covariance)
+    if not error > 0:
+        error = _number(tags.get(_DILUTION)) * _RANGE_ERROR
+    return np.diag([error**2, error**2, (2 * error) ** 2]) if 0 < error < 1e6 else None
 
 
-def _degrees(value: Any, reference: Any, negative: str) -> float:
-    """Degrees, minutes, seconds with a hemisphere letter as signed degrees; NaN when they are no numbers."""
+def _degrees(value: Any) -> float:
+    """Degrees, minutes, seconds as degrees; NaN when they are no numbers."""
     try:
         parts = [_number(part) for part in value]
     except TypeError:
         return math.nan
-    if len(parts) != 3:
-        return math.nan
-    sign = -1.0 if str(reference).strip("\0 ").upper().startswith(negative) else 1.0
-    return sign * (parts[0] + parts[1] / 60 + parts[2] / 3600)
+    return parts[0] + parts[1] / 60 + parts[2] / 3600 if len(parts) == 3 else math.nan
+
+
+def _letter(value: Any) -> str:
+    """The first letter of a reference or status, in upper case; empty without one."""
+    text = value.decode("ascii", errors="replace") if isinstance(value, bytes) else str(value or "")
+    return text.strip("\0 ").upper()[:1]
 
 
 def _number(value: Any) -> float:

@@ -20,10 +20,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
 from seg2d3d_ros.images import encode_jpeg, image_size
-from seg2d3d_ros.keyframes.camera_input import CALIBRATION_UNUSABLE, IMAGES_OUT_OF_ORDER, IMAGES_UNREADABLE, NO_CAMERA_INFO
-from seg2d3d_ros.keyframes.fixes import FixFilter
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
+from seg2d3d_ros.keyframes.streams.camera_input import (
+    CALIBRATION_UNUSABLE,
+    IMAGES_OUT_OF_ORDER,
+    IMAGES_UNREADABLE,
+    NO_CAMERA_INFO,
+)
+from seg2d3d_ros.keyframes.streams.fixes import FixFilter
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
 from seg2d3d_ros.recording.calibration import camera_from_message, intrinsics
 from seg2d3d_ros.recording.compressed_images import compressed_image

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.association.solve import stacked_up
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.up import UNKNOWN, Z, up_of_cameras
+from seg2d3d_ros.geometry.up import OPTICAL_FROM_BASE, UNKNOWN, Z, held_level, up_of_cameras
 from seg2d3d_ros.types import WorldFrame
 
 OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
@@ -115,3 +115,18 @@ def test_a_georeferenced_model_knows_its_vertical():
     np.testing.assert_allclose(stacked_up([model, enu])[0], model.up.direction, atol=1e-6)
     np.testing.assert_allclose(stacked_up([model, enu])[count], Z)
     assert stacked_up([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("turn", [90.0, 180.0, -90.0])
+def test_a_rolled_mount_does_not_lay_the_world_on_its_side(turn):
+    """A camera upside down or on its side is level by its mount; the body's frame in place of the optical one is not obeyed."""
+    cameras, up = drive(np.c_[np.arange(20.0), np.zeros((20, 2))], [0.0], 0.0, seed=3)
+    roll = Rotation.from_euler("z", turn, degrees=True).as_matrix()
+    rolled = Pose(roll @ cameras.rotation, np.einsum("ij,kj->ki", roll, cameras.translation))
+    mount = Pose((roll @ OPTICAL_FROM_BASE).T, np.zeros(3))
+    assert up_of_cameras(rolled).direction @ up < 0.1
+    level = held_level(rolled, [mount] * 20)
+    assert up_of_cameras(level).direction @ up > 0.99
+    np.testing.assert_allclose(level.origin, cameras.origin, atol=1e-9)
+    body = Pose(np.eye(3), np.zeros(3))
+    np.testing.assert_array_equal(held_level(cameras, [body, None] * 10).rotation, cameras.rotation)

@@ -28,6 +28,7 @@ from seg2d3d_ros.images import decode_rgb, encode_png
 from seg2d3d_ros.keyframes import bag_keyframes
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.keyframes.streams.camera_input import CALIBRATION_UNUSABLE, IMAGES_UNREADABLE, NO_CAMERA_INFO
 from seg2d3d_ros.segmentation.encoding import from_mono16
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
 
@@ -52,7 +53,7 @@ def test_a_bag_equals_its_folder(tmp_path, storage):
 
     items, bag = read(path)
     assert sorted(item.keyframe.name for item in items) == sorted(wanted)
-    for keyframe, segments in items:
+    for keyframe, segments, _ in items:
         same = wanted[keyframe.name]
         for field in ("name", "camera_name", "stamp_ns", "encoded", "camera", "file_name"):
             assert getattr(keyframe, field) == getattr(same, field), field
@@ -158,8 +159,9 @@ def test_missing_calibration_is_said_once_with_the_topic_looked_for(tmp_path, ca
     items, bag = read(path)
     assert len(items) == COUNT
     assert all(item.keyframe.camera is None for item in items)
-    texts = [finding.text for finding in bag.findings.list()]
-    assert [words for words in texts if "/front/camera_info" in words] == texts
+    (found,) = bag.findings.list()
+    assert (found.kind, found.count) == (NO_CAMERA_INFO, COUNT)
+    assert "/front/camera_info" in found.text
 
 
 @pytest.mark.parametrize("change", [{"k": (0, 0, 0, 0)}, {"model": "odd", "d": (1.0,)}, {"width": 100}])
@@ -170,8 +172,9 @@ def test_a_calibration_that_cannot_be_used_is_said(tmp_path, change):
     path = write_bag(tmp_path / "b", [("/front/camera_info", START, info), ("/front/image/compressed", START, image)])
     items, bag = read(path)
     assert items[0].keyframe.camera is None
-    assert len(bag.findings) == 1
-    assert "/front/camera_info" in bag.findings.list()[0].text
+    (found,) = bag.findings.list()
+    assert found.kind is CALIBRATION_UNUSABLE
+    assert "/front/camera_info" in found.text
 
 
 def test_distortion_and_half_a_pixel(tmp_path):
@@ -254,7 +257,7 @@ def test_big_endian_label_images(tmp_path):
 
 def test_unknown_encoding_is_named(tmp_path):
     record = ("/front/image_raw", START, ROS2.raw(START, "front", GRAY, "secret9"))
-    with pytest.raises(DataError, match=r"/front/image_raw: encoding 'secret9' is not supported.*mono8"):
+    with pytest.raises(DataError, match=r"/front/image_raw 1: encoding 'secret9' is not supported.*mono8"):
         read(write_bag(tmp_path / "b", [record]))
 
 
@@ -266,7 +269,10 @@ def test_damaged_images_among_good_ones(tmp_path):
     items, bag = read(write_bag(tmp_path / "b", records))
     assert len(items) == COUNT
     assert bag.counts["undecodable"] == 2
-    assert any("cut off" in words for words in [f.text for f in bag.findings.list()])
+    (found,) = bag.findings.list()
+    assert (found.kind, found.count, found.of) == (IMAGES_UNREADABLE, 2, COUNT + 2)
+    assert "/front/image/compressed 2: " in found.text
+    assert "cut off" in found.text
 
 
 def test_segments_that_come_late_or_not_at_all(tmp_path):
@@ -278,7 +284,8 @@ def test_segments_that_come_late_or_not_at_all(tmp_path):
     missing = [item.keyframe.stamp_ns % SECOND for item in items if item.segments is None]
     assert missing == [500_000_000] * 10
     assert bag.counts["segments_missing"] == 10
-    for keyframe, image in items:
+    for keyframe, image, reason in items:
+        assert (image is None) == bool(reason)
         if image is not None:
             np.testing.assert_array_equal(image, labels((keyframe.stamp_ns - START) * 4 // SECOND))
 
@@ -290,11 +297,11 @@ def test_label_images_of_what_is_no_keyframe_are_not_held(tmp_path, monkeypatch)
         records.append(("/front/image/compressed", t, ROS2.compressed(t, "front", jpeg(view(SCENE, 0)))))
         records.append(("/front/segments", t, ROS2.raw(t, "front", labels(0), "mono16")))
     runs = []
-    reading = bag_keyframes._Reading
-    monkeypatch.setattr(bag_keyframes, "_Reading", lambda bag: runs.append(reading(bag)) or runs[0])
+    reading = bag_keyframes.BagPass
+    monkeypatch.setattr(bag_keyframes, "BagPass", lambda *args: runs.append(reading(*args)) or runs[0])
     items, _ = read(write_bag(tmp_path / "b", records))
     assert len(items) < 5
-    assert 10 < len(runs[0].labels["front"]) < 60, "of the last seconds"
+    assert 10 < len(runs[0].masks) < 60, "of the last seconds"
 
 
 def test_positions_stop_at_gaps_and_without_reception(tmp_path):
@@ -306,7 +313,7 @@ def test_positions_stop_at_gaps_and_without_reception(tmp_path):
     items, bag = read(write_bag(tmp_path / "b", records), config=KeyframeConfig(max_fix_gap=2.5))
     without = [(item.keyframe.stamp_ns - START) / SECOND for item in items if item.keyframe.geo is None]
     assert without == [3.0 + i / 4 for i in range(12)]  # from the last fix at 2.8 s to the next at 6.0 s, which counts
-    assert bag.counts["fixes_ignored"] == 15
+    assert bag.counts["fixes_refused"] == 15
     assert bag.counts["without_position"] == 12
 
 
@@ -314,7 +321,7 @@ def test_images_wait_for_the_fix_after_them(tmp_path):
     records = [r for r in drive(cameras=("front",), segments=False, count=12) if r[0] != "/fix"]
     records += [("/fix", t, ROS2.fix(t, latitude(t), 13.0)) for t in range(START, START + 4 * SECOND, SECOND)]
     items, _ = read(write_bag(tmp_path / "b", records))
-    for keyframe, _ in items:
+    for keyframe, *_ in items:
         assert keyframe.geo.latitude == pytest.approx(latitude(keyframe.stamp_ns), abs=1e-9)
 
 

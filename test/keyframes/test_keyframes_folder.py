@@ -8,9 +8,12 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.images import decode_rgb, encode_jpeg, encode_png, image_size, require_complete
+from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.image_files import require_complete
+from seg2d3d_ros.images import decode_rgb, encode_jpeg, encode_png, image_size
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.keyframes.image_positions import ROWS_WITHOUT_IMAGE, WITHOUT_POSITION
 
 STAMP = 1_700_000_000_123_456_789
 
@@ -165,16 +168,17 @@ def test_focal_length_and_position_from_exif_unless_something_else_is_given(tmp_
     assert keyframe.geo is None
 
 
-def test_each_photo_is_opened_once(tmp_path, monkeypatch):
+def test_each_photo_is_opened_for_its_tags_and_for_its_size_before_decoding(tmp_path, monkeypatch):
     for name in "abc":
         save(tmp_path / f"{name}.jpg")
     opened = []
     open_image = Image.open
     monkeypatch.setattr(Image, "open", lambda *args, **options: opened.append(1) or open_image(*args, **options))
-    assert len(list(read_folder(tmp_path))) == len(opened) == 3
+    assert len(list(read_folder(tmp_path))) == 3
+    assert len(opened) == 6
 
 
-def test_positions_from_csv_by_name_or_stem(tmp_path, caplog):
+def test_positions_from_csv_by_name_or_stem(tmp_path):
     save(tmp_path / "in" / "front" / "0001.jpg")
     save(tmp_path / "in" / "front" / "0002.jpg")
     table = tmp_path / "gps.csv"
@@ -183,8 +187,9 @@ def test_positions_from_csv_by_name_or_stem(tmp_path, caplog):
     assert (first.geo.latitude, first.geo.longitude, first.geo.altitude) == (55.5, 13.5, 10)
     assert second.geo.latitude == 55.6
     table.write_text("image,latitude,longitude,altitude\nother,55.5,13.5,10\n")
-    assert [k.geo for k in read_folder(tmp_path / "in", gps=table)] == [None, None]
-    assert "none of its 1 positions" in caplog.text
+    findings = Findings()
+    assert [k.geo for k in read_folder(tmp_path / "in", gps=table, findings=findings)] == [None, None]
+    assert {f.kind: f.count for f in findings.list()} == {ROWS_WITHOUT_IMAGE: 1, WITHOUT_POSITION: 2}
 
 
 def test_the_bytes_are_cut_at_any_place(tmp_path):

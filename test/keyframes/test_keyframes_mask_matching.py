@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seg2d3d_ros.keyframes.mask_matching import KEPT, MaskMatching, Moment
+from seg2d3d_ros.keyframes.streams.mask_matching import KEPT, MaskMatching, Moment
 
 MS = 1_000_000
 FRAME = 100 * MS

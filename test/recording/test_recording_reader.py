@@ -10,6 +10,7 @@ from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.recording.losses import FILES_DAMAGED, MESSAGES_UNFIT
 from seg2d3d_ros.recording.reader import open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import FIX, TF, Topic
@@ -88,22 +89,23 @@ def test_files_of_one_recording_follow_each_other_and_a_damaged_one_is_told(tmp_
         assert f"drive_2.{storage}: " in recording.damage[0]
 
 
-def test_a_message_that_cannot_be_decoded_ends_the_reading_and_is_told(tmp_path, caplog):
+def test_a_message_that_cannot_be_decoded_costs_only_itself(tmp_path):
     """In a file without index, too."""
     with Writer(tmp_path / "b", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection("/text", TEXT, typestore=JAZZY)
-        for k in range(3):
+        for k in range(4):
             raw = bytes(JAZZY.serialize_cdr(ROS2.text(str(k)), TEXT))
             writer.write(connection, START + k, raw[:6] if k == 2 else raw)
     file = storage_file(tmp_path / "b")
     whole = file.read_bytes()
     for content in (whole, whole[:-30]):
         file.write_bytes(content)
-        caplog.clear()
         with open_recording(file) as recording:
-            assert numbers(recording) == [0, 1]
-            assert len(recording.damage) == 1
-            assert recording.damage[0] in caplog.text
+            assert numbers(recording) == numbers(recording) == [0, 1, 3]
+            found = {finding.kind: finding for finding in recording.findings}
+            assert found.keys() - {FILES_DAMAGED} == {MESSAGES_UNFIT}
+            assert found[MESSAGES_UNFIT].count == 1
+            assert "/text 1: " in found[MESSAGES_UNFIT].text
 
 
 def test_the_row_at_the_cut_of_a_database_is_no_message(tmp_path):
@@ -121,10 +123,9 @@ def test_the_row_at_the_cut_of_a_database_is_no_message(tmp_path):
 def test_an_empty_recording(tmp_path):
     with Writer(tmp_path / "b", version=9, storage_plugin=StoragePlugin.MCAP):
         pass
-    with pytest.raises(DataError, match="empty"):
-        open_recording(storage_file(tmp_path / "b"))
-    with open_recording(tmp_path / "b") as recording:
-        assert recording.topics == {}
+    for path in (storage_file(tmp_path / "b"), tmp_path / "b"):
+        with pytest.raises(DataError, match="empty"):
+            open_recording(path)
 
 
 def test_a_topic_is_found_by_name_and_type(tmp_path):

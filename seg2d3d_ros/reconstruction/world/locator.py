@@ -13,7 +13,7 @@ from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.geometry.up import up_of_cameras
+from seg2d3d_ros.geometry.up import Up, held_level, up_of_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
@@ -119,7 +119,12 @@ class Locator:
         metres = np.array([self.positions[ids[k]] for k in located]).reshape(-1, 3)
         sigmas = np.array([self.sigmas[ids[k]] for k in located])
         heights = np.array([ids[k] in self.heights for k in located], bool)
-        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, up_of_cameras(poses), heights)
+        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, self._up(ids, poses), heights)
+
+    def _up(self, image_ids: Sequence[int], poses: Pose) -> Up:
+        """The vertical of a model's frame by its images (K,), some of which may be of cameras that are mounted rolled."""
+        camera_of = {row.image_id: row.camera_name for row in self._rows}
+        return up_of_cameras(held_level(poses, [self.mounts.get(camera_of.get(i, "")) for i in image_ids]))
 
     def georeference(self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings) -> WorldFrame:
         """Move a model to metres east, north, up by GPS; without GPS to metres where its scale is known.

@@ -92,12 +92,11 @@ def _typestore(name: str, form: str, definition: str, known: Typestore) -> Types
     from rosbags.typesys import Stores, get_typestore
 
     problem = "the recording has no definition of it"
-    if form and definition:
+    if form and definition.strip():
         try:
             types = dict(_parsed(name, form, definition))
             for other in _used(types):  # a definition may leave out the ones that everybody has
-                if other not in types and other in known.fielddefs:
-                    types[other] = known.fielddefs[other]
+                types[other] = known.fielddefs[other]
             store = get_typestore(Stores.EMPTY)
             store.register(types)
         except Exception as error:  # whatever the parser meets in somebody's text

@@ -43,19 +43,10 @@ class SqliteStorage(Storage):
     def records(self, names: Collection[str]) -> Iterator[Record]:
         """As ``Storage.records``."""
         wanted = {key: topic.name for key, topic in self._topic_of.items() if topic.name in names}
-        if self._cut_off:
-            yield from (Record(wanted[key], log_ns, raw) for key, log_ns, raw in self._in_order_of_storage() if key in wanted)
-            return
-        given: set[int] = set()
-        try:
-            marks = ",".join("?" * len(wanted))
-            question = f"SELECT id, topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp"
-            for row, key, log_ns, raw in self._database.execute(question, list(wanted)):
-                given.add(row)
+        rows = self._in_order_of_storage() if self._cut_off else self._in_order_of_time(list(wanted))
+        for key, log_ns, raw in rows:
+            if key in wanted:
                 yield Record(wanted[key], log_ns, raw)
-        except sqlite3.Error as error:
-            self.tell_damage(f"messages in damaged pages are left out: {in_words(error)}")
-            yield from self._one_by_one(given, wanted)
 
     def codec(self, topic: str) -> MessageCodec:
         """As ``Storage.codec``."""
@@ -83,11 +74,10 @@ class SqliteStorage(Storage):
             # own recovery gets in (sqlite.org/recovery.html). The file itself is opened read-only.
             self._database.execute("PRAGMA writable_schema=ON")
             topics = self._read_topics()
-            with contextlib.suppress(sqlite3.Error):
-                for key, log_ns, _ in self._in_order_of_storage():
-                    self.start_ns = self.start_ns or log_ns
-                    self.end_ns = max(self.end_ns, log_ns)
-                    counts[key] = counts.get(key, 0) + 1
+            for key, log_ns, _ in self._in_order_of_storage():
+                self.start_ns = self.start_ns or log_ns
+                self.end_ns = max(self.end_ns, log_ns)
+                counts[key] = counts.get(key, 0) + 1
         except sqlite3.Error as error:
             reason = error
         if not counts:
@@ -95,7 +85,7 @@ class SqliteStorage(Storage):
             words = f"cut off before the first message, or no recording: nothing can be read ({in_words(reason)})"
             raise DataError(f"{self.path}: {words}") from reason
         self._keep(topics, counts)
-        self.tell_damage(f"it was cut off or is damaged after {sum(counts.values())} messages: {in_words(reason)}")
+        self.damage = f"it was cut off or is damaged, {sum(counts.values())} messages are left: {in_words(reason)}"
 
     def _read_topics(self) -> list[tuple[int, str, str, str, str]]:
         """Of each topic: key, name, type, encoding, quality of service. Older files have fewer columns."""
@@ -119,23 +109,49 @@ class SqliteStorage(Storage):
         self._encodings = {key: encoding or ROS2 for key, _, _, encoding, _ in topics}
         self.topics = list(self._topic_of.values())
 
-    def _one_by_one(self, given: set[int], wanted: dict[int, str]) -> Iterator[Record]:
-        """The messages that are not ``given``, by the index of their times, each by itself."""
-        for (row,) in self._database.execute("SELECT id FROM messages INDEXED BY timestamp_idx ORDER BY timestamp"):
-            if row in given:
-                continue
-            with contextlib.suppress(sqlite3.Error):
-                question = "SELECT topic_id, timestamp, data FROM messages WHERE id = ?"
-                found = self._database.execute(question, (row,)).fetchone()
-                if found is not None and found[0] in wanted:
-                    yield Record(wanted[found[0]], found[1], found[2])
+    def _in_order_of_time(self, keys: list[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Topic, time, message; after a damaged page, one by one."""
+        marks = ",".join("?" * len(keys))
+        question = f"SELECT id, topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp"
+        given: set[int] = set()
+        try:
+            for row, key, log_ns, raw in self._database.execute(question, keys):
+                given.add(row)
+                yield key, log_ns, raw
+        except sqlite3.Error as error:
+            self.tell_damage(f"messages in damaged pages are left out: {in_words(error)}")
+            yield from self._one_by_one(given)
 
     def _in_order_of_storage(self) -> Iterator[tuple[int, int, bytes]]:
-        """Topic, time, message, in the order of the table: the index by time lies elsewhere in the file."""
-        newest = 0
-        for key, log_ns, raw in self._database.execute("SELECT topic_id, timestamp, data FROM messages NOT INDEXED"):
-            # The row at the cut ends in zeros, which SQLite does not notice: no message begins so, and time jumps back.
-            whole = isinstance(raw, bytes) and raw[:2] in (_LITTLE_ENDIAN, _COMPRESSED)
-            if whole and log_ns > newest - _DISORDER_NS:
-                newest = max(newest, log_ns)
-                yield key, log_ns, raw
+        """The same in the order of the table: the index by time lies elsewhere in the file."""
+        newest, given = 0, set()
+        try:
+            for row, key, log_ns, raw in self._database.execute(
+                "SELECT id, topic_id, timestamp, data FROM messages NOT INDEXED"
+            ):
+                given.add(row)
+                # The row at the cut ends in zeros, which SQLite does not notice: no message begins so, and time jumps back.
+                if _is_message(raw) and log_ns > newest - _DISORDER_NS:
+                    newest = max(newest, log_ns)
+                    yield key, log_ns, raw
+        except sqlite3.Error as error:
+            self.tell_damage(in_words(error))
+            yield from self._one_by_one(given)
+
+    def _one_by_one(self, given: set[int]) -> Iterator[tuple[int, int, bytes]]:
+        """The messages that are not ``given``, by the index of their times as far as that is whole, each by itself."""
+        rows: list[int] = []
+        with contextlib.suppress(sqlite3.Error):
+            for (row,) in self._database.execute("SELECT id FROM messages INDEXED BY timestamp_idx ORDER BY timestamp"):
+                rows.append(row)
+        for row in rows:
+            if row not in given:
+                with contextlib.suppress(sqlite3.Error):
+                    question = "SELECT topic_id, timestamp, data FROM messages WHERE id = ?"
+                    found = self._database.execute(question, (row,)).fetchone()
+                    if found is not None and _is_message(found[2]):
+                        yield found
+
+
+def _is_message(raw: object) -> bool:
+    return isinstance(raw, bytes) and raw[:2] in (_LITTLE_ENDIAN, _COMPRESSED)

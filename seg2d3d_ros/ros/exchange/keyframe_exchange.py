@@ -18,7 +18,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import image_size, image_suffix
-from seg2d3d_ros.keyframes.camera_input import CALIBRATION_UNUSABLE
+from seg2d3d_ros.keyframes.streams.camera_input import CALIBRATION_UNUSABLE
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
-from seg2d3d_ros.keyframes.mask_matching import MaskMatching, Moment
+from seg2d3d_ros.keyframes.streams.mask_matching import MaskMatching, Moment
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.cameras import find_segments
 from seg2d3d_ros.recording.topics import COMPRESSED, IMAGE, TopicTypes

@@ -9,7 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
-from seg2d3d_ros.keyframes.bag_pass import BagItem
+from seg2d3d_ros.keyframes.streams.bag_pass import BagItem
 from seg2d3d_ros.segmentation.encoding import from_mono16
 from seg2d3d_ros.types import Keyframe, Segments
 

@@ -13,12 +13,12 @@ from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.keyframes.camera_input import IMAGES_OUT_OF_ORDER, STAMPS_ZERO
-from seg2d3d_ros.keyframes.fixes import FixFilter
 from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
-from seg2d3d_ros.keyframes.recorded_images import RecordedImages
-from seg2d3d_ros.keyframes.recorded_masks import RecordedMasks
 from seg2d3d_ros.keyframes.selection import ImageSelector
+from seg2d3d_ros.keyframes.streams.camera_input import IMAGES_OUT_OF_ORDER, STAMPS_ZERO
+from seg2d3d_ros.keyframes.streams.fixes import FixFilter
+from seg2d3d_ros.keyframes.streams.recorded_images import RecordedImages
+from seg2d3d_ros.keyframes.streams.recorded_masks import RecordedMasks
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.cameras import CameraTopic

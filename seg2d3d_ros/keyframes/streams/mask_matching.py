@@ -45,6 +45,10 @@ class MaskMatching:
         self._cameras: set[str] = set()
         self.came = 0
 
+    def __len__(self) -> int:
+        """Masks that wait for their keyframe."""
+        return len(self._masks)
+
     def keyframe(self, moment: Moment) -> Any | None:
         """A keyframe came; returns its mask, if that is here already."""
         self._cameras.add(moment.camera)

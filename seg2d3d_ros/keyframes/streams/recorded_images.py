@@ -13,9 +13,9 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import image_size, image_suffix
-from seg2d3d_ros.keyframes.camera_input import CALIBRATION_UNUSABLE, IMAGES_UNREADABLE, NO_CAMERA_INFO
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH
 from seg2d3d_ros.keyframes.selection import small_gray
+from seg2d3d_ros.keyframes.streams.camera_input import CALIBRATION_UNUSABLE, IMAGES_UNREADABLE, NO_CAMERA_INFO
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.cameras import CameraTopic
 from seg2d3d_ros.recording.compressed_images import JPEG_QUALITY, compressed_image

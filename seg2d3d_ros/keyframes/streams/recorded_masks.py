@@ -11,7 +11,7 @@ import numpy as np
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.images import decode_labels, encode_png
-from seg2d3d_ros.keyframes.mask_matching import MaskMatching, Moment
+from seg2d3d_ros.keyframes.streams.mask_matching import MaskMatching, Moment
 from seg2d3d_ros.recording.label_messages import labels_from_message
 
 MASKS_UNREADABLE = Kind(
@@ -49,6 +49,10 @@ class RecordedMasks:
         self._why: dict[str, str] = {}
         self._late = 0
         self._latest_ns = 0
+
+    def __len__(self) -> int:
+        """Masks that wait."""
+        return len(self._matching) + len(self._found)
 
     @property
     def read(self) -> int:
