@@ -118,7 +118,7 @@ def test_a_segmenter_that_is_too_slow_puts_keyframes_aside_and_segments_all_of_t
     for n in range(8):
         (tmp_path / f"front_{T0 + n * FRAME}.png").write_bytes(encode_png(LABELS))
     gate, turns = threading.Event(), []
-    bench = Bench(world, segmenter="label_images", segments_dir=str(tmp_path), segments_delay=0.001)
+    bench = Bench(world, segmenter="label_images", segments_dir=str(tmp_path), max_wait=0.001)
     segment = bench.node._asking.segmenter.segment
 
     def slowly(keyframe):
