@@ -116,12 +116,12 @@ class KeyframeNode(ManagedNode):
         several = Finding(FIXES_AMBIGUOUS, len(known) if len(known) > 1 else 0, examples=tuple(known[:EXAMPLES]))
         self.diagnostics.findings.put(several)
         if len(known) == 1:
-            self._fix_topic = FollowingSubscription(self, NavSatFix, known[0], self._fix, self.ros.input_qos)
+            self._fix_topic = FollowingSubscription(self, NavSatFix, known[0], self._fix, self.ros.input_qos, with_time=True)
             self.get_logger().info(f"positions from {known[0]}")
 
     # What comes in (executor).
 
-    def _image(self, camera: LiveCamera, message: Any) -> None:
+    def _image(self, camera: LiveCamera, message: Any, sent_ns: int) -> None:
         name = camera_name(message.header.frame_id)
         owner = self._camera_of.setdefault(name, camera)
         if owner is not camera:
@@ -132,13 +132,13 @@ class KeyframeNode(ManagedNode):
         if stamp_to_ns(message.header.stamp) == 0:
             raise DataError(f"{camera.topic.topic}: images without a time stamp cannot be matched with anything")
         with self._lock:
-            self._fixes.add_image(stamp_to_ns(message.header.stamp), time.time_ns())
+            self._fixes.add_image(stamp_to_ns(message.header.stamp), sent_ns)
         camera.since = camera.since or time.monotonic()
         self._worker.put((camera, message))
 
-    def _fix(self, message: NavSatFix) -> None:
+    def _fix(self, message: NavSatFix, sent_ns: int) -> None:
         with self._lock:
-            self._fixes.add(message, stamp_to_ns(message.header.stamp), time.time_ns())
+            self._fixes.add(message, stamp_to_ns(message.header.stamp), sent_ns)
             found = self._fixes.findings()
         for finding in found:
             self._tell(finding)

@@ -9,7 +9,7 @@ The parameter ``segmentation.prompts`` may be changed at any time: new keyframes
 Classes of ``segmentation.movable`` are looked for too; their ids follow those of the prompts.
 
 Keyframes that wait go through the models together, as many at once as these have room for. One that waited for longer than
-``segments_delay`` is put aside and follows when there is time (``ros.exchange.postponed``). Where the 3D model says that
+``max_wait`` is put aside and follows when there is time (``ros.exchange.postponed``). Where the 3D model says that
 an object was missed (``keyframes/prompts``), ``grounded_sam`` looks again and sends the keyframe's segments a second time.
 """
 
@@ -110,12 +110,14 @@ class SegmentationNode(ManagedNode):
             segmenter.load()
             self.diagnostics.set("device", segmenter.runtime.device)
         self._classes.publish(class_names_message(self._asking.names))
-        self._postponed = Postponed(self.ros.segments_delay, self.diagnostics.findings)
+        self._postponed = Postponed(self.ros.max_wait, self.diagnostics.findings)
         self._worker = self.worker("segmentation", self._segment, batch=self._at_once, on_drop=self._dropped)
         if kind == "topic":
             given = self.ros.segments_topics, self.ros.segments_timeout, self.config.segmentation.stamp_tolerance
             self._topics = SegmentTopics(self, self._answered, *given)
             self.every(1.0, self._look_for_masks)
+            if self.ros.segments_search and self._topics.searching:
+                self.get_logger().info(f"segmenter is auto: looking for a topic with masks for {self.ros.segments_search:g} s")
         else:
             self.every(0.2, self._catch_up)
             self.serve(Trigger, "~/resegment", self._resegment, slow=True)

@@ -8,6 +8,7 @@ from helpers_bags import ROS2, SECOND, START
 
 from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.keyframes.streams.fixes import (
+    CLOCK,
     FIXES_CLOCK,
     FIXES_REFUSED,
     FIXES_WITHOUT_COVARIANCE,
@@ -166,3 +167,16 @@ def test_one_fix_alone_is_used():
 def test_across_the_antimeridian():
     fixes = feed(lambda k, fix: changed(fix, longitude=179.9999 + k * STEP - (360.0 if k > 10 else 0.0)))
     assert fixes.used == 20
+
+
+def test_a_recording_that_is_played_faster_and_images_that_wait_are_no_other_clock():
+    fixes, start = FixFilter(KeyframeConfig()), START
+    for k in range(200):
+        stamp, sent = start + k * SECOND // 5, start + k * SECOND // 15
+        if k >= 60:  # the node is busy: it hears of images four seconds after they were sent
+            image = k - 60
+            fixes.add_image(start + image * SECOND // 5, start + image * SECOND // 15)
+        fixes.add(ROS2.fix(stamp, 50.0 + k * STEP / 5, 13.0), stamp, sent)
+    fixes.flush()
+    assert fixes.refused[CLOCK] == 0
+    assert fixes.used == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -175,3 +176,23 @@ def test_images_that_cannot_be_read_are_counted_told_once_and_the_others_go_on(w
     assert "'yuv_of_mine' is not supported" in node.diagnostics.status().message
     assert world.call(Trigger, "keyframe_node/flush").success
     assert node._selector.counts.kept == 1
+
+
+def test_fixes_count_though_images_wait_for_a_node_that_is_busy(world, monkeypatch):
+    node = world.add(KeyframeNode)
+    image = driver(world, "/front/image", Image)
+    fixes = world.probe.create_publisher(NavSatFix, "/gps/fix", qos.KEYFRAMES)
+    assert wait_for(image[0].get_subscription_count)
+    assert wait_for(fixes.get_subscription_count)
+    send(image[0], 0)
+    assert wait_for(lambda: seen(node) == 1)
+    compared = []
+    monkeypatch.setattr(node._fixes, "add", lambda message, stamp_ns, arrival_ns: compared.append(arrival_ns))
+    begin = time.time_ns()
+    with node._lock:
+        fixes.publish(NavSatFix())
+        time.sleep(0.01)
+        sent = time.time_ns()
+        time.sleep(0.5)
+    assert wait_for(lambda: compared)
+    assert begin - 10**7 <= compared[0] <= sent, "when it was sent, not when the node had time for it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -31,6 +32,7 @@ from seg2d3d_ros.ros.messages.conversion import (
     make_header,
 )
 from seg2d3d_ros.ros.node import qos
+from seg2d3d_ros.segmentation.encoding import CODES_MISSING, WITHOUT_CODES
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -118,7 +120,7 @@ def test_a_segmenter_that_is_too_slow_puts_keyframes_aside_and_segments_all_of_t
     for n in range(8):
         (tmp_path / f"front_{T0 + n * FRAME}.png").write_bytes(encode_png(LABELS))
     gate, turns = threading.Event(), []
-    bench = Bench(world, segmenter="label_images", segments_dir=str(tmp_path), segments_delay=0.001)
+    bench = Bench(world, segmenter="label_images", segments_dir=str(tmp_path), max_wait=0.001)
     segment = bench.node._asking.segmenter.segment
 
     def slowly(keyframe):
@@ -169,3 +171,18 @@ def test_prompts_are_changed_under_either_name_and_in_every_spelling(world, tmp_
     (result,) = world.call(SetParameters, "segmentation_node/set_parameters", request).results
     assert not result.successful
     assert node._asking.prompts == ("window",)
+
+
+def test_masks_without_class_codes_belong_to_the_only_prompt_and_with_two_that_is_said(world):
+    bench = Bench(world, segments="/front/segments", segmenter="topic", segments_timeout=30.0)
+    bench.keyframe(1)
+    bench.label(1, labels=np.where(LABELS > 0, 7, 0).astype(np.uint16))
+    assert wait_for(lambda: bench.out)
+    assert set(np.unique(image_to_labels(bench.out[0]))) == {0, 1001}
+    assert set(bench.found()) == {WITHOUT_CODES}
+    two = bench.node.config.segmentation
+    bench.node.config = dataclasses.replace(bench.node.config, segmentation=dataclasses.replace(two, prompts=("a", "b")))
+    bench.keyframe(2)
+    bench.label(2, labels=np.where(LABELS > 0, 7, 0).astype(np.uint16))
+    assert wait_for(lambda: len(bench.out) == 2)
+    assert CODES_MISSING in bench.found()

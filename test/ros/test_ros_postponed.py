@@ -75,7 +75,7 @@ def test_those_aside_are_told_until_they_have_followed():
     assert [postponed.due(name) for name in "abc"] == [False, False, False]
     (finding,) = findings.list()
     assert (finding.kind, finding.count) == (SEGMENTATION_BEHIND, 3)
-    assert "segments_delay (10 s)" in finding.text
+    assert "max_wait (10 s)" in finding.text
     assert [postponed.next() for _ in range(4)] == ["c", "b", "a", None], "the newest first"
     postponed.lost("a")
     assert [finding.kind for finding in findings.list()] == [SEGMENTATION_LOST]

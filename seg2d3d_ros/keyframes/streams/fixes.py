@@ -51,7 +51,11 @@ _DEGREE = 111_195.0
 _CONFIRMED = 3
 """Fixes that agree with each other against those before: the receiver has found its place again."""
 _MOMENTS = 5
-"""Images from which the difference of the clocks is taken."""
+"""Fixes from which the difference of the clocks is told."""
+_IMAGES = 30
+"""Newest images, of which the one that came nearest to a fix is compared with it."""
+_FASTEST_REPLAY = 10.0
+"""A recording that is played goes through so many seconds in one, or fewer."""
 _UNDATED = 10_000
 """Fixes that may wait for the first image."""
 
@@ -84,7 +88,7 @@ class FixFilter:
         self._last: tuple[int, GeoPosition] | None = None
         self._doubted: list[tuple[int, GeoPosition]] = []
         self._undated: deque[tuple[Any, int, int]] = deque(maxlen=_UNDATED)
-        self._image_delays: deque[int] = deque(maxlen=_MOMENTS)
+        self._images: deque[tuple[int, int]] = deque(maxlen=_IMAGES)
         self._offsets: list[float] = []
         self._good_without_status = 0
         self._without_covariance = 0
@@ -98,7 +102,7 @@ class FixFilter:
 
     def add_image(self, stamp_ns: int, arrival_ns: int) -> None:
         """An image with its stamp, and when it was recorded or came, by which the clocks are compared."""
-        self._image_delays.append(arrival_ns - stamp_ns)
+        self._images.append((stamp_ns, arrival_ns))
         while self._undated:
             self._take(*self._undated.popleft())
 
@@ -106,7 +110,7 @@ class FixFilter:
         """A ``NavSatFix``; ``arrival_ns`` is when it was recorded, or came."""
         self.seen += 1
         stamp_ns += round(self._config.fix_clock_offset * 1e9)
-        if self._image_delays:
+        if self._images:
             self._take(message, stamp_ns, arrival_ns)
         else:
             self._undated.append((message, stamp_ns, arrival_ns))
@@ -147,8 +151,7 @@ class FixFilter:
         if reason := self._refusal(message):
             self.refused[reason] += 1
             return
-        delay = median(self._image_delays) if self._image_delays else arrival_ns - stamp_ns
-        offset = (delay - (arrival_ns - stamp_ns)) * 1e-9
+        offset = self._clock_offset(stamp_ns, arrival_ns)
         if abs(offset) > CLOCKS_APART:
             self.refused[CLOCK] += 1
             self._offsets = [*self._offsets[-_MOMENTS:], offset]
@@ -161,6 +164,19 @@ class FixFilter:
         else:
             self._without_covariance += position.covariance is None
             self._place(stamp_ns, position)
+
+    def _clock_offset(self, stamp_ns: int, arrival_ns: int) -> float:
+        """Seconds between a fix's stamp and that of the image that came nearest to it; 0 where the difference tells nothing.
+
+        A recording may be played faster, and images may wait in a node that is busy, so an image that came at another time
+        tells less.
+        """
+        if not self._images:
+            return 0.0
+        image_ns, image_arrival_ns = min(self._images, key=lambda image: abs(arrival_ns - image[1]))
+        apart = (arrival_ns - image_arrival_ns) * 1e-9
+        offset = (stamp_ns - image_ns) * 1e-9 - apart
+        return offset if abs(offset) > CLOCKS_APART + _FASTEST_REPLAY * abs(apart) else 0.0
 
     def _refusal(self, message: Any) -> str:
         latitude, longitude = float(message.latitude), float(message.longitude)

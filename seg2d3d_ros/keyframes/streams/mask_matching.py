@@ -49,6 +49,10 @@ class MaskMatching:
         """Masks that wait for their keyframe."""
         return len(self._masks)
 
+    def anew(self) -> MaskMatching:
+        """One that has seen nothing yet."""
+        return MaskMatching(self._tolerance * 1e-9, self._kept)
+
     def keyframe(self, moment: Moment) -> Any | None:
         """A keyframe came; returns its mask, if that is here already."""
         self._cameras.add(moment.camera)

@@ -47,7 +47,7 @@ class CameraTopics:
         names: topics as the user named them; where one is not there, the same camera's raw or compressed topic is taken.
             Empty = every camera in the graph.
         qos: parameter ``input_qos``.
-        receive: gets each image with its camera.
+        receive: gets each image with its camera, and when it was sent (ns).
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class CameraTopics:
         named: NamedTopics,
         names: Sequence[str],
         qos: str,
-        receive: Callable[[LiveCamera, Any], None],
+        receive: Callable[[LiveCamera, Any, int], None],
     ) -> None:
         self._node, self._named, self._qos, self._receive = node, named, qos, receive
         self._names = sorted({node.resolve_topic_name(name) for name in names})
@@ -112,13 +112,13 @@ class CameraTopics:
         def calibrated(message: CameraInfo) -> None:
             camera.calibration = message
 
-        def received(message: Any) -> None:
-            self._receive(camera, message)
+        def received(message: Any, sent_ns: int) -> None:
+            self._receive(camera, message, sent_ns)
 
         # The calibration first: the executor serves subscriptions in the order of their creation.
         infos = FollowingSubscription(self._node, CameraInfo, camera.topic.info_topic, calibrated, self._qos)
         kind = CompressedImage if camera.topic.compressed else Image
-        images = FollowingSubscription(self._node, kind, camera.topic.topic, received, self._qos, required=True)
+        images = FollowingSubscription(self._node, kind, camera.topic.topic, received, self._qos, required=True, with_time=True)
         camera.subscriptions = infos, images
 
     def _exchange(self, camera: LiveCamera, topic: CameraTopic) -> None:

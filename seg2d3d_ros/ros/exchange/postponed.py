@@ -11,7 +11,7 @@ from seg2d3d_ros.findings import EXAMPLES, Finding, Findings, Kind
 SEGMENTATION_BEHIND = Kind(
     "segmentation_behind",
     "keyframes that were put aside and are not segmented yet",
-    cause="the segmenter does not keep up with the keyframes: they waited for longer than segments_delay ({delay:g} s)",
+    cause="the segmenter does not keep up with the keyframes: they waited for longer than max_wait ({delay:g} s)",
     remedy="they follow when it has time, or with segmentation_node/flush; drive slower, raise keyframes.min_motion, "
     "or take a faster model",
 )
@@ -74,6 +74,13 @@ class Postponed:
         if name is not None:
             self._tell()
         return name
+
+    def forget(self) -> None:
+        """The map begins anew."""
+        with self._lock:
+            self._since.clear()
+            self._aside.clear()
+        self._tell()
 
     def lost(self, name: str) -> None:
         """One that was taken out is not kept any more."""

@@ -23,7 +23,7 @@ class FollowingSubscription:
 
     Args:
         qos: ``reliable``, ``sensor_data`` or ``auto`` (see ``qos.input_profile``).
-        required: as in ``ManagedNode.subscribe``.
+        required, with_time: as in ``ManagedNode.subscribe``.
     """
 
     def __init__(
@@ -31,13 +31,15 @@ class FollowingSubscription:
         node: ManagedNode,
         kind: type,
         topic: str,
-        callback: Callable[[Any], object],
+        callback: Callable[..., object],
         qos: str = "auto",
         *,
         required: bool = False,
+        with_time: bool = False,
     ) -> None:
         self.topic = node.resolve_topic_name(topic)
-        self._node, self._kind, self._callback, self._qos, self._required = node, kind, callback, qos, required
+        self._node, self._kind, self._callback, self._qos = node, kind, callback, qos
+        self._required, self._with_time = required, with_time
         self._profile = input_profile(qos, node.get_publishers_info_by_topic(self.topic))
         self._subscription = self._subscribe()
 
@@ -58,4 +60,5 @@ class FollowingSubscription:
         self._node.release(self._subscription)
 
     def _subscribe(self) -> Any:
-        return self._node.subscribe(self._kind, self.topic, self._callback, self._profile, required=self._required)
+        how = {"required": self._required, "with_time": self._with_time}
+        return self._node.subscribe(self._kind, self.topic, self._callback, self._profile, **how)

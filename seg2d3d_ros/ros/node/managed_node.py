@@ -8,6 +8,7 @@ and no exception of a callback or worker is lost (log and /diagnostics).
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -123,22 +124,28 @@ class ManagedNode(LifecycleNode):
         self,
         message_type: type,
         topic: str,
-        callback: Callable[[Any], object],
+        callback: Callable[..., object],
         qos: QoSProfile,
         *,
         required: bool = False,
         silence: float = 5.0,
+        with_time: bool = False,
     ) -> Subscription:
-        """A subscription whose rate is reported, and whose silence (``silence`` s) is a warning where ``required``."""
+        """A subscription whose rate is reported, and whose silence (``silence`` s) is a warning where ``required``.
+
+        Args:
+            with_time: ``callback`` gets a second argument, when the message was sent (ns of the sender's clock).
+        """
         name = self.resolve_topic_name(topic)
         watched = self.diagnostics.watch(name, type_name(message_type), qos, silence=silence, required=required)
         guarded = self.errors.guarded(callback, f"message on {name}", name)
 
-        def received(message: Any) -> None:
+        def received(message: Any, info: Any) -> None:
             watched.tick()
-            guarded(message)
+            guarded(*((message, info["source_timestamp"] or time.time_ns()) if with_time else (message,)))
 
-        subscription = self.create_subscription(message_type, topic, received, qos)
+        # rclpy looks at the number of arguments; its types do not know that.
+        subscription = self.create_subscription(message_type, topic, received, qos)  # type: ignore[arg-type]
 
         def release() -> None:
             self.diagnostics.unwatch(name)

@@ -20,6 +20,18 @@ from seg2d3d_ros.declaration import Declaration, declarations_of, nearest, param
 from seg2d3d_ros.errors import UsageError
 
 
+def _max_wait() -> Any:
+    """The bound of every queue of keyframes on the way to their labels."""
+    return param(
+        30.0,
+        "how long a keyframe may wait to be segmented, and to be taken into the map; then it lets newer ones go first, so that "
+        "labels come in time, and follows when none waits, at the latest by flush or finalize; 0 = strictly in turn",
+        unit="s",
+        low=0.0,
+        high=86400.0,
+    )
+
+
 @dataclass(frozen=True)
 class CommonParameters:
     """What every node has."""
@@ -70,14 +82,7 @@ class SegmentationParameters(CommonParameters):
         low=0.0,
         high=3600.0,
     )
-    segments_delay: float = param(
-        10.0,
-        "how long a keyframe may wait for a segmenter that is too slow; then it is put aside and follows when there is time, "
-        "so that the newest have their masks; 0 = all in order, however late",
-        unit="s",
-        low=0.0,
-        high=3600.0,
-    )
+    max_wait: float = _max_wait()
 
 
 @dataclass(frozen=True)
