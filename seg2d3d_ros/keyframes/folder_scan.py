@@ -184,7 +184,7 @@ def _of_folder(folder: Path, found: FolderScan | None) -> list[Path]:
         return photos
     for path in masks:
         found.leave_out(path, MASKS_BESIDE, "named as the mask of a photo beside it")
-    taken = {p.stem: p.name for p in photos}
+    taken = {p.stem: p.name for p in sorted(photos, key=_rank, reverse=True)}
     for path in _in_order(p for p in files if p.suffix.lower() in OTHER_SUFFIXES):
         if path.stem in taken:
             found.leave_out(path, SAME_PHOTO, f"the same photo as {taken[path.stem]}, which is read", taken[path.stem])
@@ -199,6 +199,11 @@ def _named_as_mask(path: Path, stems: set[str]) -> bool:
     return named is not None and named[1] in stems
 
 
+def _rank(path: Path) -> int:
+    """Of files that share a name the lowest is taken."""
+    return IMAGE_SUFFIXES.index(path.suffix.lower())
+
+
 def _in_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: natural_key(path.name))
 
@@ -210,8 +215,7 @@ def _unique(files: list[PhotoFile], found: FolderScan) -> list[PhotoFile]:
         rival = best.setdefault(file.name, file)
         if rival is file:
             continue
-        ranks = [IMAGE_SUFFIXES.index(f.path.suffix.lower()) for f in (rival, file)]
-        winner, loser = (rival, file) if ranks[0] <= ranks[1] else (file, rival)
+        winner, loser = (rival, file) if _rank(rival.path) <= _rank(file.path) else (file, rival)
         best[file.name] = winner
         kind = SAME_PHOTO if winner.path.parent == loser.path.parent else SAME_NAME
         words = f"has the same name without its ending as {winner.file_name}; rename it if both are wanted"
