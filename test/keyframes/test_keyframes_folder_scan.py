@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.keyframes.folder_scan import (
+    FOLDER_UNREADABLE,
     FOLDERS_NOT_READ,
     FORMAT_NOT_READ,
     MASKS_BESIDE,
+    NAME_NOT_TEXT,
     SAME_NAME,
     SAME_PHOTO,
     scan_folder,
@@ -95,6 +99,34 @@ def test_odd_names_are_kept_and_composed(tmp_path):
     found = scan(tmp_path, *(f"{name}.jpg" for name in names))
     assert {p.name for p in found.photos} == {*names[:-1], "Köln"}
     assert f"{decomposed}.jpg" in {p.file_name for p in found.photos}
+
+
+def test_names_that_no_file_of_the_map_could_hold(tmp_path):
+    scan(tmp_path, "a.jpg")
+    (tmp_path / os.fsdecode(b"stra\xdfe.jpg")).write_bytes(b"")
+    found = scan_folder(tmp_path)
+    assert [p.name for p in found.photos] == ["a"]
+    (item,) = found.left_out.values()
+    assert item.kind == NAME_NOT_TEXT
+
+
+def test_folders_that_cannot_be_read_cost_no_more_than_themselves(tmp_path, monkeypatch):
+    scan(tmp_path, "left/a.jpg", "right/a.jpg")
+    listed = Path.iterdir
+    shut = {tmp_path / "right"}
+
+    def iterdir(path):
+        if path in shut:
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    found = scan_folder(tmp_path)
+    assert [p.name for p in found.photos] == ["left_a"]
+    assert left_out(found) == {"right": FOLDER_UNREADABLE}
+    shut.add(tmp_path)
+    with pytest.raises(UsageError, match="Permission denied"):
+        scan_folder(tmp_path)
 
 
 def test_things_that_are_no_folder_of_photos(tmp_path):
