@@ -142,7 +142,9 @@ def open_header(encoded: bytes, source: str = "image") -> Iterator[Image.Image]:
     except (OSError, ValueError, SyntaxError, OverflowError, RuntimeError, MemoryError) as error:
         if what := describe(encoded):
             raise UnreadFormat(f"{source}: this is {what}") from error
-        raise DataError(f"{source}: no image, its header is damaged, or the file is empty ({len(encoded)} bytes)") from error
+        raise DataError(
+            f"{source}: cannot be decoded: no image, its header is damaged, or the file is empty ({len(encoded)} bytes)"
+        ) from error
     with image:
         yield image
 
