@@ -14,7 +14,7 @@ from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE, State, mark, 
 from seg2d3d_ros.mapstore.directory.swap import in_words, settle
 from seg2d3d_ros.mapstore.store import MapStore
 
-PARTS = ("map.json", "keyframes.json", "tracks.json", "points.ply", "metrics.json", "config.yaml", "sparse")
+PARTS = ("map.json", "keyframes.json", "tracks.json", "points.ply", "metrics.json", "config.yaml", "sparse", "labels")
 """A folder with none of these is no map."""
 
 

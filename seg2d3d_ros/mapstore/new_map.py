@@ -105,6 +105,15 @@ class NewMap:
         old = read_marker(self.store.root) if resume else None
         return Marker.new(BUILDING) if old is None else Marker(old.format, old.creator, old.created, BUILDING, more=old.more)
 
+    def lend(self) -> None:
+        """Let another process write the map, which takes the lock itself; the former map stays locked."""
+        self._locks.pop().release()
+
+    def take_back(self) -> None:
+        """After ``lend``, when the other process has ended."""
+        self._hold(self.store.root, self._out)
+        self._locks[-1].sign()
+
     @property
     def beside(self) -> bool:
         """Whether the map is being built beside its place."""

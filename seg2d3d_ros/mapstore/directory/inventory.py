@@ -1,9 +1,9 @@
 """Which files below a map directory are the map's, by name: nothing else is ever overwritten or deleted.
 
-A file of a keyframe is the map's if its keyframe's name is known: from ``keyframes.json``, or from ``names.jsonl``, where every name
-is noted before the first file is called by it (masks may come for keyframes that the map never kept, and a process may be
-killed at any moment). Maps from before there was a marker have no ``names.jsonl``; theirs are, beside those in ``keyframes.json``,
-the names that their cameras give.
+A file of a keyframe is the map's if its keyframe's name is known: from ``keyframes.json``, or from ``names.jsonl``, where
+every name is noted before the first file is called by it (masks may come for keyframes that the map never kept, and a process
+may be killed at any moment). Maps from before there was a marker have no ``names.jsonl``; theirs are, beside those in
+``keyframes.json``, the names that their cameras give.
 """
 
 from __future__ import annotations
