@@ -14,7 +14,6 @@ from seg2d3d_ros.cli import evaluate, simulate
 from seg2d3d_ros.cli import run as run_command
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.new_map import NewMap
-from seg2d3d_ros.report import write_report
 from seg2d3d_ros.simulation.former_street import remove_street
 
 STREET_OUT, PHOTOS_OUT = Path("out/demo"), Path("out/photos")
@@ -67,6 +66,8 @@ def _photographs(args: argparse.Namespace) -> int:
 
 
 def _street(args: argparse.Namespace) -> int:
+    from seg2d3d_ros.report import write_report
+
     if args.segments or args.segmenter or args.camera or args.download:
         raise UsageError(
             "--segments, --segmenter, --download and --camera belong to your own photographs: give --images DIR too"

@@ -12,7 +12,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
-from seg2d3d_ros.leftovers import clear_scratch
+from seg2d3d_ros.leftovers import clear_scratch, is_temporary
 from seg2d3d_ros.mapstore.directory.inventory import DATABASE, clear_litter, delete_own, known_names, take_inventory
 from seg2d3d_ros.mapstore.directory.lock import MapLock
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, MARKER_FILE, WHOLE, Marker, mark, read_marker, write_marker
@@ -59,8 +59,7 @@ class NewMap:
 
     def _open(self, resume: bool) -> MapStore:
         root, beside = self._root, building_path(self._root)
-        self._make(root)
-        self._hold(root, self._out)
+        self._make(root, self._out)
         read_marker(root)
         refuse_foreign(root, "choose an empty folder for --out")
         self._replaces = not take_inventory(root).empty
@@ -74,17 +73,20 @@ class NewMap:
         if unfinished:
             self._take_over(beside, resume)
         else:
-            self._make(beside)
-            self._hold(beside, beside)
+            self._make(beside, beside)
         if self._replaces:
             log.info("%s: the map there stays until the new one is whole; that is built in %s", self._out, beside)
         return MapStore(beside)
 
     def _take_over(self, beside: Path, resume: bool) -> None:
         """What an earlier run left unfinished is continued or replaced."""
-        if beside.is_symlink() or not beside.is_dir() or read_marker(beside) is None:
-            raise UsageError(f"{beside}: is in the way, and no unfinished map; rename it, or choose another --out")
+        in_the_way = UsageError(f"{beside}: is in the way, and no unfinished map; rename it, or choose another --out")
+        if beside.is_symlink() or not beside.is_dir():
+            raise in_the_way
         self._hold(beside, beside)
+        begun = [path for path in take_inventory(beside).files if not is_temporary(path)]
+        if begun and read_marker(beside) is None:  # without one, and nothing else, a run was killed when it began
+            raise in_the_way
         refuse_foreign(beside, "move that away")
         if resume:
             clear_litter(beside)
@@ -93,10 +95,13 @@ class NewMap:
             delete_own(beside, keep=(MARKER_FILE,))
             self._made.append(beside)
 
-    def _make(self, folder: Path) -> None:
-        if not folder.exists():
-            MapStore(folder)
-            self._made.append(folder)
+    def _make(self, folder: Path, name: Path) -> None:
+        """Lock a folder, which is made where there is none."""
+        there = folder.exists()
+        MapStore(folder)
+        self._hold(folder, name)
+        if not there:
+            self._made.append(folder)  # not before it is locked: else it is another process's
 
     def _hold(self, folder: Path, name: Path) -> None:
         self._locks.append(MapLock(folder, name))
