@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -227,10 +228,17 @@ class MapStore:
         if not path.exists():
             return default
         try:
-            value = json.loads(path.read_text())
+            value = json.loads(path.read_text(), parse_constant=_finite, parse_float=_finite)
             check(value, "")
             return value
         except RecursionError as error:
             raise DataError(f"{path}: damaged (nested too deep); delete it and run again") from error
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: damaged ({error}); delete it and run again") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no number")
+    return value

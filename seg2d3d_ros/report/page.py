@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
@@ -18,6 +19,8 @@ from seg2d3d_ros.report.pictures import CROP_HEIGHT, make_pictures
 from seg2d3d_ros.report.strips import choose_crops, choose_overlays, ranked
 from seg2d3d_ros.report.truth import truth_tables
 
+log = logging.getLogger(__name__)
+
 
 def write_report(map_root: Path) -> Path:
     """Write ``map_root/report.html`` from what the map directory holds, and return its path.
@@ -28,6 +31,8 @@ def write_report(map_root: Path) -> Path:
         DataError: ``map_root`` is no map directory, or cannot be written.
     """
     content = read_content(map_root)
+    for message in content.damage:
+        log.warning("the report lacks what cannot be read: %s", message)
     path = content.store.root / "report.html"
     write_text(path, render(content))
     return path

@@ -111,6 +111,9 @@ def test_a_foreign_folder_beside_is_in_the_way(tmp_path):
     write_map(tmp_path / "map")
     (tmp_path / "map.building").mkdir()
     (tmp_path / "map.building/own.txt").write_text("precious")
+    with pytest.raises(UsageError, match=r"map\.building: holds 'own\.txt'"):
+        NewMap(tmp_path / "map", resume=False)
+    write_map(tmp_path / "map.building", marked=False)
     with pytest.raises(UsageError, match=r"map\.building: is in the way"):
         NewMap(tmp_path / "map", resume=False)
     write_map(tmp_path / "map.building")
