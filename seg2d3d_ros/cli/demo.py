@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from seg2d3d_ros.cli import evaluate, simulate
 from seg2d3d_ros.cli import run as run_command
+from seg2d3d_ros.cli.node_process import last_lines, run_logged
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.new_map import NewMap
+from seg2d3d_ros.progress import ProgressBars
 from seg2d3d_ros.simulation.former_street import remove_street
 
 STREET_OUT, PHOTOS_OUT = Path("out/demo"), Path("out/photos")
@@ -80,6 +81,7 @@ def _street(args: argparse.Namespace) -> int:
     street, map_dir = out / "street", out / "map"
     if map_dir.exists() and not street.exists():
         raise UsageError(f"{out}: holds a map that no demo of the street made; give another --out")
+    print("The demo takes about five minutes on two cores, and 400 MB of disk.", flush=True)
     start = time.monotonic()
     new_street = street.with_name(f"{street.name}.building")
     with NewMap(map_dir, resume=False) as new:
@@ -108,9 +110,14 @@ def _play(bag: Path, map_dir: Path) -> None:
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **os.environ}
-    code = subprocess.run(command, env=environment).returncode
+    log, progress = map_dir.parent / "nodes.log", ProgressBars()
+    print(f"what the nodes say goes to {log}", flush=True)
+    try:
+        code = run_logged(command, environment, log, progress)
+    finally:
+        progress.close()
     if code != 0 or not (map_dir / "tracks.json").exists():
-        raise DataError(f"the nodes ended with status {code}; their last lines above say why")
+        raise DataError(f"the nodes ended with status {code}; {log} says why, its last lines are\n{last_lines(log)}")
 
 
 def _parse(command: object, words: list[str]) -> argparse.Namespace:
