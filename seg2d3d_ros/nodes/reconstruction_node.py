@@ -311,6 +311,7 @@ class ReconstructionNode(ManagedNode):
             self._session.close()
             self._publishing.drain()
             self._store.clear()
+            self._held.mark(BUILDING)
             self._publisher.withdraw()
             self._session = self._new_session()
             with self._shared:
