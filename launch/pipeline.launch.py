@@ -3,6 +3,7 @@
 The table of arguments and what follows from them is in ``seg2d3d_ros/ros/node/launch_arguments.py``.
 """
 
+import atexit
 import os
 import sys
 import tempfile
@@ -52,6 +53,7 @@ def node_action(todo: LaunchPlan, process: Process) -> Node:
     """The process, with the parameter file first and what beats it after."""
     with tempfile.NamedTemporaryFile("w", prefix=scratch_prefix(), suffix=".yaml", delete=False) as overrides:
         overrides.write(override_file(process.parameters, todo.file_nodes))
+    atexit.register(Path(overrides.name).unlink, missing_ok=True)  # also where the process was never started
     finishes = todo.exit_when_done and process.executable in ("bag_player", "pipeline")
 
     def ended(event: ProcessExited, context: LaunchContext) -> Shutdown | None:

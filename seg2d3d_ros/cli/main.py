@@ -1,7 +1,7 @@
 """``seg2d3d <command>``: finds the command's module and runs it.
 
 A command is a module of this package with ``add_arguments(parser)`` and ``run(args) -> exit code``.
-Exit codes: 0 done, 1 the data did not allow a result (the message says why), 2 wrong use.
+Exit codes: 0 done, 1 no result, or none of the objects that were asked for (the message says why), 2 wrong use.
 """
 
 from __future__ import annotations
