@@ -1,7 +1,7 @@
 """``seg2d3d <command>``: finds the command's module and runs it.
 
 A command is a module of this package with ``add_arguments(parser)`` and ``run(args) -> exit code``.
-Exit codes: 0 done, 1 the data did not allow a result (the message says why), 2 wrong use.
+Exit codes: 0 done, 1 no result, or none of the objects that were asked for (the message says why), 2 wrong use.
 """
 
 from __future__ import annotations
@@ -61,6 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who reads has heard enough (``| head``); what is left must not be written when Python ends either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        print(f"seg2d3d {args.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("; ".join(filter(None, (f"seg2d3d {args.command}: interrupted", str(error)))), file=sys.stderr)
         return 130

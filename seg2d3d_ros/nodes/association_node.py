@@ -26,8 +26,8 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.journal import JOURNAL
-from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import write_association_figures
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
@@ -75,7 +75,7 @@ class AssociationNode(ManagedNode):
     ros: AssociationParameters
 
     def configure(self) -> None:
-        self._store = MapStore(Path(self.ros.map_dir))
+        self._store = join_map(Path(self.ros.map_dir))
         write_config_sections(self._store, self.config, self.SECTIONS)
         self._points = self.advertise(PointCloud2, "instances/points", LATCHED)
         self._labels = self.advertise(Image, "instances/labels", LABELS)

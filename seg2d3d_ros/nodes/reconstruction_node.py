@@ -30,7 +30,8 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE
+from seg2d3d_ros.mapstore.held_map import hold_map
 from seg2d3d_ros.pipeline.figures import reconstruction_counts, write_reconstruction_figures
 from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
 from seg2d3d_ros.pipeline.schedule import Schedule
@@ -76,7 +77,9 @@ class ReconstructionNode(ManagedNode):
     ros: ReconstructionParameters
 
     def configure(self) -> None:
-        self._store = MapStore(Path(self.ros.map_dir))
+        self._held = hold_map(Path(self.ros.map_dir))
+        self.own(self._held, self._held.release)
+        self._store = self._held.store
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)
         self._lock, self._shared = threading.RLock(), threading.Lock()
         self._headers: dict[str, Header] = {}
@@ -158,6 +161,7 @@ class ReconstructionNode(ManagedNode):
     def _map(self, item: tuple[Keyframe, np.ndarray | None] | None) -> None:
         with self._lock:
             if item is not None:
+                self._held.mark(BUILDING)
                 self._session.receive(*item)
             self._session.tick()
             self._report_figures()
@@ -298,6 +302,7 @@ class ReconstructionNode(ManagedNode):
         if self._flush_cloud.available:
             words.append(self._flush_cloud.call(CALL_SECONDS))
         words.append(write_report_if_possible(self._store))
+        self._held.mark(WHOLE)
         notes = [f"note: {text}" for text in self._store.read_metrics().get("warnings", ())]
         return "; ".join([", ".join(words), *notes])
 
@@ -310,6 +315,7 @@ class ReconstructionNode(ManagedNode):
             self._session.close()
             self._publishing.drain()
             self._store.clear()
+            self._held.mark(BUILDING)
             self._publisher.withdraw()
             self._session = self._new_session()
             with self._shared:

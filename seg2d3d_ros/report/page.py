@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import logging
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
 import seg2d3d_ros
 from seg2d3d_ros.atomic import write_text
+from seg2d3d_ros.mapstore.directory.swap import final_path
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report import facts, words
 from seg2d3d_ros.report.content import Content, Instance, read_content
@@ -16,6 +18,8 @@ from seg2d3d_ros.report.map_view import draw_plans
 from seg2d3d_ros.report.pictures import CROP_HEIGHT, make_pictures
 from seg2d3d_ros.report.strips import choose_crops, choose_overlays, ranked
 from seg2d3d_ros.report.truth import truth_tables
+
+log = logging.getLogger(__name__)
 
 
 def write_report(map_root: Path) -> Path:
@@ -27,6 +31,8 @@ def write_report(map_root: Path) -> Path:
         DataError: ``map_root`` is no map directory, or cannot be written.
     """
     content = read_content(map_root)
+    for message in content.damage:
+        log.warning("the report lacks what cannot be read: %s", message)
     path = content.store.root / "report.html"
     write_text(path, render(content))
     return path
@@ -49,10 +55,11 @@ def render(content: Content) -> str:
         for name in chosen.get(item.id, ()):
             crops.setdefault(name, []).append(item)
     root = content.store.root.resolve()
+    place = final_path(root)
     plans, undrawn = draw_plans(content)
     return environment.get_template("page.html").render(
         content=content,
-        name=root.name,
+        name=place.name,
         version=seg2d3d_ros.__version__,
         headline=facts.headline(content),
         tiles=facts.tiles(content),
@@ -70,5 +77,5 @@ def render(content: Content) -> str:
         inputs=facts.inputs(content),
         cameras=facts.cameras(content),
         files=facts.files(root),
-        root=root,
+        root=place,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import threading
 
 import numpy as np
@@ -19,10 +20,13 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE, read_marker
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import reconstruction_node
+from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Rejected, Revised, Stopped
@@ -168,6 +172,29 @@ def test_finalize_that_came_too_early_is_answered_well_the_next_time(world, tmp_
     assert "4 of 4 keyframes registered" in answer.message
 
 
+def test_one_node_writes_a_map_and_says_whether_it_is_whole(world, tmp_path, monkeypatch):
+    """A second one is refused with the first one's number; what belongs to no map is refused, and not touched."""
+    model, _ = scene(4)
+    bench = ReconstructionBench(world, tmp_path / "map", monkeypatch, {4: model})
+    assert read_marker(tmp_path / "map").owner.pid == os.getpid()
+    bench.keyframe(model.names[0])
+    assert wait_for(lambda: value(bench.node, "keyframes received") == "1")
+    assert read_marker(tmp_path / "map").state == BUILDING
+    for name in model.names[1:]:
+        bench.keyframe(name)
+    assert bench.finalize().success
+    assert read_marker(tmp_path / "map").state == WHOLE
+    with pytest.raises(UsageError, match=f"in use by process {os.getpid()}"):
+        world.add(ReconstructionNode, map_dir=str(tmp_path / "map"))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/config.yaml").write_text("precious: 1")
+    (tmp_path / "own/.git").mkdir()
+    for kind in (ReconstructionNode, AssociationNode):
+        with pytest.raises(UsageError, match=r"holds '\.git'"):
+            world.add(kind, map_dir=str(tmp_path / "own"))
+    assert (tmp_path / "own/config.yaml").read_text() == "precious: 1"
+
+
 def test_reset_empties_map_and_topics(world, tmp_path, monkeypatch):
     model, _ = scene(4)
     bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})
@@ -182,7 +209,9 @@ def test_reset_empties_map_and_topics(world, tmp_path, monkeypatch):
     assert wait_for(lambda: len(bench.observations) == 5)
     assert all(m.width == 0 for m in bench.observations)
     assert wait_for(lambda: not bench.cameras[-1].poses)
-    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == ["config.yaml"]
+    left = sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("."))
+    assert left == ["config.yaml", "map.json", "names.jsonl"]
+    assert read_marker(tmp_path).state == BUILDING
     assert wait_for(lambda: value(bench.node, "keyframes received") == "0")
     for name in model.names:
         bench.keyframe(name)

@@ -1,11 +1,13 @@
 """What a map came to, in figures and findings."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from helpers_association import incidence_of
 
 from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.figures import SEGMENTS_WITHOUT_POINTS, doubts, write_reconstruction_figures
+from seg2d3d_ros.pipeline.figures import SEGMENTS_WITHOUT_POINTS, doubts, emptiness, write_reconstruction_figures
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
 CUT = Kind("cut", "cuts in the recording", cause="", remedy="")
@@ -25,3 +27,17 @@ def test_findings_of_the_source_and_of_the_reconstruction_stand_in_the_metrics(t
     assert [(entry["code"], entry["count"]) for entry in metrics["findings"]] == [("cut", 2), ("scale", 1)]
     assert metrics["warnings"] == ["cuts in the recording: 2", "models without scale: 1"]
     assert np.all([entry["level"] == "warning" for entry in metrics["findings"]])
+
+
+def test_why_a_map_is_empty_although_objects_were_asked_for():
+    counts = {"images": 4, "segments": 6, "instances": 0}
+    found = SimpleNamespace(counts=counts, findings=[Finding(SEGMENTS_WITHOUT_POINTS, 5, 6)])
+    words = emptiness(found, ("building", "tree"))
+    assert words.startswith(
+        "no building or tree was found: none of the 6 masks in 4 images became an instance; segments that hold"
+    )
+    assert emptiness(found, ()) == "", "only the reconstruction was asked for"
+    found.counts = {**counts, "instances": 1}
+    assert emptiness(found, ("building",)) == ""
+    found.counts, found.findings = {"images": 0, "segments": 0, "instances": 0}, []
+    assert "no image has masks" in emptiness(found, ("building",))
