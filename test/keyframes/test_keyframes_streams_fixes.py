@@ -86,6 +86,11 @@ def test_a_single_jump_is_refused_wherever_it_is(bad):
     assert all(abs(fixes.at(START + k * SECOND).latitude - 50.0) < 0.1 for k in range(20) if k != bad)
 
 
+def test_two_jumps_that_agree_are_not_enough():
+    fixes = feed(lambda k, fix: changed(fix, latitude=52.0) if k in (8, 9) else fix)
+    assert fixes.refused == {JUMP: 2}
+
+
 def test_a_receiver_that_finds_its_place_again_is_believed():
     """After a tunnel, or when the first fixes were wrong."""
     fixes = feed(lambda k, fix: changed(fix, latitude=50.5 + k * STEP) if k >= 10 else fix)
