@@ -65,7 +65,7 @@ def test_the_plainest_name_wins_and_equals_are_ambiguous(tmp_path):
     told = {finding.kind: finding for finding in findings.list()}
     assert told[AMBIGUOUS].examples == ("IMG_2",)
     assert "IMG_2: IMG_2_labels.png, IMG_2_mask.png" in told[AMBIGUOUS].text
-    assert "'{stem}_mask.png'" in told[AMBIGUOUS].text
+    assert "--segments-pattern" in told[AMBIGUOUS].text
     assert told[UNUSED].examples == ("IMG_1_mask.png",)
 
 

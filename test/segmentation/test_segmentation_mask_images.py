@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import cv2
@@ -113,6 +114,20 @@ def test_what_is_no_label_image_is_refused_with_the_reason(tmp_path):
     refused(tmp_path, "a.png", Image.fromarray(noise), "1600 colours")
     refused(tmp_path, "a.tif", Image.fromarray(IDS.astype(np.float32) / 2), "fractions")
     refused(tmp_path, "b.tif", Image.fromarray(-IDS.astype(np.int32)), "negative")
+
+
+@pytest.mark.parametrize("form", ["palette.png", "grey.png", "colours.png", "thirtytwo.tif"])
+def test_a_damaged_file_is_a_sentence_whatever_is_damaged(tmp_path, form):
+    path, rng = tmp_path / f"a{form[form.index('.') :]}", np.random.default_rng(0)
+    FORMS[form](path)
+    whole = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(8, len(whole), rng.integers(1, 6)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(bytes(damaged[: rng.integers(len(whole) // 2, len(whole) + 1)]))
+        with contextlib.suppress(DataError):
+            read_mask(path)
 
 
 def test_sizes_are_checked_before_the_pixels_are_read(tmp_path, monkeypatch):

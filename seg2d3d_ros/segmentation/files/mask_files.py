@@ -38,7 +38,7 @@ AMBIGUOUS = Kind(
     "masks_ambiguous",
     "photos to which several mask files could belong, and none was taken",
     cause="e.g. {candidates}",
-    remedy="say which by --segments-pattern, e.g. '{{stem}}_mask.png', or remove the others",
+    remedy="say which by --segments-pattern (docs/segmenters.md), or remove the others",
 )
 UNUSED = Kind(
     "masks_unused",
