@@ -192,8 +192,8 @@ def test_segments_of_another_size(copy, tmp_path, capsys):
     metrics = json.loads((tmp_path / "map" / "metrics.json").read_text())
     assert metrics["counts"]["instances"] == 2
     assert metrics["counts"]["registered"] == 10
-    (warning,) = [w for w in metrics["warnings"] if "photo03" in w]
-    assert "300×300" in warning
+    (warning,) = [w for w in metrics["warnings"] if "300×300" in w]
+    assert "photo03" in warning
     assert "480×320" in warning
 
 

@@ -93,6 +93,13 @@ def test_each_form_gives_the_same_two_objects(tmp_path, form):
     assert kinds == {}
 
 
+@pytest.mark.parametrize("form", ["palette.png", "grey.png", "four.png", "equal.png", "float.tif", "sixteen.png"])
+def test_ids_are_those_in_the_file(tmp_path, form):
+    path = tmp_path / f"a{form[form.index('.') :]}"
+    FORMS[form](path)
+    np.testing.assert_array_equal(read_mask(path).values, IDS)
+
+
 def test_more_bits_than_labels_have_are_numbered_and_their_facts_found(tmp_path):
     Image.fromarray(IDS.astype(np.int32) * 1_000_000).save(tmp_path / "a.tif")
     (tmp_path / "segments.json").write_text('{"a": {"1000000": {"score": 0.25}, "2000000": {"score": 0.5}}}')
@@ -157,6 +164,10 @@ def test_ignore_is_told_by_palettes_borders_and_depth(tmp_path):
         found, kinds = segmented(tmp_path / name)
         np.testing.assert_array_equal(found["a"].labels > 0, IDS > 0)
         assert kinds == {VOID: 1}, name
+    strip = IDS.copy()
+    strip[-3:] = 255
+    palette(strip).save(tmp_path / "palette/a.png")
+    assert segmented(tmp_path / "palette")[1] == {VOID: 1}
     (tmp_path / "deep").mkdir()
     corner = IDS.astype(np.uint16)
     corner[-3:] = 65535
