@@ -37,6 +37,8 @@ from seg2d3d_ros.types import Incidence, Instances, Observation, Segments, Spars
 
 log = logging.getLogger(__name__)
 
+EXAMPLES = 0.25
+"""Where fewer of the images have masks, these are examples: that another image with masks lacks an object says nothing."""
 UNWRITTEN = 0.1
 """tracks.json and points.ply are written when the label images changed since are more than this share of all."""
 
@@ -162,10 +164,11 @@ class AssociationSession:
             models = self._with_evidence(models)
         found = self._solve(models, full=full)
         incidence, instances = self._online.incidence.whole(), found.instances
-        unseen = find_missed(models, segments, incidence, instances) if full else []
+        everywhere = WithBareKeyframes(segments, models)
+        searched = segments if len(segments) >= EXAMPLES * len(everywhere) else ()
+        unseen = find_missed(models, searched, incidence, instances) if full else []
         if full:
             self._missed = tuple(item for item in unseen if item.segmented)
-        everywhere = WithBareKeyframes(segments, models)
         self._recover(unseen, models, everywhere, incidence, found, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
         labels = self._write_labels(repair, everywhere)
@@ -250,8 +253,8 @@ class AssociationSession:
 
     @property
     def _spread(self) -> int:
-        """Regions in images that nobody segmented."""
-        return sum(len(items) for name, items in self._recovery.regions.items() if name in self._bare)
+        """Regions that were drawn where nobody looked for objects."""
+        return sum(item.carried for items in self._recovery.regions.values() for item in items)
 
     def _write_labels(self, repair: Repair, segments: WithBareKeyframes) -> dict[str, LabelRuns]:
         """Write the label images that changed; returns them."""

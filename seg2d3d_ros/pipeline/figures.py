@@ -34,8 +34,8 @@ SEGMENTS_WITHOUT_POINTS = Kind(
 )
 SPREAD = Kind(
     "masks_spread",
-    "masks drawn in images for which none was given",
-    cause="{bare} of {images} images have no masks; objects of the others were drawn there from their 3D points",
+    "masks drawn where none was given",
+    cause="masks were given for {segmented} of {images} images; their objects were drawn wherever their 3D points are seen",
     remedy="they are marked recovered in tracks.json, with a low score; association.spread=false leaves them out",
     level=NOTE,
 )
@@ -65,7 +65,7 @@ def association_counts(incidence: Incidence, instances: Instances) -> dict[str, 
 
 def doubts(incidence: Incidence, segmented: int, images: int = 0, spread: int = 0) -> list[Finding]:
     """What is doubtful about the segments of so many keyframes, of so many images, with so many masks drawn in the others."""
-    drawn = [Finding(SPREAD, spread, details={"bare": images - segmented, "images": images})] if spread else []
+    drawn = [Finding(SPREAD, spread, details={"segmented": segmented, "images": images})] if spread else []
     return drawn + _doubtful_segments(incidence, segmented)
 
 

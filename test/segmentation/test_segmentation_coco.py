@@ -120,6 +120,13 @@ def test_images_are_found_by_path_and_what_is_on_one_side_only_is_counted(tmp_pa
         source.expect([PhotoName("c", "c.png")])
 
 
+def test_without_knowing_all_photos_beforehand_each_is_counted(tmp_path):
+    images = listed("a.jpg")
+    source, findings = reader(write(tmp_path / "c.json", on_each(images), images))
+    assert source.segment(photo("b", "b.jpg")) is source.segment(photo("b", "b.jpg")) is None
+    assert counts(findings) == {NOT_LISTED: 1}
+
+
 def test_images_without_annotations_were_looked_at_by_a_detector_but_not_by_hand(tmp_path):
     images = listed("a.jpg", "b.jpg")
     by_hand, _ = reader(write(tmp_path / "hand.json", on_each(images[:1]), images))

@@ -65,7 +65,7 @@ def test_the_plainest_name_wins_and_equals_are_ambiguous(tmp_path):
     told = {finding.kind: finding for finding in findings.list()}
     assert told[AMBIGUOUS].examples == ("IMG_2",)
     assert "IMG_2: IMG_2_labels.png, IMG_2_mask.png" in told[AMBIGUOUS].text
-    assert "'{stem}_mask.png'" in told[AMBIGUOUS].text
+    assert "--segments-pattern" in told[AMBIGUOUS].text
     assert told[UNUSED].examples == ("IMG_1_mask.png",)
 
 
@@ -124,9 +124,11 @@ def test_patterns_that_cannot_be_are_refused(tmp_path, pattern):
         MaskFiles(tmp_path, pattern, Findings())
 
 
-def test_a_file_that_comes_later_is_seen(tmp_path):
-    masks = MaskFiles(tmp_path, "", Findings())
-    assert masks.find(FLAT[0]) is None
+def test_without_knowing_all_photos_beforehand_each_is_counted_and_a_file_that_comes_later_is_seen(tmp_path):
+    findings = Findings()
+    masks = MaskFiles(tmp_path, "", findings)
+    assert masks.find(FLAT[0]) is masks.find(FLAT[0]) is None
+    assert [(finding.kind, finding.count) for finding in findings.list()] == [(WITHOUT_MASK, 1)]
     (tmp_path / "IMG_1.png").write_bytes(PIXELS)
     assert masks.find(FLAT[0]) == tmp_path / "IMG_1.png"
 

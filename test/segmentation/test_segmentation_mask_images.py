@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import cv2
@@ -92,6 +93,13 @@ def test_each_form_gives_the_same_two_objects(tmp_path, form):
     assert kinds == {}
 
 
+@pytest.mark.parametrize("form", ["palette.png", "grey.png", "four.png", "equal.png", "float.tif", "sixteen.png"])
+def test_ids_are_those_in_the_file(tmp_path, form):
+    path = tmp_path / f"a{form[form.index('.') :]}"
+    FORMS[form](path)
+    np.testing.assert_array_equal(read_mask(path).values, IDS)
+
+
 def test_more_bits_than_labels_have_are_numbered_and_their_facts_found(tmp_path):
     Image.fromarray(IDS.astype(np.int32) * 1_000_000).save(tmp_path / "a.tif")
     (tmp_path / "segments.json").write_text('{"a": {"1000000": {"score": 0.25}, "2000000": {"score": 0.5}}}')
@@ -113,6 +121,20 @@ def test_what_is_no_label_image_is_refused_with_the_reason(tmp_path):
     refused(tmp_path, "a.png", Image.fromarray(noise), "1600 colours")
     refused(tmp_path, "a.tif", Image.fromarray(IDS.astype(np.float32) / 2), "fractions")
     refused(tmp_path, "b.tif", Image.fromarray(-IDS.astype(np.int32)), "negative")
+
+
+@pytest.mark.parametrize("form", ["palette.png", "grey.png", "colours.png", "thirtytwo.tif"])
+def test_a_damaged_file_is_a_sentence_whatever_is_damaged(tmp_path, form):
+    path, rng = tmp_path / f"a{form[form.index('.') :]}", np.random.default_rng(0)
+    FORMS[form](path)
+    whole = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(8, len(whole), rng.integers(1, 6)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(bytes(damaged[: rng.integers(len(whole) // 2, len(whole) + 1)]))
+        with contextlib.suppress(DataError):
+            read_mask(path)
 
 
 def test_sizes_are_checked_before_the_pixels_are_read(tmp_path, monkeypatch):
@@ -142,6 +164,10 @@ def test_ignore_is_told_by_palettes_borders_and_depth(tmp_path):
         found, kinds = segmented(tmp_path / name)
         np.testing.assert_array_equal(found["a"].labels > 0, IDS > 0)
         assert kinds == {VOID: 1}, name
+    strip = IDS.copy()
+    strip[-3:] = 255
+    palette(strip).save(tmp_path / "palette/a.png")
+    assert segmented(tmp_path / "palette")[1] == {VOID: 1}
     (tmp_path / "deep").mkdir()
     corner = IDS.astype(np.uint16)
     corner[-3:] = 65535

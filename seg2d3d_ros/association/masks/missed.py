@@ -27,8 +27,8 @@ MIN_FREE = 0.6
 """Of the object's visible points: so many lie outside all masks. Else another mask has swallowed the object."""
 MIN_VIEWS, MIN_SUPPORT = 3, 0.3
 """An object needs masks in so many views, and in this share of those that should see it: the others may be false alarms.
-To carry an object into a view that nobody looked at, masks in most of the views that were looked at suffice."""
-MOST = 0.5
+To carry an object into a view that nobody looked at, masks in half of the views that were looked at suffice."""
+HALF = 0.5
 MIN_CONFIDENCE = 0.5
 """Points whose masks agree less on the object do not count."""
 STRAY = 4.0
@@ -166,7 +166,7 @@ def find_missed(
     views_without = np.bincount([item.instance for item in found if item.segmented], minlength=len(views_with))
     looked_at = views_with + views_without
     trusted = (views_with >= MIN_VIEWS) & (views_with >= MIN_SUPPORT * looked_at)
-    carried = trusted | (views_with > MOST * looked_at)
+    carried = trusted | (views_with >= HALF * looked_at)
     kept = [item for item in found if (trusted if item.segmented else carried)[item.instance]]
     return sorted(kept, key=lambda item: (item.keyframe, -item.confidence))
 

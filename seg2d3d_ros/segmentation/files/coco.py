@@ -141,7 +141,11 @@ class CocoInstances:
 
     def _image(self, photo: PhotoName) -> CocoImage | None:
         if photo.name not in self._known:
-            self._known[photo.name] = match_names([photo], self._things).found.get(photo.name)
+            matches = match_names([photo], self._things)
+            self._known[photo.name] = matches.found.get(photo.name)
+            if not matches.found:  # nobody could ask for all photos beforehand: they come from a recording
+                present = some(thing.label for thing in self._things) or "no image"
+                self._findings.add(NOT_LISTED, photo.name, wanted=photo.file_name or photo.name, present=present)
         index = self._known[photo.name]
         return None if index is None else self._document.images[index]
 

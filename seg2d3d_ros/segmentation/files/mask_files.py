@@ -38,7 +38,7 @@ AMBIGUOUS = Kind(
     "masks_ambiguous",
     "photos to which several mask files could belong, and none was taken",
     cause="e.g. {candidates}",
-    remedy="say which by --segments-pattern, e.g. '{{stem}}_mask.png', or remove the others",
+    remedy="say which by --segments-pattern (docs/segmenters.md), or remove the others",
 )
 UNUSED = Kind(
     "masks_unused",
@@ -103,8 +103,12 @@ class MaskFiles:
                 if (path := self.directory / f"{stem}.png").is_file():
                     return path
         if photo.name not in self._known:
-            found = self._match([photo]).found
-            self._known[photo.name] = self._paths[found[photo.name]] if found else None
+            matches = self._match([photo])
+            found = matches.found.get(photo.name)
+            self._known[photo.name] = None if found is None else self._paths[found]
+            if found is None:  # nobody could ask for all photos beforehand: they come from a recording
+                wanted, present = self.wanted(photo), self._present(matches)
+                self._findings.add(WITHOUT_MASK, photo.name, wanted=wanted, present=present)
         known = self._known[photo.name]
         return None if known is None else self.directory / known
 

@@ -61,13 +61,14 @@ def read_mask(path: Path) -> MaskImage:
             raise DataError(f"{path}: {image.format} mixes the values at the edges of masks; save label images as PNG")
         mode = image.mode
         try:
-            if mode == "P":
-                return MaskImage(np.asarray(image).astype(np.uint16), PALETTE)
-            if mode in ("RGB", "RGBA", "LA", "PA"):
-                return _colours(np.asarray(image.convert("RGBA")), source)
-            pixels = np.asarray(image)
-        except (OSError, ValueError, SyntaxError, MemoryError) as error:
+            pixels = np.asarray(image.convert("RGBA") if mode in ("RGB", "LA", "PA") else image)
+        except Exception as error:
+            # Pillow's readers raise whatever a damaged file makes them raise.
             raise DataError(f"{path}: damaged, its pixels cannot be read ({error})") from error
+    if mode in ("RGB", "RGBA", "LA", "PA"):
+        return _colours(pixels, source)
+    if mode == "P":
+        return MaskImage(pixels.astype(np.uint16), PALETTE)
     if pixels.ndim != 2:
         raise DataError(f"{path}: {mode} is no form of label image; save it as PNG with one channel of 8 or 16 bits")
     return _numbers(pixels, encoded, source)

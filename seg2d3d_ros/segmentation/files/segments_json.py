@@ -19,7 +19,7 @@ BROKEN_ENTRIES = Kind(
     "segments_json_broken",
     "entries of segments.json that cannot be read and were left out",
     cause="e.g. {entry}",
-    remedy='write {{"segment id": {{"class": "building", "score": 0.9}}}}; until then they are of the first class',
+    remedy="write a segment's class as text and its score as number (docs/segmenters.md); until then it is of the first class",
 )
 UNLISTED = Kind(
     "segments_not_listed",
