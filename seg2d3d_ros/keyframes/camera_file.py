@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.documents import read_json
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import PARAMETERS, Camera
 
 
@@ -36,12 +36,7 @@ def read_camera_file(path: Path) -> CameraFile:
         DataError: no JSON, or a camera that makes no sense.
     """
     path = Path(path)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: the camera file cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise DataError(f"{path}: no JSON ({error})") from error
+    value = read_json(path, remedy='--camera takes {"model": …, "width": …, "height": …, "params": […]}')
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected one camera {{model, width, height, params}} or {{cameras: {{name: …}}}}")
     if "cameras" not in value:
@@ -64,12 +59,12 @@ def _camera(value: Mapping[str, Any], source: str) -> Camera:
     if missing:
         raise DataError(f"{source}: {', '.join(missing)} missing; expected model, width, height and params")
     model = value["model"]
-    if model not in PARAMETERS:
+    if not isinstance(model, str) or model not in PARAMETERS:
         raise DataError(f"{source}: unknown camera model {model!r}; known are {', '.join(PARAMETERS)}")
     try:
         params = tuple(float(p) for p in value["params"])
         width, height = int(value["width"]), int(value["height"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{source}: width, height and params must be numbers ({error})") from error
     if len(params) != PARAMETERS[model]:
         raise DataError(f"{source}: {model} has {PARAMETERS[model]} parameters, not {len(params)}")

@@ -45,7 +45,7 @@ def test_cropped_images_are_refused(tmp_path):
         ({"params": [0, 2, 3, 4]}, "positive"),
         ({"params": ["a", 2, 3, 4]}, "numbers"),
         ({"width": 0}, "positive"),
-        ({"params": [float("nan"), 2, 3, 4]}, "finite"),
+        ({"params": [float("nan"), 2, 3, 4]}, "NaN is no number"),
     ],
 )
 def test_bad_cameras_are_named(tmp_path, change, message):

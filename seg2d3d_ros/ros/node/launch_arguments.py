@@ -15,6 +15,7 @@ import yaml
 
 from seg2d3d_ros.config import ALIASES, declarations, read_parameters
 from seg2d3d_ros.declaration import Declaration, Value, nearest
+from seg2d3d_ros.documents import parse_yaml, read_yaml
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.ros.node.parameter_file import describe, ros_declarations, value_text
 
@@ -143,10 +144,8 @@ def read_value(argument: Argument, text: str) -> Value:
             raise UsageError(f"{argument.name}: {text!r} is none of {', '.join(argument.choices)}")
         return text.lower() if argument.choices else text
     if declaration.kind is tuple and text.strip().startswith("["):
-        try:
-            return declaration.check([str(item) for item in yaml.safe_load(text)])
-        except yaml.YAMLError as error:
-            raise UsageError(f"{argument.name}: cannot read {text!r} as a list [a, b]") from error
+        items = parse_yaml(text, argument.name, remedy="a list is written [a, b]", error=UsageError)
+        return declaration.check([str(item) for item in items])
     return declaration.parse(text)
 
 
@@ -206,5 +205,7 @@ def override_file(parameters: Mapping[str, Value], file_nodes: tuple[str, ...] =
 
 def _node_names(path: Path) -> tuple[str, ...]:
     """The top-level keys of a parameter file."""
-    tree = yaml.safe_load(path.read_text()) or {}
+    tree = read_yaml(path, error=UsageError)
+    if not isinstance(tree, dict):
+        return ()
     return tuple(name for name, entry in tree.items() if isinstance(entry, dict) and "ros__parameters" in entry)
