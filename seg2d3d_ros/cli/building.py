@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from seg2d3d_ros.cli.options import add_config_arguments
+from seg2d3d_ros.cli.supervisor import tell_if_interrupted
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError
@@ -107,6 +108,7 @@ def build(
     from seg2d3d_ros.report.page import write_report
 
     store = open_map(out, resume=resume)
+    tell_if_interrupted(f"what there is stays usable in {out}; the same command with --resume goes on with it")
     progress = ProgressBars()
     try:
         build_map(
