@@ -158,11 +158,9 @@ def disturb(trial: Trial, base: Path, work: Path) -> None:
             env={**os.environ, "SEG2D3D_TRIAL": mark, "TMPDIR": str(scratch)},
             start_new_session=True,
         )
-        for wait in (trial.delay, trial.pause)[: 1 + bool(trial.pause)]:
-            try:
-                process.wait(wait)
-            except subprocess.TimeoutExpired:
-                (os.killpg if trial.group else os.kill)(process.pid, trial.number)
+        send(process, trial, trial.delay)
+        if trial.pause:
+            send(process, trial, trial.pause)
         try:
             code = process.wait(60)
         except subprocess.TimeoutExpired:
@@ -174,6 +172,14 @@ def disturb(trial: Trial, base: Path, work: Path) -> None:
     check_end(trial, code, text)
     check_processes(trial, mark)
     check_files(trial, base, work, before, finished=code == 0)
+
+
+def send(process: subprocess.Popen[bytes], trial: Trial, wait: float) -> None:
+    """A signal after a while, unless the command has ended."""
+    try:
+        process.wait(wait)
+    except subprocess.TimeoutExpired:
+        (os.killpg if trial.group else os.kill)(process.pid, trial.number)
 
 
 def check_end(trial: Trial, code: int, text: str) -> None:
