@@ -285,6 +285,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keep the prepared inputs here, and take them from there the next time")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's background job hands on that it is ignored
     with tempfile.TemporaryDirectory() as folder:
         base = args.work or Path(folder)
         if not (base / "seconds.json").exists():

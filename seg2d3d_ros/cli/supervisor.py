@@ -121,7 +121,7 @@ def _obey(work: Callable[[], int], obeyed: set[signal.Signals], mask: Any) -> in
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = work()
         over = True
-        return code
+        return 128 + received[0] if received and code else code  # what was done by then is done
     except BaseException:
         over = True
         if not received:
@@ -136,7 +136,7 @@ class _Parent:
         self._command, self._child, self._obeyed = command, child, obeyed
         self._native, self._reading = native, reading
         self._first: int | None = None
-        self._killed = False
+        self._cut_off = False
 
     def wait(self) -> int:
         """Until the child has ended; returns the exit status."""
@@ -144,6 +144,7 @@ class _Parent:
         code = os.waitstatus_to_exitcode(status)
         if code in (0, 1, 2) or (code > 2 and code - 128 not in self._obeyed):
             return code
+        self._cut_off |= code < 0
         _end_all_children()
         words = self._kept()
         interrupted = self._first or (code - 128 if code > 0 else None)
@@ -174,13 +175,12 @@ class _Parent:
                     self._kill()
 
     def _kill(self) -> None:
-        self._killed = True
         os.kill(self._child, signal.SIGKILL)
 
     def _say(self, line: str) -> None:
         """Below whatever stands in the terminal, which may be half a line."""
         if sys.stderr is not None:
-            print(f"{chr(10) * self._killed}{_printable(line)}", file=sys.stderr, flush=True)
+            print(f"{chr(10) * self._cut_off}{_printable(line)}", file=sys.stderr, flush=True)
 
     def _kept(self) -> str:
         os.set_blocking(self._reading, False)

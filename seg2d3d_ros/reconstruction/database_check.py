@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,8 @@ from urllib.parse import quote
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
+
+log = logging.getLogger(__name__)
 
 REMEDY = "end the program that writes it, or take the file away and make the map again without --resume"
 PAIR_BASE = 2147483647
@@ -42,7 +45,8 @@ def check_file(path: Path) -> None:
         with path.open("rb") as opened:
             start, size = opened.read(len(_HEADER)), path.stat().st_size
         if size == 0:
-            return  # a process was killed before it wrote the first page
+            log.warning("%s: is empty; features are computed anew", path)  # a process was killed before it wrote the first page
+            return
         if start != _HEADER:
             raise DataError(f"{path}: is no SQLite database; {REMEDY}")
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=30.0)) as file:

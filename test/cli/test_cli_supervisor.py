@@ -100,6 +100,23 @@ def test_a_signal_to_the_child_alone_is_the_same():
     assert (process.returncode, said) == (143, "seg2d3d run: interrupted\n")
 
 
+def test_a_command_that_catches_the_interruption_itself_ends_with_the_signals_status():
+    process = start(
+        "caught()",
+        """
+def caught():
+    try:
+        wait()
+    except KeyboardInterrupt:
+        return 130
+""",
+    )
+    numbers(process, 1)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, said) == (143, "seg2d3d run: interrupted\n")
+
+
 def test_a_command_that_does_not_listen_is_ended_with_what_it_started():
     process = start("with_helper(deaf)", "supervisor.GRACE_S = 0.2")
     helper, child = numbers(process, 2)

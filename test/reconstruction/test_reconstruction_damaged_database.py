@@ -73,10 +73,11 @@ def test_another_file_is_refused(tmp_path, content, words):
     assert (tmp_path / "database.db").read_bytes() == content
 
 
-def test_an_empty_file_is_a_new_database(tmp_path):
+def test_an_empty_file_is_a_new_database_and_said(tmp_path, caplog):
     """A process that was killed early leaves one."""
     (tmp_path / "database.db").touch()
     open_it(tmp_path / "database.db")
+    assert "database.db: is empty" in caplog.text
 
 
 def test_another_programs_or_versions_database_is_refused(whole, tmp_path):
