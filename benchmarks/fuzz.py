@@ -97,7 +97,7 @@ def run(target: Target, root: Path) -> tuple[str, str, str]:
         if time.monotonic() > end:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.002)
-    lines = said.read_text(errors="replace").split("\0") if said.exists() else []
+    lines = said.read_text(errors="replace").rsplit("\0", 3) if said.exists() else []
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGXCPU or (code == -signal.SIGKILL and time.monotonic() > end):
         return f"hangs, {usage.ru_utime + usage.ru_stime:.0f} s of CPU", "", lines[0] if lines else ""
@@ -131,7 +131,8 @@ def _child(target: Target, root: Path, said: Path) -> None:
     kind, numbers, words = outcome(target, root)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.write(1, f"\0{kind}\0{numbers}\0{words}".encode(errors="backslashreplace"))
+    parts = (str(part).replace("\0", "\\0") for part in (kind, numbers, words))
+    os.write(1, "\0".join(["", *parts]).encode(errors="backslashreplace"))
     os._exit(0)
 
 

@@ -127,6 +127,9 @@ def _obey(work: Callable[[], int], obeyed: set[signal.Signals], mask: Any) -> in
         if not received:
             raise
         return 128 + received[0]
+    finally:
+        for number in obeyed:  # a handler would not outlive the interpreter's end
+            signal.signal(number, signal.SIG_IGN)
 
 
 class _Parent:
