@@ -227,9 +227,9 @@ def check_files(trial: Trial, base: Path, work: Path, before: dict[str, str], *,
     if before and not whole and not (finished and COMMANDS[trial.command].makes_map):
         changed = sorted(name for name in before if after.get(name) != before[name])
         trial.problems.append(f"the former map is changed: {changed[:5]}")
-    for root in (work / "map", work / "demo/map"):
+    for root, former in ((work / "map", bool(before)), (work / "demo/map", False)):
         if root.exists():
-            trial.problems.extend(open_problems(root, complete=bool(before) or finished))
+            trial.problems.extend(open_problems(root, complete=former or finished))
     if COMMANDS[trial.command].makes_map and trial.fresh and not finished:
         resume = ["--resume"] if (work / "map").exists() else []
         done = subprocess.run(
