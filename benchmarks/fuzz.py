@@ -106,7 +106,7 @@ def run(target: Target, root: Path) -> tuple[str, str, str]:
     if usage.ru_maxrss * 1024 - before * 1024 > MEMORY:
         return f"{usage.ru_maxrss >> 20} GB of memory", "", ""
     printed, kind, numbers, words = lines
-    for line in printed.splitlines() + ([] if "unexpected" in kind else words.splitlines()):
+    for line in printed.splitlines():
         if any(ord(c) < 32 and c not in "\t\r" for c in line) and "\x1b[A" not in line:
             return "control characters are printed", numbers, line
     if "Traceback" in printed or "unexpected " in printed:

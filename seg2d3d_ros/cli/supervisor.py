@@ -70,10 +70,7 @@ def supervise(command: str, work: Callable[[], int], *, native_output: bool = Fa
     obeyed = {s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN}
     former = signal.pthread_sigmask(signal.SIG_BLOCK, obeyed | {signal.SIGCHLD})
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    import ctypes  # it takes its time, and the signals are blocked now
-
-    prctl = ctypes.CDLL(None).prctl
-    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     native = os.memfd_create("native messages")  # in memory: the disk may be full
     reading, writing = os.pipe()
     parent = os.getpid()
@@ -81,12 +78,24 @@ def supervise(command: str, work: Callable[[], int], *, native_output: bool = Fa
     if child:
         os.close(writing)
         return _Parent(command, child, obeyed, native, reading).wait()
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    end_with_parent()
     if os.getppid() != parent:  # it died before that
         os._exit(1)
     os.close(reading)
     _set_up_child(writing, None if native_output else native)
     return _obey(work, obeyed, former)
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process when its parent is gone, however that ended; as ``preexec_fn``, too."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    import ctypes  # it takes its time
+
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _set_up_child(to_parent: int, native: int | None) -> None:

@@ -155,6 +155,27 @@ def test_when_the_parent_is_killed_the_child_goes_too():
     assert gone(child)
 
 
+def test_the_demos_nodes_go_with_it(tmp_path):
+    """However the demo ends."""
+    setting = f"""
+from pathlib import Path
+from seg2d3d_ros.cli.node_process import run_logged
+def demo():
+    ready()
+    code = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(1000)"
+    run_logged([sys.executable, "-c", code], os.environ, Path({str(tmp_path / "nodes.log")!r}), print)
+"""
+    process = start("demo()", setting)
+    numbers(process, 1)
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end and not (tmp_path / "nodes.log").exists():
+        time.sleep(0.02)
+    while time.monotonic() < end and not (node := (tmp_path / "nodes.log").read_text()):
+        time.sleep(0.02)
+    process.kill()
+    assert gone(int(node))
+
+
 def test_what_is_finished_is_not_interrupted():
     process = start(
         "(ready(), time.sleep(0.3), supervisor.time.sleep(0))[2] or 0", "signal.signal(signal.SIGINT, signal.SIG_IGN)"
