@@ -62,6 +62,23 @@ class SegmentationConfig:
         "classes of things that move (car, person, …): looked for beside the prompts; their keypoints stay out of the model",
     )
     min_area: float = param(0.0, "smaller segments are dropped", unit="share of the image", low=0.0, high=1.0)
+    segments_pattern: str = param(
+        "",
+        "label_images: where a photo's mask is in the folder of masks, e.g. {stem}_mask.png; {stem} = 0001, {name} = 0001.jpg, "
+        "{folder} = front, {key} = front_0001; empty = <stem>.png and what is much like it",
+    )
+    segments_void: int = param(
+        -1,
+        "label_images: the value that means 'ignore'; 0 = none, -1 = what is plain (65535; 255 in palettes or as a border)",
+        low=-1,
+        high=2**24,
+    )
+    segments_orientation: str = param(
+        "auto",
+        "label_images, coco: how masks lie: stored = as the photo's pixels are stored, shown = as viewers that obey EXIF do, "
+        "auto = shown where width and height tell",
+        choices=("auto", "stored", "shown"),
+    )
     detector_model: str = param(
         "IDEA-Research/grounding-dino-tiny", "grounded_sam: who finds boxes; a folder, or an id that `seg2d3d models` lists"
     )
@@ -205,6 +222,10 @@ class AssociationConfig:
     repair: bool = param(True, "consensus: cut segments that show several objects")
     recover: bool = param(
         False, "draw objects that the detector missed in a view, from their 3D points, as observations of low score"
+    )
+    spread: bool = param(
+        True,
+        "draw objects, from their 3D points, also in images for which no masks were given, as observations of low score",
     )
     confirm_images: int = param(
         3,

@@ -32,7 +32,12 @@ _STEPS = bytes.maketrans(b"[{]}", b"\1\1\xff\xff")  # as signed bytes: 1 and -1
 
 
 def read_json(
-    path: Path, *, remedy: str = "", error: type[Seg2d3dError] = DataError, unreadable: type[Seg2d3dError] = UsageError
+    path: Path,
+    *,
+    remedy: str = "",
+    error: type[Seg2d3dError] = DataError,
+    unreadable: type[Seg2d3dError] = UsageError,
+    lenient: bool = False,
 ) -> Any:
     """The value in a JSON file (UTF-8, with or without a byte order mark, or UTF-16).
 
@@ -41,8 +46,11 @@ def read_json(
         remedy: the way out, which ends the message.
         error: raised for what the file holds.
         unreadable: raised where there is no such file, or it may not be read.
+        lenient: let numbers that are none, or too large, and names that are given twice come through, for readers that
+            judge each value and leave out the bad ones.
     """
-    return parse_json(_content(path, MAX_MEMORY // 4, unreadable, remedy), str(path), remedy=remedy, error=error)
+    data = _content(path, MAX_MEMORY // 4, unreadable, remedy)
+    return parse_json(data, str(path), remedy=remedy, error=error, lenient=lenient)
 
 
 def read_yaml(
@@ -52,17 +60,20 @@ def read_yaml(
     return parse_yaml(_content(path, MAX_YAML_BYTES, unreadable, remedy), str(path), remedy=remedy, error=error)
 
 
-def parse_json(data: str | bytes, where: str, *, remedy: str = "", error: type[Seg2d3dError] = DataError) -> Any:
-    """The value of a JSON text; ``where`` it comes from begins the message."""
+def parse_json(
+    data: str | bytes, where: str, *, remedy: str = "", error: type[Seg2d3dError] = DataError, lenient: bool = False
+) -> Any:
+    """The value of a JSON text; ``where`` it comes from begins the message. Other arguments as for ``read_json``."""
     raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
     try:
         opened = raw.count(b"[") + raw.count(b"{")
         if 2 * len(raw) + 100 * opened + 40 * raw.count(b",") > MAX_MEMORY:
             raise ValueError(f"too large: {len(raw) >> 20} MB of JSON")
         text = raw.decode("utf-8-sig" if raw.startswith(b"\xef\xbb\xbf") else json.detect_encoding(raw))
-        # The hooks cost time; what they guard against shows in the bytes.
-        exact = {"parse_int": _whole_number, "parse_float": _finite_number} if _SUSPECT_NUMBER.search(raw) else {}
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number, **exact)  # type: ignore[arg-type]
+        hooks: dict[str, Any] = {} if lenient else {"object_pairs_hook": _unique, "parse_constant": _no_number}
+        if not lenient and _SUSPECT_NUMBER.search(raw):  # these two cost time
+            hooks |= {"parse_int": _whole_number, "parse_float": _finite_number}
+        value = json.loads(text, **hooks)
         if _depth(raw) > MAX_DEPTH or _SUSPECT_TEXT.search(raw):
             _check(value)
         return value

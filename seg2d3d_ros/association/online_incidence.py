@@ -207,10 +207,14 @@ class OnlineIncidence:
         return result
 
     def project(self, names: Set[str] | None = None) -> None:
-        """Project points anew into these keyframes (None = all); the other keyframes keep what they have."""
-        if not self._project:
+        """Project points anew into these keyframes; the other keyframes keep what they have.
+
+        Args:
+            names: None = all, also those without segments, into which objects may be carried.
+        """
+        if not self._project or not any(view.segmented for view in self._views.values()):
             return
-        wanted = {name for name, view in self._views.items() if view.segmented and (names is None or name in names)}
+        wanted = {name for name, view in self._views.items() if names is None or (view.segmented and name in names)}
         found = project_unobserved(self._models, wanted)
         slot = self.slot_of_column[found.point]
         for name, mine in zip(self.names, places(found.keyframe, len(self.names)), strict=True):

@@ -31,6 +31,11 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         help="ready masks: a folder with a uint16 PNG per image, with the image's stem; or a COCO JSON file",
     )
     parser.add_argument(
+        "--segments-pattern",
+        metavar="TEXT",
+        help="where a photo's mask is in that folder, e.g. '{stem}_mask.png', '{name}.png', '{folder}/{stem}.png'",
+    )
+    parser.add_argument(
         "--segmenter",
         metavar="NAME",
         help="who finds the objects: grounded_sam (by text), panoptic (by class), everything (any object), "
@@ -62,6 +67,7 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
     options: dict[str, Value | None] = {
         "segmentation.prompts": _words(*args.label) if args.label else None,
         "segmentation.segmenter": args.segmenter,
+        "segmentation.segments_pattern": args.segments_pattern,
         "segmentation.movable": _words(args.movable) if args.movable else None,
         "segmentation.allow_download": args.download,
         "reconstruction.rig": args.rig,

@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="uint16 PNG per image, named by the image's stem: object id per pixel, 0 = background, 65535 = ignore",
     )
     parser.add_argument(
+        "--truth-was-input",
+        action="store_true",
+        help="measure even if the truth is what the map was given as masks: then only the association is measured",
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the result there too; it is always in MAP/metrics.json"
     )
 
@@ -28,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.evaluation.table import format_result
     from seg2d3d_ros.mapstore.store import MapStore
 
-    result = evaluate_map(args.map, args.truth)
+    result = evaluate_map(args.map, args.truth, truth_was_input=args.truth_was_input)
     print(format_result(result))
     if args.json is not None:
         write_json(args.json, result)

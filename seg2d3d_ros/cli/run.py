@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Build the map and its report."""
     from seg2d3d_ros.keyframes.folder import read_folder
     from seg2d3d_ros.segmentation.factory import create_segmenter
+    from seg2d3d_ros.segmentation.files.photo_names import PhotoName
 
     findings = Findings()
     config = config_from_args(args, overrides_from_args(args))
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
             "photo, or --segmenter none for 3D only"
         )
     segmenter = create_segmenter(config.segmentation, directory=args.segments, findings=findings)
+    if segmenter is not None and hasattr(segmenter, "expect"):
+        segmenter.expect([PhotoName(*names) for names in source.photos])
     return build(
         args.out,
         config,

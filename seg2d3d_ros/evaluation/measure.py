@@ -44,12 +44,13 @@ def score(
     }
 
 
-def evaluate_map(map_root: Path, truth: Path) -> dict[str, Any]:
+def evaluate_map(map_root: Path, truth: Path, *, truth_was_input: bool = False) -> dict[str, Any]:
     """Measure a map directory against ground truth, beside baselines on the same raw masks.
 
     Args:
         map_root: map directory with ``labels``, and ``segments`` and ``sparse`` if it has them.
         truth: folder of one uint16 PNG per image, named by the image's stem; 0 = background, 65535 = ignore.
+        truth_was_input: measure also where the truth is what the segmenter gave.
 
     Returns:
         JSON-ready: ``methods`` {name: {metric: value or None}} with ``this_map`` first, ``images``,
@@ -61,7 +62,7 @@ def evaluate_map(map_root: Path, truth: Path) -> dict[str, Any]:
         DataError: no name in common, sizes that differ, damaged files.
     """
     map_root, truth = Path(map_root), Path(truth)
-    masks = read_map_masks(map_root, truth)
+    masks = read_map_masks(map_root, truth, was_input=truth_was_input)
     raw, notes = masks.raw, list(masks.notes)
     detected, owner = detected_images(raw), owners(raw)
     if len(raw.object_ids) == 0:

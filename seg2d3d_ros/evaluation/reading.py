@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.documents import read_json
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, joint_counts
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.images import read_labels
@@ -38,15 +38,21 @@ class MapMasks:
     notes: tuple[str, ...]
 
 
-def read_map_masks(map_root: Path, truth: Path) -> MapMasks:
+def read_map_masks(map_root: Path, truth: Path, *, was_input: bool = False) -> MapMasks:
     """Count the overlaps of a map with the truth; images in natural order of their names.
 
     Every truth image counts; one that the map has no labels for has an empty prediction.
 
+    Args:
+        was_input: the truth may be what the segmenter gave, too.
+
     Raises:
         DataError: folders without images, no name in common, sizes that differ, damaged files.
+        UsageError: the truth is the map's own labels, or (unless ``was_input``) what the segmenter gave.
     """
+    _refuse_folder_of_map(map_root, truth)
     names = _image_names(map_root, truth)
+    own = _Own()
     labelled, raw = OverlapCounter(), OverlapCounter()
     raw_label, boxes, scores = [np.empty(0, np.int64)], [np.empty((0, 4), np.int32)], [np.empty(0)]
     empty = without_segments = 0
@@ -59,10 +65,18 @@ def read_map_masks(map_root: Path, truth: Path) -> MapMasks:
         without_segments += not segment_path.exists()
         segments = read_labels(segment_path) if segment_path.exists() else labels
         raw.add(name, truth_image, segments)
+        if segment_path.exists():
+            own.compare(truth_image, segments)
         ids, majority = _majority(segments, labels, name)
         raw_label.append(majority)
         boxes.append(LabelRuns.of(segments).boxes(ids))
         scores.append(_scores(segment_path.with_suffix(".json"), ids))
+    if own.same and not was_input:
+        raise UsageError(
+            f"{truth}: has the same ids in the same pixels as {map_root / 'segments'}: it is what the segmenter gave for this "
+            "map, and would praise itself. Give masks that somebody checked; or --truth-was-input, if the truth itself was "
+            "given to the map as its masks, to measure the association alone"
+        )
     return MapMasks(
         labelled.finish(),
         raw.finish(),
@@ -72,6 +86,30 @@ def read_map_masks(map_root: Path, truth: Path) -> MapMasks:
         empty,
         _notes(len(names), empty, without_segments),
     )
+
+
+class _Own:
+    """Whether the truth is what the segmenter gave: wherever there is a segment, the truth has the same number."""
+
+    def __init__(self) -> None:
+        self._compared, self._differs = 0, False
+
+    def compare(self, truth: np.ndarray, segments: np.ndarray) -> None:
+        if not self._differs and truth.shape == segments.shape:
+            inside = segments > 0
+            self._compared += int(inside.any())
+            self._differs = not np.array_equal(truth[inside], segments[inside])
+
+    @property
+    def same(self) -> bool:
+        return self._compared > 0 and not self._differs
+
+
+def _refuse_folder_of_map(map_root: Path, truth: Path) -> None:
+    """The map's own folders are no truth."""
+    for own, what in (("labels", "the map's own result"), ("segments", "what the segmenter gave for this map")):
+        if (map_root / own).exists() and truth.exists() and truth.resolve() == (map_root / own).resolve():
+            raise UsageError(f"{truth}: is {what}, not the truth; give a folder of masks that somebody checked")
 
 
 def _image_names(map_root: Path, truth: Path) -> list[str]:

@@ -62,6 +62,11 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def photos(self) -> list[tuple[str, str]]:
+        """The name and file name of each image, without reading it."""
+        return [(entry.name, entry.file_name) for entry in self._entries]
+
     def __iter__(self) -> Iterator[Keyframe]:
         """Yield the readable images.
 

@@ -240,7 +240,7 @@ class SegmentationNode(ManagedNode):
             if isinstance(segmenter, CachedSegmenter):
                 found = segmenter.segment_all(keyframes)
             else:
-                found = [segmenter.segment(keyframe) for keyframe in keyframes]
+                found = [segmenter.segment(k) or no_segments(k.name, _shape(k)) for k in keyframes]
         except Exception as error:
             # One of them is to blame, and each is told so (``_publish``); the others are done without it.
             return [error] if len(keyframes) == 1 else [answer for k in keyframes for answer in self._made(asking, [k])]

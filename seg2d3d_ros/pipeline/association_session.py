@@ -28,7 +28,8 @@ from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.mapstore.stored import StoredImages, StoredSegments
+from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels, StoredSegments
+from seg2d3d_ros.pipeline.bare_keyframes import WithBareKeyframes
 from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruction_counts
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.pipeline.second_look import SCORE, Ask, asks_of
@@ -36,6 +37,8 @@ from seg2d3d_ros.types import Incidence, Instances, Observation, Segments, Spars
 
 log = logging.getLogger(__name__)
 
+EXAMPLES = 0.25
+"""Where fewer of the images have masks, these are examples: that another image with masks lacks an object says nothing."""
 UNWRITTEN = 0.1
 """tracks.json and points.ply are written when the label images changed since are more than this share of all."""
 
@@ -59,6 +62,7 @@ class AssociationSession:
         self._fresh: set[str] = set()
         self._missed: tuple[MissedView, ...] = ()
         self._recovery = LiveRecovery()
+        self._bare = set(StoredLabels(store)) - set(self._segments)  # drawn in, though nobody segmented them
         self._observed: dict[str, list[Observation]] = {}
         self._unwritten = 0
         self.latest: LabelledRevision | None = None
@@ -160,11 +164,14 @@ class AssociationSession:
             models = self._with_evidence(models)
         found = self._solve(models, full=full)
         incidence, instances = self._online.incidence.whole(), found.instances
+        everywhere = WithBareKeyframes(segments, models)
+        searched = segments if len(segments) >= EXAMPLES * len(everywhere) else ()
+        unseen = find_missed(models, searched, incidence, instances) if full else []
         if full:
-            self._missed = tuple(find_missed(models, segments, incidence, instances))
-        self._recover(models, incidence, found, full=full)
+            self._missed = tuple(item for item in unseen if item.segmented)
+        self._recover(unseen, models, everywhere, incidence, found, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
-        labels = self._write_labels(repair)
+        labels = self._write_labels(repair, everywhere)
         self._write_identity(models, instances, repair, labels, full=full)
         for merge in found.merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
@@ -179,7 +186,7 @@ class AssociationSession:
             full,
             self._missed,
             self._counts(revision, incidence, instances),
-            tuple(doubts(incidence, len(segments))),
+            tuple(doubts(incidence, len(segments), len(everywhere), self._spread)),
             time.perf_counter() - start,
         )
         return self.latest
@@ -194,6 +201,7 @@ class AssociationSession:
         for name in arrived:
             self._observed.pop(name, None)
             self._recovery.forget(name)
+            self._bare.discard(name)
         before, self._segments.class_names = self._segments.class_names, names
         if names[: len(before)] != before:
             self._forget()  # what is remembered speaks of classes by number
@@ -223,22 +231,37 @@ class AssociationSession:
         """Solve everything anew; ids stay."""
         self._online = OnlineAssociation(self._config, self._online.identity)
 
-    def _recover(self, models: Sequence[SparseModel], incidence: Incidence, found: Update, *, full: bool) -> None:
-        """Bring the recovered regions up to date."""
-        if not self._config.recover:
-            return
+    def _recover(
+        self,
+        unseen: Sequence[MissedView],
+        models: Sequence[SparseModel],
+        segments: WithBareKeyframes,
+        incidence: Incidence,
+        found: Update,
+        *,
+        full: bool,
+    ) -> None:
+        """Bring the recovered regions up to date: those that the detector missed, and those in images that nobody segmented."""
         if full:
-            changed = self._recovery.renew(recover(self._missed, models, self._segments, incidence, found.instances))
+            wanted = [item for item in unseen if (self._config.recover if item.segmented else self._config.spread)]
+            changed = self._recovery.renew(recover(wanted, models, segments, incidence, found.instances))
         else:
             changed = self._recovery.follow(incidence, found.instances, found.merges)
+        self._bare |= changed & segments.bare.keys()
         for name in changed:
             self._observed.pop(name, None)
 
-    def _write_labels(self, repair: Repair) -> dict[str, LabelRuns]:
+    @property
+    def _spread(self) -> int:
+        """Regions that were drawn where nobody looked for objects."""
+        return sum(item.carried for items in self._recovery.regions.values() for item in items)
+
+    def _write_labels(self, repair: Repair, segments: WithBareKeyframes) -> dict[str, LabelRuns]:
         """Write the label images that changed; returns them."""
         labels = {}
-        for name in [name for name in self._segments if name not in self._observed]:
-            repaired = repair(self._segments[name])
+        drawn_in = sorted(self._bare & segments.bare.keys())
+        for name in [name for name in (*self._segments, *drawn_in) if name not in self._observed]:
+            repaired = repair(segments[name])
             labels[name] = repaired.labels
             self.store.write_labels(name, labels[name])
             self._observed[name] = repaired.observations()
@@ -251,7 +274,7 @@ class AssociationSession:
         next_id = self._online.identity.next_id
         self._unwritten += len(changed)
         if full or self.latest is None or self._unwritten > UNWRITTEN * len(self._segments):
-            everything = (item for name in self._segments for item in self._observed[name])
+            everything = (item for observations in self._observed.values() for item in observations)
             self.store.write_summary(models, everything, instances, self._segments.class_names)
             self._journal.restart(next_id, told=1 + int(instances.ids.max(initial=0)))
             self._unwritten = 0
@@ -264,8 +287,11 @@ class AssociationSession:
             **association_counts(incidence, instances),
             "missed_views": len(self._missed),
         }
+        counts["segmented"] = len(self._segments)
         if self._config.recover:
-            counts["recovered_views"] = self._recovery.count
+            counts["recovered_views"] = self._recovery.count - self._spread
+        if self._spread:
+            counts["spread_views"] = self._spread
         if self._second_looks:
             counts["second_looks"] = self._second_looks
         return counts

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seg2d3d_ros.findings import Finding, Kind
+from seg2d3d_ros.findings import NOTE, Finding, Kind
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
@@ -31,6 +31,13 @@ SEGMENTS_WITHOUT_POINTS = Kind(
     "segments that hold no 3D point and cannot be associated",
     cause="the objects have little texture, or are seen from one place only",
     remedy="take images closer together, or let association.enough_points add points",
+)
+SPREAD = Kind(
+    "masks_spread",
+    "masks drawn where none was given",
+    cause="masks were given for {segmented} of {images} images; their objects were drawn wherever their 3D points are seen",
+    remedy="they are marked recovered in tracks.json, with a low score; association.spread=false leaves them out",
+    level=NOTE,
 )
 
 
@@ -56,8 +63,13 @@ def association_counts(incidence: Incidence, instances: Instances) -> dict[str, 
     }
 
 
-def doubts(incidence: Incidence, segmented: int) -> list[Finding]:
-    """What is doubtful about the segments of so many keyframes."""
+def doubts(incidence: Incidence, segmented: int, images: int = 0, spread: int = 0) -> list[Finding]:
+    """What is doubtful about the segments of so many keyframes, of so many images, with so many masks drawn in the others."""
+    drawn = [Finding(SPREAD, spread, details={"segmented": segmented, "images": images})] if spread else []
+    return drawn + _doubtful_segments(incidence, segmented)
+
+
+def _doubtful_segments(incidence: Incidence, segmented: int) -> list[Finding]:
     empty = np.diff(incidence.matrix.indptr) == 0
     if segmented and len(empty) == 0:
         return [Finding(NOTHING_TO_ASSOCIATE, segmented, segmented)]

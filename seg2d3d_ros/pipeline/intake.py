@@ -57,6 +57,8 @@ class Intake:
         self.records: list[KeyframeRecord] = []
         self.left_out: dict[str, str] = {}
         self._findings = findings
+        self._segmented = self._objects = 0
+        self._failed: dict[str, str] = {}
         self.watch = Stopwatch()
         self._store, self._reconstructor, self._segmenter, self._images_in = store, reconstructor, segmenter, images_in
         self._movable = class_ids(config.asked, config.movable)
@@ -67,10 +69,13 @@ class Intake:
         return int(getattr(self._segmenter, "batch", 1))
 
     def segment(self, keyframes: Sequence[Keyframe]) -> Iterator[tuple[Keyframe, Segments | None]]:
-        """Each keyframe with its masks; None without a segmenter, and where it fails: the image may still help the map."""
+        """Each keyframe with its masks; None without a segmenter, where nobody looked for objects, and where the segmenter
+        fails: the image may still help the map."""
         failed: dict[str, str] = {}
         with self.watch("segmentation"):
             found = self._segments(keyframes, failed) if self._segmenter else {}
+        self._segmented, self._objects = self._segmented + len(found), self._objects + sum(len(s.ids) for s in found.values())
+        self._failed |= failed
         for keyframe in keyframes:
             yield keyframe, found.get(keyframe.name)
             if keyframe.name in failed and keyframe.name not in self.left_out:
@@ -96,7 +101,12 @@ class Intake:
         return True
 
     def solve(self, progress: Progress) -> Reconstruction:
-        """Map all that was taken; keyframes.json is written before."""
+        """Map all that was taken; keyframes.json is written before.
+
+        Raises:
+            DataError: masks were given, and there is no object in any of them.
+        """
+        self._require_objects()
         progress("images", len(self.records), len(self.records))
         self._store.write_keyframes(self.records)
         return self._reconstructor.solve(progress)
@@ -105,6 +115,20 @@ class Intake:
         """One that was taken, read again. Raises ``DataError`` where its image file is gone."""
         record = next(record for record in self.records if record.name == name)
         return record.keyframe(self._store.read_image(record))
+
+    def _require_objects(self) -> None:
+        """A map without objects takes as long as one with them: who gave masks learns now that none can be used."""
+        if self._segmenter is None:
+            return
+        log.info("masks for %d of %d images, %d objects", self._segmented, len(self.records), self._objects)
+        if self._objects or not self.records or not getattr(self._segmenter, "given", False):
+            return
+        reasons = [*dict.fromkeys(self._failed.values())][:3] or [finding.text for finding in self._findings.list()][:3]
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        raise DataError(
+            f"no object in the masks of {self._segmented} of {len(self.records)} images{why}; "
+            "give masks of what was asked for, or --segmenter none for 3D only"
+        )
 
     def _segments(self, keyframes: Sequence[Keyframe], failed: dict[str, str]) -> dict[str, Segments]:
         """By name; where a group fails, one by one."""
@@ -117,4 +141,4 @@ class Intake:
                 return {name: s for keyframe in keyframes for name, s in self._segments([keyframe], failed).items()}
             failed[keyframes[0].name] = str(error)
             return {}
-        return {segments.name: segments for segments in found}
+        return {segments.name: segments for segments in found if segments is not None}

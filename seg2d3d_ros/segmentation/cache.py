@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 """Grows when the same models, parameters and image give another result."""
-_NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size", "movable", "second_look"}
+_NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size", "movable", "second_look"} | {
+    "segments_pattern",
+    "segments_void",
+    "segments_orientation",
+}
 """Parameters that do not change the result."""
 
 

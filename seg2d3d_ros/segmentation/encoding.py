@@ -7,11 +7,34 @@ from collections.abc import Iterable
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.segmentation.segmenter import segments_from_labels
 from seg2d3d_ros.types import Segments
 
 PER_CLASS = 1000
 MAX_CLASS = np.iinfo(np.uint16).max // PER_CLASS - 1  # the last class with room for k = 0 … 999
+
+
+WITHOUT_CODES = Kind(
+    "mask_codes_assumed",
+    "label images without class codes, whose values were taken for instance ids of the only prompt",
+    cause="all values are below 1000; with codes they are class_id * 1000 + k",
+    remedy="nothing, if that is what they are",
+    level=NOTE,
+)
+CODES_MISSING = Kind(
+    "mask_codes_missing",
+    "label images without class codes, in which nothing was found",
+    cause="all values are below 1000, and with {classes} prompts nobody knows of which class an instance is",
+    remedy="send class_id * 1000 + k, class ids counted from 1 in the order of the prompts; or give one prompt only",
+)
+UNCOUNTABLE = Kind(
+    "mask_values_uncountable",
+    "label images with values from 1 to 999 beside class codes, which were left out",
+    cause="as in Cityscapes, they stand for areas without objects, such as sky",
+    remedy="give objects class_id * 1000 + k",
+    level=NOTE,
+)
 
 
 def to_mono16(segments: Segments) -> np.ndarray:
@@ -54,23 +77,41 @@ def with_added(image: np.ndarray, segments: Segments, added: Iterable[int]) -> n
     return result
 
 
-def from_mono16(name: str, image: np.ndarray, classes: int, min_area: float = 0.0, source: str = "") -> Segments:
+def from_mono16(
+    name: str,
+    image: np.ndarray,
+    classes: int,
+    min_area: float = 0.0,
+    source: str = "",
+    findings: Findings | None = None,
+) -> Segments:
     """``Segments`` of a ``class_id * 1000 + k`` image; the values stay as segment ids, scores are 1.
 
-    Values 1 … 999 have no object number (Cityscapes: areas that cannot be counted, such as sky) and are left out.
+    Values 1 … 999 have no object number (Cityscapes: areas that cannot be counted, such as sky) and are left out, unless the
+    image has no others and there is one prompt: then they are instance ids of it. Both is counted.
 
     Args:
-        image: (H, W) uint16.
+        image: (H, W) uint16 or uint8.
         classes: number of prompts.
         min_area: smaller segments (share of the image) are dropped.
         source: topic or file, for messages.
+        findings: gets what is left out or assumed.
 
     Raises:
         DataError: not such an image, or a class id that no prompt has.
     """
     where = source or name
-    if image.ndim != 2 or image.dtype != np.uint16:
+    if image.ndim != 2 or image.dtype not in (np.uint16, np.uint8):
         raise DataError(f"{where}: a segment image is mono16 (H, W), this one is {image.shape} {image.dtype}")
+    image, findings = image.astype(np.uint16, copy=False), Findings() if findings is None else findings
+    coded = bool((image >= PER_CLASS).any())
+    if not coded and classes == 1 and image.any():
+        findings.add(WITHOUT_CODES, name)
+        return segments_from_labels(name, image, lambda value: (1, 1.0), min_area)
+    if coded and ((image > 0) & (image < PER_CLASS)).any():
+        findings.add(UNCOUNTABLE, name)
+    elif image.any() and not coded:
+        findings.add(CODES_MISSING, name, classes=classes)
     highest = int(image.max(initial=0)) // PER_CLASS
     if highest > classes:
         raise DataError(

@@ -44,13 +44,13 @@ def create_segmenter(
     if config.segmenter == "label_images":
         if directory is None:
             raise UsageError("label_images needs a directory of masks: --segments DIR; or --segmenter none for no objects")
-        return LabelImages(directory, config.prompts, config.min_area, findings)
+        return LabelImages(directory, config, findings)
     if config.segmenter == "coco":
         from seg2d3d_ros.segmentation.files.coco import CocoInstances
 
         if directory is None:
             raise UsageError("coco needs a COCO JSON file of instances: --segments FILE.json")
-        return CocoInstances(directory, config.prompts, config.min_area, findings)
+        return CocoInstances(directory, config, findings)
     if config.segmenter in MODELS:
         return _model_segmenter(config, findings)
     raise UsageError("segmenter 'topic' takes masks from a ROS topic or a bag; for a folder use --segments DIR")

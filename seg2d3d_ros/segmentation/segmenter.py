@@ -14,8 +14,8 @@ from seg2d3d_ros.types import Keyframe, Segments
 class Segmenter(Protocol):
     """Cuts out the objects that the prompts name, one keyframe at a time."""
 
-    def segment(self, keyframe: Keyframe) -> Segments:
-        """The objects of one keyframe, in the size of its image.
+    def segment(self, keyframe: Keyframe) -> Segments | None:
+        """The objects of one keyframe, in the size of its image; None where nobody looked for objects in it.
 
         Raises:
             DataError: this keyframe cannot be segmented; others may still work.

@@ -70,6 +70,48 @@ def test_export_colours_by_instance(built, tmp_path, capsys):
     assert main(["export", str(tmp_path), "--format", "ply", "--out", str(tmp_path / "x.ply")]) == 2
 
 
+def test_one_mask_in_one_image_labels_the_house_in_all(scene, tmp_path, capsys):
+    (name,) = [path.name for path in sorted((scene / "truth").glob("*.png"))][4:5]
+    (tmp_path / "masks").mkdir()
+    truth = cv2.imread(str(scene / "truth" / name), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(tmp_path / "masks" / f"{Path(name).stem}_mask.png"), np.where(truth == 1, 255, 0).astype(np.uint8))
+    assert run(scene, tmp_path / "map", "--segments", str(tmp_path / "masks")) == 0
+    told = capsys.readouterr().out
+    assert "photos without a mask: 9 of 10" in told
+    assert "masks drawn where none was given" in told
+    (track,) = json.loads((tmp_path / "map/tracks.json").read_text())["instances"]
+    overlaps = []
+    for path in (scene / "truth").glob("*.png"):
+        house = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 1
+        labels = cv2.imread(str(tmp_path / "map/labels" / path.name), cv2.IMREAD_UNCHANGED) == track["id"]
+        overlaps.append((house & labels).sum() / (house | labels).sum())
+    assert np.sort(overlaps)[2] > 0.7, overlaps
+
+
+@pytest.mark.parametrize("names", ["{}_of_someone.png", "{}.npy"])
+def test_masks_that_belong_to_no_photo_stop_it_before_anything_is_built(scene, tmp_path, capsys, monkeypatch, names):
+    monkeypatch.setattr("seg2d3d_ros.cli.run.build", lambda *_, **__: pytest.fail("went on"))
+    (tmp_path / "masks").mkdir()
+    for k, path in enumerate((scene / "segments").glob("*.png")):
+        shutil.copy(path, tmp_path / "masks" / names.format(k))
+    assert run(scene, tmp_path / "map", "--segments", str(tmp_path / "masks")) == 1
+    error = capsys.readouterr().err
+    assert "masks for 0 of 10 photos; looked for " in error
+    assert names.format(0) in error
+    assert not (tmp_path / "map").exists()
+
+
+def test_a_pattern_finds_masks_of_any_name(scene, tmp_path, monkeypatch):
+    found = {}
+    monkeypatch.setattr("seg2d3d_ros.cli.run.build", lambda *parts, **_: found.update(s=parts[3], k=list(parts[2])) or 0)
+    (tmp_path / "masks").mkdir()
+    for path in (scene / "segments").glob("*.png"):
+        shutil.copy(path, tmp_path / "masks" / f"{path.stem}_of_someone.png")
+    words = "--segments", str(tmp_path / "masks"), "--segments-pattern", "{stem}_of_someone.png"
+    assert run(scene, tmp_path / "map", *words) == 0
+    assert all(found["s"].segment(keyframe) is not None for keyframe in found["k"])
+
+
 def test_reconstruction_only(scene, tmp_path):
     assert run(scene, tmp_path / "map", "--segmenter", "none") == 0
     counts = json.loads((tmp_path / "map" / "metrics.json").read_text())["counts"]

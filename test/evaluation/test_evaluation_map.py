@@ -9,7 +9,7 @@ from helpers_maps import two_houses
 
 from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.evaluation.measure import evaluate_map
 from seg2d3d_ros.evaluation.reading import read_map_masks
 from seg2d3d_ros.evaluation.table import COLUMNS, METHODS, format_result
@@ -51,6 +51,28 @@ def test_whole_result(tmp_path):
     assert mine["ap"] is mine["pq"] is result["points_with_owner"] is None
     assert any("nothing was measured in 3D" in note for note in result["notes"])
     assert "AP50" not in format_result(result)
+
+
+def test_a_truth_that_is_the_maps_own_is_refused(tmp_path, capsys):
+    map_root, _ = make_map(tmp_path)
+    for own in ("segments", "labels"):
+        (tmp_path / own).symlink_to(map_root / own)
+        for truth in (map_root / own, tmp_path / own):
+            with pytest.raises(UsageError, match=f"{own}: is "):
+                evaluate_map(map_root, truth, truth_was_input=True)
+    # A copy of the masks that were given; the map dropped one that was of another class.
+    copied = {"img9": ("3344", "7788", "3344"), "img10": ("5566", "7788", "55..")}
+    given, truth = make_map(tmp_path / "copy", copied)
+    with pytest.raises(UsageError, match="is what the segmenter gave"):
+        evaluate_map(given, truth)
+    assert main(["evaluate", str(given), "--truth", str(truth)]) == 2
+    assert "--truth-was-input" in capsys.readouterr().err
+    assert main(["evaluate", str(given), "--truth", str(truth), "--truth-was-input"]) == 0
+    # One pixel of a difference is a truth that somebody checked.
+    copied["img10"] = ("5566", "7788", "5.66")
+    make_map(tmp_path / "copy", copied)
+    write_labels(given / "segments/img10.png", picture("5566")[:, ::-1].copy())
+    assert evaluate_map(given, truth)["images"] == 2
 
 
 def test_images_come_in_natural_order_with_boxes_scores_and_majority_labels(tmp_path):

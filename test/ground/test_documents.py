@@ -89,6 +89,13 @@ def test_ordinary_documents_come_through(tmp_path):
     assert parse_yaml(text, "x") == {**expected, "n": 1e-3, "t": "ä"}
 
 
+def test_a_reader_that_judges_each_value_gets_the_bad_ones_too():
+    value = parse_json('{"a": NaN, "b": 1e999, "b": 2, "c": 100000000000000000000000}', "x", lenient=True)
+    assert str(value) == "{'a': nan, 'b': 2, 'c': 100000000000000000000000}"
+    with pytest.raises(DataError, match="deeper"):
+        parse_json("[" * 100_000, "x", lenient=True)
+
+
 def test_what_a_surrogate_pair_means_is_kept():
     assert parse_json('["\\ud83c\\udfe0"]', "x") == ["🏠"]
 

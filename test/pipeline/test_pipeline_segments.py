@@ -13,6 +13,8 @@ from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.offline import build_map
 from seg2d3d_ros.reconstruction import opening
+from seg2d3d_ros.segmentation.files.bag_segments import NOT_RECORDED
+from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 
 CONFIG = make_config({"segmentation.prompts": ["house"]})
@@ -46,6 +48,48 @@ def build(tmp_path, monkeypatch, segmenter, count=5):
     written = sorted(path.stem for path in (store.root / "segments").glob("*.png"))
     found = store.read_metrics()["findings"]
     return written, {entry["code"]: entry["examples"] for entry in found}
+
+
+class Given:
+    """Masks that somebody made, of some keyframes; ``objects`` in each."""
+
+    given = True
+
+    def __init__(self, names, objects=1):
+        self.names, self.objects = names, objects
+
+    def segment(self, keyframe):
+        if keyframe.name not in self.names:
+            return None
+        return one(keyframe.name) if self.objects else no_segments(keyframe.name, (6, 8))
+
+    def close(self):
+        pass
+
+
+def test_a_keyframe_that_nobody_segmented_has_no_segments_at_all(tmp_path, monkeypatch):
+    assert build(tmp_path, monkeypatch, Given({"k1", "k3"}))[0] == ["k1", "k3"]
+
+
+@pytest.mark.parametrize(("names", "objects"), [(set(), 1), ({"k0", "k1"}, 0)])
+def test_given_masks_without_an_object_stop_before_the_reconstruction(tmp_path, monkeypatch, names, objects):
+    monkeypatch.setattr(opening, "open_reconstructor", lambda *_: Unsolvable())
+    findings, keyframes = Findings(), [Keyframe(f"k{k}", "c", 0, b"", file_name=f"k{k}.png") for k in range(3)]
+    findings.add(NOT_RECORDED, "k2")
+    with pytest.raises(
+        DataError, match=rf"no object in the masks of {len(names)} of 3 images .*keyframes without recorded masks"
+    ):
+        build_map(
+            keyframes, MapStore(tmp_path), CONFIG, Given(names, objects), images_in=tmp_path, progress=print, findings=findings
+        )
+
+
+class Unsolvable:
+    def add(self, keyframe, ignore):
+        pass
+
+    def solve(self, progress):
+        pytest.fail("the reconstruction was begun")
 
 
 def test_groups_of_the_segmenters_size(tmp_path, monkeypatch):

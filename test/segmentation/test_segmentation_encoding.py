@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.masks import region_of
-from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
+from seg2d3d_ros.segmentation.encoding import CODES_MISSING, UNCOUNTABLE, WITHOUT_CODES, from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.types import Segments
 
@@ -49,11 +50,26 @@ def test_uncountable_areas_are_left_out_and_k_may_be_zero():
     assert segments.labels.tolist() == [[0, 0, 0, 1000, 2003]]
 
 
+def told(image, classes, dtype=np.uint16):
+    findings = Findings()
+    segments = from_mono16("k", np.array([image], dtype), classes, findings=findings)
+    return segments.ids.tolist(), segments.classes.tolist(), [finding.kind for finding in findings.list()]
+
+
+def test_values_without_codes_are_instances_of_the_only_prompt_or_named():
+    assert told([0, 1, 7, 255], 1) == ([1, 7, 255], [1, 1, 1], [WITHOUT_CODES])
+    assert told([0, 1, 255], 1, np.uint8) == ([1, 255], [1, 1], [WITHOUT_CODES])
+    assert told([0, 1, 7], 2) == ([], [], [CODES_MISSING])
+    assert told([0, 11, 1001], 1) == ([1001], [1], [UNCOUNTABLE])
+    assert told([0, 0, 0], 1) == ([], [], [])
+    assert told([0, 1001, 2001], 2) == ([1001, 2001], [1, 2], [])
+
+
 def test_ranges_are_checked():
     with pytest.raises(DataError, match=r"class id 3 .*2 prompts"):
         from_mono16("k", np.array([[3001]], np.uint16), 2, source="/front/segments")
     with pytest.raises(DataError, match=r"/front/segments.*mono16"):
-        from_mono16("k", np.zeros((2, 2), np.uint8), 2, source="/front/segments")
+        from_mono16("k", np.zeros((2, 2), np.float32), 2, source="/front/segments")
     with pytest.raises(DataError, match="class ids"):
         to_mono16(make(np.array([[1]]), {1: 65}))
     with pytest.raises(DataError, match="class ids"):

@@ -1,9 +1,13 @@
-"""Views in which an object should be seen and no mask shows it: missed detections, told by the object's 3D points."""
+"""Views in which an object should be seen and no mask shows it, told by the object's 3D points.
+
+Where somebody looked for objects, the detector missed it. Where nobody did (no mask was given for the image), nothing was
+missed: there the object's mask is still to be made, from those that were given.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,9 @@ MIN_SPREAD = 0.02
 MIN_FREE = 0.6
 """Of the object's visible points: so many lie outside all masks. Else another mask has swallowed the object."""
 MIN_VIEWS, MIN_SUPPORT = 3, 0.3
-"""An object needs masks in so many views, and in this share of those that should see it: the others may be false alarms."""
+"""An object needs masks in so many views, and in this share of those that should see it: the others may be false alarms.
+To carry an object into a view that nobody looked at, masks in half of the views that were looked at suffice."""
+HALF = 0.5
 MIN_CONFIDENCE = 0.5
 """Points whose masks agree less on the object do not count."""
 STRAY = 4.0
@@ -46,6 +52,7 @@ class MissedView:
         xy: (N, 2) float32 where they lie (pixel conventions of ``types``).
         others: (M, 2) float32 where visible points of other instances, or of what no view holds for an object, lie.
         confidence: 0 … 1, how sure it is that the instance is seen here.
+        segmented: somebody looked for objects in this keyframe and did not find it; False = nobody looked.
     """
 
     name: str
@@ -56,6 +63,7 @@ class MissedView:
     xy: np.ndarray
     others: np.ndarray
     confidence: float
+    segmented: bool = True
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -130,7 +138,7 @@ def solid_points(xyz: np.ndarray, instances: Instances) -> np.ndarray:
 def find_missed(
     models: Sequence[SparseModel], segmented: Collection[str], incidence: Incidence, instances: Instances
 ) -> list[MissedView]:
-    """The views in which instances were missed, keyframe by keyframe, the surest first.
+    """The views in which instances should be seen and no mask shows them, keyframe by keyframe, the surest first.
 
     A point is visible where it was matched, or where it should be seen (``association.projection``) and the points around
     it in the image are not much nearer. A view misses an instance if it shows enough of its points, most of them outside
@@ -139,7 +147,8 @@ def find_missed(
 
     Args:
         models: components; their points and keyframes, one after the other, are the incidence's.
-        segmented: names of the keyframes that somebody looked for objects in, whether or not there were any.
+        segmented: names of the keyframes that somebody looked for objects in, whether or not there were any. The others are
+            judged too: what should be seen there comes with ``MissedView.segmented`` False.
         incidence: best built with ``project=True``; without, only matched points count.
     """
     xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
@@ -150,13 +159,16 @@ def find_missed(
     views = [view for model in models for view in model.views()]
     for k, rows in enumerate(places(seen.keyframe, len(views))):
         view = views[k]
-        if view is not None and incidence.names[k] in segmented:
-            found += _missed_in(k, view, rows, seen, solid, xyz, shown[k], incidence, instances)
+        if view is not None:
+            there = _missed_in(k, view, rows, seen, solid, xyz, shown[k], incidence, instances)
+            found += [replace(item, segmented=item.name in segmented) for item in there]
     views_with = np.bincount([i for present in shown for i in present], minlength=int(instances.ids.max(initial=0)) + 1)
-    views_without = np.bincount([item.instance for item in found], minlength=len(views_with))
-    support = views_with / np.maximum(views_with + views_without, 1)
-    trusted = (views_with >= MIN_VIEWS) & (support >= MIN_SUPPORT)
-    return sorted((item for item in found if trusted[item.instance]), key=lambda item: (item.keyframe, -item.confidence))
+    views_without = np.bincount([item.instance for item in found if item.segmented], minlength=len(views_with))
+    looked_at = views_with + views_without
+    trusted = (views_with >= MIN_VIEWS) & (views_with >= MIN_SUPPORT * looked_at)
+    carried = trusted | (views_with >= HALF * looked_at)
+    kept = [item for item in found if (trusted if item.segmented else carried)[item.instance]]
+    return sorted(kept, key=lambda item: (item.keyframe, -item.confidence))
 
 
 def instances_shown(incidence: Incidence, instances: Instances) -> list[set[int]]:

@@ -25,12 +25,17 @@ MIN_INSIDE = 0.5
 
 @dataclass(frozen=True)
 class Recovered:
-    """A region that no mask showed: the instance seen there, its pixels, and how sure that is (0 … ``SCORE``)."""
+    """A region that no mask showed: the instance seen there, its pixels, and how sure that is (0 … ``SCORE``).
+
+    Attributes:
+        carried: nobody looked for objects there; else they looked, and missed it.
+    """
 
     instance: int
     class_id: int
     region: Region
     score: float
+    carried: bool = False
 
 
 class RecoveringRepair(Repair):
@@ -93,7 +98,8 @@ def recover(
         drawn = drawable(region, item.xy, taken[item.name])
         if drawn is not None:
             taken[item.name][drawn.window] |= drawn.pixels
-            found.setdefault(item.name, []).append(Recovered(item.instance, item.class_id, drawn, SCORE * item.confidence))
+            made = Recovered(item.instance, item.class_id, drawn, SCORE * item.confidence, carried=not item.segmented)
+            found.setdefault(item.name, []).append(made)
     return found
 
 

@@ -53,7 +53,7 @@ def triangulate(views: Sequence[FeatureView], matches: Sequence[tuple[int, int, 
         matches: (first view, second view, features of the first, features of the second).
     """
     first = np.concatenate([[0], np.cumsum([len(view) for view in views])]).astype(np.int64)
-    if not matches or first[-1] == 0:
+    if not any(len(a) for _, _, a, _ in matches):
         nothing = np.empty(0, np.int64)
         return PointTracks(np.empty((0, 3)), np.empty(0, np.float32), nothing, nothing, nothing)
     rows = np.concatenate([first[i] + a for i, _, a, _ in matches])

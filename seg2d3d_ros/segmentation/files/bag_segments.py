@@ -8,7 +8,6 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.keyframes.bag_keyframes import BagItem
 from seg2d3d_ros.segmentation.encoding import from_mono16
-from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 
 NOT_RECORDED = Kind(
@@ -26,6 +25,9 @@ class RecordedSegments:
         missing: names of the keyframes without a recorded label image.
     """
 
+    given = True
+    """Somebody made the masks; they are not found by a model."""
+
     def __init__(self, items: Iterable[BagItem], classes: int, min_area: float, findings: Findings):
         """Read from ``items``; ``classes`` is the number of prompts."""
         self._items, self._classes, self._min_area = items, classes, min_area
@@ -39,8 +41,8 @@ class RecordedSegments:
             self._last = item
             yield item.keyframe
 
-    def segment(self, keyframe: Keyframe) -> Segments:
-        """The recorded masks of ``keyframe``; none where the recording has none (counted).
+    def segment(self, keyframe: Keyframe) -> Segments | None:
+        """The recorded masks of ``keyframe``; None where the recording has none (counted).
 
         Raises:
             DataError: masks of another size than the image, or a class without a prompt.
@@ -52,11 +54,13 @@ class RecordedSegments:
         if labels is None:
             self.missing.append(keyframe.name)
             self._findings.add(NOT_RECORDED, keyframe.name)
-            return no_segments(keyframe.name, (height, width))
+            return None
         if labels.shape != (height, width):
             rows, columns = labels.shape
             raise DataError(f"{keyframe.name}: its recorded masks are {columns}×{rows}, the image is {width}×{height}")
-        return from_mono16(keyframe.name, labels, self._classes, self._min_area, source=keyframe.source)
+        return from_mono16(
+            keyframe.name, labels, self._classes, self._min_area, source=keyframe.source, findings=self._findings
+        )
 
     def close(self) -> None:
         """Nothing to free."""

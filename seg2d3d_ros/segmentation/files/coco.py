@@ -1,177 +1,178 @@
-"""Segments that somebody else made, as COCO JSON instances: polygons, and run lengths plain or compressed."""
+"""Segments that somebody else made, as COCO JSON instances."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import numpy as np
-
+from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.findings import Findings
-from seg2d3d_ros.geometry.masks import Region, region_of
-from seg2d3d_ros.segmentation.files.class_table import ClassTable, checked_score
+from seg2d3d_ros.findings import NOTE, Findings, Kind
+from seg2d3d_ros.geometry.masks import Region
+from seg2d3d_ros.segmentation.files.class_table import ClassTable
+from seg2d3d_ros.segmentation.files.coco_document import CocoDocument, CocoImage
+from seg2d3d_ros.segmentation.files.coco_masks import MAX_PIXELS, decode, load_pycocotools, run_lengths_size, written_by_rows
+from seg2d3d_ros.segmentation.files.mask_placement import SWAPPED, MaskPlacement, orientation_of, same_aspect
+from seg2d3d_ros.segmentation.files.photo_names import PhotoName, match_names, some
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
-from seg2d3d_ros.segmentation.segmenter import no_segments
+from seg2d3d_ros.segmentation.segmenter import segments_from_labels
 from seg2d3d_ros.types import Keyframe, Segments
 
 MIN_VISIBLE = 0.05
 """A mask that better ones cover but for this share is dropped."""
-MAX_OUTLINE = 100
-"""Longest outline of a polygon, and farthest point, in sums of the image's sides: pycocotools' memory grows with them."""
+
+NOT_LISTED = Kind(
+    "photos_not_in_coco",
+    "photos that the COCO file does not know",
+    cause="looked for {wanted}; the file names {present}",
+    remedy="let file_name be the photo's name; objects of other photos are carried there where 3D points show them",
+)
+NO_PHOTO = Kind(
+    "coco_images_without_photo",
+    "images of the COCO file without a photo",
+    cause="the photos are not in the folder of images, or several could be meant",
+    remedy="give all photos, or let each file_name be the name of one",
+)
+SIZE_DOUBTED = Kind(
+    "coco_size_doubted",
+    "images whose size in the COCO file is missing, or has width and height exchanged",
+    cause="the exporter did not know them, or obeyed the EXIF orientation; the masks were taken in the photo's size",
+    remedy="compare the masks with the photos in the report",
+    level=NOTE,
+)
+BY_ROWS = Kind(
+    "coco_rows_for_columns",
+    "images whose masks fall into stripes",
+    cause="their run lengths seem to be written row by row; COCO counts down the columns",
+    remedy="encode the masks with pycocotools, or transpose them before",
+)
 
 
 class CocoInstances:
     """Reads a COCO instances file (``images``, ``annotations``, ``categories``), or what its results format adds: ``score``.
 
-    An image is found by its file name below the folder of images, else by its stem. Categories are matched with the
-    prompts by name; others are dropped. ``iscrowd`` regions hold several objects and are left out.
-
-    Attributes:
-        missing: names of the keyframes that the file does not know.
-        dropped: annotations that were dropped because of their category, by name.
+    An image is found by its file name below the folder of images, else as ``photo_names`` finds things. Categories are
+    matched with the prompts by name; others are dropped. ``iscrowd`` regions hold several objects and are left out, and so is,
+    one by one, whatever is damaged.
     """
 
-    def __init__(self, path: Path, prompts: Sequence[str], min_area: float = 0.0, findings: Findings | None = None):
-        """Read the file.
+    given = True
+    """Somebody made the masks; they are not found by a model."""
+
+    def __init__(self, path: Path, config: SegmentationConfig, findings: Findings | None = None):
+        """Read the file; ``config`` has the prompts.
 
         Raises:
             UsageError: no such file, no prompts, or pycocotools is not installed.
             DataError: not such a file.
         """
-        self.path, self._min_area = Path(path), min_area
+        self.path, self._config = Path(path), config
         if not self.path.is_file():
             raise UsageError(f"{path}: no such COCO JSON file")
         load_pycocotools()
-        self._classes = ClassTable(prompts)
-        self.dropped = self._classes.dropped
-        self.missing: list[str] = []
         self._findings = Findings() if findings is None else findings
-        self._images: dict[str, dict[str, Any]] = {}
-        self._found: dict[int, list[tuple[int, float, Any]]] = {}
-        try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-            names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
-            for image in document["images"]:
-                below = Path(str(image["file_name"]))
-                self._images[below.stem] = self._images[below.with_suffix("").as_posix()] = image
-            for entry in document["annotations"]:
-                self._add(entry, names[entry["category_id"]])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: no COCO instances file with images, annotations and categories ({type(error).__name__}: {error})"
-            ) from error
+        self._classes = ClassTable(config.prompts, self._findings)
+        self._document = CocoDocument(self.path, self._classes, self._findings)
+        self._things = [image.named for image in self._document.images]
+        self._place = MaskPlacement(config.segments_orientation, self._findings)
+        self._known: dict[str, int | None] = {}
 
-    def _add(self, entry: dict[str, Any], name: str) -> None:
-        if entry.get("iscrowd") or (number := self._classes.number(name)) is None:
-            return
-        found = number, checked_score(float(entry.get("score", 1.0))), entry["segmentation"]
-        self._found.setdefault(entry["image_id"], []).append(found)
-
-    def segment(self, keyframe: Keyframe) -> Segments:
-        """The annotated objects of ``keyframe``; none where the file does not know the image (counted in ``missing``).
+    def expect(self, photos: Sequence[PhotoName]) -> None:
+        """Look for all photos beforehand; what does not fit becomes a finding.
 
         Raises:
-            DataError: a damaged annotation, or an image of another size.
+            DataError: the file knows none of them, or has no annotation of a class that was asked for.
         """
-        width, height = keyframe.size
-        below = Path(keyframe.file_name).with_suffix("").as_posix()
-        image = self._images.get(below) or self._images.get(keyframe.name)
-        if image is None:
-            self.missing.append(keyframe.name)
-            return no_segments(keyframe.name, (height, width))
-        if (image.get("width", width), image.get("height", height)) != (width, height):
+        if not self._document.categories:
+            raise DataError(f"{self.path}: has no usable annotation")
+        self._classes.require_some(self._document.categories, str(self.path))
+        matches = match_names(photos, self._things)
+        self._known = {photo.name: matches.found.get(photo.name) for photo in photos}
+        without = [photo for photo in photos if photo.name not in matches.found]
+        wanted = (without[0].file_name or without[0].name) if without else ""
+        present = some(self._things[index].label for index in matches.unused) or "no other image"
+        if photos and not matches.found:
             raise DataError(
-                f"{self.path}: {keyframe.name} is {image['width']}×{image['height']} there, its photo {width}×{height}; "
-                "make the annotations from the photos as they are stored (EXIF orientation not applied)"
+                f"{self.path}: knows 0 of {len(photos)} photos; looked for {wanted}; the file names {present}: "
+                "let file_name be the photo's name"
             )
-        found = self._found.get(image["id"], [])
-        try:
-            regions = [decode(segmentation, height, width) for _, _, segmentation in found]
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise DataError(f"{self.path}: {keyframe.name}: damaged segmentation ({error})") from error
-        return resolve_overlaps(
-            keyframe.name,
-            (height, width),
-            regions,
-            [number for number, _, _ in found],
-            [score for _, score, _ in found],
-            min_area=self._min_area,
-            min_visible=MIN_VISIBLE,
-        )
+        if without:
+            self._findings.add(NOT_LISTED, *(photo.name for photo in without), of=len(photos), wanted=wanted, present=present)
+        alone = [self._things[index].label for index in matches.unused]
+        if alone:
+            self._findings.add(NO_PHOTO, *alone, of=len(self._things))
+
+    def segment(self, keyframe: Keyframe) -> Segments | None:
+        """The annotated objects of ``keyframe``; None where the file does not know the image, or where somebody annotated
+        other images by hand and this one not at all.
+
+        Raises:
+            DataError: an image of another size.
+        """
+        image = self._image(PhotoName(keyframe.name, keyframe.file_name))
+        if image is None or not (image.annotated or self._document.scored):
+            return None
+        width, height = self._canvas(image, keyframe)
+        regions: list[Region | None] = []
+        rows: list[tuple[int, float]] = []
+        for class_id, score, segmentation in image.found:
+            try:
+                region, reasons = decode(segmentation, height, width)
+            except ValueError as error:
+                self._document.left_out(str(error))
+                continue
+            for reason in reasons:
+                self._document.left_out(reason)
+            if region is None:
+                self._document.left_out("a mask without a pixel in the image")
+            elif isinstance(segmentation, dict) and not rows and written_by_rows(region, height, width):
+                self._findings.add(BY_ROWS, keyframe.name)
+            regions.append(region)
+            rows.append((class_id, score))
+        classes, scores = [row[0] for row in rows], [row[1] for row in rows]
+        limits = {"min_area": self._config.min_area, "min_visible": MIN_VISIBLE}
+        drawn = resolve_overlaps(keyframe.name, (height, width), regions, classes, scores, **limits)
+        facts = dict(zip(drawn.ids.tolist(), zip(drawn.classes.tolist(), drawn.scores.tolist(), strict=True), strict=True))
+        placed = self._place(drawn.labels, keyframe, f"{self.path}: {image.file_name}")
+        return segments_from_labels(keyframe.name, placed, facts.get)
 
     def close(self) -> None:
         """Nothing to free."""
 
+    def _image(self, photo: PhotoName) -> CocoImage | None:
+        if photo.name not in self._known:
+            self._known[photo.name] = match_names([photo], self._things).found.get(photo.name)
+        index = self._known[photo.name]
+        return None if index is None else self._document.images[index]
 
-def load_pycocotools() -> ModuleType:
-    """``pycocotools.mask``, imported when it is needed.
+    def _canvas(self, image: CocoImage, keyframe: Keyframe) -> tuple[int, int]:
+        """Width and height of the image that the annotations were made in."""
+        photo, sizes = keyframe.size, {run_lengths_size(segmentation) for _, _, segmentation in image.found}
+        # Run lengths know their size; one that disagrees with outlines, or with others, is wrong.
+        size = (sizes.pop() if len(sizes) == 1 else None) or image.size
+        if size is None:
+            size = photo
+            self._findings.add(SIZE_DOUBTED, keyframe.name)
+        elif size != photo and size == photo[::-1] and orientation_of(keyframe) not in SWAPPED:
+            # Nothing turns this photo: if the outlines fit into it, only the numbers are exchanged.
+            if all(_fits(segmentation, *photo) for _, _, segmentation in image.found):
+                size = photo
+                self._findings.add(SIZE_DOUBTED, keyframe.name)
+        elif image.size is not None and image.size != size:
+            self._findings.add(SIZE_DOUBTED, keyframe.name)
+        if size[0] * size[1] > MAX_PIXELS or not (same_aspect(size, photo) or same_aspect(size[::-1], photo)):
+            raise DataError(
+                f"{self.path}: {keyframe.name} is {size[0]}×{size[1]} there, its photo {photo[0]}×{photo[1]}: they do not show "
+                "the same picture; annotate the photos as they are, without borders or cuts"
+            )
+        return size
 
-    Raises:
-        UsageError: it is not installed.
-    """
+
+def _fits(segmentation: object, width: int, height: int) -> bool:
+    """Whether all points of polygons lie in an image of this size; what cannot be read does not matter here."""
     try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise UsageError(f"COCO files need pycocotools ({error}): pip install pycocotools") from error
-    return mask
-
-
-def decode(segmentation: Any, height: int, width: int) -> Region | None:
-    """The mask of a COCO ``segmentation``: a list of polygons, or run lengths ``{"size", "counts"}``; None if empty.
-
-    pycocotools decodes, but checks nothing: it reads and writes beyond its memory where counts are wrong.
-
-    Raises:
-        ValueError, KeyError, TypeError, OverflowError: not such a value, or for an image of another size.
-    """
-    coder = load_pycocotools()
-    if isinstance(segmentation, list):
-        polygons = [_checked_polygon(polygon, MAX_OUTLINE * (height + width)) for polygon in segmentation]
-        if not polygons:
-            return None
-        encoded = coder.merge(coder.frPyObjects(polygons, height, width))
-    else:
-        if list(map(int, segmentation["size"])) != [height, width]:
-            raise ValueError(f"run lengths for {segmentation['size']}, the image has {[height, width]}")
-        counts = segmentation["counts"]
-        runs = run_lengths(counts) if isinstance(counts, str) else [int(count) for count in counts]
-        if min(runs, default=0) < 0 or sum(runs) != height * width:
-            raise ValueError(f"run lengths add up to {sum(runs)}, the image has {height * width} pixels")
-        encoded = coder.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return region_of(coder.decode(encoded).astype(bool))
-
-
-def _checked_polygon(polygon: Any, limit: float) -> list[float]:
-    points = np.asarray(polygon, float)
-    if points.ndim != 1 or len(points) % 2 or len(points) < 6:
-        raise ValueError(f"a polygon is a list x y x y … of at least three points, not {str(polygon)[:60]}")
-    corners = points.reshape(-1, 2)
-    # NaN is not below the limit either.
-    with np.errstate(over="ignore", invalid="ignore"):
-        outline = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum()
-    if not (np.abs(corners).max() <= limit and outline <= limit):
-        raise ValueError(f"a polygon reaches far out of the image, or its outline is endless: {str(polygon)[:60]}")
-    return points.tolist()
-
-
-def run_lengths(text: str) -> list[int]:
-    """The run lengths in COCO's text form: groups of 5 bits, the lowest first, each a character from 48 on whose bit 32 says
-    that more follow; signed; from the fourth run on the difference to the run before the last (``rleFrString``).
-
-    Raises:
-        ValueError: other characters, more bits than a run has, or a text that is cut off.
-    """
-    if not re.fullmatch("(?:[P-o]{0,6}[0-O])*", text):
-        raise ValueError(f"not the text of run lengths, or cut off: {text[:60]!r}")
-    runs: list[int] = []
-    for group in re.findall("[P-o]*[0-O]", text):
-        codes = [ord(character) - 48 for character in group]
-        value = sum((code & 31) << 5 * place for place, code in enumerate(codes))
-        value -= (codes[-1] & 16) and 1 << 5 * len(codes)
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-    return runs
+        polygons = segmentation if isinstance(segmentation, list) else []
+        flat = [polygon for polygon in polygons if isinstance(polygon, list)] or [polygons]
+        return all(max(p[0::2], default=0) <= width + 1 and max(p[1::2], default=0) <= height + 1 for p in flat)
+    except TypeError:
+        return True

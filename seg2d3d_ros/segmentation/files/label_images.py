@@ -2,121 +2,154 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Sequence
+import contextlib
+import csv
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 
+from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
-from seg2d3d_ros.images import read_labels
-from seg2d3d_ros.segmentation.files.class_table import ClassTable, checked_score
-from seg2d3d_ros.segmentation.segmenter import no_segments, segments_from_labels
+from seg2d3d_ros.geometry.masks import region_of
+from seg2d3d_ros.segmentation.files.class_table import ClassTable
+from seg2d3d_ros.segmentation.files.mask_files import MASK_SUFFIXES, MaskFiles
+from seg2d3d_ros.segmentation.files.mask_images import MaskImage, read_mask
+from seg2d3d_ros.segmentation.files.mask_placement import MaskPlacement
+from seg2d3d_ros.segmentation.files.mask_values import VOID, meaning_of, void_of
+from seg2d3d_ros.segmentation.files.photo_names import PhotoName
+from seg2d3d_ros.segmentation.files.segments_json import SegmentFacts
+from seg2d3d_ros.segmentation.resolve import resolve_overlaps
+from seg2d3d_ros.segmentation.segmenter import segments_from_labels
 from seg2d3d_ros.types import Keyframe, Segments
 
-log = logging.getLogger(__name__)
+SAMPLE = 12
+"""Masks that are read beforehand, to learn what their values mean."""
+MIN_VISIBLE = 0.05
+"""Of single-object files that overlap: one that better ones cover but for this share is dropped."""
 
 
 class LabelImages:
-    """Reads ``DIRECTORY/<image stem>.png`` (uint8 or uint16, 0 = none, else a segment id of this image).
+    """Reads a label image per photo: ``<image stem>.png``, 0 = none, else a segment id of this image.
 
-    For images in one folder per camera, ``front/0001.jpg``, both ``front_0001.png`` and ``front/0001.png`` are found.
-    An optional ``segments.json``, ``{stem: {segment id: {"class": str, "score": float}}}``, gives classes and scores;
-    without an entry a segment is of the first prompt's class with score 1. Segments of classes that are not among the
-    prompts are dropped (case does not matter).
-
-    Attributes:
-        missing: names of the keyframes that had no label image.
-        dropped: segments that were dropped because of their class, by class name.
-        resized: label images that had another size than their photo.
+    ``mask_files`` says which other names are found, ``mask_images`` and ``mask_values`` what a file may hold. A folder with the
+    photo's name holds one black-and-white file per object. An optional ``segments.json`` gives classes and scores; without an
+    entry a segment is of the first prompt's class with score 1. Segments of classes that are not among the prompts are dropped.
     """
 
-    def __init__(self, directory: Path, prompts: Sequence[str], min_area: float = 0.0, findings: Findings | None = None):
-        """Open ``directory``.
+    given = True
+    """Somebody made the masks; they are not found by a model."""
+
+    def __init__(self, directory: Path, config: SegmentationConfig, findings: Findings | None = None):
+        """Open ``directory``; ``config`` has the prompts, and what is known of the files.
 
         Raises:
             UsageError: no such directory, or no prompts.
-            DataError: a damaged ``segments.json``.
+            DataError: a ``segments.json`` that is none.
         """
         self.directory = Path(directory)
         if not self.directory.is_dir():
             raise UsageError(f"{directory}: no such directory of segment images")
-        self._classes = ClassTable(prompts)
-        self.dropped = self._classes.dropped
-        self._min_area = min_area
-        self._facts = _read_facts(self.directory / "segments.json")
-        self.missing: list[str] = []
-        self._findings = Findings() if findings is None else findings
-        self.resized = 0
+        self._config, self._findings = config, Findings() if findings is None else findings
+        self._classes = ClassTable(config.prompts, self._findings)
+        self._facts = SegmentFacts(self.directory / "segments.json", self._classes, self._findings)
+        self._files = MaskFiles(self.directory, config.segments_pattern, self._findings)
+        self._place = MaskPlacement(config.segments_orientation, self._findings)
+        self._void = config.segments_void
 
-    def segment(self, keyframe: Keyframe) -> Segments:
-        """The segments of ``keyframe``; none where there is no label image (counted in ``missing``).
+    def expect(self, photos: Sequence[PhotoName]) -> None:
+        """Look for the masks of all photos beforehand; what does not fit becomes a finding.
 
         Raises:
-            DataError: the label image is damaged, has several channels, or another aspect than the photo.
+            DataError: not one photo has a mask, or no mask a class that was asked for.
         """
-        width, height = keyframe.size
-        stem, path = self._find(keyframe)
+        self._files.expect(photos)
+        masked = [photo for photo in photos if self._files.find(photo) is not None]
+        self._classes.require_some(self._facts.classes_of(map(_names, masked)), str(self._facts.path))
+        if self._void < 0:
+            # What a value means is the same in the whole folder, and not plain in each image.
+            self._void = void_of(self._sample(masked))
+
+    def segment(self, keyframe: Keyframe) -> Segments | None:
+        """The segments of ``keyframe``; None where it has no label image.
+
+        Raises:
+            DataError: the label image is damaged, no label image, of another aspect than the photo, or the photo itself.
+        """
+        photo = PhotoName(keyframe.name, keyframe.file_name)
+        path = self._files.find(photo)
         if path is None:
-            self.missing.append(keyframe.name)
-            log.debug("%s: no label image in %s", keyframe.name, self.directory)
-            return no_segments(keyframe.name, (height, width))
-        labels = self._fit(read_labels(path), width, height, path)
-        facts = self._facts.get(stem) or self._facts.get(keyframe.name, {})
-        return segments_from_labels(keyframe.name, labels, lambda segment: self._lookup(facts.get(segment)), self._min_area)
+            return None
+        if keyframe.source and path.resolve() == Path(keyframe.source):
+            raise DataError(f"{path}: is the photo itself, not its mask; give the folder of masks to --segments")
+        if path.is_dir():
+            return self._one_file_per_object(path, keyframe)
+        meaning = meaning_of(read_mask(path), self._void)
+        for kind, value in meaning.assumed:
+            if kind is not VOID or self._config.segments_void < 0:
+                self._findings.add(kind, keyframe.name, value=value)
+        labels, original = self._place(meaning.image.values, keyframe, str(path)), meaning.image.original
+        facts = self._facts.of([path.stem, *_names(photo)])
+        unlisted = 0
+
+        def look_up(segment: int) -> tuple[int, float] | None:
+            nonlocal unlisted
+            fact = facts.get(segment if original is None else int(original[segment]))
+            unlisted += bool(facts) and fact is None
+            return self._class_and_score(*(fact or (None, 1.0)))
+
+        segments = segments_from_labels(keyframe.name, labels, look_up, self._config.min_area)
+        if unlisted:
+            self._facts.unlisted(keyframe.name, unlisted)
+        return segments
 
     def close(self) -> None:
         """Nothing to free."""
 
-    def _find(self, keyframe: Keyframe) -> tuple[str, Path | None]:
-        """The key in ``segments.json`` and the label image's path."""
-        below = Path(keyframe.file_name).with_suffix("").as_posix() if keyframe.file_name else keyframe.name
-        for stem in dict.fromkeys((keyframe.name, below)):
-            if (path := self.directory / f"{stem}.png").is_file():
-                return stem, path
-        return keyframe.name, None
-
-    def _fit(self, labels: np.ndarray, width: int, height: int, path: Path) -> np.ndarray:
-        """Bring a label image of another size to the photo's. Half a pixel of rounding in either image is no fault."""
-        rows, columns = labels.shape
-        if (columns, rows) == (width, height):
-            return labels
-        if abs(columns * height - rows * width) > max(width, height, columns, rows):
-            raise DataError(
-                f"{path}: the label image is {columns}×{rows}, its photo {width}×{height}: they do not show the same picture; "
-                "make the label images from the photos as they are stored (EXIF orientation not applied)"
-            )
-        if not self.resized:
-            log.warning("%s: %d×%d label images are resized to %d×%d, as their photos", path, columns, rows, width, height)
-        self.resized += 1
-        return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-    def _lookup(self, fact: tuple[str | None, float] | None) -> tuple[int, float] | None:
-        name, score = fact or (None, 1.0)
-        if name is None:
-            return 1, score
-        number = self._classes.number(name)
+    def _class_and_score(self, name: str | None, score: float) -> tuple[int, float] | None:
+        number = 1 if name is None else self._classes.number(name)
         return None if number is None else (number, score)
 
+    def _sample(self, photos: Sequence[PhotoName]) -> Iterator[MaskImage]:
+        """Some masks from everywhere in the folder; damaged ones are told when it is their turn."""
+        for photo in photos[:: max(1, len(photos) // SAMPLE)]:
+            path = self._files.find(photo)
+            if path is not None and path.is_file():
+                with contextlib.suppress(DataError):
+                    yield read_mask(path)
 
-def _read_facts(path: Path) -> dict[str, dict[int, tuple[str | None, float]]]:
-    """``{stem: {segment id: (class or None, score)}}`` from ``segments.json``; empty where there is no such file."""
-    if not path.exists():
-        return {}
+    def _one_file_per_object(self, folder: Path, keyframe: Keyframe) -> Segments:
+        """Masks as SAM's automatic mode writes them: ``0.png``, ``1.png``, … and perhaps ``metadata.csv``."""
+        width, height = keyframe.size
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in MASK_SUFFIXES and p.name[0] != ".")
+        quality = _quality(folder / "metadata.csv")
+        facts, regions, rows = self._facts.of([folder.name, keyframe.name]), [], []
+        for path in paths:
+            values = meaning_of(read_mask(path), self._void).image.values
+            if len(np.unique(values[values > 0])) > 1:
+                raise DataError(
+                    f"{path}: several ids in a folder of one file per object; give one label image per photo instead"
+                )
+            number = int(path.stem) if path.stem.isdecimal() and len(path.stem) < 10 else -1
+            row = self._class_and_score(*facts.get(number, (None, quality.get(path.stem, 1.0))))
+            if row is not None:
+                regions.append(region_of(self._place(values, keyframe, str(path)) > 0))
+                rows.append(row)
+        classes, scores = [row[0] for row in rows], [row[1] for row in rows]
+        limits = {"min_area": self._config.min_area, "min_visible": MIN_VISIBLE}
+        return resolve_overlaps(keyframe.name, (height, width), regions, classes, scores, **limits)
+
+
+def _names(photo: PhotoName) -> tuple[str, ...]:
+    """What ``segments.json`` may call a photo."""
+    return photo.name, photo.below, photo.stem
+
+
+def _quality(path: Path) -> dict[str, float]:
+    """SAM's own rating of its masks, by file stem; empty where nobody wrote it."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return {stem: {int(segment): _fact(fact) for segment, fact in entries.items()} for stem, entries in document.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        shape = '{stem: {segment id: {"class": text, "score": 0 to 1}}}'
-        raise DataError(f"{path}: cannot be read as {shape} ({error})") from error
-
-
-def _fact(fact: dict[str, Any]) -> tuple[str | None, float]:
-    name = fact.get("class")
-    if not isinstance(name, str | None):
-        raise ValueError(f"bad entry {fact}")
-    return name, checked_score(fact.get("score", 1.0))
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
+        return {row["id"]: min(max(float(row["predicted_iou"]), 0.0), 1.0) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return {}
