@@ -22,7 +22,7 @@ from seg2d3d_ros.config import Config, load_config, make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.images import decode_rgb, write_labels
+from seg2d3d_ros.images import decode_rgb, read_labels, write_labels
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.keyframes.folder import read_folder
@@ -177,7 +177,8 @@ def make_inputs(base: Path, names: list[str]) -> None:
         make_bags(base, scene)
     if {"report", "map.json files", "export", "evaluate"} & set(names):
         store = street(base / "map", houses=4, stops=3, points=200)
-        shutil.copytree(store.root / "labels", base / "truth")
+        for path in (store.root / "labels").iterdir():  # not the segmenter's own pixels, which are no truth
+            write_labels(base / "truth" / path.name, np.roll(read_labels(path), 6, axis=1))
     if "database" in names:
         make_database(base / "database.db")
     if "checkpoint" in names:

@@ -198,8 +198,8 @@ def check_end(trial: Trial, code: int, text: str) -> None:
         if code not in (0, -signal.SIGKILL):
             trial.problems.append(f"status {code}: {text.strip()[-300:]}")
         return
-    if code == -trial.number and not text and trial.delay < 1.0:
-        return  # Python itself had not begun yet
+    if code in (-trial.number, STATUS[trial.number]) and not text and trial.delay < 1.0:
+        return  # Python had not come to this package, or to its first lines
     lines = text.replace("\r", "\n").strip().splitlines() or [""]
     if code != STATUS[trial.number] or not lines[-1].startswith(f"seg2d3d {trial.command}: interrupted"):
         trial.problems.append(f"status {code}, last line {lines[-1]!r}")

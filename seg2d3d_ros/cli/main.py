@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import sys
 
-from seg2d3d_ros.cli.supervisor import can_supervise, interruption_line, supervise
+try:
+    from seg2d3d_ros.cli.supervisor import can_supervise, interruption_line, supervise
+except KeyboardInterrupt:  # nobody looks after it yet
+    sys.exit(130)
 
 # What takes longer to import is imported below, when Ctrl-C is looked after.
 TYPE_CHECKING = False
@@ -43,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None or not can_supervise() or {"-h", "--help", "--version"} & set(arguments):
         return run_command(arguments)
     verbose = bool({"-v", "--verbose"} & set(arguments[: arguments.index(command)]))
-    return supervise(command, lambda: run_command(arguments, told_by_parent=True), native_output=verbose)
+    try:
+        return supervise(command, lambda: run_command(arguments, told_by_parent=True), native_output=verbose)
+    except KeyboardInterrupt:  # before the signals were looked after
+        print(interruption_line(command), file=sys.stderr)
+        return 130
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
