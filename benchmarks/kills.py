@@ -1,210 +1,317 @@
-"""Kill the worker, the reconstruction node and the whole pipeline at random moments, and look at what is left in the end.
+"""Kill and interrupt every command at random moments, and look at what is left.
 
-    python benchmarks/kills.py STREET [--images N] [--kills 20] [--seed 0] [--json FILE]
+    python benchmarks/kills.py [--commands run,bag,…] [--kills 100] [--interrupts 50] [--seed 0] [--work DIR] [--json FILE]
 
-STREET is a folder that `seg2d3d simulate` made. Keyframes are sent in a random order to real nodes on one map directory;
-every kill is SIGKILL. What is on disk must never become less, and the final map is compared with one that grew
-undisturbed: registered images, position rms to the truth, point ids.
+``--kills`` are SIGKILLs over all commands together; ``--interrupts`` are Ctrl-C and SIGTERM for each command: once or twice, to
+the process or to its group, half of them within the first second. After each the map must open, or never have been there; an
+earlier map must be as it was, or be replaced as a whole; files of others must be untouched; no process may be left; the exit
+status and the last line must be right. Prints a line per failure, and exits with 1 if there is any. A street of six small
+images is simulated first (that needs open3d); everything happens in a temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
-import sqlite3
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from reconstruction import position_error
-from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
-from std_srvs.srv import Trigger
-from truth_poses import read_truth_poses
-
-from seg2d3d_ros.keyframes.camera_file import read_camera_file
+from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, make_header
-from seg2d3d_ros.ros.node import qos
 
-TARGETS = ("worker", "reconstruction_node", "pipeline")
-WAIT_S = 600.0
-
-
-class Sender(Node):
-    """Sends keyframes as keyframe_node would, and hears the map."""
-
-    def __init__(self, street: Path) -> None:
-        super().__init__("sender", namespace="seg2d3d")
-        self._cameras = read_camera_file(street / "camera.json")
-        self._image = self.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
-        self._info = self.create_publisher(CameraInfo, "keyframes/camera_info", qos.KEYFRAMES)
-        self._fix = self.create_publisher(NavSatFix, "keyframes/fix", qos.KEYFRAMES)
-        self._finalize = self.create_client(Trigger, "finalize")
-        self.create_subscription(PointCloud2, "map/points", self._points, qos.LATCHED)
-        self.points = 0
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
-
-    def _points(self, message: PointCloud2) -> None:
-        self.points = message.width
-
-    def spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
-        """Spin for so long, or until something holds; whether it does."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not until():
-            self._executor.spin_once(timeout_sec=0.05)
-        return until()
-
-    def heard(self) -> bool:
-        """Whether somebody subscribes to everything."""
-        return all(p.get_subscription_count() for p in (self._image, self._info, self._fix))
-
-    def send(self, image: Path) -> None:
-        """One keyframe."""
-        camera, _, stamp = image.stem.rpartition("_")
-        header = make_header(int(stamp), camera)
-        self._info.publish(camera_to_info(self._cameras[camera], header))
-        self._fix.publish(fix_from_geo(None, header))
-        self._image.publish(bytes_to_compressed(image.read_bytes(), header))
-
-    def finalize(self) -> Any:
-        """Ask for the whole map; the future of the answer."""
-        self.spin(60, self._finalize.service_is_ready)
-        return self._finalize.call_async(Trigger.Request())
+SEG2D3D = [sys.executable, "-m", "seg2d3d_ros"]
+LIMIT_S = 600.0
+GONE_S = 20.0
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+PARTS = ("tracks.json", "points.ply", "keyframes.json", "labels", "sparse")
+"""What makes a map; a report, metrics or a lock may change beside."""
 
 
-def begun(log: Path) -> int:
-    """How often a reconstruction node has become active; the dead ones' subscriptions are seen for another 20 s."""
-    return log.read_text(errors="replace").count("reconstruction_node]: active")
+@dataclass(frozen=True)
+class Command:
+    """A command with a small input.
+
+    Attributes:
+        arguments: for a folder that is ready.
+        makes_map: whether it makes a new map in ``map``; else there is a whole one, which it reads.
+        own_files: whether a file of somebody else may lie in the map.
+    """
+
+    arguments: Callable[[Path, Path], list[str]]
+    makes_map: bool = False
+    own_files: bool = True
 
 
-def start(target: str, root: Path, log: Path) -> subprocess.Popen[bytes]:
-    """The process that maps."""
-    module = "pipeline" if target == "pipeline" else "reconstruction_node"
-    command = [sys.executable, "-m", f"seg2d3d_ros.nodes.{module}", "--ros-args", "-p", f"map_dir:={root}"]
-    with log.open("ab") as out:
-        return subprocess.Popen([*command, "-p", "segmenter:=none"], stdout=out, stderr=out)
+def photographs(base: Path, out: Path) -> list[str]:
+    """Options of ``run`` and ``demo``."""
+    street = base / "street"
+    return ["--segments", f"{street}/segments", "--camera", f"{street}/camera.json", "--label", "building", "--out", str(out)]
 
 
-def worker_of(process: subprocess.Popen[bytes]) -> int:
-    """Process id of the reconstruction worker, 0 if there is none."""
-    for children in Path(f"/proc/{process.pid}/task").glob("*/children"):
-        for pid in children.read_text().split():
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
-    return 0
+COMMANDS = {
+    "run": Command(lambda base, work: ["run", f"{base}/street/images", *photographs(base, work / "map")], True, False),
+    "bag": Command(
+        lambda base, work: ["bag", f"{base}/street/street.mcap", "--label", "building", "--out", f"{work}/map"], True, False
+    ),
+    "simulate": Command(
+        lambda base, work: (
+            ["simulate", f"{work}/new", "--seed", "1", "--keyframes", "4", "--buildings", "4", "--cameras", "1"]
+            + ["--width", "320", "--height", "214"]
+        )
+    ),
+    "demo": Command(
+        lambda base, work: ["demo", "--images", f"{base}/street/images", *photographs(base, work / "demo")], own_files=False
+    ),
+    "evaluate": Command(lambda base, work: ["evaluate", f"{work}/map", "--truth", f"{base}/street/truth"]),
+    "report": Command(lambda base, work: ["report", f"{work}/map"]),
+    "export": Command(lambda base, work: ["export", f"{work}/map", "--format", "ply", "--out", f"{work}/out.ply"]),
+    "models": Command(lambda base, work: ["models"]),
+    "doctor": Command(lambda base, work: ["doctor"]),
+}
 
 
-def in_database(root: Path) -> set[str]:
-    """Keyframes whose features are there."""
-    if not (root / "database.db").exists():
-        return set()
+@dataclass
+class Trial:
+    """One run of a command that was disturbed.
+
+    Attributes:
+        delay: seconds from its start to the first signal.
+        pause: seconds to a second one, 0 = none.
+        group: to its whole group, as a terminal does.
+    """
+
+    command: str
+    number: signal.Signals
+    delay: float
+    pause: float
+    group: bool
+    fresh: bool
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        to = "group" if self.group else "process"
+        again = f" and again after {self.pause:.2f} s" if self.pause else ""
+        place = " without a former map" if self.fresh else ""
+        return f"{self.command}{place}: {self.number.name} to its {to} after {self.delay:.2f} s{again}"
+
+
+def prepare(base: Path) -> dict[str, float]:
+    """Make the inputs and a whole map; how long each command takes undisturbed."""
+    small = ["--keyframes", "6", "--buildings", "4", "--cameras", "1", "--width", "480", "--height", "320"]
+    run_whole(["simulate", f"{base}/street", "--seed", "3", "--detector", "clean", *small])
+    run_whole(["run", f"{base}/street/images", *photographs(base, base / "map")])
+    seconds = {}
+    for name, command in COMMANDS.items():
+        work = base / "measure" / name
+        lay_out(base, work, command, fresh=command.makes_map)
+        start = time.monotonic()
+        run_whole(command.arguments(base, work))
+        seconds[name] = time.monotonic() - start
+        print(f"{name}: {seconds[name]:.1f} s undisturbed", flush=True)
+    return seconds
+
+
+def run_whole(arguments: list[str]) -> None:
+    """Run a command that nobody disturbs."""
+    done = subprocess.run([*SEG2D3D, *arguments], capture_output=True, text=True, timeout=LIMIT_S)
+    if done.returncode != 0:
+        raise SystemExit(f"seg2d3d {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def lay_out(base: Path, work: Path, command: Command, *, fresh: bool) -> None:
+    """A folder with what the command finds, and files of somebody else."""
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "beside").mkdir(parents=True)
+    (work / "beside/notes.txt").write_text("mine")
+    (work / ".hidden").write_text("mine")
+    if not fresh:
+        shutil.copytree(base / "map", work / "map")
+        if command.own_files:
+            (work / "map/notes.txt").write_text("mine")
+
+
+def disturb(trial: Trial, base: Path, work: Path) -> None:
+    """Run the command, send the signals, and note what is wrong afterwards."""
+    command = COMMANDS[trial.command]
+    lay_out(base, work, command, fresh=trial.fresh)
+    before = digest(work / "map")
+    mark = uuid.uuid4().hex
+    scratch = work.parent / f"{work.name}-tmp"
+    scratch.mkdir(exist_ok=True)
+    with (work.parent / f"{work.name}.err").open("w+") as said:
+        process = subprocess.Popen(
+            [*SEG2D3D, *command.arguments(base, work)],
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={**os.environ, "SEG2D3D_TRIAL": mark, "TMPDIR": str(scratch)},
+            start_new_session=True,
+        )
+        send(process, trial, trial.delay)
+        if trial.pause:
+            send(process, trial, trial.pause)
+        try:
+            code = process.wait(60)
+        except subprocess.TimeoutExpired:
+            trial.problems.append("did not end within a minute")
+            process.kill()
+            code = process.wait()
+        said.seek(0)
+        text = said.read()
+    check_end(trial, code, text)
+    check_processes(trial, mark)
+    check_files(trial, base, work, before, finished=code == 0)
+
+
+def send(process: subprocess.Popen[bytes], trial: Trial, wait: float) -> None:
+    """A signal after a while, unless the command has ended."""
     try:
-        with sqlite3.connect(f"file:{root / 'database.db'}?mode=ro", uri=True, timeout=30.0) as connection:
-            return {name for (name,) in connection.execute("SELECT name FROM seg2d3d_images")}
-    except sqlite3.OperationalError:  # not a table yet
-        return set()
+        process.wait(wait)
+    except subprocess.TimeoutExpired:
+        (os.killpg if trial.group else os.kill)(process.pid, trial.number)
 
 
-def drive(street: Path, images: list[Path], kills: int, seed: int, root: Path) -> dict[str, Any]:
-    """One map with so many kills on the way."""
-    rng, log, sender = random.Random(seed), root.with_suffix(".log"), Sender(street)
-    done: list[str] = []
-    known: set[str] = set()
-    process, active = start("reconstruction_node", root, log), 1
-    for kill in range(kills):
-        target = rng.choice(TARGETS)
-        if target != "worker" or process.poll() is not None:
-            process.kill()
-            process.wait()
-            process, active = start(target, root, log), begun(log) + 1
-        if not sender.spin(WAIT_S, lambda active=active: begun(log) >= active):
-            raise SystemExit(log.read_text()[-3000:])
-        sender.spin(1.5)
-        there = {r.name for r in MapStore(root).read_keyframes()}
-        missing = [path for path in images if path.stem not in there]
-        if not missing:
-            sender.finalize()
-        moment = time.monotonic() + rng.uniform(0.2, 8.0)
-        for path in missing[: max(2, len(images) // 12)]:
-            sender.send(path)
-            sender.spin(0.3)
-        sender.spin(moment - time.monotonic())
-        if target == "worker":
-            if pid := worker_of(process):
-                os.kill(pid, 9)
-        else:
-            process.kill()
-            process.wait()
-        done.append(f"{target}{'' if missing else ' at the end'}")
-        now = in_database(root)
-        if not known <= now:
-            raise SystemExit(f"lost by killing the {target}: {sorted(known - now)}")
-        known = now
-        print(f"kill {kill + 1}: {done[-1]}, {len(now)} in the database", flush=True)
-    if process.poll() is not None:
-        process, active = start("pipeline", root, log), begun(log) + 1
-    sender.spin(WAIT_S, lambda: begun(log) >= active and sender.heard())
-    sender.spin(1.5)
-    for _ in range(3):
-        there = {r.name for r in MapStore(root).read_keyframes()}
-        for path in [path for path in images if path.stem not in there]:
-            sender.send(path)
-            sender.spin(0.3)
-        sender.spin(3)
-    future = sender.finalize()
-    if not sender.spin(WAIT_S, future.done) or not future.result().success:
-        raise SystemExit(f"no map: {future.result()} {log.read_text()[-3000:]}")
-    sender.spin(3)
-    process.kill()
-    process.wait()
-    model = read_models(root)[0]
-    rms, largest = position_error(model, {name: pose.translation for name, pose in read_truth_poses(street).items()})
-    sender.destroy_node()
-    return {
-        "kills": done,
-        "keyframes": len(MapStore(root).read_keyframes()),
-        "in database": len(in_database(root)),
-        "registered": len(model.names),
-        "points": len(model.point_ids),
-        "points heard": sender.points,
-        "rms m": rms,
-        "max m": largest,
-    }
+def check_end(trial: Trial, code: int, text: str) -> None:
+    """The exit status and what was printed."""
+    if (
+        code == 1
+        and trial.delay < 1.0
+        and "site>" in text
+        and "seg2d3d_ros" not in text
+        and text.endswith("KeyboardInterrupt\n")
+    ):
+        return  # the interpreter was starting, and had not come to this package
+    if "Traceback" in text or "*** Aborted" in text:
+        trial.problems.append(f"a traceback: {text.strip()[-600:]}")
+    if trial.number == signal.SIGKILL or code == 0:
+        if code not in (0, -signal.SIGKILL):
+            trial.problems.append(f"status {code}: {text.strip()[-300:]}")
+        return
+    if code in (-trial.number, STATUS[trial.number]) and not text and trial.delay < 1.0:
+        return  # Python had not come to this package, or to its first lines
+    lines = text.replace("\r", "\n").strip().splitlines() or [""]
+    if code != STATUS[trial.number] or not lines[-1].startswith(f"seg2d3d {trial.command}: interrupted"):
+        trial.problems.append(f"status {code}, last line {lines[-1]!r}")
+
+
+def check_processes(trial: Trial, mark: str) -> None:
+    """No process that the command started may live on."""
+    end = time.monotonic() + GONE_S
+    while left := [pid for pid in Path("/proc").glob("[0-9]*") if mark.encode() in environment(pid)]:
+        if time.monotonic() > end:
+            trial.problems.append(f"left behind: {[(p / 'cmdline').read_bytes()[:200] for p in left]}")
+            for pid in left:
+                os.kill(int(pid.name), signal.SIGKILL)
+            return
+        time.sleep(0.05)
+
+
+def environment(process: Path) -> bytes:
+    """A process's environment; empty for one that has ended."""
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def check_files(trial: Trial, base: Path, work: Path, before: dict[str, str], *, finished: bool) -> None:
+    """Files of others, the former map, the new one, and that the same command finishes the job."""
+    mine = [work / "beside/notes.txt", work / ".hidden"]
+    mine += [work / "map/notes.txt"] if COMMANDS[trial.command].own_files and not trial.fresh else []
+    trial.problems.extend(f"{path} is touched" for path in mine if not path.is_file() or path.read_text() != "mine")
+    after = digest(work / "map")
+    whole = before and all(after.get(name) == value for name, value in before.items())
+    if before and not whole and not (finished and COMMANDS[trial.command].makes_map):
+        changed = sorted(name for name in before if after.get(name) != before[name])
+        trial.problems.append(f"the former map is changed: {changed[:5]}")
+    for root, former in ((work / "map", bool(before)), (work / "demo/map", False)):
+        if root.exists():
+            trial.problems.extend(open_problems(root, complete=former or finished))
+    if COMMANDS[trial.command].makes_map and trial.fresh and not finished:
+        resume = ["--resume"] if (work / "map").exists() else []
+        done = subprocess.run(
+            [*SEG2D3D, *COMMANDS[trial.command].arguments(base, work), *resume], capture_output=True, text=True, timeout=LIMIT_S
+        )
+        if done.returncode != 0:
+            trial.problems.append(f"--resume ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+        trial.problems.extend(open_problems(work / "map", complete=True))
+        trial.problems.extend(f"litter: {path}" for path in (work / "map").rglob(".*tmp*"))
+
+
+def open_problems(root: Path, *, complete: bool) -> list[str]:
+    """What is wrong with a map; one that is not complete may lack results."""
+    try:
+        store = MapStore(root)
+        keyframes, models = store.read_keyframes(), read_models(root)
+        if complete and not (keyframes and models and store.read_tracks()["instances"] and len(store.read_points())):
+            return [f"{root} is not a whole map"]
+        for record in keyframes if complete else ():
+            store.read_labels(record.name)
+    except (Seg2d3dError, KeyError) as error:
+        return [f"{root} does not open: {error}"]
+    return []
+
+
+def digest(root: Path) -> dict[str, str]:
+    """A hash of each file that makes the map."""
+    files = [path for part in PARTS for path in [root / part, *(root / part).rglob("*")] if path.is_file()]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def trials(names: list[str], seconds: dict[str, float], kills: int, interrupts: int, seed: int) -> list[Trial]:
+    """What will be done, in random order."""
+    rng = random.Random(seed)
+    plan = [(rng.choice(names), signal.SIGKILL) for _ in range(kills)]
+    plan += [(name, rng.choice([signal.SIGINT, signal.SIGTERM])) for name in names for _ in range(interrupts)]
+    found = []
+    for name, number in plan:
+        delay = rng.uniform(0.0, min(1.0, seconds[name])) if rng.random() < 0.5 else rng.uniform(0.0, 1.05 * seconds[name])
+        pause = rng.choice([0.0, 0.0, rng.uniform(0.01, 1.0)]) if number != signal.SIGKILL else 0.0
+        fresh = COMMANDS[name].makes_map and rng.random() < 0.5
+        found.append(Trial(name, number, delay, pause, rng.random() < 0.5, fresh))
+    return found
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("street", type=Path)
-    parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--commands", default=",".join(COMMANDS), help="which, separated by commas")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--interrupts", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, help="keep the prepared inputs here, and take them from there the next time")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    images = sorted((args.street / "images").iterdir())[: args.images]
-    random.Random(args.seed).shuffle(images)
-    rclpy.init(args=[])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's background job hands on that it is ignored
     with tempfile.TemporaryDirectory() as folder:
-        result = {
-            name: drive(args.street, images, kills, args.seed, Path(folder) / name)
-            for name, kills in (("undisturbed", 0), ("killed", args.kills))
-        }
-    rclpy.shutdown()
-    for name, row in result.items():
-        print(name, {key: value for key, value in row.items() if key != "kills"})
+        base = args.work or Path(folder)
+        if not (base / "seconds.json").exists():
+            base.mkdir(parents=True, exist_ok=True)
+            (base / "seconds.json").write_text(json.dumps(prepare(base)))
+        seconds = json.loads((base / "seconds.json").read_text())
+        plan = trials(args.commands.split(","), seconds, args.kills, args.interrupts, args.seed)
+        for done, trial in enumerate(plan, 1):
+            disturb(trial, base, base / "trial")
+            for problem in trial.problems:
+                print(f"FAILED {trial}: {problem}", flush=True)
+            if done % 20 == 0:
+                print(f"{done} of {len(plan)}, {sum(bool(t.problems) for t in plan)} failed", flush=True)
+    failed = [trial for trial in plan if trial.problems]
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        args.json.write_text(json.dumps([{"trial": str(t), "problems": t.problems} for t in plan], indent=1))
+    print(f"{len(plan)} trials, {len(failed)} failed")
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

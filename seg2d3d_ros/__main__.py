@@ -2,7 +2,10 @@
 
 import sys
 
-from seg2d3d_ros.cli.main import main
+try:
+    from seg2d3d_ros.cli.main import main
+except KeyboardInterrupt:  # nobody looks after it yet
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,12 +33,16 @@ def _load() -> ModuleType:
     Raises:
         UsageError: it is not installed.
     """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         import pycolmap as module
     except ImportError as error:
         raise UsageError(
             f"reconstruction needs pycolmap, which cannot be loaded ({error}): pip install 'pycolmap>=4.2'"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():  # its own prints a stack and ends the process
+            signal.signal(number, handler)
     module.logging.minloglevel = int(module.logging.FATAL.value)
     return module
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from seg2d3d_ros.declaration import Declaration, Value, declarations_of, nearest, param
+from seg2d3d_ros.documents import read_yaml, shown
 from seg2d3d_ros.errors import UsageError
 
 
@@ -327,8 +328,8 @@ def declarations() -> dict[str, Declaration]:
     return {key: d for section, cls in SECTIONS.items() for key, d in declarations_of(cls, f"{section}.").items()}
 
 
-def make_config(values: Mapping[str, Any], base: Config | None = None) -> Config:
-    """A configuration from ``section.name`` keys over ``base``.
+def make_config(values: Mapping[str, Any], base: Config | None = None, *, source: str = "") -> Config:
+    """A configuration from ``section.name`` keys over ``base``; ``source`` begins the message about a bad one.
 
     Raises:
         UsageError: an unknown key (with the nearest known one) or a bad value.
@@ -337,8 +338,8 @@ def make_config(values: Mapping[str, Any], base: Config | None = None) -> Config
     merged = (base or Config()).flat()
     for key, value in values.items():
         if key not in known:
-            raise UsageError(f"unknown parameter {key!r}{nearest(key, known)}")
-        merged[key] = known[key].check(value)
+            raise UsageError(f"{source}unknown parameter {shown(key)}{nearest(key, known)}")
+        merged[key] = known[key].check(value, source)
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for key, value in merged.items():
         section, name = key.split(".")
@@ -356,10 +357,7 @@ def read_parameters(path: Path, *, core_only: bool = False) -> dict[str, Any]:
     Raises:
         UsageError: not a readable YAML mapping.
     """
-    try:
-        tree = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as YAML ({error})") from error
+    tree = read_yaml(path, error=UsageError)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -367,11 +365,13 @@ def read_parameters(path: Path, *, core_only: bool = False) -> dict[str, Any]:
     bodies = [body["ros__parameters"] for body in tree.values() if isinstance(body, dict) and "ros__parameters" in body]
     values: dict[str, Any] = {}
     for body in bodies or [tree]:
+        if not isinstance(body or {}, dict):
+            raise UsageError(f"{path}: expected 'section: {{name: value}}', got {shown(body)}")
         for section, entries in (body or {}).items():
             if isinstance(entries, dict):
                 values.update({f"{section}.{name}": value for name, value in entries.items()})
             else:
-                values[section] = entries
+                values[str(section)] = entries
     if not core_only:
         return values
     values.update({name: values.pop(alias) for alias, name in ALIASES.items() if alias in values})
@@ -386,5 +386,5 @@ def load_config(
         raise UsageError(f"unknown preset {preset!r}: choose {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
     config = make_config(PRESETS[preset])
     if file is not None:
-        config = make_config(read_parameters(file, core_only=True), config)
+        config = make_config(read_parameters(file, core_only=True), config, source=f"{file}: ")
     return make_config(overrides, config)

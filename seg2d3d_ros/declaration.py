@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from seg2d3d_ros.documents import parse_yaml, shown
 from seg2d3d_ros.errors import UsageError
 
 Value = bool | int | float | str | tuple[str, ...]
@@ -44,20 +43,31 @@ class Declaration:
     high: float | None
     choices: tuple[str, ...]
 
-    def check(self, value: Any) -> Value:
-        """Return ``value`` in the declared type, or raise ``UsageError`` that says what would be right."""
+    def check(self, value: Any, source: str = "") -> Value:
+        """Return ``value`` in the declared type, or raise ``UsageError`` that says what would be right.
+
+        Args:
+            value: as a file, a message or a command line gave it.
+            source: where it comes from, the beginning of the message: ``"drive.yaml: "``.
+        """
+        try:
+            return self._checked(value)
+        except UsageError as error:
+            raise UsageError(f"{source}{error}") from error
+
+    def _checked(self, value: Any) -> Value:
         if self.kind is tuple:
             items = [value] if isinstance(value, str) else value
             if not isinstance(items, list | tuple) or not all(isinstance(i, str) for i in items):
-                raise UsageError(f"{self.key}: expected a list of texts, got {value!r}")
+                raise UsageError(f"{self.key}: expected a list of texts, got {shown(value)}")
             return tuple(items)
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         fits = type(value) is self.kind
         if not fits:
-            raise UsageError(f"{self.key}: expected {self.kind.__name__}, got {value!r}; the default is {self.default!r}")
+            raise UsageError(f"{self.key}: expected {self.kind.__name__}, got {shown(value)}; the default is {self.default!r}")
         if self.choices and value not in self.choices:
-            raise UsageError(f"{self.key}: {value!r} is none of {', '.join(self.choices)}{nearest(value, self.choices)}")
+            raise UsageError(f"{self.key}: {shown(value)} is none of {', '.join(self.choices)}{nearest(value, self.choices)}")
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{self.key}: {value} is no number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
@@ -70,19 +80,14 @@ class Declaration:
             return self.check(text)
         if self.kind is tuple:
             return self.check(self._list(text))
-        try:
-            return self.check(yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            raise UsageError(f"{self.key}: cannot read {text!r}") from error
+        return self.check(parse_yaml(text, self.key, error=UsageError))
 
     def _list(self, text: str) -> list[str]:
         """The items of ``a, b`` or ``[a, b]``."""
         if not text.strip().startswith("["):
             return [part.strip() for part in text.split(",") if part.strip()]
-        try:
-            return [str(item) for item in yaml.safe_load(text)]
-        except (yaml.YAMLError, RecursionError) as error:
-            raise UsageError(f"{self.key}: cannot read {text!r} as a list [a, b]") from error
+        items = parse_yaml(text, self.key, remedy="a list is written [a, b]", error=UsageError)
+        return [str(item) for item in items]
 
 
 def declarations_of(cls: type, prefix: str = "") -> dict[str, Declaration]:
@@ -98,5 +103,5 @@ def declarations_of(cls: type, prefix: str = "") -> dict[str, Declaration]:
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the most similar candidate, or nothing."""
-    close = difflib.get_close_matches(str(word), list(candidates), n=1)
+    close = difflib.get_close_matches(str(word)[:100], list(candidates), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

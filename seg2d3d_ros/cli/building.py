@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seg2d3d_ros.cli.options import add_config_arguments
+from seg2d3d_ros.cli.supervisor import tell_if_interrupted
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError, Seg2d3dError
@@ -123,6 +124,7 @@ def build(
     progress = ProgressBars()
     with NewMap(out, resume=resume) as new, _telling_what_remains(new):
         store = new.store
+        tell_if_interrupted(f"what there is so far is in {store.root}, and --resume goes on with it")
         try:
             build_map(
                 keyframes,
@@ -155,6 +157,7 @@ def build(
         if finish is not None:
             finish(store)
         new.publish()
+        tell_if_interrupted("the map is whole")
     print(f"open {out / 'report.html'}")
     return 0
 
@@ -165,7 +168,8 @@ def _telling_what_remains(new: NewMap) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(new.remains()) from None
+        tell_if_interrupted(new.remains())
+        raise
     except Seg2d3dError as error:
         raise type(error)("; ".join(filter(None, (str(error), new.remains())))) from error
 

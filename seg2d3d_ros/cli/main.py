@@ -1,20 +1,24 @@
 """``seg2d3d <command>``: finds the command's module and runs it.
 
 A command is a module of this package with ``add_arguments(parser)`` and ``run(args) -> exit code``.
-Exit codes: 0 done, 1 no result, or none of the objects that were asked for (the message says why), 2 wrong use.
+Exit codes: 0 done, 1 no result, or none of the objects that were asked for (the message says why), 2 wrong use, 130 and 143
+interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import logging
-import os
 import sys
-from collections.abc import Sequence
 
-import seg2d3d_ros
-from seg2d3d_ros.errors import Seg2d3dError
+try:
+    from seg2d3d_ros.cli.supervisor import can_supervise, interruption_line, supervise
+except KeyboardInterrupt:  # nobody looks after it yet
+    sys.exit(130)
+
+# What takes longer to import is imported below, when Ctrl-C is looked after.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 COMMANDS = {
     "demo": "the whole job on a synthetic street through the real nodes, or on your photographs",
@@ -29,8 +33,34 @@ COMMANDS = {
 }
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: of the command, which then runs in this process; None = those of the command line, in a process of its own
+            that this one looks after.
+    """
+    if arguments is not None:
+        return run_command(list(arguments))
+    arguments = sys.argv[1:]
+    command = _command(arguments)
+    if command is None or not can_supervise() or {"-h", "--help", "--version"} & set(arguments):
+        return run_command(arguments)
+    verbose = bool({"-v", "--verbose"} & set(arguments[: arguments.index(command)]))
+    try:
+        return supervise(command, lambda: run_command(arguments, told_by_parent=True), native_output=verbose)
+    except KeyboardInterrupt:  # before the signals were looked after
+        print(interruption_line(command), file=sys.stderr)
+        return 130
+
+
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser; only ``command``'s module is imported, so that ``--help`` stays fast."""
+    import argparse
+    import importlib
+
+    import seg2d3d_ros
+
     parser = argparse.ArgumentParser(prog="seg2d3d", description=(seg2d3d_ros.__doc__ or "").split("\n\n")[0])
     parser.add_argument("--version", action="version", version=f"seg2d3d_ros {seg2d3d_ros.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more")
@@ -42,25 +72,42 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    command = next((word for word in arguments if word in COMMANDS), None)
-    args = build_parser(command).parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr
-    )
+def run_command(arguments: list[str], *, told_by_parent: bool = False) -> int:
+    """Run one command in this process; whatever goes wrong ends in one line, with ``-v`` below its traceback.
+
+    Args:
+        told_by_parent: the process that looks after this one says that it was interrupted.
+    """
+    import importlib
+    import os
+
+    from seg2d3d_ros.cli.messages import error_words, set_up_logging
+    from seg2d3d_ros.errors import Seg2d3dError
+    from seg2d3d_ros.findings import printable
+
+    args = build_parser(_command(arguments)).parse_args(arguments)
+    set_up_logging(verbose=args.verbose)
     try:
-        code = importlib.import_module(f"seg2d3d_ros.cli.{args.command}").run(args)
+        code: int = importlib.import_module(f"seg2d3d_ros.cli.{args.command}").run(args)
         sys.stdout.flush()
         return code
-    except Seg2d3dError as error:
-        print(f"seg2d3d {args.command}: {error}", file=sys.stderr)
-        return error.exit_code
     except BrokenPipeError:
         # Who reads has heard enough (``| head``); what is left must not be written when Python ends either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt as error:
-        print("; ".join(filter(None, (f"seg2d3d {args.command}: interrupted", str(error)))), file=sys.stderr)
+    except KeyboardInterrupt:
+        if not told_by_parent:
+            print(printable(interruption_line(args.command)), file=sys.stderr)
         return 130
+    except Exception as error:
+        if args.verbose and not isinstance(error, Seg2d3dError):
+            import traceback
+
+            traceback.print_exc()
+        lines = [printable(line) for line in error_words(error).split("\n")]  # some say how to get a file, in several lines
+        print(f"seg2d3d {args.command}: " + "\n".join(lines), file=sys.stderr)
+        return error.exit_code if isinstance(error, Seg2d3dError) else 1
+
+
+def _command(arguments: Sequence[str]) -> str | None:
+    return next((word for word in arguments if word in COMMANDS), None)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from seg2d3d_ros.cli.supervisor import end_with_parent
 from seg2d3d_ros.progress import Progress
 
 POLL_SECONDS = 0.3
@@ -25,7 +26,9 @@ def run_logged(command: Sequence[str], environment: Mapping[str, str], log: Path
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink, log.open("r", errors="replace") as lines:
-        process = subprocess.Popen(command, env=dict(environment), stdout=sink, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=dict(environment), stdout=sink, stderr=subprocess.STDOUT, preexec_fn=end_with_parent
+        )
         try:
             follower = LogFollower(progress)
             while process.poll() is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from seg2d3d_ros.documents import read_json
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, joint_counts
 from seg2d3d_ros.geometry.label_runs import LabelRuns
@@ -141,7 +141,7 @@ def _majority(segments: np.ndarray, labels: np.ndarray, name: str) -> tuple[np.n
 
 def _scores(path: Path, ids: np.ndarray) -> np.ndarray:
     try:
-        info = json.loads(path.read_text()) if path.exists() else {}
+        info = read_json(path, remedy="delete it and run again") if path.exists() else {}
         return np.array([float(info.get(str(i), {}).get("score", 1.0)) for i in ids])
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({error}); delete it and run again") from error

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.documents import read_json
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import ONE_FOCAL, PARAMETERS, Camera
 
-MAX_BYTES = 10_000_000
-"""A calibration of a thousand cameras has a tenth of it."""
 FOCAL_RANGE = (0.05, 100.0)
 """Focal lengths outside, in units of the longer side, are mistakes: views of 170° and of half a degree."""
 
@@ -90,16 +88,7 @@ def read_camera_file(path: Path) -> CameraFile:
         DataError: no JSON, or a camera that makes no sense.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB, no calibration")
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"{path}: the camera file cannot be read ({error.strerror or error})") from error
-    except RecursionError as error:
-        raise DataError(f"{path}: lists in lists without end, no calibration") from error
-    except ValueError as error:
-        raise DataError(f"{path}: no JSON ({error})") from error
+    value = read_json(path, remedy='--camera takes {"model": …, "width": …, "height": …, "params": […]}')
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected one camera {{model, width, height, params}} or {{cameras: {{name: …}}}}")
     if "cameras" not in value:

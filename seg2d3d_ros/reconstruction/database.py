@@ -19,13 +19,13 @@ from urllib.parse import quote
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.documents import parse_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.reconstruction.database_check import PAIR_BASE, REMEDY, check_file, check_rows
 from seg2d3d_ros.types import Keyframe
-
-PAIR_BASE = 2147483647  # COLMAP's kMaxNumImages: pair_id = smaller image id * base + larger image id
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS seg2d3d_cameras (camera_id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL,
@@ -100,7 +100,7 @@ def _encode_geo(geo: GeoPosition | None) -> str | None:
 def _decode_geo(text: str | None) -> GeoPosition | None:
     if text is None:
         return None
-    latitude, longitude, altitude, covariance = json.loads(text)
+    latitude, longitude, altitude, covariance = parse_json(text, "database.db", remedy=REMEDY)
     known = math.nan if altitude is None else altitude
     return GeoPosition(latitude, longitude, known, None if covariance is None else np.array(covariance, float))
 
@@ -115,16 +115,22 @@ class FeatureDatabase:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            check_file(self.path)
         try:
             self._colmap: pycolmap.Database = pycolmap.Database.open(self.path)
             self._sqlite = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
             self._check_owner()
             self._sqlite.executescript(_TABLES + _REPAIR)
+            check_rows(self.path, self._sqlite)
+            for _ in self.images(), self.mounts(), self.odometry(), self.datum(), self._state("revision"):
+                pass  # what is kept as text can be read
         except (RuntimeError, sqlite3.Error) as error:
-            raise DataError(
-                f"{self.path}: cannot be opened as a COLMAP database ({error}); "
-                "end the program that uses it, or remove the file to start anew"
-            ) from error
+            reason = " ".join(str(error).split())
+            remedy = "free space on the disk" if "full" in reason else "make it writable" if "readonly" in reason else REMEDY
+            raise DataError(f"{self.path}: cannot be opened as a COLMAP database ({reason}); {remedy}") from error
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            raise DataError(f"{self.path}: the database is damaged ({' '.join(str(error).split())}); {REMEDY}") from error
 
     def _check_owner(self) -> None:
         ours = self._row("SELECT name FROM sqlite_master WHERE name = 'seg2d3d_images'")
@@ -209,14 +215,14 @@ class FeatureDatabase:
     def mounts(self) -> dict[str, Pose]:
         """Camera name -> ``base_from_camera``, as the keyframes said it last."""
         rows = self._sqlite.execute("SELECT camera_name, base_from_camera FROM seg2d3d_mounts ORDER BY camera_name")
-        return {name: Pose.from_matrix(json.loads(text)) for name, text in rows}
+        return {name: Pose.from_matrix(parse_json(text, "database.db", remedy=REMEDY)) for name, text in rows}
 
     def odometry(self) -> dict[int, Pose]:
         """Image id -> ``odom_from_base``, of the images that have it."""
         rows = self._sqlite.execute(
             "SELECT image_id, odom_from_base FROM seg2d3d_odometry JOIN seg2d3d_images USING (name) ORDER BY image_id"
         )
-        return {image_id: Pose.from_matrix(json.loads(text)) for image_id, text in rows}
+        return {image_id: Pose.from_matrix(parse_json(text, "database.db", remedy=REMEDY)) for image_id, text in rows}
 
     def images(self) -> list[ImageRow]:
         """All complete images, in the order of their ids."""
@@ -281,7 +287,7 @@ class FeatureDatabase:
 
     def _state(self, key: str) -> Any:
         row = self._row("SELECT value FROM seg2d3d_state WHERE key = ?", key)
-        return None if row is None else json.loads(row[0])
+        return None if row is None else parse_json(row[0], "database.db", remedy=REMEDY)
 
     def _set_state(self, key: str, value: Any) -> None:
         self._sqlite.execute("INSERT OR REPLACE INTO seg2d3d_state VALUES (?, ?)", (key, json.dumps(value)))

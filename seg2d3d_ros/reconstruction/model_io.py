@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.documents import read_json, shown
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.leftovers import scratch_folder
-from seg2d3d_ros.types import SparseModel, WorldFrame
+from seg2d3d_ros.reconstruction.model_check import NO_POINT, REMEDY, check_model
+from seg2d3d_ros.types import FrameKind, SparseModel, WorldFrame
 
 FRAME_FILE = "frame.json"
-NO_POINT = np.iinfo(np.uint64).max
 
 
 def read_image_points(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -101,12 +102,16 @@ def read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
     path = folder / FRAME_FILE
     if not path.exists():
         return WorldFrame(), 0, {}
+    value = read_json(path, remedy=REMEDY, unreadable=DataError)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
         datum = value["datum"] and tuple(float(v) for v in value["datum"])
-        return WorldFrame(value["kind"], datum), int(value["revision"]), dict(value["keyframes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run the reconstruction again") from error
+        if value["kind"] not in get_args(FrameKind) or (datum is not None and len(datum) != 3):
+            raise ValueError(f"kind {shown(value['kind'])}, datum {shown(datum)}")
+        names = {str(name): str(keyframe) for name, keyframe in value["keyframes"].items()}
+        return WorldFrame(value["kind"], datum), int(value["revision"]), names
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{path}: says not what the model's coordinates mean ({reason}); {REMEDY}") from error
 
 
 def model_folders(root: Path) -> list[Path]:
@@ -114,21 +119,31 @@ def model_folders(root: Path) -> list[Path]:
     return sorted((Path(root) / "sparse").glob("[0-9]*"), key=lambda f: int(re.sub(r"\D", "", f.name) or 0))
 
 
+def open_model(folder: Path) -> pycolmap.Reconstruction:
+    """The COLMAP model in ``folder``, which is checked before COLMAP reads it.
+
+    Raises:
+        DataError: it is damaged; the file is named, with the way out.
+    """
+    check_model(folder)
+    try:
+        return pycolmap.Reconstruction(folder)
+    except (RuntimeError, ValueError, LookupError, OSError, MemoryError) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise DataError(f"{folder}: COLMAP cannot read the model ({reason[0]}); {REMEDY}") from error
+
+
 def read_models(root: Path) -> list[SparseModel]:
     """The models below ``root/sparse``, the largest first; none gives an empty list.
 
     Raises:
-        DataError: a model is damaged.
+        DataError: a model is damaged; the file is named, with the way out.
     """
     models: list[SparseModel] = []
     for folder in model_folders(root):
         frame, revision, names = read_frame(folder)
-        try:
-            reconstruction = pycolmap.Reconstruction(folder)
-            k = len(models)
-            models.append(sparse_model(reconstruction, names, frame=frame, component=k, revision=revision, folder=folder))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise DataError(f"{folder}: the COLMAP model cannot be read ({error}); run the reconstruction again") from error
+        reconstruction, k = open_model(folder), len(models)
+        models.append(sparse_model(reconstruction, names, frame=frame, component=k, revision=revision, folder=folder))
     return models
 
 

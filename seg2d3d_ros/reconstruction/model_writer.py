@@ -13,7 +13,10 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.model_check import check_model
 from seg2d3d_ros.types import SparseModel, WorldFrame
+
+NOT_WRITTEN = "free space on the disk or choose another folder"
 
 
 class ModelWriter:
@@ -61,13 +64,13 @@ class ModelWriter:
                 folder = fresh / str(k)
                 folder.mkdir(parents=True)
                 model.write_binary(folder)
+                check_model(folder, NOT_WRITTEN)  # COLMAP does not notice that a disk is full
                 model_io.write_frame(folder, frame, revision, names)
                 models.append(model_io.sparse_model(model, names, frame=frame, component=k, revision=revision, folder=folder))
             swap_folder(fresh, self._sparse)
-        except OSError as error:
-            raise DataError(
-                f"{self._sparse}: cannot be written ({error.strerror or error}); free space or choose another folder"
-            ) from error
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+            raise DataError(f"{self._sparse}: cannot be written ({reason}); {NOT_WRITTEN}") from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         return models

@@ -48,6 +48,27 @@ def test_unknown_preset_and_unreadable_files(tmp_path):
         load_config(file=bad)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("reconstruction: {max_features: 9.5}", "bad.yaml: reconstruction.max_features: expected int"),
+        ("reconstruction: {max_featurs: 9}", "bad.yaml: unknown parameter"),
+        (f"reconstruction: {{gps_sigma: {2**70}}}", r"bad.yaml: no usable YAML \(.*too large, line 1"),
+        ("/**: {ros__parameters: [1, 2]}", "bad.yaml: expected 'section"),
+        ("1: {2: 3}", "bad.yaml: unknown parameter '1.2'"),
+        ("1: 2", "bad.yaml: unknown parameter '1'"),
+        ("association: {method: " + "x" * 10_000 + "}", "bad.yaml: association.method: '.{0,70}… is none of"),
+        ("segmentation: {prompts: &a [x, *a]}", "bad.yaml: no usable YAML .an alias for what it stands in, line 1"),
+    ],
+)
+def test_a_parameter_file_is_named_with_what_is_wrong_in_it(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        load_config(file=path)
+    assert len(str(caught.value)) < 600
+
+
 def test_yaml_round_trip(tmp_path):
     config = make_config({"segmentation.prompts": ["building", "window"], "association.similarity": 0.2})
     file = tmp_path / "c.yaml"

@@ -118,7 +118,7 @@ def test_lists_are_typed_either_way(text):
         ({"rate": "fast"}, "rate: expected float"),
         ({"rate": "-1"}, "outside"),
         ({"composed": "maybe"}, "composed: 'maybe' is none of"),
-        ({"camera_topics": "[a"}, "cannot read"),
+        ({"camera_topics": "[a"}, "no usable YAML"),
         ({"params_file": "/nowhere.yaml"}, "nowhere"),
     ],
 )

@@ -351,7 +351,7 @@ def test_a_drive_with_a_broken_clock_and_foreign_images_is_mapped(tmp_path, stre
 def test_kills_at_random_moments_lose_nothing(tmp_path, street):
     """The process is killed after every hand-over, 0 to 1.5 s into the work, 8 times; the final map is whole.
 
-    ``benchmarks/kills.py`` does it more often, and to nodes."""
+    ``benchmarks/kills_nodes.py`` does it more often, and to nodes."""
     frames, truth = street
     rng = random.Random(0)
     kills = 0

@@ -346,7 +346,15 @@ class TestFile:
             ("cameras: {a: {rig_from_sensor: {translation: [1, 2], quaternion_wxyz: [1, 0, 0, 0]}}}", "camera 'a'"),
             ("cameras: {a: {rig_from_sensor: {translation: [1, 2, 3], quaternion_wxyz: [1, 1, 0, 0]}}}", "length 1"),
             ("cameras: {a: {}}", "sensor_from_rig or rig_from_sensor"),
-            ("a: [", "no YAML"),
+            ("a: [", "no usable YAML"),
+            ("cameras: {a: {rig_from_sensor: {translation: [1900, 0, 0], quaternion_wxyz: [1, 0, 0, 0]}}}", "below 1000"),
+            ("cameras: {a: {rig_from_sensor: {translation: [.inf, 0, 0], quaternion_wxyz: [1, 0, 0, 0]}}}", "camera 'a'"),
+            ("cameras: {a: {rig_from_sensor: {translation: [0, 0, 0], quaternion_wxyz: [0, 0, 0, 0]}}}", "length 1"),
+            ("cameras: {a: {rig_from_sensor: {translation: x, quaternion_wxyz: " + "[" * 50 + "]" * 50 + "}}}", "camera 'a'"),
+            ("cameras: {a: {rig_from_sensor: [1, 2]}}", "camera 'a'"),
+            ("cameras: {a: {1: 2}}", "sensor_from_rig or rig_from_sensor"),
+            ("cameras: {a: {}, a: {}}", "'a' is given twice"),
+            ("cameras: &a {b: *a}", "an alias for what it stands in"),
         ],
     )
     def test_bad_files(self, tmp_path, text, words):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.batch.components import disjoint
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
@@ -42,7 +41,7 @@ class Revisions:
         """Let the mapper go on with the models of the last revision."""
         mapper = self._mapper
         for folder in model_io.model_folders(self._writer.root):
-            reconstruction = pycolmap.Reconstruction(folder)
+            reconstruction = model_io.open_model(folder)
             if all(i in mapper.graph for i in reconstruction.reg_image_ids()):
                 submap = mapper.adopt(reconstruction)
                 submap.frame, _, _ = model_io.read_frame(folder)

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.documents import read_yaml, shown
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.pose import UNIT_TOLERANCE, Pose
+
+LARGEST_VEHICLE = 1000.0
+"""Metres; a camera that is said to be farther from its vehicle's origin is a mistake, of millimetres for metres perhaps."""
 
 
 def read_rig_file(path: Path) -> dict[str, Pose]:
@@ -30,17 +33,11 @@ def read_rig_file(path: Path) -> dict[str, Pose]:
         UsageError: no such file.
         DataError: not of the form above, with the camera that is not.
     """
-    path = Path(path)
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: the rig file cannot be read ({error.strerror or error})") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: no YAML ({error})") from error
+    tree = read_yaml(path, remedy="--rig takes a YAML file that says where the cameras are on the vehicle")
     entries = tree.get("cameras", tree.get("sensors")) if isinstance(tree, dict) else None
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{path}: expected 'cameras: {{name: {{sensor_from_rig: {{translation, quaternion_wxyz}}}}}}'")
-    return {str(name): _mount(entry, f"{path}: camera {name!r}") for name, entry in entries.items()}
+    return {str(name): _mount(entry, f"{path}: camera {shown(name)}") for name, entry in entries.items()}
 
 
 def configured_mounts(rig: str) -> dict[str, Pose] | None:
@@ -52,7 +49,7 @@ def _mount(entry: Any, where: str) -> Pose:
     if not isinstance(entry, dict):
         raise DataError(f"{where}: expected sensor_from_rig or rig_from_sensor with translation and quaternion")
     if "base_from_sensor_translation" in entry:
-        flat = {key.removeprefix("base_from_sensor_"): value for key, value in entry.items()}
+        flat = {str(key).removeprefix("base_from_sensor_"): value for key, value in entry.items()}
         return _pose(flat, where)
     if ("sensor_from_rig" in entry) == ("rig_from_sensor" in entry):
         raise DataError(f"{where}: give sensor_from_rig or rig_from_sensor, one of them")
@@ -74,8 +71,12 @@ def _pose(value: Any, where: str) -> Pose:
         else:
             quaternion = np.array(value["quaternion_xyzw"], float)
     except (TypeError, KeyError, ValueError) as error:
-        raise DataError(f"{where}: expected translation: [x, y, z] and quaternion_wxyz: [w, x, y, z] ({error})") from error
+        raise DataError(
+            f"{where}: expected translation: [x, y, z] and quaternion_wxyz: [w, x, y, z], got {shown(value)}"
+        ) from error
     good = shift.shape == (3,) and quaternion.shape == (4,) and np.isfinite([*shift, *quaternion]).all()
-    if not good or abs(np.linalg.norm(quaternion) - 1.0) > UNIT_TOLERANCE:
-        raise DataError(f"{where}: three finite metres and a quaternion of length 1 are needed")
+    if not good or abs(np.linalg.norm(quaternion) - 1.0) > UNIT_TOLERANCE or np.abs(shift).max() > LARGEST_VEHICLE:
+        raise DataError(
+            f"{where}: three metres below {LARGEST_VEHICLE:.0f} and a quaternion of length 1 are needed, got {shown(value)}"
+        )
     return Pose.from_quaternion(quaternion, shift)

@@ -7,11 +7,15 @@ started again on the same map folder, and the command in flight is repeated once
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
+import shutil
+import sys
 import threading
 import time
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event as CancelEvent
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +43,18 @@ STOP_S = 3.0
 CANCEL_S = 1.0
 """A cancelled command has this long to come to the mapper's next step; then its process is ended. A global solution, or a
 bundle adjustment of a large map, cannot be interrupted in any other way."""
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def shared_memory_words() -> str:
+    """What is wrong with the system's shared memory, which locks between processes need; empty where nothing is."""
+    if sys.platform != "linux":
+        return ""
+    if not SHARED_MEMORY.is_dir():
+        return f": there is no {SHARED_MEMORY}; mount it, or start the container with --ipc=host"
+    if shutil.disk_usage(SHARED_MEMORY).free < 4096:
+        return f": {SHARED_MEMORY} is full; free it, or start the container with --ipc=host or a larger --shm-size"
+    return "" if os.access(SHARED_MEMORY, os.W_OK) else f": {SHARED_MEMORY} is not writable; correct its rights (mode 1777)"
 
 
 class ReconstructionWorker:
@@ -58,7 +74,7 @@ class ReconstructionWorker:
         self._answered = False
         self._cancelled_at: float | None = None
         self._context = multiprocessing.get_context("spawn")
-        self._cancel = self._context.Event()
+        self._cancel: CancelEvent | None = None
         self._stopping = threading.Event()
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
@@ -90,7 +106,8 @@ class ReconstructionWorker:
                 return False
             if self._cancelled_at is None:
                 self._cancelled_at = time.monotonic()
-            self._cancel.set()
+            if self._cancel is not None:
+                self._cancel.set()
             return True
 
     def _submit(self, command: Command) -> None:
@@ -152,12 +169,18 @@ class ReconstructionWorker:
 
     def _start(self) -> bool:
         """Start a process and wait until it has opened the database."""
-        self._connection, theirs = self._context.Pipe()
-        self._cancel = self._context.Event()
-        self._process = self._context.Process(
-            target=serve, args=(self._root, self._config, theirs, self._cancel), name="seg2d3d-reconstruction", daemon=True
-        )
-        self._process.start()
+        try:
+            self._connection, theirs = self._context.Pipe()
+            self._cancel = self._context.Event()  # a semaphore in /dev/shm
+            self._process = self._context.Process(
+                target=serve, args=(self._root, self._config, theirs, self._cancel), name="seg2d3d-reconstruction", daemon=True
+            )
+            self._process.start()
+        except OSError as error:
+            self._process = None
+            reason = error.strerror or str(error)
+            self._events.put(Failed(f"the reconstruction process cannot start ({reason}){shared_memory_words()}"))
+            return False
         theirs.close()
         answer = self._receive()
         if isinstance(answer, Opened | Failed):
@@ -214,7 +237,8 @@ class ReconstructionWorker:
     def _hand_over(self, command: Command) -> bool:
         """Have one command executed and pass its events on; False when the process died over it, or ``close`` was called."""
         with self._lock:
-            self._cancel.clear()
+            if self._cancel is not None:
+                self._cancel.clear()
             self._running, self._answered, self._cancelled_at = command, False, None
         try:
             if self._connection is None:

@@ -79,7 +79,6 @@ def serve(root: Path, config: ReconstructionConfig, connection: Connection, canc
     except (Seg2d3dError, OSError) as error:
         connection.send(Failed(str(error)))
         return
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pycolmap prints a stack trace on it; leaving is no crash
     try:
         connection.send(Opened(reconstructor.names, Reconstruction(models) if models else None))
         while (command := connection.recv()) is not None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from std_msgs.msg import String
 
+from seg2d3d_ros.documents import parse_json
 from seg2d3d_ros.errors import DataError
 
 CLASSES_TOPIC = "keyframes/classes"
@@ -26,10 +27,7 @@ def read_class_names(message: String) -> tuple[str, ...]:
     Raises:
         DataError: no list of texts.
     """
-    try:
-        names = json.loads(message.data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{CLASSES_TOPIC}: no JSON ({error})") from error
+    names = parse_json(message.data, CLASSES_TOPIC)
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise DataError(f"{CLASSES_TOPIC}: expected a list of class names, got {message.data[:80]}")
     return tuple(names)

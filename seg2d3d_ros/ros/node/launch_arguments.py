@@ -15,6 +15,7 @@ import yaml
 
 from seg2d3d_ros.config import ALIASES, declarations, read_parameters
 from seg2d3d_ros.declaration import Declaration, Value, nearest
+from seg2d3d_ros.documents import read_yaml
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.ros.node.parameter_file import describe, ros_declarations, value_text
 
@@ -207,5 +208,7 @@ def override_file(parameters: Mapping[str, Value], file_nodes: tuple[str, ...] =
 
 def _node_names(path: Path) -> tuple[str, ...]:
     """The top-level keys of a parameter file."""
-    tree = yaml.safe_load(path.read_text()) or {}
+    tree = read_yaml(path, error=UsageError)
+    if not isinstance(tree, dict):
+        return ()
     return tuple(name for name, entry in tree.items() if isinstance(entry, dict) and "ros__parameters" in entry)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from seg2d3d_ros.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.segmentation.files.class_table import ClassTable
-from seg2d3d_ros.segmentation.files.json_file import read_json
 from seg2d3d_ros.segmentation.files.photo_names import Named
 
 EXPECTED = "COCO instances with images, annotations and categories"
@@ -69,7 +69,7 @@ class CocoDocument:
             DataError: not such a file.
         """
         self.path, self._findings, self._reasons = path, findings, Counter[str]()
-        document = read_json(path, EXPECTED)
+        document = read_json(path, remedy=f"expected {EXPECTED}", unreadable=DataError, lenient=True)
         if isinstance(document, list):
             raise DataError(
                 f"{path}: is a list of results; expected {EXPECTED}: put the results into 'annotations' of the data set"

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from seg2d3d_ros.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.segmentation.files.class_table import ClassTable
-from seg2d3d_ros.segmentation.files.json_file import read_json
 
 SHAPE = 'segments.json: {stem: {segment id: {"class": text, "score": 0 to 1}}}'
 
@@ -48,7 +48,7 @@ class SegmentFacts:
         """
         self.path, self._classes, self._findings = path, classes, findings
         self._facts: dict[str, dict[int, Fact]] = {}
-        document = read_json(path, SHAPE) if path.exists() else {}
+        document = read_json(path, remedy=f"expected {SHAPE}", unreadable=DataError, lenient=True) if path.exists() else {}
         if not isinstance(document, dict):
             raise DataError(f"{path}: expected {SHAPE}, not a {type(document).__name__}")
         for stem, entries in document.items():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from seg2d3d_ros.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.segmentation.models.weights import WEIGHT_NAMES
 
@@ -55,10 +55,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         DataError: no such file, or something else in it.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: missing or damaged ({error}); get the file again") from error
+    document = read_json(path, remedy="get the file again", unreadable=DataError)
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected a JSON object; get the file again")
     return document

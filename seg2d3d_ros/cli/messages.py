@@ -1,0 +1,82 @@
+"""What a command says: its log, and errors of the system and of libraries in words."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.findings import printable
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_SMALL = 1 << 20
+"""Bytes free below which a file system counts as full."""
+
+
+class PrintableFormatter(logging.Formatter):
+    """Escapes control characters: names in messages come from files, and a terminal obeys what it is sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; a traceback keeps its lines."""
+        return "\n".join(printable(line) for line in super().format(record).split("\n"))
+
+
+def set_up_logging(*, verbose: bool) -> None:
+    """Log to standard error, as plain lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+
+
+def error_words(error: BaseException) -> str:
+    """One line for the person: what is wrong, with which file, and the way out."""
+    if isinstance(error, Seg2d3dError):
+        return str(error)
+    reason = " ".join(str(error).split())[:400]
+    if isinstance(error, MemoryError):
+        return "not enough memory; fewer or smaller images (--preset fast) need less"
+    if isinstance(error, OSError) and (words := _system_words(error)):
+        return words
+    if "disk is full" in reason or "No space left" in reason or "disk I/O error" in reason:
+        return f"a disk is full ({reason}){full_places()}; free space or choose another folder"
+    if "readonly database" in reason:
+        return f"the map cannot be written ({reason}); make it writable or choose another folder"
+    where = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(where[-1].filename).name}:{where[-1].lineno}" if where else ""
+    return f"unexpected {type(error).__name__}{place}: {reason or 'no reason given'}; -v shows where, please report it"
+
+
+def full_places() -> str:
+    """Which of the places for temporary data are full, as ``": /tmp is full"``; empty where none is."""
+    places = dict.fromkeys((_temporary(), "/tmp", "/dev/shm"))
+    full = [place for place in places if Path(place).is_dir() and shutil.disk_usage(place).free < _SMALL]
+    return f": {' and '.join(full)} {'is' if len(full) == 1 else 'are'} full" if full else ""
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "/tmp"
+
+
+def _system_words(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename is not None else ""
+    reason = error.strerror or " ".join(str(error).split())
+    if error.errno in _FULL:
+        return f"{name}cannot be written ({reason}){full_places()}; free space or choose another folder"
+    if error.errno in _DENIED:
+        return f"{name}not allowed ({reason}); change the rights or choose another folder"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{name}too many open files; raise the limit: ulimit -n 4096"
+    if "temporary directory" in reason:
+        return f"no folder for temporary files can be written{full_places()}; free space, or set TMPDIR to another folder"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP) and name:
+        return f"{name}{reason}; give another path"
+    return ""
