@@ -22,7 +22,7 @@ from helpers_drive_bag import (
     stamp,
 )
 
-from seg2d3d_ros.config import KeyframeConfig
+from seg2d3d_ros.config import KeyframeConfig, SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb, encode_png
 from seg2d3d_ros.keyframes import bag_keyframes
@@ -49,7 +49,7 @@ def test_a_bag_equals_its_folder(tmp_path, storage):
     (tmp_path / "gps.csv").write_text("\n".join(table))
     (tmp_path / "camera.json").write_text('{"model":"PINHOLE","width":160,"height":120,"params":[120,121,80,60]}')
     wanted = {k.name: k for k in read_folder(tmp_path / "images", camera=tmp_path / "camera.json", gps=tmp_path / "gps.csv")}
-    masks = LabelImages(tmp_path / "segments", ["house"])
+    masks = LabelImages(tmp_path / "segments", SegmentationConfig(prompts=("house",)))
 
     items, bag = read(path)
     assert sorted(item.keyframe.name for item in items) == sorted(wanted)
