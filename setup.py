@@ -48,6 +48,7 @@ setup(
         "pycolmap>=4.2,<4.3",  # every minor version has changed the interface
         "pyyaml",
         "pillow",
+        "simplejpeg>=1.7",  # tells what libjpeg only warns of
         "rosbags>=0.11,<0.12",  # likewise
         "mcap>=1.1",
         "zstandard",  # which mcap and rosbags need too
@@ -67,6 +68,7 @@ setup(
         ],
         "sim": SIMULATOR,
         "sam": ["torch>=2.2", "torchvision", "segment-anything", "transformers>=4.56", "safetensors"],
+        "heic": ["pi-heif"],  # decodes only; its wheel brings libheif and libde265 (LGPL), and no x265 (GPL)
         "view": ["rerun-sdk>=0.20"],
         "dev": [
             *SIMULATOR,
@@ -78,6 +80,7 @@ setup(
             "trackeval",
             "opencv-python<5",  # trackeval asks for it without a bound
             "scikit-learn",
+            "pi-heif",
             "pyproj",
             "ruff",
             "mypy",

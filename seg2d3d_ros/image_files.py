@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import os
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seg2d3d_ros.errors import DataError, UsageError
 
@@ -43,7 +42,6 @@ MAX_PIXELS = 250_000_000
 photographs (200 megapixels) pass; a picture of this size takes 0.75 GB. Deep pixels (16 bits, float) count by their bytes."""
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF")
-_HEIC_READERS = ("pi_heif", "pillow_heif")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BITS_PER_SAMPLE = 0x0102  # TIFF 6.0, section 8
@@ -82,7 +80,7 @@ def pixel_limit() -> int:
     text = os.environ.get(PIXEL_LIMIT, "")
     if not text:
         return MAX_PIXELS
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0):
         raise UsageError(f"{PIXEL_LIMIT}={text!r}: write a whole number of pixels, e.g. {MAX_PIXELS}")
     return int(text)
 
@@ -97,24 +95,23 @@ def is_heic(encoded: bytes) -> bool:
     return encoded[4:8] == b"ftyp" and encoded[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
+@lru_cache(maxsize=1)
 def can_read_heic() -> bool:
-    """Whether a reader of HEIC is installed."""
-    return _heic_reader() is not None
+    """Whether a reader of HEIC is installed; teaches PIL to use it."""
+    try:
+        from pi_heif import register_heif_opener
+    except ImportError:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            return False
+    register_heif_opener()
+    return True
 
 
 def how_to_read_heic() -> str:
     """The command that installs the reader: decoding only; libheif and libde265 in it are LGPL."""
     return f"{sys.executable} -m pip install pi-heif"
-
-
-@lru_cache(maxsize=1)
-def _heic_reader() -> str | None:
-    """The name of the module that has taught PIL to read HEIC; None without one."""
-    for name in _HEIC_READERS:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name).register_heif_opener()
-            return name
-    return None
 
 
 def describe(encoded: bytes) -> str:
@@ -123,9 +120,7 @@ def describe(encoded: bytes) -> str:
         return f"a HEIC photo; to read it: {how_to_read_heic()}"
     if encoded[4:12] == b"ftypavif":
         return "an AVIF image, which is not read"
-    return next(
-        (words for start, words in _FOREIGN if encoded.startswith(start)), "" if encoded else "an empty file; copy it again"
-    )
+    return next((words for start, words in _FOREIGN if encoded.startswith(start)), "")
 
 
 @contextlib.contextmanager
@@ -143,12 +138,15 @@ def open_header(encoded: bytes, source: str = "image") -> Iterator[Image.Image]:
         raise UnreadFormat(f"{source}: this is {describe(encoded)}")
     formats = [name for name in _FORMATS if name != "HEIF" or is_heic(encoded)]
     try:
-        with Image.open(io.BytesIO(encoded), formats=formats) as image:
-            yield image
+        image = Image.open(io.BytesIO(encoded), formats=formats)
     except (OSError, ValueError, SyntaxError, OverflowError, RuntimeError, MemoryError) as error:
         if what := describe(encoded):
             raise UnreadFormat(f"{source}: this is {what}") from error
-        raise DataError(f"{source}: no image, its header is damaged, or the file is empty ({len(encoded)} bytes)") from error
+        raise DataError(
+            f"{source}: cannot be decoded: no image, its header is damaged, or the file is empty ({len(encoded)} bytes)"
+        ) from error
+    with image:
+        yield image
 
 
 def require_size(image: Image.Image, source: str = "image") -> tuple[int, int]:
@@ -214,24 +212,18 @@ def damage(encoded: bytes) -> str:
     OpenCV and PIL swallow these warnings: bytes are missing or wrong inside the file, and a part of the picture is grey,
     shifted or torn. A pass over the whole file at an eighth of the size: 2 ms/MB. Needs simplejpeg, else always empty.
     """
-    library = _simplejpeg()
-    if library is None or not is_jpeg(encoded):
+    if not is_jpeg(encoded):
         return ""
     try:
-        library.decode_jpeg(encoded, "GRAY", min_height=1, min_width=1, min_factor=1, strict=True)
+        from simplejpeg import decode_jpeg
+    except ImportError:
+        return ""
+    try:
+        decode_jpeg(encoded, "GRAY", min_height=1, min_width=1, min_factor=1, strict=True)
     except ValueError as error:
         text = str(error)
         return text if text.startswith(_DAMAGED) and "ICC" not in text else ""
     return ""
-
-
-@lru_cache(maxsize=1)
-def _simplejpeg() -> Any:
-    """The library, or None without it."""
-    try:
-        return importlib.import_module("simplejpeg")
-    except ImportError:
-        return None
 
 
 def image_suffix(encoded: bytes) -> str:

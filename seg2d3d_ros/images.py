@@ -53,9 +53,11 @@ def _decode(encoded: bytes, flags: int, source: str) -> np.ndarray:
 
 
 def _decode_with_pil(encoded: bytes, source: str) -> np.ndarray | None:
-    """(H, W, 3) uint8 BGR of the first picture, None where it is damaged: HEIC, and variants that OpenCV does not know."""
+    """(H, W, 3) BGR of the first picture, None where it is damaged: HEIC, and variants that OpenCV does not know."""
     with open_header(encoded, source) as image:
         try:
+            if image.mode[0] in "FI":  # deep grey, which PIL would cut off at 255
+                return np.repeat(np.asarray(image)[:, :, None], 3, axis=2)
             return np.asarray(image.convert("RGB"))[:, :, ::-1]
         except (OSError, ValueError, SyntaxError, RuntimeError, OverflowError, MemoryError):
             return None
@@ -99,7 +101,7 @@ def _picture(encoded: bytes, color: bool, reduction: int, source: str) -> np.nda
         if reduction > 1:
             size = (max(1, image.shape[1] // reduction), max(1, image.shape[0] // reduction))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    if not color and image.ndim == 3:  # from PIL
+    if not color and image.ndim == 3:  # PIL's
         return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
     return image
 

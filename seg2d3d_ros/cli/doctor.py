@@ -17,6 +17,8 @@ _NEEDS = {
     "core": (("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "jinja2"), f"{_PIP} .   {_HERE}"),
     "reconstruction": (("pycolmap",), f"{_PIP} 'pycolmap>=4.2,<4.3'"),
     "masks from COCO files": (("pycocotools",), f"{_PIP} pycocotools"),
+    "damage inside JPEG images": (("simplejpeg",), f"{_PIP} simplejpeg"),
+    "HEIC photos (optional)": (("pi_heif",), f"{_PIP} pi-heif"),
     "rosbags without ROS": (("rosbags",), f"{_PIP} rosbags"),
     "rosbags that were cut off": (("mcap",), f"{_PIP} mcap"),
     "simulator": (

@@ -25,7 +25,7 @@ _SIDED = {"OPENCV": (2, 3), "FULL_OPENCV": (2, 3), "THIN_PRISM_FISHEYE": (2, 3, 
 """Places of the coefficients among the distortion that are not the same in all directions."""
 
 
-class Fit(Enum):
+class Fitting(Enum):
     """How a calibration was made to fit an image."""
 
     EXACT = "exact"
@@ -44,18 +44,18 @@ class CameraFile:
         """The calibration for a camera as the file has it; None where it has none."""
         return self._cameras.get("") or self._cameras.get(camera_name)
 
-    def fitted(self, camera_name: str, width: int, height: int) -> tuple[Camera | None, Fit]:
+    def fitted(self, camera_name: str, width: int, height: int) -> tuple[Camera | None, Fitting]:
         """The camera for images of this size: scaled where the aspect ratio is the same, turned where it is that of the image
         turned by 90°. None where the file does not know the camera, or the image is cropped: where is not known."""
         camera = self.of(camera_name)
         if camera is None or (width, height) == (camera.width, camera.height):
-            return camera, Fit.EXACT
+            return camera, Fitting.EXACT
         if camera.fits(width, height):
-            return camera.scaled(width, height, str(self._path)), Fit.SCALED
+            return camera.scaled(width, height, str(self._path)), Fitting.SCALED
         turned = quarter_turned(camera)
         if turned.fits(width, height):
-            return turned.scaled(width, height, str(self._path)), Fit.TURNED
-        return None, Fit.CROPPED
+            return turned.scaled(width, height, str(self._path)), Fitting.TURNED
+        return None, Fitting.CROPPED
 
     def __call__(self, camera_name: str, width: int, height: int) -> Camera | None:
         """The camera for images of this size, or None where the file does not know ``camera_name``.

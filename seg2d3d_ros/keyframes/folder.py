@@ -17,7 +17,7 @@ from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.image_files import TooManyPixels, UnreadFormat, damage
 from seg2d3d_ros.images import decode_small_gray
 from seg2d3d_ros.keyframes import photo_findings as kinds
-from seg2d3d_ros.keyframes.camera_file import CameraFile, Fit, read_camera_file
+from seg2d3d_ros.keyframes.camera_file import CameraFile, Fitting, read_camera_file
 from seg2d3d_ros.keyframes.folder_scan import FORMAT_NOT_READ, FolderScan, PhotoFile, scan_folder
 from seg2d3d_ros.keyframes.image_positions import positions_of_table, tell_missing
 from seg2d3d_ros.keyframes.panorama import looks_like_panorama
@@ -191,11 +191,11 @@ class ImageFolder:
             return header.camera
         camera, fit = self._cameras.fitted(camera_name, header.width, header.height)
         sizes = {"size": f"{header.width}×{header.height}", "calibrated": f"{known.width}×{known.height}"}
-        if fit is Fit.CROPPED:
+        if fit is Fitting.CROPPED:
             self._note(kinds.CALIBRATION_UNFIT, photo.file_name, **sizes)
             return header.camera
-        if fit is not Fit.EXACT:
-            kind = kinds.CALIBRATION_TURNED if fit is Fit.TURNED else kinds.CALIBRATION_SCALED
+        if fit is not Fitting.EXACT:
+            kind = kinds.CALIBRATION_TURNED if fit is Fitting.TURNED else kinds.CALIBRATION_SCALED
             self._note(kind, photo.file_name, **sizes)
         return camera
 

@@ -45,6 +45,18 @@ FORMAT_NOT_READ = Kind(
     cause="{reason}",
     remedy="convert them to JPEG, PNG or TIFF",
 )
+NAME_NOT_TEXT = Kind(
+    "image_names_not_text",
+    "images whose file names are no valid text (UTF-8)",
+    cause="they were named on another system, or an archive was unpacked with another encoding",
+    remedy="rename them: convmv -f latin1 -t utf8 --notest *",
+)
+FOLDER_UNREADABLE = Kind(
+    "folders_unreadable",
+    "folders that cannot be read",
+    cause="{reason}",
+    remedy="allow it: chmod -R u+rX",
+)
 DEEPEST = 8
 """Levels of sub-folders that are searched."""
 
@@ -105,6 +117,10 @@ def scan_folder(root: Path) -> FolderScan:
     """
     _require_folder(root)
     found = FolderScan(root)
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        raise UsageError(f"{root}: the folder cannot be read ({error.strerror or error})") from error
     direct = _of_folder(root, found)
     if direct:
         for folder in _folders(root):
@@ -168,8 +184,14 @@ def _walk(folder: Path, seen: set[Path], found: FolderScan | None = None, depth:
         if found is not None:
             found.leave_out(folder, MASKS_BESIDE, "by its name no photos")
         return
-    yield from _of_folder(folder, found)
-    for below in _folders(folder):
+    try:
+        photos, deeper = _of_folder(folder, found), _folders(folder)
+    except OSError as error:
+        if found is not None:
+            found.leave_out(folder, FOLDER_UNREADABLE, error.strerror or str(error))
+        return
+    yield from photos
+    for below in deeper:
         yield from _walk(below, seen | {place}, found, depth + 1)
 
 
@@ -177,14 +199,18 @@ def _of_folder(folder: Path, found: FolderScan | None) -> list[Path]:
     """The photographs directly in a folder; what else looks like images there goes to ``found``."""
     files = [p for p in folder.iterdir() if p.name[0] != "." and p.is_file()]
     images = _in_order(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
+    foreign = {path for path in images if not _is_text(path)}
+    images = [path for path in images if path not in foreign]
     names, stems = {p.name for p in images}, {p.stem for p in images}
     masks = [p for p in images if p.stem in names - {p.name} or _named_as_mask(p, stems)]
     photos = [path for path in images if path not in set(masks)]
     if found is None:
         return photos
+    for path in foreign:
+        found.leave_out(path, NAME_NOT_TEXT, "its name is no valid text")
     for path in masks:
         found.leave_out(path, MASKS_BESIDE, "named as the mask of a photo beside it")
-    taken = {p.stem: p.name for p in photos}
+    taken = {p.stem: p.name for p in sorted(photos, key=_rank, reverse=True)}
     for path in _in_order(p for p in files if p.suffix.lower() in OTHER_SUFFIXES):
         if path.stem in taken:
             found.leave_out(path, SAME_PHOTO, f"the same photo as {taken[path.stem]}, which is read", taken[path.stem])
@@ -194,9 +220,23 @@ def _of_folder(folder: Path, found: FolderScan | None) -> list[Path]:
     return photos
 
 
+def _is_text(path: Path) -> bool:
+    """Whether a path is UTF-8, so that databases and JSON can hold it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _named_as_mask(path: Path, stems: set[str]) -> bool:
     named = _MASK_ENDING.fullmatch(path.stem)
     return named is not None and named[1] in stems
+
+
+def _rank(path: Path) -> int:
+    """Of files that share a name the lowest is taken."""
+    return IMAGE_SUFFIXES.index(path.suffix.lower())
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:
@@ -210,8 +250,7 @@ def _unique(files: list[PhotoFile], found: FolderScan) -> list[PhotoFile]:
         rival = best.setdefault(file.name, file)
         if rival is file:
             continue
-        ranks = [IMAGE_SUFFIXES.index(f.path.suffix.lower()) for f in (rival, file)]
-        winner, loser = (rival, file) if ranks[0] <= ranks[1] else (file, rival)
+        winner, loser = (rival, file) if _rank(rival.path) <= _rank(file.path) else (file, rival)
         best[file.name] = winner
         kind = SAME_PHOTO if winner.path.parent == loser.path.parent else SAME_NAME
         words = f"has the same name without its ending as {winner.file_name}; rename it if both are wanted"

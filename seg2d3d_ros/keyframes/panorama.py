@@ -9,7 +9,8 @@ import numpy as np
 _PROJECTION = re.compile(rb"ProjectionType\W{1,4}\s*equirectangular", re.IGNORECASE)
 _ASPECT_TOLERANCE = 0.005
 _SEAM, _ACROSS = 2.0, 2.0
-"""The seam differs at most so many times more than neighbouring columns do, and at least so many times less than far ones."""
+"""The seam differs at most so many times more than neighbouring columns do, there or on average, and at least so many times
+less than far ones."""
 _FLAT, _FLAT_SHARE = 1.5, 0.1
 """A pole varies along its row by at most so many grey values, or by this share of what the middle varies by."""
 
@@ -30,7 +31,8 @@ def looks_like_panorama(gray: np.ndarray, width: int, height: int) -> bool:
     if abs(width / (2 * height) - 1) > _ASPECT_TOLERANCE or min(gray.shape) < 16:
         return False
     values = gray.astype(np.float32)
-    beside = float(np.abs(np.diff(values, axis=1)).mean())
+    steps = np.abs(np.diff(values, axis=1)).mean(axis=0)
+    beside = float(max(steps.mean(), steps[0], steps[-1]))
     seam = float(np.abs(values[:, 0] - values[:, -1]).mean())
     across = float(np.abs(values[:, 0] - values[:, values.shape[1] // 2]).mean())
     varied = float(values[len(values) // 2 - 2 : len(values) // 2 + 2].std(axis=1).mean())

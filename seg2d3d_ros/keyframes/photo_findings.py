@@ -14,7 +14,7 @@ UNREADABLE = Kind(
 DAMAGED = Kind(
     "images_damaged",
     "JPEG images that are damaged inside",
-    cause='bytes are missing or wrong ("{words}"); they are used, but a part of each picture is grey, shifted or torn',
+    cause='bytes are missing or wrong ("{words}"); they are used, but a part of each picture may be grey, shifted or torn',
     remedy="copy them from the camera again, or take them out of the folder",
 )
 TOO_LARGE = Kind(

@@ -46,6 +46,18 @@ def test_cropped_images_are_refused(tmp_path):
         ({"params": ["a", 2, 3, 4]}, "numbers"),
         ({"width": 0}, "positive"),
         ({"params": [float("nan"), 2, 3, 4]}, "finite"),
+        ({"params": [800, [[810]], 500, 250]}, "numbers, not list"),
+        ({"params": {"f": 800}}, "list of 4 numbers"),
+        ({"params": [800, True, 500, 250]}, "numbers, not bool"),
+        ({"params": [800, 810, 5000, 250]}, "principal point"),
+        ({"params": [8e9, 810, 500, 250]}, "in pixels"),
+        ({"params": [-800, 810, 500, 250]}, "positive"),
+        ({"params": [0.008, 0.008, 500, 250]}, "in pixels"),
+        ({"model": ["PINHOLE"]}, "unknown camera model"),
+        ({"width": 1e400}, "finite"),
+        ({"width": 10**400}, "numbers"),
+        ({"height": 500.5}, "whole"),
+        ({"width": 10**9}, "whole"),
     ],
 )
 def test_bad_cameras_are_named(tmp_path, change, message):
@@ -54,11 +66,16 @@ def test_bad_cameras_are_named(tmp_path, change, message):
 
 
 def test_bad_camera_files(tmp_path):
-    for text in ("{", "[]", '{"model": "PINHOLE"}', '{"cameras": {}}', '{"cameras": {"a": 3}}'):
+    for text in ("{", "[]", '{"params": ' + "[" * 100_000, '{"model": "PINHOLE"}', '{"cameras": {}}', '{"cameras": {"a": 3}}'):
         with pytest.raises(DataError, match=r"camera\.json"):
             read_camera_file(write(tmp_path, text))
     with pytest.raises(UsageError, match="nowhere"):
         read_camera_file(tmp_path / "nowhere.json")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "camera.json").write_text(json.dumps(PINHOLE), encoding="utf-8-sig")
+    assert read_camera_file(tmp_path / "camera.json")("c", 1000, 500).params == (800, 810, 500, 250)
 
 
 def test_distortion_is_not_scaled():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.keyframes.photo_header import read_header, stamp_nanoseconds
+from seg2d3d_ros.keyframes.photo_header import GeoProblem, read_header, stamp_nanoseconds
 
 
 def jpeg(exif=None, gps=None, general=None):
@@ -43,6 +43,23 @@ def test_position_from_exif():
     assert south_west.sigma == pytest.approx(4.0)
     assert read_header(jpeg(gps={1: "N", 2: (55.0, 41.0, 53.4)})).geo is None
     assert read_header(jpeg()).geo is None
+
+
+def test_what_a_receiver_says_of_its_own_errors_and_altitude():
+    here = {1: "N", 2: (55.0, 41.0, 53.4), 3: "E", 4: (13.0, 11.0, 43.4)}
+    assert not read_header(jpeg(gps=here)).geo.has_altitude
+    flat = {**here, 5: b"\0", 6: 37.0, 10: "2"}
+    assert not read_header(jpeg(gps=flat)).geo.has_altitude, "measured in two dimensions"
+    assert read_header(jpeg(gps={**flat, 10: "3"})).geo.altitude == 37.0
+    assert read_header(jpeg(gps={**here, 11: 2.0})).geo.sigma == pytest.approx(8.0)
+    assert read_header(jpeg(gps={**here, 11: 2.0, 31: 3.0})).geo.sigma == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_position_without_its_letters_is_refused(lost):
+    here = {1: "N", 2: (55.0, 41.0, 53.4), 3: "E", 4: (13.0, 11.0, 43.4)}
+    header = read_header(jpeg(gps={key: value for key, value in here.items() if key != lost}))
+    assert (header.geo, header.geo_problem) == (None, GeoProblem.NO_LETTERS)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

@@ -110,7 +110,7 @@ def test_every_command_has_its_module():
 
 
 STANDARD = set(sys.stdlib_module_names)
-THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags zstandard mcap jinja2 pycocotools"
+THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags zstandard mcap jinja2 pycocotools simplejpeg"
 ALLOWED = {*THIRD_PARTY.split(), "seg2d3d_ros"}
 OF_EXTRAS = {
     "open3d",
@@ -122,6 +122,9 @@ OF_EXTRAS = {
     "rerun",
     "trackeval",
     "matplotlib",
+    "pi_heif",
+    "pillow_heif",
+    "pyproj",
 }
 KEYS = {
     "numpy": "python3-numpy",

@@ -14,8 +14,9 @@ from helpers_reconstruction import drain
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.images import decode_rgb, encode_jpeg
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
+from seg2d3d_ros.reconstruction.features import sift
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised
@@ -178,6 +179,28 @@ def test_features_respect_the_mask_the_cap_and_the_scale():
     assert len(extract(image, source="x", max_image_size=1600, max_features=200)) == 200
     small = extract(image, source="x", max_image_size=240, max_features=2000)
     assert small.keypoints[:, 0].max() > 240
+
+
+def test_huge_photos_are_decoded_smaller_and_their_features_are_those_of_the_whole(monkeypatch):
+    rng = np.random.default_rng(3)
+    pixels = cv2.resize(rng.integers(0, 255, (75, 100, 3), dtype=np.uint8), (2003, 1501), interpolation=cv2.INTER_CUBIC)
+    asked = []
+
+    def decode(encoded, source, reduction):
+        asked.append(reduction)
+        return decode_rgb(encoded, source, reduction)
+
+    monkeypatch.setattr(sift, "decode_rgb", decode)
+    small = sift.extract(encode_jpeg(pixels, 97), source="a", max_image_size=200, max_features=300)
+    assert asked == [4]
+    assert (small.width, small.height) == (2003, 1501)
+    gray = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (200, 150), interpolation=cv2.INTER_AREA)
+    whole, _ = sift._sift(gray, 300)
+    whole = whole[:, :2] * [2003 / 200, 1501 / 150]
+    nearest = np.linalg.norm(small.keypoints[:, None, :2] - whole[None], axis=2).min(axis=1)
+    assert np.quantile(nearest, 0.8) < 3.0, "pixels of the whole photo"
+    there = pixels[tuple(small.keypoints[:, 1::-1].astype(int).T)]
+    assert np.abs(there.astype(int) - small.colors).mean() < 10
 
 
 def test_keypoints_use_colmaps_pixel_centres():
