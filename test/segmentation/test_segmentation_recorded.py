@@ -4,7 +4,7 @@ import numpy as np
 
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import encode_png
-from seg2d3d_ros.keyframes.bag_keyframes import BagItem
+from seg2d3d_ros.keyframes.streams.bag_pass import BagItem
 from seg2d3d_ros.segmentation.files.bag_segments import NOT_RECORDED, RecordedSegments
 from seg2d3d_ros.types import Keyframe
 
