@@ -87,7 +87,7 @@ class FakeWorker:
 
 
 class Scene:
-    def __init__(self, tmp_path, schedule: Schedule | None = None, **worker) -> None:
+    def __init__(self, tmp_path, schedule: Schedule | None = None, max_wait: float = 0.0, **worker) -> None:
         self.now, self.revisions, self.failures = 0.0, [], []
         self.worker = FakeWorker(**worker)
         self.session = MappingSession(
@@ -96,6 +96,7 @@ class Scene:
             schedule or Schedule(every=1000, idle=1e9),
             on_revision=lambda r: self.revisions.append(set(self.worker.database)),
             on_failure=self.failures.append,
+            max_wait=max_wait,
             clock=lambda: self.now,
         )
 
