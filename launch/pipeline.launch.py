@@ -10,13 +10,17 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.ros.node.launch_arguments import LaunchPlan, Process, arguments, check_names, override_file, plan
 
+RESPAWN_SECONDS = 2.0
+"""Between the death of a node and its new start."""
+WRONG_USE = 2
+"""The exit code of a node whose parameters are wrong: it would end with it every time."""
 SAVING_SECONDS = "20"
 """How long a node may take to save the map after SIGINT, before SIGTERM, and after that before SIGKILL."""
 
@@ -52,7 +56,10 @@ def node_action(todo: LaunchPlan, process: Process) -> Node:
         overrides.write(override_file(process.parameters, todo.file_nodes))
     finishes = todo.exit_when_done and process.executable in ("bag_player", "pipeline")
 
-    def ended(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    def ended(event: ProcessExited, context: LaunchContext) -> Shutdown | LogInfo | None:
+        if process.respawn and event.returncode != WRONG_USE and not context.is_shutdown:
+            how = f"was killed (signal {-event.returncode})" if event.returncode < 0 else f"ended with {event.returncode}"
+            return LogInfo(msg=f"{process.executable} {how} and is started again in {RESPAWN_SECONDS:g} s")
         Path(overrides.name).unlink(missing_ok=True)
         if context.is_shutdown:
             return None
@@ -72,6 +79,8 @@ def node_action(todo: LaunchPlan, process: Process) -> Node:
         parameters=[*([todo.params_file] if todo.params_file else []), overrides.name],
         ros_arguments=["--log-level", todo.log_level],
         output="screen",
+        respawn=process.respawn,
+        respawn_delay=RESPAWN_SECONDS,
         sigterm_timeout=SAVING_SECONDS,
         sigkill_timeout=SAVING_SECONDS,
         on_exit=ended,

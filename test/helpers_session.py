@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.mapping_session import MappingSession
 from seg2d3d_ros.pipeline.schedule import Schedule
@@ -88,7 +89,7 @@ class FakeWorker:
 
 class Scene:
     def __init__(self, tmp_path, schedule: Schedule | None = None, max_wait: float = 0.0, **worker) -> None:
-        self.now, self.revisions, self.failures = 0.0, [], []
+        self.now, self.revisions, self.failures, self.findings = 0.0, [], [], Findings()
         self.worker = FakeWorker(**worker)
         self.session = MappingSession(
             MapStore(tmp_path / "map"),
@@ -97,6 +98,7 @@ class Scene:
             on_revision=lambda r: self.revisions.append(set(self.worker.database)),
             on_failure=self.failures.append,
             max_wait=max_wait,
+            findings=self.findings,
             clock=lambda: self.now,
         )
 

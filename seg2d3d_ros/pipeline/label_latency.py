@@ -18,7 +18,7 @@ RECENT = 50
 LABELS_LATE = Kind(
     "labels_late",
     "keyframes whose labels came late",
-    cause="from their masks to their labels it took more than {limit:g} s, at last {seconds:.0f} s: the machine does not keep up",
+    cause="more than {limit:g} s after their masks, at last {seconds:.0f} s: the machine does not keep up",
     remedy="a larger keyframes.min_motion, smaller reconstruction.max_image_size, or another machine for association_node; "
     "finalize labels everything",
 )

@@ -16,6 +16,7 @@ import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.arrivals import Arrivals
@@ -33,6 +34,19 @@ MAX_AHEAD = 4
 BACKLOG_SECONDS = 30.0
 """While keyframes wait, there is at least this much time between two solutions."""
 
+KEYFRAMES_REJECTED = Kind(
+    "keyframes_rejected",
+    "keyframes that the reconstruction could not use",
+    cause="{reason}",
+    remedy="look at the image in MAP/keyframes; a damaged one comes from the camera's driver or the recording",
+)
+WORKER_FAILED = Kind(
+    "worker_failed",
+    "times that the reconstruction's process failed",
+    cause="{reason}",
+    remedy="it is started again and nothing is lost; where it happens often, look for memory (dmesg: out of memory)",
+)
+
 
 @dataclass
 class MappingFigures:
@@ -44,6 +58,8 @@ class MappingFigures:
     failures: int = 0
     last_failure: str = ""
     stage: str = ""
+    progress: tuple[str, int, int] = ("", 0, 0)
+    """Stage, done, total of what the worker solves."""
     odd: dict[str, int] = field(default_factory=dict)
     """What was odd about keyframes (see ``arrivals``), counted."""
     put_aside: int = 0
@@ -59,6 +75,7 @@ class MappingSession:
         make_worker: starts the process that owns the database in ``store.root``.
         on_revision: called from ``tick`` with each new ``Reconstruction``.
         on_failure: called from ``tick`` with a message whenever the worker failed.
+        findings: gets what is odd about keyframes, left out or late.
         max_wait: seconds that a keyframe may wait for the worker before it lets others go first; 0 = as long as it takes.
 
     Attributes:
@@ -74,16 +91,19 @@ class MappingSession:
         on_revision: Callable[[Reconstruction], object],
         on_failure: Callable[[str], object],
         max_wait: float = 0.0,
+        findings: Findings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store, self.schedule, self.figures = store, schedule, MappingFigures()
         self.records = {record.name: record for record in store.read_keyframes()}
         self.reconstruction: Reconstruction | None = None
-        self._arrivals = Arrivals(lambda name: store.read_image(self.records[name]))
-        self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
+        self._findings = Findings() if findings is None else findings  # an empty one is falsy
+        self._arrivals = Arrivals(lambda name: store.read_image(self.records[name]), self._findings)
         self.figures.odd = self._arrivals.counts
+        self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
         self._on_revision, self._on_failure, self._clock = on_revision, on_failure, clock
         self.backlog = Backlog(self.records, max_wait, clock)
+        self._aside_told = 0
         self._with_worker: list[str] = []
         self._added: set[str] = set()
         self._solving: set[str] | None = None
@@ -177,6 +197,7 @@ class MappingSession:
             self._write_off()
         self.save()
         self._keep_up()
+        self._tell_who_waits()
         hold = self._solution_due_in_backlog()
         while len(self._with_worker) < MAX_AHEAD and not self.solving and not hold:
             if (name := self.backlog.next()) is None:
@@ -224,6 +245,12 @@ class MappingSession:
             log.info("keyframes wait: the solution in this pause is given up; the map goes on from its last revision")
         self.figures.put_aside += self.backlog.thin()
 
+    def _tell_who_waits(self) -> None:
+        """Keep the finding of those put aside up to date: it goes when they are taken in."""
+        if (aside := self.backlog.aside) != self._aside_told:
+            self._aside_told = aside
+            self._findings.put(self.backlog.finding(len(self.records)))
+
     def _solution_due_in_backlog(self) -> bool:
         """Whether to let the worker run dry for a solution although keyframes wait: where they come faster than it can
         take them there would never be a map. Solutions then take a fifth of the time at most."""
@@ -247,6 +274,7 @@ class MappingSession:
             self._answered(event.name)
             self._reject(event.name, event.reason)
         elif isinstance(event, Progressed):
+            self.figures.progress = (event.stage, event.done, event.total)
             self.figures.stage = f"{event.stage} {event.done}/{event.total}"
         elif isinstance(event, Revised):
             if event.final:
@@ -257,6 +285,7 @@ class MappingSession:
                 self.figures.stage = ""
             self._revised(event.reconstruction)
         elif isinstance(event, Failed):
+            self._findings.add(WORKER_FAILED, reason=event.message)
             self.figures.failures += 1
             self.figures.last_failure = event.message
             self._on_failure(event.message)
@@ -291,7 +320,8 @@ class MappingSession:
             self._with_worker.remove(name)
 
     def _reject(self, name: str, reason: str) -> None:
-        log.warning("left out: %s", reason)
+        log.debug("left out: %s", reason)
+        self._findings.add(KEYFRAMES_REJECTED, name, reason=reason)
         self.figures.rejected[name] = reason
 
     def _write_off(self) -> None:

@@ -12,25 +12,18 @@ import pytest
 pytest.importorskip("rclpy")
 
 from helpers_map_nodes import header_of, scene
-from helpers_ros import own_domain, ros, wait_for
+from helpers_ros import wait_for
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.nodes import association_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
+from seg2d3d_ros.ros.exchange import instance_publisher
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
 from seg2d3d_ros.ros.node.qos import LABELS, SEGMENTS
 from seg2d3d_ros.segmentation.encoding import to_mono16
 
 pytestmark = pytest.mark.ros
-DOMAIN = own_domain()
-
-
-@pytest.fixture
-def world():
-    with ros(DOMAIN) as made:
-        yield made
 
 
 class Slow:
@@ -83,7 +76,7 @@ def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
         node._session.receive(item)
     slow = Slow(node, model)
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(world.call(Trigger, "association_node/reset", timeout=20.0)))
+    asking = threading.Thread(target=lambda: answers.append(world.call(Trigger, "association_node/reset")))
     asking.start()
     asking.join(0.5)
     assert answers == [], "the update still runs"
@@ -98,16 +91,17 @@ def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
 def test_tracks_tell_what_the_label_images_show(world, tmp_path, monkeypatch):
     """vision_msgs is not on PyPI: a publisher and a message that note what they get."""
     sent = []
-    monkeypatch.setattr(association_node, "tracks_message", lambda vision, *content: (vision, *content))
+    monkeypatch.setattr(instance_publisher, "tracks_message", lambda vision, *content: (vision, *content))
     node = world.add(AssociationNode, map_dir=str(tmp_path), association__min_images=2, association__min_points=3)
     published = world.collect(Image, "instances/labels", LABELS)
-    assert wait_for(lambda: node._labels.get_subscription_count())
-    node._vision, node._tracks = (
+    publisher = node._publisher
+    assert wait_for(lambda: publisher._labels.get_subscription_count())
+    publisher._vision, publisher._tracks = (
         "vision",
         SimpleNamespace(publish=sent.append, get_subscription_count=int, wait_for_all_acked=lambda _: True),
     )
-    node._boxes = node._tracks
-    monkeypatch.setattr(association_node, "boxes_message", lambda *_: None)
+    publisher._boxes = publisher._tracks
+    monkeypatch.setattr(instance_publisher, "boxes_message", lambda *_: None)
     model, segments = scene(4)
     for name, item in segments.items():
         node._headers[name] = header_of(name)

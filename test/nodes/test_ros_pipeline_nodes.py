@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from helpers_map_nodes import header_of, scene, value
-from helpers_ros import own_domain, ros, wait_for
+from helpers_ros import wait_for
 from sensor_msgs.msg import Image, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -25,14 +25,7 @@ from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import SparseModel
 
 pytestmark = pytest.mark.ros
-DOMAIN = own_domain()
 STAMP = 1_700_000_000_000_000_000
-
-
-@pytest.fixture
-def world():
-    with ros(DOMAIN) as made:
-        yield made
 
 
 class AssociationBench:
@@ -53,7 +46,7 @@ class AssociationBench:
         self.markers = world.collect(MarkerArray, "instances/markers", qos.LATCHED)
         publishers = (self.segments, self.observations, self.points)
         assert wait_for(lambda: all(p.get_subscription_count() for p in publishers))
-        assert wait_for(lambda: self.node._labels.get_subscription_count() and self.node._map.resend.available)
+        assert wait_for(lambda: self.node._publisher._labels.get_subscription_count() and self.node._map.resend.available)
 
     def _resend(self, _request, response):
         self.resends += 1
@@ -74,7 +67,7 @@ class AssociationBench:
         self.points.publish(map_messages.points_to_cloud([model], header))
 
     def flush(self):
-        return self.world.call(Trigger, "association_node/flush", timeout=40.0)
+        return self.world.call(Trigger, "association_node/flush")
 
 
 def test_association_follows_revisions_and_sends_what_changed(world, tmp_path):
@@ -169,7 +162,7 @@ def test_association_failure_reaches_flush_and_diagnostics(world, tmp_path):
     assert "segments must have the image's size" in answer.message
     # The next good message mends it.
     bench.send_segments(segments)
-    assert wait_for(lambda: bench.flush().success, 20)
+    assert wait_for(lambda: bench.flush().success)
 
 
 def test_association_reset_forgets(world, tmp_path):

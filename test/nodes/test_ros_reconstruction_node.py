@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseArray
 from helpers_map_nodes import header_of, scene, value
-from helpers_ros import own_domain, ros, wait_for
+from helpers_ros import wait_for
 from nav_msgs.msg import Path
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
@@ -26,19 +26,12 @@ from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Rejected, Revised, Stopped
-from seg2d3d_ros.ros.exchange import map_publisher
+from seg2d3d_ros.ros.exchange import map_completion, map_publisher
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.types import Keyframe, SparseModel
 
 pytestmark = pytest.mark.ros
-DOMAIN = own_domain()
-
-
-@pytest.fixture
-def world():
-    with ros(DOMAIN) as made:
-        yield made
 
 
 class PreparedWorker:
@@ -76,7 +69,7 @@ class ReconstructionBench:
     def __init__(self, world, map_dir, monkeypatch, models, **parameters):
         monkeypatch.setattr(PreparedWorker, "models", models)
         monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: PreparedWorker)
-        monkeypatch.setattr(reconstruction_node, "write_report_if_possible", lambda _store: "no report")
+        monkeypatch.setattr(map_completion, "write_report_if_possible", lambda _store: "no report")
         self.world = world
         self.images = world.probe.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
         self.infos = world.probe.create_publisher(CameraInfo, "keyframes/camera_info", qos.KEYFRAMES)
@@ -85,7 +78,7 @@ class ReconstructionBench:
         self.cameras = world.collect(PoseArray, "map/cameras", qos.LATCHED)
         self.observations = world.collect(PointCloud2, "map/observations", qos.OBSERVATIONS)
         self.path = world.collect(Path, "map/path/front", qos.LATCHED)
-        defaults = {"update_every": 1000, "update_idle": 1000.0}
+        defaults = {"update_every": 1000, "update_idle": 1000.0, "segmentation__segmenter": "none"}
         self.node = world.add(ReconstructionNode, map_dir=str(map_dir), **{**defaults, **parameters})
         assert wait_for(lambda: all(p.get_subscription_count() for p in (self.images, self.infos, self.fixes)))
         assert wait_for(lambda: self.node._publisher._observations.get_subscription_count())
@@ -99,7 +92,7 @@ class ReconstructionBench:
         assert wait_for(lambda: int(value(self.node, "keyframes received") or 0) > received)
 
     def finalize(self):
-        return self.world.call(Trigger, "finalize", timeout=30.0)
+        return self.world.call(Trigger, "finalize")
 
     def sent(self):
         """Names of the keyframes since the last look, and the end marks among them."""
@@ -177,7 +170,7 @@ def test_reset_empties_map_and_topics(world, tmp_path, monkeypatch):
     assert wait_for(lambda: len(bench.observations) == 5)
     bench.observations.clear()
     assert world.call(Trigger, "save_map").success
-    assert world.call(Trigger, "reset", timeout=20.0).success
+    assert world.call(Trigger, "reset").success
     assert wait_for(lambda: bench.points[-1].width == 0)
     assert wait_for(lambda: len(bench.observations) == 5)
     assert all(m.width == 0 for m in bench.observations)
@@ -320,7 +313,7 @@ def test_cancel_stops_the_worker_and_finalize_says_so(world, tmp_path, monkeypat
     model, _ = scene(4)
     bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})
     monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: Endless)
-    assert world.call(Trigger, "reset", timeout=20.0).success
+    assert world.call(Trigger, "reset").success
     for name in model.names:
         bench.keyframe(name)
     asked = world.probe.create_client(Trigger, "finalize").call_async(Trigger.Request())
@@ -341,12 +334,12 @@ def test_reset_ends_a_finalize_that_waits(world, tmp_path, monkeypatch):
     model, _ = scene(4)
     bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model})
     monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: Endless)
-    assert world.call(Trigger, "reset", timeout=20.0).success
+    assert world.call(Trigger, "reset").success
     for name in model.names:
         bench.keyframe(name)
     asked = world.probe.create_client(Trigger, "finalize").call_async(Trigger.Request())
     assert wait_for(lambda: bench.node._session.solving)
-    assert world.call(Trigger, "reset", timeout=20.0).success
+    assert world.call(Trigger, "reset").success
     assert wait_for(asked.done)
     assert not asked.result().success
     assert "reset" in asked.result().message

@@ -408,6 +408,10 @@ def test_vision_messages(monkeypatch):
     (box,) = boxes.detections
     assert (box.id, box.bbox.size.z, box.bbox.center.position.z) == ("3", 6, 3)
     np.testing.assert_allclose(box.bbox.center.orientation.z, np.sin(np.pi / 12))
+    (result,) = box.results
+    assert (result.pose.pose.position.x, result.pose.pose.position.y, result.pose.pose.position.z) == (1, 2, 3)
+    np.testing.assert_allclose(result.pose.pose.orientation.z, np.sin(np.pi / 12))
+    assert box.header == boxes.header == MAP
 
 
 def test_without_vision_msgs_one_line_says_so(caplog):

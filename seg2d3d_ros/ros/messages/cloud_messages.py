@@ -6,9 +6,10 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.lidar.labeller import LabelledPoints
-from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud
+from seg2d3d_ros.ros.messages.map_messages import wanted_fields
 
 LABELLED_POINT = np.dtype(
     {
@@ -18,6 +19,7 @@ LABELLED_POINT = np.dtype(
         "itemsize": 28,
     }
 )
+_CLASS_OF = np.dtype([("instance_id", "i4"), ("class_id", "u2")])
 
 
 def labelled_cloud(found: LabelledPoints, rows: np.ndarray, classes: np.ndarray, header: Header) -> PointCloud2:
@@ -39,8 +41,14 @@ def labelled_cloud(found: LabelledPoints, rows: np.ndarray, classes: np.ndarray,
 
 
 def classes_of(message: PointCloud2) -> np.ndarray:
-    """Table (I,) uint16 from instance id to class id, from ``instances/points``; 0 for none."""
-    points = cloud_to_array(message)
+    """Table (I,) uint16 from instance id to class id, from ``instances/points``; 0 for none.
+
+    Raises:
+        DataError: another layout, or ids that no label image could hold.
+    """
+    points = wanted_fields(message, _CLASS_OF, "instances/points")
+    if len(points) and not 0 <= points["instance_id"].min() <= points["instance_id"].max() <= np.iinfo(np.uint16).max:
+        raise DataError("instances/points: instance ids beyond those of a label image; it is not from this package")
     table = np.zeros(int(points["instance_id"].max(initial=0)) + 1, np.uint16)
     table[points["instance_id"]] = points["class_id"]
     table[0] = 0
