@@ -43,7 +43,7 @@ setup(
     install_requires=[
         "numpy>=1.24",
         "scipy>=1.10",
-        "opencv-python-headless<5",  # cv_bridge and the distributions are at 4
+        "opencv-python-headless<5",  # the distributions are at 4
         "pycocotools",
         "pycolmap>=4.2,<4.3",  # every minor version has changed the interface
         "pyyaml",

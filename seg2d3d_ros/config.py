@@ -61,6 +61,9 @@ class SegmentationConfig:
         "classes of things that move (car, person, …): looked for beside the prompts; their keypoints stay out of the model",
     )
     min_area: float = param(0.0, "smaller segments are dropped", unit="share of the image", low=0.0, high=1.0)
+    stamp_tolerance: float = param(
+        0.005, "topic, masks of a recording: how far a mask's stamp may be from its image's", unit="s", low=0.0, high=1.0
+    )
     detector_model: str = param(
         "IDEA-Research/grounding-dino-tiny", "grounded_sam: who finds boxes; a folder, or an id that `seg2d3d models` lists"
     )

@@ -69,11 +69,20 @@ class Declaration:
         if self.kind is str:
             return self.check(text)
         if self.kind is tuple:
-            return self.check([part.strip() for part in text.split(",") if part.strip()])
+            return self.check(self._list(text))
         try:
             return self.check(yaml.safe_load(text))
         except yaml.YAMLError as error:
             raise UsageError(f"{self.key}: cannot read {text!r}") from error
+
+    def _list(self, text: str) -> list[str]:
+        """The items of ``a, b`` or ``[a, b]``."""
+        if not text.strip().startswith("["):
+            return [part.strip() for part in text.split(",") if part.strip()]
+        try:
+            return [str(item) for item in yaml.safe_load(text)]
+        except (yaml.YAMLError, RecursionError) as error:
+            raise UsageError(f"{self.key}: cannot read {text!r} as a list [a, b]") from error
 
 
 def declarations_of(cls: type, prefix: str = "") -> dict[str, Declaration]:

@@ -35,7 +35,6 @@ _NEEDS = {
         f"{_PIP} '.[sam]' {_HERE}",
     ),
     "detections as vision_msgs (optional)": (("vision_msgs.msg",), "apt-get install ros-jazzy-vision-msgs"),
-    "rare image encodings (optional)": (("cv_bridge",), "apt-get install ros-jazzy-cv-bridge"),
     "TF of keyframes (optional)": (("tf2_msgs.msg",), "apt-get install ros-jazzy-tf2-msgs"),
 }  # fmt: skip
 """The modules that a feature needs, and how to get them."""

@@ -38,6 +38,7 @@ from seg2d3d_ros.pipeline.figures import reconstruction_counts
 from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
 from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch, TimeLeft
+from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.map_completion import Completed, MapCompletion
 from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
@@ -81,7 +82,9 @@ class ReconstructionNode(ManagedNode):
         self._headers: dict[str, Header] = {}
         self._seconds: dict[str, float] = {}
         objects = self.config.segmentation.segmenter != "none"
-        self._completion = MapCompletion(self, self._store, self.OWN_SECTIONS, objects=objects)
+        self._completion = MapCompletion(
+            self, self._store, self.OWN_SECTIONS, objects=objects, others=lambda: self._others.gather()
+        )
 
     def activate(self) -> None:
         self._started = self._told_at = time.monotonic()
@@ -96,6 +99,7 @@ class ReconstructionNode(ManagedNode):
         self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
         self._keyframes = KeyframeSubscription(self, self._received)
         self._twins = TwinWatch(self)
+        self._others = FindingsGatherer(self)
         self.every(0.1, self._tick)
         self.serve(Trigger, "finalize", self._finalize, slow=True)
         self.serve(Trigger, "save_map", self._save_map, slow=True)
@@ -276,7 +280,7 @@ class ReconstructionNode(ManagedNode):
         with self._lock:
             if session is not self._session:
                 raise DataError("the map was reset before it was finished")
-            problem = self._session.gave_up
+            problem = self._session.gave_up or ("" if self._models() else "no two keyframes could be brought together in 3D")
         done = self._write()
         problem = problem or done.problem
         response.message = f"{done.words} (finalized in {time.monotonic() - begin:.1f} s)"

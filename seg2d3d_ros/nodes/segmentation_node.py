@@ -8,7 +8,8 @@ The parameter ``segmentation.prompts`` may be changed at any time: new keyframes
 ``~/resegment`` redoes the old ones. Class ids keep their meaning; ``keyframes/classes`` (latched) has their names.
 Classes of ``segmentation.movable`` are looked for too; their ids follow those of the prompts.
 
-Keyframes that wait go through the models together, as many at once as these have room for. Where the 3D model says that
+Keyframes that wait go through the models together, as many at once as these have room for. One that waited for longer than
+``segments_delay`` is put aside and follows when there is time (``ros.exchange.postponed``). Where the 3D model says that
 an object was missed (``keyframes/prompts``), ``grounded_sam`` looks again and sends the keyframe's segments a second time.
 """
 
@@ -26,13 +27,16 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import ERROR, Finding, Kind
 from seg2d3d_ros.pipeline.second_look import look_again
 from seg2d3d_ros.ros.exchange.kept_keyframes import KeptKeyframes
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
+from seg2d3d_ros.ros.exchange.postponed import Postponed
 from seg2d3d_ros.ros.exchange.segment_topics import SegmentTopics, fitting_labels
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.messages.conversion import keyframe_name, labels_to_image
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
+from seg2d3d_ros.ros.node.diagnostics import ITEMS_DROPPED
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import SegmentationParameters
 from seg2d3d_ros.ros.node.qos import LATCHED, PROMPTS, SEGMENTS
@@ -44,6 +48,22 @@ from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.segmentation.segmenter import Segmenter, no_segments
 from seg2d3d_ros.types import Keyframe, Segments
 
+MASKS_REFUSED = Kind(
+    "masks_refused",
+    "keyframes whose masks cannot be used",
+    cause="the last one: {reason}",
+    remedy="mend the segmenter or its topic; these keyframes go on without masks",
+)
+NO_MASKS = Kind(
+    "no_masks",
+    "pipelines that have nobody who finds objects",
+    cause="segmenter is auto, and after {searched:.0f} s there is no topic called segments (mono16, class id * 1000 + k, "
+    "with the images' headers)",
+    remedy="choose segmenter:=grounded_sam (objects by text), panoptic or everything (`seg2d3d models` says whose weights are "
+    "here and downloads them), segments_topics:=[TOPIC] for a node that makes masks, segments_dir:=DIR for files, or "
+    "segmenter:=none for the 3D map alone",
+    level=ERROR,
+)
 RESEGMENT_AHEAD = 4, 32
 """Old keyframes that wait in the queue at once, at least and at most, so that new ones are not dropped for them."""
 
@@ -90,10 +110,14 @@ class SegmentationNode(ManagedNode):
             segmenter.load()
             self.diagnostics.set("device", segmenter.runtime.device)
         self._classes.publish(class_names_message(self._asking.names))
-        self._worker = self.worker("segmentation", self._segment, batch=self._at_once)
+        self._postponed = Postponed(self.ros.segments_delay, self.diagnostics.findings)
+        self._worker = self.worker("segmentation", self._segment, batch=self._at_once, on_drop=self._dropped)
         if kind == "topic":
-            self._topics = SegmentTopics(self, self._answered, self.ros.segments_topics, self.ros.segments_timeout)
+            given = self.ros.segments_topics, self.ros.segments_timeout, self.config.segmentation.stamp_tolerance
+            self._topics = SegmentTopics(self, self._answered, *given)
+            self.every(1.0, self._look_for_masks)
         else:
+            self.every(0.2, self._catch_up)
             self.serve(Trigger, "~/resegment", self._resegment, slow=True)
         if self._looker:
             self.subscribe(PointCloud2, PROMPTS_TOPIC, self._prompted, PROMPTS)
@@ -108,6 +132,7 @@ class SegmentationNode(ManagedNode):
             self._asking.segmenter.close()
         self.diagnostics.problem("models", "")
         self._kept.close()
+        self._topics = None
 
     def cleanup(self) -> None:
         if self._asking.segmenter:
@@ -145,6 +170,7 @@ class SegmentationNode(ManagedNode):
     def _keyframe(self, keyframe: Keyframe, header: Header) -> None:
         if self._topics is None:
             self._kept.add(keyframe, header)
+            self._postponed.came(keyframe.name)
             self._worker.put((keyframe, header, None))
         else:
             self._topics.take(keyframe, header)
@@ -152,6 +178,40 @@ class SegmentationNode(ManagedNode):
     def _answered(self, keyframe: Keyframe, header: Header, masks: tuple[str, Image] | None) -> None:
         """Another node has answered, or has not in time."""
         self._worker.put((keyframe, header, masks or no_segments(keyframe.name, _shape(keyframe))))
+
+    def _look_for_masks(self) -> None:
+        """Give up where the masks were to be found in the graph and nobody publishes any."""
+        searched = self._topics.searching if self._topics else 0.0
+        if self.ros.segments_search and searched > self.ros.segments_search and self.exit_code is None:
+            self.diagnostics.findings.put(Finding(NO_MASKS, 1, details={"searched": searched}))
+            self.finish(1)
+
+    def _dropped(self, item: tuple[Keyframe, Header, Any]) -> None:
+        """The queue is full."""
+        keyframe, _, given = item
+        if given is None:
+            self._postponed.put_aside(keyframe.name)
+        else:
+            self.diagnostics.findings.add(ITEMS_DROPPED, keyframe.name, worker="segmentation", waiting=self._worker.pending)
+
+    def _catch_up(self) -> None:
+        """Whoever was put aside gets its turn when nobody else waits."""
+        if self._worker.pending == 0:
+            self._take_up()
+
+    def _take_up(self) -> bool:
+        """Queue one keyframe that was put aside; whether there was one."""
+        name = self._postponed.next()
+        if name is None:
+            return False
+        try:
+            kept = self._kept.get(name)
+            if kept is None:
+                raise FileNotFoundError(name)
+            self._worker.put((self._kept.picture(kept[0]), kept[1], None))
+        except FileNotFoundError:
+            self._postponed.lost(name)
+        return True
 
     @property
     def _looker(self) -> Looker | None:
@@ -179,9 +239,10 @@ class SegmentationNode(ManagedNode):
 
     def _segment(self, items: list[tuple[Keyframe, Header, Any]]) -> None:
         asking = self._asking
+        items = [item for item in items if item[2] is not None or self._postponed.due(item[0].name)]
         made = iter(self._made(asking, [keyframe for keyframe, _, given in items if given is None]))
-        publish = self._guarded(self._publish, "segmentation")
-        answer = self._guarded(self._look_again, "second look")
+        publish = self.errors.guarded(self._publish, "segmentation")
+        answer = self.errors.guarded(self._look_again, "second look", PROMPTS_TOPIC)
         for keyframe, header, given in items:
             if isinstance(given, PointCloud2):
                 answer(keyframe, header, given)
@@ -195,7 +256,11 @@ class SegmentationNode(ManagedNode):
         except Exception as error:
             # Reaches the log and the diagnostics; others wait behind it.
             self.diagnostics.count("keyframes with bad segments")
-            self._report("segmentation", error)
+            if isinstance(error, DataError):
+                self.diagnostics.error("segmentation", error)
+                self.diagnostics.findings.add(MASKS_REFUSED, keyframe.name, reason=str(error))
+            else:
+                self.errors.report("segmentation", error)
             labels = np.zeros(_shape(keyframe), np.uint16)
         self._send(keyframe.name, labels, header)
         self.diagnostics.count("keyframes segmented")
@@ -252,11 +317,10 @@ class SegmentationNode(ManagedNode):
 
     def _resegment(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Send every kept keyframe through the segmenter again, no faster than it works."""
-        done, ahead = 0, min(max(RESEGMENT_AHEAD[0], 2 * self._at_once()), RESEGMENT_AHEAD[1])
+        done = 0
         for keyframe, header in self._kept.pictures():
-            while self._worker.pending > ahead:
-                if self.stopping.wait(0.02) or self.state != "active":
-                    raise DataError(f"the node was stopped after {done} keyframes")
+            if not self._wait_for_room():
+                raise DataError(f"the node was stopped after {done} keyframes")
             self._worker.put((keyframe, header, None))
             done += 1
         self._worker.drain()
@@ -264,9 +328,20 @@ class SegmentationNode(ManagedNode):
         response.message = f"{done} keyframes segmented again for {', '.join(self._asking.prompts)}"
         return response
 
+    def _wait_for_room(self) -> bool:
+        """Wait until few enough keyframes are queued; False where the node is stopped before."""
+        ahead = min(max(RESEGMENT_AHEAD[0], 2 * self._at_once()), RESEGMENT_AHEAD[1])
+        while self._worker.pending > ahead:
+            if self.stopping.wait(0.02) or self.state != "active":
+                return False
+        return True
+
     def _flush(self) -> None:
         while self._topics and self._topics.pending and not self.stopping.wait(0.05):
             pass
+        self._worker.drain()
+        while not self.stopping.is_set() and self._take_up():
+            self._wait_for_room()
         self._worker.drain()
 
 

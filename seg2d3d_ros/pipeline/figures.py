@@ -66,23 +66,6 @@ def doubts(incidence: Incidence, segmented: int) -> list[Finding]:
     return []
 
 
-def emptiness(counts: Mapping[str, int], *, asked: bool) -> str:
-    """Why a map is empty in words; empty for a map that holds something of what was asked for.
-
-    Args:
-        counts: as in metrics.json.
-        asked: whether objects were asked for (a segmenter is chosen), else the 3D model alone is the result.
-    """
-    if counts.get("registered", 0) < 2:
-        return f"no map: of {counts.get('images', 0)} images no two could be brought together in 3D"
-    if asked and counts.get("instances", 0) == 0:
-        segments = counts.get("segments", 0)
-        return "no objects: " + (
-            f"none of {segments} masks could be associated" if segments else "there are no masks in the map"
-        )
-    return ""
-
-
 def write_reconstruction_figures(
     store: MapStore,
     images: int,

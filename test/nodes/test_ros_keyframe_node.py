@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import decode_rgb, encode_jpeg
-from seg2d3d_ros.nodes.keyframe_node import KeyframeNode
+from seg2d3d_ros.nodes.keyframe_node import NO_CAMERA_INFO, KeyframeNode
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.messages.conversion import (
     bytes_to_compressed,
@@ -161,16 +161,6 @@ def test_keyframes_wait_for_a_calibration_that_comes_late(world):
     assert all(keyframe.camera is not None for keyframe, _ in receiver.got)
 
 
-def test_the_other_topics_of_a_camera_stay_out_when_its_own_goes(world):
-    camera, node = Camera(world), world.add(KeyframeNode)
-    assert wait_for(camera.ready)
-    raw = Camera(world, raw=True, info=False)
-    assert wait_for(lambda: node._left_out == {"/front/image_raw"})
-    world.probe.destroy_publisher(camera.images)
-    assert wait_for(lambda: node.count_publishers("/front/image_raw/compressed") == 0)
-    assert not wait_for(raw.ready, 1.5)
-
-
 def test_a_camera_without_camera_info_goes_on_uncalibrated_and_the_topic_is_named(world):
     camera = Camera(world, info=False)
     warnings = []
@@ -180,14 +170,16 @@ def test_a_camera_without_camera_info_goes_on_uncalibrated_and_the_topic_is_name
     camera.send(1)
     assert wait_for(lambda: len(receiver.got) == 1), "the second one still competes to be the next keyframe"
     assert receiver.got[0][0].camera is None
-    assert warnings == ["/front/image_raw/compressed: no camera_info on /front/camera_info; its keyframes go on uncalibrated"]
+    assert [finding.kind for finding in node.diagnostics.findings.list()] == [NO_CAMERA_INFO]
+    assert len(warnings) == 1
+    assert "(/front/image_raw/compressed); no camera_info on /front/camera_info" in warnings[0]
 
 
 def test_two_cameras_that_claim_one_frame_id_do_not_mix(world):
     first, second = Camera(world, "a", frame="cam"), Camera(world, "b", frame="cam")
     node, receiver = run(world, [first, second])
     first.send(0)
-    assert wait_for(lambda: node._topic_of)
+    assert wait_for(lambda: node._camera_of)
     second.send(1)
     assert len(flushed(world, receiver, 1)) == 1
     assert "/b/image_raw/compressed and /a/image_raw/compressed have the same frame_id 'cam'" in node.diagnostics.last_error
@@ -222,12 +214,13 @@ def test_the_status_says_which_topics_are_missing(world):
 
 
 def test_rectified_images_go_on_with_the_projection_and_without_distortion():
-    from seg2d3d_ros.nodes.keyframe_node import _Camera, _info
+    from seg2d3d_ros.nodes.keyframe_node import _info
     from seg2d3d_ros.recording.cameras import CameraTopic
+    from seg2d3d_ros.ros.exchange.camera_topics import LiveCamera
 
     info = CameraInfo(d=[0.1, 0.2, 0.0, 0.0, 0.0], k=[200.0, 0, 100, 0, 200, 60, 0, 0, 1], width=200, height=120)
     info.p = [180.0, 0, 90, 0, 0, 190, 50, 0, 0, 0, 1, 0]
-    rectified = _info(_Camera(CameraTopic("/front/image_rect/compressed", True, "/front/camera_info"), info))
+    rectified = _info(LiveCamera(CameraTopic("/front/image_rect/compressed", True, "/front/camera_info"), info))
     assert (list(rectified.d), list(rectified.k)) == ([], [180.0, 0, 90, 0, 190, 50, 0, 0, 1])
     assert list(info.d)[:2] == [0.1, 0.2], "the received message stays as it is"
-    assert list(_info(_Camera(CameraTopic("/front/image_raw", False, "/front/camera_info"), info)).k) == list(info.k)
+    assert list(_info(LiveCamera(CameraTopic("/front/image_raw", False, "/front/camera_info"), info)).k) == list(info.k)

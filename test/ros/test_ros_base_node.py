@@ -278,7 +278,7 @@ def test_a_worker_that_is_too_slow_drops_the_oldest_counts_and_warns(world):
     assert [worker.put(n) for n in (1, 2, 3, 4)] == [True, True, False, False]
     report = node.diagnostics.status()
     assert report.level == b"\x01"
-    assert "slow does not keep up: 2 dropped, 3 waiting" in report.message
+    assert "items that were dropped from a full queue: 2; slow does not keep up: 3 wait" in report.message
     gate.set()
     assert worker.drain(5)
     assert seen == [0, 3, 4]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Finding
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.figures import emptiness, write_reconstruction_figures
+from seg2d3d_ros.pipeline.figures import write_reconstruction_figures
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+from seg2d3d_ros.ros.exchange.findings_gatherer import together
 from seg2d3d_ros.ros.exchange.results import write_config_sections, write_report_if_possible
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
@@ -51,7 +52,7 @@ class MapCompletion:
         sections: tuple[str, ...],
         *,
         objects: bool,
-        others: Callable[[], Iterable[Finding]] = tuple,
+        others: Callable[[], Sequence[Finding]],
     ) -> None:
         self._node, self._store, self._sections, self._objects, self._others = node, store, sections, objects, others
         self._flush_association = TriggerCaller(node, f"{ASSOCIATION}/flush")
@@ -88,8 +89,9 @@ class MapCompletion:
         self, images: int, reconstruction: Reconstruction | None, rejected: Mapping[str, str], seconds: Mapping[str, float]
     ) -> Completed:
         write_config_sections(self._store, self._node.config, self._sections)
-        own = self._node.diagnostics.findings
-        write_reconstruction_figures(self._store, images, reconstruction, rejected, seconds, own.list())
+        self.stage = "findings of all nodes"
+        found = together([self._node.diagnostics.findings.list(), self._others()])
+        write_reconstruction_figures(self._store, images, reconstruction, rejected, seconds, found)
         registered = sum(len(model.names) for model in reconstruction.models) if reconstruction else 0
         words, problems = [f"{registered} of {images} keyframes registered"], []
         for stage, flush in (("labels", self._flush_association), ("cloud", self._flush_cloud)):
@@ -100,23 +102,19 @@ class MapCompletion:
                 except DataError as error:
                     if self._node.stopping.is_set() or self._node.state != "active":
                         raise
-                    problems.append(str(error))
+                    problems.append(str(error))  # the files are written; what is not there is said
             elif flush is self._flush_association:
                 words.append(f"no labels ({flush.name} is not there)")
                 if self._objects:
                     problems.append(f"no labels: {ASSOCIATION} is not running, or not active")
-        self.stage = "findings of the other nodes"
         self._add(self._others())
-        metrics = self._store.read_metrics()
-        if not problems:
-            problems += [text for text in [emptiness(metrics.get("counts", {}), asked=self._objects)] if text]
         self.stage = "report"
         words.append(write_report_if_possible(self._store))
-        found = [entry for entry in metrics.get("findings", ()) if entry["level"] != NOTE]
-        return Completed(", ".join(words), "; ".join(problems), tuple(entry["text"] for entry in found))
+        sentences = [entry["text"] for entry in self._store.read_metrics().get("findings", ()) if entry["level"] != NOTE]
+        return Completed(", ".join(words), "; ".join(problems), tuple(sentences))
 
     def _add(self, findings: Iterable[Finding]) -> None:
-        """Findings of other nodes into metrics.json; what is written there already stays."""
+        """What the other nodes found while they finished their part, into metrics.json; what is written already stays."""
         known = self._store.read_metrics().get("findings", [])
         codes = {entry["code"] for entry in known}
         entries = [*known, *(finding.to_json() for finding in findings if finding.kind.code not in codes)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,15 +13,24 @@ import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.recording.cameras import find_segments
-from seg2d3d_ros.recording.topics import IMAGE
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name
+from seg2d3d_ros.recording.topics import IMAGE, TopicTypes
+from seg2d3d_ros.ros.exchange.mask_matching import MaskMatching, Moment
+from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, graph_of, without_results
+from seg2d3d_ros.ros.messages.conversion import image_to_labels
+from seg2d3d_ros.ros.node.following import FollowingSubscription
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
-from seg2d3d_ros.ros.node.qos import input_profile
 from seg2d3d_ros.types import Keyframe
 
+KEYFRAMES_WITHOUT_MASKS = Kind(
+    "keyframes_without_masks",
+    "keyframes for which another node sent no masks",
+    cause="{reason}",
+    remedy="let the segmenter copy the image's header and keep up with the images; see segments_timeout, segments_topics",
+)
 LATE_KEPT = 100
 """Keyframes that went on without masks and still wait for them; encoded they take some ten megabytes."""
 
@@ -33,6 +43,7 @@ class SegmentTopics:
             Masks that come later are delivered then: what is made of them takes the place of the empty answer.
         topics: names; empty = those that the graph shows.
         timeout: seconds that a keyframe waits for its masks.
+        tolerance: seconds between the stamps of a mask and its image.
     """
 
     def __init__(
@@ -41,11 +52,18 @@ class SegmentTopics:
         deliver: Callable[[Keyframe, Header, tuple[str, Image] | None], None],
         topics: Sequence[str],
         timeout: float,
+        tolerance: float,
     ) -> None:
         self._node, self._deliver, self._timeout = node, deliver, timeout
-        self._named = [node.resolve_topic_name(topic) for topic in topics]
-        self._found: set[str] = set()
-        self._without: OrderedDict[str, tuple[Keyframe, Header]] = OrderedDict()
+        self._names = [node.resolve_topic_name(topic) for topic in topics]
+        self._named = NamedTopics(node)
+        self._found: dict[str, FollowingSubscription] = {}
+        self._since = time.monotonic()
+        self._matching = MaskMatching(tolerance)
+        self._without: OrderedDict[Moment, tuple[Keyframe, Header]] = OrderedDict()
+        self._keyframes = self._lacking = 0
+        self._examples: list[str] = []
+        self._reason = ""
         self._synchronizer = Synchronizer("image", ("segments",), self._give, timeout=timeout)
         self._find_topics()
         node.every(0.5, self._find_topics)
@@ -56,48 +74,73 @@ class SegmentTopics:
         """Keyframes that wait."""
         return self._synchronizer.pending
 
+    @property
+    def searching(self) -> float:
+        """Seconds since which no topic with masks is there; 0 where one was found."""
+        return 0.0 if self._found else time.monotonic() - self._since
+
     def take(self, keyframe: Keyframe, header: Header) -> None:
         """A keyframe came."""
-        self._synchronizer.add("image", keyframe_name(header), (keyframe, header))
+        self._keyframes += 1
+        moment = Moment.of(header)
+        if early := self._matching.keyframe(moment):
+            self._synchronizer.add("segments", moment, early)
+        self._synchronizer.add("image", moment, (keyframe, header))
 
     def _segments(self, topic: str, message: Image) -> None:
-        name = keyframe_name(message.header)
-        if without := self._without.pop(name, None):
-            self._node.diagnostics.count("segments that came late")
-            self._deliver(*without, (topic, message))
-        else:
-            self._synchronizer.add("segments", name, (topic, message))
+        for moment, found in self._matching.mask(Moment.of(message.header), (topic, message)):
+            if without := self._without.pop(moment, None):
+                self._node.diagnostics.count("segments that came late")
+                self._reason = f"masks come later than segments_timeout, {self._timeout:g} s after their keyframe"
+                self._lack(-1)
+                self._deliver(*without, found)
+            else:
+                self._synchronizer.add("segments", moment, found)
 
     def _give(self, parts: dict[str, Any]) -> None:
         keyframe, header = parts["image"]
-        self._deliver(keyframe, header, parts.get("segments"))
-        if "segments" in parts:
+        moment = Moment.of(header)
+        found = parts.get("segments") or self._matching.settle(moment)
+        self._deliver(keyframe, header, found)
+        if found is not None:
             return
-        if self._node.diagnostics.count("keyframes without segments") == 1:
-            topics = ", ".join(sorted(self._found)) or "no topic (set segments_topics)"
-            self._node.get_logger().warning(
-                f"{keyframe.name}: no segments within {self._timeout:g} s from {topics}; it waits no longer "
-                "(further ones are counted in /diagnostics)"
-            )
-        self._without[keyframe.name] = (keyframe, header)
+        self._node.diagnostics.count("keyframes without segments")
+        self._reason = self._why_none(moment)
+        self._lack(1, keyframe.name)
+        self._without[moment] = (keyframe, header)
         while len(self._without) > LATE_KEPT:
             self._without.popitem(last=False)
 
+    def _lack(self, more: int, name: str = "") -> None:
+        self._lacking += more
+        self._examples = [*self._examples, name][:EXAMPLES] if name else self._examples
+        details = {"reason": self._reason}
+        found = Finding(KEYFRAMES_WITHOUT_MASKS, self._lacking, self._keyframes, tuple(self._examples), details)
+        self._node.diagnostics.findings.put(found)
+
+    def _why_none(self, moment: Moment) -> str:
+        topics = ", ".join(sorted(self._found))
+        if not topics:
+            return "no topic with masks is there"
+        if not self._matching.came:
+            return f"nothing came on {topics} within {self._timeout:g} s"
+        return self._matching.why_not(moment) or f"{topics} had none of the last ones within {self._timeout:g} s"
+
     def _find_topics(self) -> None:
-        own, node = self._node.get_namespace().rstrip("/"), self._node
-        graph = dict(node.get_topic_names_and_types())
-        for topic in self._named or find_segments(graph, own=(f"{own}/keyframes/", f"{own}/instances/")):
-            if topic in self._found or not (publishers := node.get_publishers_info_by_topic(topic)):
-                continue
-            if IMAGE not in graph.get(topic, [IMAGE]):
-                raise UsageError(f"segments topic {topic} is a {', '.join(graph[topic])}, not a {IMAGE}")
-            self._found.add(topic)
-            node.subscribe(Image, topic, partial(self._segments, topic), input_profile("auto", publishers))
-            node.get_logger().info(f"segments from {topic}")
-        missing = ", ".join(topic for topic in self._named if topic not in self._found)
-        if not self._named and not self._found:
+        graph = graph_of(self._node)
+        for topic in self._named_topics(graph) if self._names else find_segments(without_results(self._node, graph, (IMAGE,))):
+            if topic not in self._found:
+                self._found[topic] = FollowingSubscription(self._node, Image, topic, partial(self._segments, topic))
+                self._node.get_logger().info(f"segments from {topic}")
+        for subscription in self._found.values():
+            subscription.look()
+        missing = ", ".join(topic for topic in self._names if topic not in self._found)
+        if not self._names and not self._found:
             missing = "any mono16 topic called segments (or set segments_topics)"
-        node.diagnostics.problem("segments", f"waiting for {missing}" if missing else "")
+        self._node.diagnostics.problem("segments", f"waiting for {missing}" if missing else "")
+
+    def _named_topics(self, graph: TopicTypes) -> list[str]:
+        return [topic for topic in self._names if self._named.check(topic, (IMAGE,), graph)]
 
 
 def fitting_labels(topic: str, message: Image, keyframe: Keyframe) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Messages <-> arrays and the core's value types.
 
-The everyday encodings are done with NumPy and OpenCV (``recording.raw_images``); cv_bridge is imported only for rare
-ones, because the distributions build it against one NumPy ABI. Message data are filled with ``array.array('B')``: the
+Images are decoded with NumPy and OpenCV (``recording.raw_images``), the same live and from recordings; cv_bridge is not used,
+because the distributions build it against one NumPy ABI. Message data are filled with ``array.array('B')``: the
 one type that is fast both with and without rclpy's field checks.
 """
 
@@ -23,7 +23,7 @@ from seg2d3d_ros.images import image_suffix
 from seg2d3d_ros.lidar.scans import POINT_TYPES
 from seg2d3d_ros.recording.calibration import info_from_camera
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns, stream_name
-from seg2d3d_ros.recording.raw_images import ENCODINGS, raw_picture, raw_pixels
+from seg2d3d_ros.recording.raw_images import raw_picture, raw_pixels
 
 _POINT_CODES = {kind: code for code, kind in POINT_TYPES.items()}
 
@@ -61,27 +61,11 @@ def image_to_rgb(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB of any colour or grey image; 16-bit grey is cut to its high byte.
 
     Raises:
-        DataError: the data do not fit the size, a rare encoding without cv_bridge, or one that is no picture.
+        DataError: the data do not fit the size, or an encoding that is not read.
     """
     where = f"image {keyframe_name(message.header)}"
-    if message.encoding not in ENCODINGS:
-        return _by_cv_bridge(message, where)
     picture = raw_picture(message, where)
     return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
-
-
-def _by_cv_bridge(message: Image, where: str) -> np.ndarray:
-    try:
-        from cv_bridge import CvBridge
-    except ImportError as error:
-        raise DataError(
-            f"{where}: encoding {message.encoding!r} needs cv_bridge (apt install ros-$ROS_DISTRO-cv-bridge); "
-            f"without it: {', '.join(ENCODINGS)}, or the compressed topic"
-        ) from error
-    try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8"))
-    except Exception as error:  # cv_bridge raises its own, OpenCV's and, on an ABI mismatch, KeyError
-        raise DataError(f"{where}: cv_bridge cannot convert {message.encoding!r}: {error}") from error
 
 
 def labels_to_image(labels: np.ndarray, header: Header) -> Image:

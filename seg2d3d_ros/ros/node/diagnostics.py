@@ -1,10 +1,11 @@
-"""/diagnostics once a second: rates, queues, drops, counters, the last error, and why an input stays silent."""
+"""/diagnostics once a second: lifecycle state, rates, queues, findings, the last error, and why an input stays silent."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,21 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from seg2d3d_ros.errors import Seg2d3dError
-from seg2d3d_ros.findings import ERROR, NOTE, WARNING, Finding, Findings
+from seg2d3d_ros.findings import ERROR, NOTE, WARNING, Finding, Findings, Kind, printable
+from seg2d3d_ros.ros.messages.finding_messages import finding_values
 from seg2d3d_ros.ros.node.qos import DIAGNOSTICS, incompatibility
 from seg2d3d_ros.ros.node.worker_thread import WorkerThread
 
-FINDING = "finding: "
-"""A finding's key is this and its code."""
+ITEMS_DROPPED = Kind(
+    "items_dropped",
+    "items that were dropped from a full queue",
+    cause="{worker} does not keep up: {waiting} wait",
+    remedy="send less (a lower frame rate, smaller images), or give the machine less other work",
+)
+STATE = "lifecycle state"
+"""The key of ``unconfigured``, ``inactive``, ``active`` or ``finalized``."""
+NEXT = {"unconfigured": "configure", "inactive": "activate"}
+"""By the state of a node that does nothing, the transition that brings it further."""
 ERROR_SECONDS = 30.0
 """How long an error keeps the status red."""
 REPEAT_SECONDS = 10.0
@@ -62,13 +72,16 @@ class Input:
 class Diagnostics:
     """What one node reports about itself. Safe to call from any thread.
 
+    Args:
+        state: gives the node's lifecycle state.
+
     Attributes:
         findings: of this node; a new kind is logged, and again when its count has doubled.
         last_error: in words, empty if there was none.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, node: Node, state: Callable[[], str]) -> None:
+        self._node, self._state = node, state
         self._lock = threading.Lock()
         self.findings = Findings(self._log_finding)
         self._inputs: dict[str, Input] = {}
@@ -79,6 +92,7 @@ class Diagnostics:
         self._warned: set[str] = set()
         self._problems: dict[str, str] = {}
         self._dropped: dict[str, int] = {}
+        self._past: dict[str, int] = {}
         self._logged: dict[str, float] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
 
@@ -87,13 +101,14 @@ class Diagnostics:
     ) -> Input:
         """Watch an input topic (fully resolved name, ``package/msg/Type``); call ``tick`` on the result per message."""
         with self._lock:
-            self._inputs[topic] = Input(topic, type_name, qos, silence, required)
+            self._inputs[topic] = Input(topic, type_name, qos, silence, required, self._past.pop(topic, 0))
             return self._inputs[topic]
 
     def unwatch(self, topic: str) -> None:
-        """Forget an input."""
+        """Forget an input but for its number of messages, from which it goes on where it is watched again."""
         with self._lock:
-            self._inputs.pop(topic, None)
+            if watched := self._inputs.pop(topic, None):
+                self._past[topic] = watched.count
             self._warned.discard(topic)
 
     def add_worker(self, worker: WorkerThread) -> None:
@@ -129,7 +144,8 @@ class Diagnostics:
             whether the log should say it too: False for a repetition within ``REPEAT_SECONDS``.
         """
         plain = isinstance(error, str | Seg2d3dError)
-        text, now = f"{where}: {error}" if plain else f"{where}: {type(error).__name__}: {error}", time.monotonic()
+        text = printable(f"{where}: {error}" if plain else f"{where}: {type(error).__name__}: {error}")
+        now = time.monotonic()
         with self._lock:
             repeated = now - self._logged.get(text, -REPEAT_SECONDS) < REPEAT_SECONDS
             if not repeated:
@@ -168,52 +184,68 @@ class Diagnostics:
 
     def status(self) -> DiagnosticStatus:
         """The present state as a message; warnings of silent inputs are logged once per silence."""
-        now = time.monotonic()
+        now, state = time.monotonic(), self._state()
         status = DiagnosticStatus(level=DiagnosticStatus.OK, name=self._node.get_fully_qualified_name(), message="ok")
         status.hardware_id = "seg2d3d_ros"
         with self._lock:
             inputs, workers = list(self._inputs.values()), list(self._workers.values())
-            pairs: list[tuple[str, object]] = [*self._values.items()]
+            pairs: list[tuple[str, object]] = [(STATE, state), *self._values.items()]
             problems = [text for text in self._problems.values() if text]
-        found = self.findings.list()
-        recent = {finding.kind.code: finding for finding in self.findings.list(newer_than=ERROR_SECONDS)}
-        pairs += [(f"{FINDING}{finding.kind.code}", finding.text) for finding in found]
-        problems += [finding.text for finding in recent.values() if finding.kind.level != NOTE]
+        if transition := NEXT.get(state):
+            way = f"ros2 lifecycle set {status.name} {transition}"
+            problems.insert(0, f"{state}: nothing is processed; {way}")
         for watched in inputs:
             pairs.append((f"{watched.topic} messages", watched.count))
             pairs.append((f"{watched.topic} rate [Hz]", f"{watched.rate(now):.1f}"))
-            if watched.ended or watched.silent(now) < watched.patience():
-                self._warned.discard(watched.topic)
-            elif watched.required:
-                problems.append(self.explain(watched))
-                # A stream that ends while its publisher lives is no news for the log: a bag that is over, a parked car.
-                ended = watched.count and self._node.count_publishers(watched.topic)
-                if watched.topic not in self._warned and not ended:
-                    self._warned.add(watched.topic)
-                    self._node.get_logger().warning(problems[-1])
+            problems += self._silence(watched, now)
         for worker in workers:
-            if lost := worker.dropped - self._dropped.get(worker.name, 0):
-                self._dropped[worker.name] = worker.dropped
-                problems.append(f"{worker.name} does not keep up: {lost} dropped, {worker.pending} waiting")
-                self._node.get_logger().warning(problems[-1])
+            self._count_drops(worker)
             pairs += [(f"{worker.name} queue", worker.pending), (f"{worker.name} dropped", worker.dropped)]
             pairs += [(f"{worker.name} done", worker.done), (f"{worker.name} failed", worker.failed)]
             pairs.append((f"{worker.name} last [s]", f"{worker.last_seconds:.3f}"))
+        recent = [finding for finding in self.findings.list(newer_than=ERROR_SECONDS) if finding.kind.level != NOTE]
+        problems += [finding.text for finding in recent]
         if problems:
-            worst = any(finding.kind.level == ERROR for finding in recent.values())
+            worst = any(finding.kind.level == ERROR for finding in recent)
             status.level = DiagnosticStatus.ERROR if worst else DiagnosticStatus.WARN
-            status.message = "; ".join(problems)
+            status.message = printable("; ".join(problems))
         if self._errors:
             pairs += [("errors", self._errors), ("last error", self.last_error)]
             if now - self._last_error_time < ERROR_SECONDS:
                 status.level, status.message = DiagnosticStatus.ERROR, self.last_error
-        status.values = [KeyValue(key=str(key), value=str(value)) for key, value in pairs]
+        status.values = [KeyValue(key=str(key), value=printable(str(value))) for key, value in pairs]
+        status.values = [*status.values, *finding_values(self.findings.list())]
         return status
 
+    def _silence(self, watched: Input, now: float) -> list[str]:
+        """Why a required input is silent; nothing where it is not."""
+        if watched.ended or watched.silent(now) < watched.patience():
+            self._warned.discard(watched.topic)
+            return []
+        if not watched.required:
+            return []
+        reason = self.explain(watched)
+        # A stream that ends while its publisher lives is no news for the log: a bag that is over, a parked car.
+        ended = watched.count and self._node.count_publishers(watched.topic)
+        if watched.topic not in self._warned and not ended:
+            self._warned.add(watched.topic)
+            self._node.get_logger().warning(reason)
+        return [reason]
+
+    def _count_drops(self, worker: WorkerThread) -> None:
+        lost = worker.dropped - self._dropped.get(worker.name, 0)
+        if lost and not worker.owner_counts:
+            self._dropped[worker.name] = worker.dropped
+            self.findings.add(ITEMS_DROPPED, count=lost, worker=worker.name, waiting=worker.pending)
+
     def _log_finding(self, finding: Finding) -> None:
-        logger = self._node.get_logger()
-        say = {NOTE: logger.info, WARNING: logger.warning, ERROR: logger.error}
-        say[finding.kind.level](finding.text)
+        # rclpy ties a severity to the calling line, hence one line for each.
+        if finding.kind.level == ERROR:
+            self._node.get_logger().error(finding.text)
+        elif finding.kind.level == WARNING:
+            self._node.get_logger().warning(finding.text)
+        else:
+            self._node.get_logger().info(finding.text)
 
     def publish(self) -> None:
         """Send the present state to /diagnostics."""

@@ -39,6 +39,8 @@ PARAMETERS = (
     "autostart",
 )
 """The parameters that are launch arguments too; all others are set in a parameter file."""
+SEARCH_SECONDS = 20.0
+"""How long ``segmenter:=auto`` looks for a topic with masks."""
 PATHS = ("bag", "segments_dir", "map_dir", "params_file")
 
 
@@ -110,7 +112,8 @@ def arguments() -> tuple[Argument, ...]:
     known["segmentation.segmenter"] = dataclasses.replace(
         segmenter,
         default="auto",
-        description=f"{segmenter.description}, auto = label_images with segments_dir, else topic",
+        description=f"{segmenter.description}, auto = label_images with segments_dir, else "
+        "topic, which ends with an error where nobody publishes masks",
         choices=("auto", *segmenter.choices),
     )
     found = []
@@ -150,11 +153,6 @@ def read_value(argument: Argument, text: str) -> Value:
         if argument.choices and text.lower() not in argument.choices:
             raise UsageError(f"{argument.name}: {text!r} is none of {', '.join(argument.choices)}")
         return text.lower() if argument.choices else text
-    if declaration.kind is tuple and text.strip().startswith("["):
-        try:
-            return declaration.check([str(item) for item in yaml.safe_load(text)])
-        except yaml.YAMLError as error:
-            raise UsageError(f"{argument.name}: cannot read {text!r} as a list [a, b]") from error
     return declaration.parse(text)
 
 
@@ -173,7 +171,10 @@ def plan(given: Mapping[str, str]) -> LaunchPlan:
     bag = own.get("bag", in_file.get("bag", ""))
 
     if own.get("segmenter") == "auto" or not {"segmenter", "segmentation.segmenter"} & {*own, *in_file}:
-        own["segmenter"] = "label_images" if own.get("segments_dir", in_file.get("segments_dir", "")) else "topic"
+        files = own.get("segments_dir", in_file.get("segments_dir", ""))
+        own["segmenter"] = "label_images" if files else "topic"
+        if not files and not own.get("segments_topics", in_file.get("segments_topics", ())):
+            own["segments_search"] = in_file.get("segments_search", SEARCH_SECONDS)
 
     sim = bool(in_file.get("use_sim_time", bag)) if only["use_sim_time"] == "auto" else only["use_sim_time"] == "true"
     leave = only["exit_when_done"]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from rclpy.node import Node
 
+from seg2d3d_ros.findings import printable
+
 _current = threading.local()
 
 
@@ -54,7 +56,7 @@ class RosoutHandler(logging.Handler):
         node = getattr(_current, "node", None)
         target = (node if node in nodes else nodes[0]).get_logger()
         try:
-            text = self.format(record)
+            text = "\n".join(map(printable, self.format(record).split("\n")))
             if record.levelno >= logging.CRITICAL:
                 target.fatal(text)
             elif record.levelno >= logging.ERROR:

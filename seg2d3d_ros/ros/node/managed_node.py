@@ -7,9 +7,7 @@ and no exception of a callback or worker is lost (log and /diagnostics).
 
 from __future__ import annotations
 
-import functools
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +22,11 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.ros.node.answers import Answers
+from seg2d3d_ros.ros.node.clock_watch import ClockWatch
 from seg2d3d_ros.ros.node.diagnostics import Diagnostics
+from seg2d3d_ros.ros.node.error_reports import ErrorReports
 from seg2d3d_ros.ros.node.logs import FORWARD, on_behalf_of
-from seg2d3d_ros.ros.node.parameters import CommonParameters, check_change, declare_all, read_all
+from seg2d3d_ros.ros.node.parameters import CommonParameters, check_change, declare_all, read_all, with_both_names
 from seg2d3d_ros.ros.node.worker_thread import WorkerThread
 
 NAMESPACE = "seg2d3d"
@@ -52,6 +52,7 @@ class ManagedNode(LifecycleNode):
         ros: the ROS-only parameters, an instance of ``PARAMETERS``; set before ``configure``.
         config: the core's configuration; set before ``configure``.
         diagnostics: what the node reports once a second.
+        errors: where exceptions go.
         stopping: set when the process ends; a slow service must then return soon.
         exit_code: set by ``finish``; the process ends with it.
         left_behind: whether a worker of this node did not end in time.
@@ -74,15 +75,23 @@ class ManagedNode(LifecycleNode):
         self._phase = "node"
         self._owned: dict[str, list[tuple[Any, Callable[[], Any]]]] = {"node": [], "configure": [], "activate": []}
         FORWARD.add(self)
-        self.diagnostics = Diagnostics(self)
+        self.diagnostics = Diagnostics(self, lambda: self.state)
+        self.errors = ErrorReports(
+            self,
+            self.diagnostics,
+            ended=lambda: self._closed or not self.context.ok(),
+            active=lambda: self.state == "active",
+        )
+        self._clock_watch = ClockWatch(self, self.diagnostics.findings)
         self._service_change_state.callback = self._reported(self._service_change_state.callback)
         try:
-            declare_all(self, self.PARAMETERS, self.SECTIONS)
+            declare_all(self, self.PARAMETERS, self.SECTIONS, self.CHANGEABLE)
         except Exception:
             self.close()
             raise
+        self.add_pre_set_parameters_callback(lambda changes: with_both_names(changes, self.CHANGEABLE))
         self.add_on_set_parameters_callback(self._check_change)
-        self.every(1.0, self.diagnostics.publish)
+        self.every(1.0, self._tell)
 
     # The hooks.
 
@@ -123,7 +132,7 @@ class ManagedNode(LifecycleNode):
         """A subscription whose rate is reported, and whose silence (``silence`` s) is a warning where ``required``."""
         name = self.resolve_topic_name(topic)
         watched = self.diagnostics.watch(name, type_name(message_type), qos, silence=silence, required=required)
-        guarded = self._guarded(callback, f"message on {name}")
+        guarded = self.errors.guarded(callback, f"message on {name}", name)
 
         def received(message: Any) -> None:
             watched.tick()
@@ -143,7 +152,7 @@ class ManagedNode(LifecycleNode):
         Args:
             slow: the callback may take its time in a thread of its own, while the node's other callbacks go on.
         """
-        guarded = self._guarded(callback, f"service {name}")
+        guarded = self.errors.guarded(callback, f"service {name}")
 
         def answer(request: Any, response: Any) -> Any:
             answered = guarded(request, response)
@@ -164,7 +173,7 @@ class ManagedNode(LifecycleNode):
 
     def every(self, seconds: float, callback: Callable[[], None]) -> Any:
         """Call back periodically in real (steady) time, whatever ``use_sim_time`` says."""
-        guarded = self._guarded(callback, f"timer {getattr(callback, '__name__', '')}")
+        guarded = self.errors.guarded(callback, f"timer {getattr(callback, '__name__', '')}")
         timer = self.create_timer(seconds, guarded, clock=Clock(clock_type=ClockType.STEADY_TIME))
         return self.own(timer, lambda: self.destroy_timer(timer))
 
@@ -183,7 +192,7 @@ class ManagedNode(LifecycleNode):
             with on_behalf_of(self):
                 handle(item)
 
-        worker = WorkerThread(name, work, depth=depth, on_error=self.diagnostics.error, on_drop=on_drop, batch=batch)
+        worker = WorkerThread(name, work, depth=depth, on_error=self.errors.report, on_drop=on_drop, batch=batch)
         self.diagnostics.add_worker(worker)
 
         def release() -> None:
@@ -322,7 +331,7 @@ class ManagedNode(LifecycleNode):
         except Exception as error:
             # rclpy's lifecycle would swallow it without a word.
             self._failure = error
-            self._report(hook.__name__, error)
+            self.errors.report(hook.__name__, error)
             return False
         return True
 
@@ -342,27 +351,10 @@ class ManagedNode(LifecycleNode):
         if phase != "node":
             self._phase = "configure" if phase == "activate" else "node"
 
-    def _report(self, where: str, error: Exception) -> None:
-        if self.diagnostics.error(where, error):
-            plain = isinstance(error, Seg2d3dError)
-            text = str(error) if plain else "".join(traceback.format_exception(error)).rstrip()
-            self.get_logger().error(f"{where}: {text}")
-
-    def _guarded(self, callback: Callable[..., Any], where: str) -> Callable[..., Any]:
-        """``callback`` whose exceptions go to the log and the diagnostics; None is returned then."""
-
-        @functools.wraps(callback)
-        def guarded(*args: Any) -> Any:
-            try:
-                with on_behalf_of(self):
-                    return callback(*args)
-            except Exception as error:
-                # Reaches the log and the diagnostics; one bad message must not end the node. At the end handles are gone
-                # under the callbacks, which is no error.
-                if not self._closed and self.context.ok():
-                    self._report(where, error)
-
-        return guarded
+    def _tell(self) -> None:
+        """Once a second."""
+        self._clock_watch.look()
+        self.diagnostics.publish()
 
     def _reported(self, change_state: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """An impossible transition is answered with ``success=False``; rclpy would raise and end the executor."""

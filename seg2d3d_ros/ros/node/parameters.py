@@ -6,6 +6,7 @@ configured. A name that no node knows is refused, so that a typing error cannot 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,22 @@ class SegmentationParameters(CommonParameters):
     )
     segments_timeout: float = param(
         5.0, "how long a keyframe waits for its external segments; then it goes on without any", unit="s", low=0.0, high=600.0
+    )
+    segments_search: float = param(
+        0.0,
+        "segmentation.segmenter = topic, segments_topics empty: how long to look for a topic with masks before giving up with "
+        "an error; 0 = for ever (launch: segmenter:=auto looks for 20 s)",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
+    segments_delay: float = param(
+        10.0,
+        "how long a keyframe may wait for a segmenter that is too slow; then it is put aside and follows when there is time, "
+        "so that the newest have their masks; 0 = all in order, however late",
+        unit="s",
+        low=0.0,
+        high=3600.0,
     )
 
 
@@ -226,7 +243,7 @@ def descriptor(declaration: Declaration) -> ParameterDescriptor:
 
 
 def _checked(declaration: Declaration, value: Any) -> Any:
-    """``value`` in the declared type; a list may be given as one comma-separated text, or empty as nothing at all."""
+    """``value`` in the declared type; a list may be given as one text (``a, b`` or ``[a, b]``), or empty as nothing at all."""
     if declaration.kind is tuple:
         if value is None:
             return ()
@@ -236,8 +253,12 @@ def _checked(declaration: Declaration, value: Any) -> Any:
     return declaration.check(value)
 
 
-def declare_all(node: Node, ros: type[CommonParameters], sections: Sequence[str] = ()) -> None:
+def declare_all(node: Node, ros: type[CommonParameters], sections: Sequence[str] = (), changeable: Sequence[str] = ()) -> None:
     """Declare a node's parameters with the values of its overrides.
+
+    Args:
+        changeable: these are declared under their short name, too, if they have one, so that ``ros2 param set`` knows the
+            name that the command line knows.
 
     Raises:
         UsageError: an override that no node knows (with the nearest known name), or a value that does not fit.
@@ -250,7 +271,12 @@ def declare_all(node: Node, ros: type[CommonParameters], sections: Sequence[str]
     for alias, name in ALIASES.items():
         if alias in overrides:
             overrides[name] = overrides[alias]
-    for name, declaration in node_declarations(ros, sections).items():
+    found = node_declarations(ros, sections)
+    for alias, name in ALIASES.items():
+        if name in found and name in changeable:
+            found[alias] = dataclasses.replace(found[name], key=alias, description=f"short for {name}")
+            overrides |= {alias: overrides[name]} if name in overrides else {}
+    for name, declaration in found.items():
         if node.has_parameter(name):
             continue
         value: Any = _checked(declaration, overrides[name]) if name in overrides else declaration.default
@@ -272,6 +298,26 @@ def read_all(node: Node, ros: type[CommonParameters], sections: Sequence[str] = 
     values = {name: _checked(found[name], node.get_parameter(name).value) for name in found}
     own = {name: value for name, value in values.items() if "." not in name}
     return ros(**own), make_config({name: value for name, value in values.items() if "." in name})
+
+
+def with_both_names(changes: Sequence[Parameter], changeable: Sequence[str]) -> list[Parameter]:
+    """Changes as they are made: of parameters with a short name both names change, and a list may be given as one text."""
+    short = {name: alias for alias, name in ALIASES.items() if name in changeable}
+    made = []
+    for change in changes:
+        name = ALIASES.get(change.name, change.name)
+        if name not in short:
+            made.append(change)
+            continue
+        declaration, value = declarations()[name], change.value
+        if declaration.kind is tuple and isinstance(value, str):
+            try:
+                value = list(declaration.parse(value))  # type: ignore[arg-type]
+            except UsageError:
+                return [change]  # whose check says what is wrong
+        kind = Parameter.Type.STRING_ARRAY if declaration.kind is tuple and value == [] else None
+        made += [Parameter(key, kind, value) for key in (short[name], name)]
+    return made
 
 
 def check_change(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -126,6 +127,8 @@ def _spin(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], stop: _
             executor.spin_once(timeout_sec=WAKE_SECONDS)
         except ExternalShutdownException:
             break
+        except InvalidHandle:
+            continue  # of a node that was deactivated while a message for it was on its way through the executor
         except Exception as error:
             # From rclpy itself (parameter services, discovery): one bad request must not end all nodes.
             nodes[0].get_logger().error("".join(traceback.format_exception(error)).rstrip())

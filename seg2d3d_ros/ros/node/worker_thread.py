@@ -16,9 +16,10 @@ class WorkerThread:
     """Handles items one after the other in its own thread.
 
     The queue keeps the newest ``depth`` items: beyond it the oldest is dropped and counted. An exception in ``handle``
-    is counted, logged with its traceback, given to ``on_error``, and the next item is handled.
+    is counted and given to ``on_error``, or logged with its traceback where there is none, and the next item is handled.
 
     Args:
+        on_drop: gets what is dropped; whoever gives it tells of it.
         batch: where given, ``handle`` gets a list: what waits, in order, at most as many as this says at the time.
     """
 
@@ -38,6 +39,7 @@ class WorkerThread:
         self.last_seconds = 0.0
         self._handle, self._depth, self._on_error, self._on_drop = handle, depth, on_error, on_drop
         self._batch = batch
+        self.owner_counts = on_drop is not None
         self._items: deque[Any] = deque()
         self._busy = 0
         self._closed = self._left_behind = False
@@ -123,6 +125,7 @@ class WorkerThread:
         if self._left_behind:
             logger.debug("%s, left behind: %s", self.name, self.last_error)
             return
-        logger.error("%s: %s", self.name, self.last_error, exc_info=error)
         if self._on_error:
             self._on_error(self.name, error)
+        else:
+            logger.error("%s: %s", self.name, self.last_error, exc_info=error)
