@@ -15,6 +15,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.leftovers import clear_scratch, scratch_prefix
 from seg2d3d_ros.ros.node.launch_arguments import LaunchPlan, Process, arguments, check_names, override_file, plan
 
 RESPAWN_SECONDS = 2.0
@@ -30,6 +31,7 @@ def generate_launch_description() -> LaunchDescription:
 
     def note(context: LaunchContext) -> None:
         """Before the defaults are declared: what was given, by the command line or by a launch file that includes this one."""
+        clear_scratch()
         given.clear()
         given.update(context.launch_configurations)
         if any(Path(word).name == Path(__file__).name for word in sys.argv):
@@ -52,7 +54,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def node_action(todo: LaunchPlan, process: Process) -> Node:
     """The process, with the parameter file first and what beats it after."""
-    with tempfile.NamedTemporaryFile("w", prefix="seg2d3d_", suffix=".yaml", delete=False) as overrides:
+    with tempfile.NamedTemporaryFile("w", prefix=scratch_prefix(), suffix=".yaml", delete=False) as overrides:
         overrides.write(override_file(process.parameters, todo.file_nodes))
     finishes = todo.exit_when_done and process.executable in ("bag_player", "pipeline")
 

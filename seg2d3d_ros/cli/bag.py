@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         given = {"directory": args.segments, "findings": findings}
         segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, **given)
         cloud = bag.recording.find(args.cloud, CLOUD) if args.cloud else ""
-        code = build(
+        return build(
             args.out,
             config,
             recorded.keyframes(),
@@ -55,18 +55,16 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             images_in=None,
             findings=findings,
+            finish=(lambda store: _label_cloud(store, args.out, bag, cloud, config)) if cloud else None,
         )
-        if cloud:
-            _label_cloud(args.out, bag, cloud, config)
-        return code
 
 
-def _label_cloud(out: Path, bag: BagKeyframes, topic: str, config: Config) -> None:
+def _label_cloud(store: MapStore, out: Path, bag: BagKeyframes, topic: str, config: Config) -> None:
     """Carry the labels to the LiDAR's scans and say what came of it."""
     progress = ProgressBars()
     try:
         frames = {camera.name: camera.frame_id for camera in bag.cameras}
-        counts = label_recording(MapStore(out), bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress)
+        counts = label_recording(store, bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress)
     finally:
         progress.close()
     left_out = counts["scans_without_pose"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from seg2d3d_ros.cli.options import add_config_arguments
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, Seg2d3dError
 from seg2d3d_ros.findings import Findings
-from seg2d3d_ros.mapstore.store import MapStore, open_map
+from seg2d3d_ros.mapstore.new_map import NewMap
+from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
 
@@ -52,7 +54,11 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "--recover", action="store_true", help="draw objects where the detector missed them, from their 3D points; low score"
     )
     parser.add_argument("--densify", action="store_true", help="also a denser labelled cloud from the images: MAP/dense.ply")
-    parser.add_argument("--resume", action="store_true", help="continue the map in --out instead of replacing it")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue what an interrupted run left, or the map in --out",
+    )
     add_config_arguments(parser)
 
 
@@ -93,12 +99,14 @@ def build(
     skipped: Callable[[], dict[str, str]] = dict,
     findings: Findings,
     total: int = 0,
+    finish: Callable[[MapStore], None] | None = None,
 ) -> int:
-    """Build the map and its report, and print what came of it.
+    """Build the map and its report, and print what came of it. A map that is in ``out`` stays until the new one is whole.
 
     Args:
         skipped: images that the source left out so far, with reasons.
         findings: of the source and the segmenter.
+        finish: what else is to be in the map before it is whole.
     """
     from seg2d3d_ros.dense.densify import FILE as DENSE_FILE
     from seg2d3d_ros.dense.densify import densify
@@ -106,36 +114,54 @@ def build(
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
 
-    store = open_map(out, resume=resume)
     progress = ProgressBars()
-    try:
-        build_map(
-            keyframes,
-            store,
-            config,
-            segmenter,
-            images_in=images_in,
-            progress=progress,
-            total=total,
-            skipped=skipped,
-            findings=findings,
-        )
-    except DataError:
-        progress.close()
-        if store.read_keyframes():
-            print(f"what could be saved is in {store.root}; report: {write_report(store.root)}", file=sys.stderr)
-        raise
-    finally:
-        progress.close()
-        if segmenter is not None:
-            segmenter.close()
-    report = write_report(store.root)
-    print(summary(store, config), f"open {report}", sep="\n")
-    if config.cloud.densify:
-        dense = densify(store, config.cloud, progress=progress)
-        progress.close()
-        print(f"{store.root / DENSE_FILE}: {dense['points']} points, {dense['points_labelled']} labelled")
+    with NewMap(out, resume=resume) as new, _telling_what_remains(new):
+        store = new.store
+        try:
+            build_map(
+                keyframes,
+                store,
+                config,
+                segmenter,
+                images_in=images_in,
+                progress=progress,
+                total=total,
+                skipped=skipped,
+                findings=findings,
+            )
+        except DataError:
+            progress.close()
+            if store.read_keyframes():
+                print(summary(store, config), f"report: {write_report(store.root)}", sep="\n", file=sys.stderr)
+            raise
+        finally:
+            progress.close()
+            if segmenter is not None:
+                segmenter.close()
+        write_report(store.root)
+        print(summary(store, config))
+        if config.cloud.densify:
+            try:
+                dense = densify(store, config.cloud, progress=progress)
+            finally:
+                progress.close()
+            print(f"{out / DENSE_FILE}: {dense['points']} points, {dense['points_labelled']} labelled")
+        if finish is not None:
+            finish(store)
+        new.publish()
+    print(f"open {out / 'report.html'}")
     return 0
+
+
+@contextmanager
+def _telling_what_remains(new: NewMap) -> Iterator[None]:
+    """Whatever ends the work, its message says where what there is so far lies, and that the former map is unchanged."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(new.remains()) from None
+    except Seg2d3dError as error:
+        raise type(error)("; ".join(filter(None, (str(error), new.remains())))) from error
 
 
 def summary(store: MapStore, config: Config) -> str:

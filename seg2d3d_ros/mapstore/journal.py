@@ -14,10 +14,9 @@ from pathlib import Path
 
 from seg2d3d_ros.atomic import write_text
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.mapstore.directory.inventory import JOURNAL
 
 log = logging.getLogger(__name__)
-
-JOURNAL = ".identity.jsonl"
 
 
 class IdentityJournal:
@@ -41,7 +40,7 @@ class IdentityJournal:
                 item = json.loads(line)
                 found = {str(name): {int(s): int(i) for s, i in table.items()} for name, table in item["images"].items()}
                 next_id = max(next_id, int(item["next"]))
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 # A kill cuts the last line off; the update that it belonged to was not published as a whole.
                 log.warning("%s: line %d is damaged and left out", self._path, number)
                 continue

@@ -12,13 +12,15 @@
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       labels/<name>.png    uint16 instance id per pixel
       tracks.json  points.ply  config.yaml  metrics.json  report.html
+      map.json             format, whether the map is whole, who writes it    (directory/marker.py)
+      names.jsonl  .identity.jsonl    names and ids given so far                   (directory/inventory.py, journal.py)
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import shutil
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,23 +29,26 @@ import numpy as np
 
 from seg2d3d_ros.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.config import Config
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.images import encode_png, read_labels, write_labels
+from seg2d3d_ros.mapstore import checks
 from seg2d3d_ros.mapstore import point_cloud as ply
-from seg2d3d_ros.mapstore.journal import JOURNAL
+from seg2d3d_ros.mapstore.directory.inventory import (
+    NAMES_FILE,
+    OWN_FILES,
+    OWN_FOLDERS,
+    delete_own,
+    note_name,
+    noted_names,
+    stem,
+)
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.tracks_file import tracks_document
 from seg2d3d_ros.types import Instances, Keyframe, Observation, Segments, SparseModel
 
 log = logging.getLogger(__name__)
-
-OWN_FILES = (
-    *("database.db", "database.db-wal", "database.db-shm", "keyframes.json", "tracks.json", JOURNAL),
-    *("points.ply", "cloud.ply", "dense.ply", "config.yaml", "metrics.json", "report.html"),
-)
-OWN_FOLDERS = ("sparse", "keyframes", "masks", "segments", "labels", "scans")
 
 
 class MapStore:
@@ -59,6 +64,7 @@ class MapStore:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"{self.root}: cannot be made ({error.strerror}); choose another map directory") from error
+        self._noted: set[str] = set()
 
     def label_path(self, name: str) -> Path:
         """Label image of a keyframe."""
@@ -71,25 +77,39 @@ class MapStore:
     def _inside(self, *parts: str) -> Path:
         """A path below the map directory; names come from messages and files, so they are not trusted."""
         path = self.root.joinpath(*parts)
-        folder = (self.root / parts[0]).resolve()
-        if not path.resolve().is_relative_to(folder):
+        if "\0" in str(path) or not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self.root / parts[0])):
             raise DataError(f"{'/'.join(parts)}: this name leads out of the map directory; rename the image or camera")
+        return self._not_linked(path)
+
+    def _not_linked(self, path: Path) -> Path:
+        """Refuses symbolic links inside the map directory: they lead to files that are none of the map's."""
+        for part in (path, *path.parents):
+            if part == self.root:
+                break
+            if part.is_symlink():
+                raise DataError(f"{part}: is a symbolic link, which a map directory does not hold; put the file itself there")
+        return path
+
+    def _to_write(self, folder: str, file: str) -> Path:
+        """The path of a file that is called by a keyframe; the name is noted, so that the file is known to be the map's."""
+        path, name = self._inside(folder, file), stem(file)
+        if name not in self._noted:
+            if not self._noted:
+                self._noted.update(noted_names(self.root))
+            if name not in self._noted:
+                note_name(self.root, name)
+                self._noted.add(name)
         return path
 
     def clear(self, files: Sequence[str] = OWN_FILES, folders: Sequence[str] = OWN_FOLDERS) -> None:
-        """Delete these parts of the map, or all of it; those that are not there do not matter.
+        """Delete these parts of the map, or all of it but ``map.json``; other files in these folders stay. Names stay known:
+        other nodes go on writing.
 
         Raises:
             DataError: one cannot be deleted.
         """
-        try:
-            for name in folders:
-                if (self.root / name).exists():
-                    shutil.rmtree(self.root / name)
-            for name in files:
-                (self.root / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise DataError(f"{self.root}: cannot be emptied ({error}); delete it by hand") from error
+        if foreign := delete_own(self.root, only={*files, *folders} - {NAMES_FILE}):
+            log.warning("%s: %r is kept, which belongs to no map", self.root, foreign[0])
 
     # What went in
 
@@ -99,7 +119,8 @@ class MapStore:
 
     def read_keyframes(self) -> list[KeyframeRecord]:
         """Keyframes in the order they came; empty for a new map."""
-        return [KeyframeRecord.from_json(item) for item in self._read_json("keyframes.json", {"keyframes": []})["keyframes"]]
+        document = self._read_json("keyframes.json", {"keyframes": []}, checks.KEYFRAMES)
+        return [KeyframeRecord.from_json(item) for item in document["keyframes"]]
 
     def moments(self) -> dict[str, tuple[str, int]]:
         """(camera name, stamp in ns) of each keyframe, by name."""
@@ -107,7 +128,7 @@ class MapStore:
 
     def write_image(self, keyframe: Keyframe) -> Path:
         """Keep a stream's image file; returns its path."""
-        path = self._inside("keyframes", keyframe.file_name)
+        path = self._to_write("keyframes", keyframe.file_name)
         write_bytes(path, keyframe.encoded)
         return path
 
@@ -118,6 +139,10 @@ class MapStore:
     def read_image(self, record: KeyframeRecord) -> bytes:
         """The content of a keyframe's image file. Raises ``DataError`` where it cannot be read."""
         path = self.image_path(record)
+        if path.is_relative_to(self.root):
+            self._not_linked(path)
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is no file")
         try:
             return path.read_bytes()
         except OSError as error:
@@ -125,7 +150,7 @@ class MapStore:
 
     def write_mask(self, name: str, ignore: np.ndarray) -> None:
         """Keep where a keyframe's keypoints are not wanted, (H, W) bool, as COLMAP does: black = ignored."""
-        write_bytes(self._inside("masks", f"{name}.png"), encode_png(np.where(ignore, 0, 255).astype(np.uint8)))
+        write_bytes(self._to_write("masks", f"{name}.png"), encode_png(np.where(ignore, 0, 255).astype(np.uint8)))
 
     def read_mask(self, name: str) -> np.ndarray | None:
         """The inverse of ``write_mask``; None where there is none."""
@@ -141,8 +166,9 @@ class MapStore:
             what is on disk now.
         """
         named = NamedSegments.of(segments, class_names, second_look)
-        write_labels(self.segment_path(segments.name), segments.labels)
-        write_json(self.segment_path(segments.name).with_suffix(".json"), {str(i): dict(f) for i, f in named.facts.items()})
+        path = self._to_write("segments", f"{segments.name}.png")
+        write_labels(path, segments.labels)
+        write_json(path.with_suffix(".json"), {str(i): dict(f) for i, f in named.facts.items()})
         return named
 
     def read_named_segments(self, name: str) -> NamedSegments | None:
@@ -150,7 +176,7 @@ class MapStore:
         path = self.segment_path(name)
         if not path.exists():
             return None
-        facts = self._read_json(path.with_suffix(".json").relative_to(self.root), {})
+        facts = self._read_json(path.with_suffix(".json").relative_to(self.root), {}, checks.SEGMENT_FACTS)
         rows = sorted((int(i), fact) for i, fact in facts.items())
         return NamedSegments(name, LabelRuns.of(read_labels(path)), dict(rows))
 
@@ -158,7 +184,7 @@ class MapStore:
 
     def write_labels(self, name: str, labels: LabelRuns) -> None:
         """Write the label image of one keyframe: the instance of each pixel."""
-        write_labels(self.label_path(name), labels.image())
+        write_labels(self._to_write("labels", f"{name}.png"), labels.image())
 
     def write_summary(
         self,
@@ -173,7 +199,7 @@ class MapStore:
 
     def read_tracks(self) -> dict[str, Any]:
         """The content of tracks.json."""
-        return self._read_json("tracks.json", {"instances": [], "frame": {"kind": "arbitrary"}})
+        return self._read_json("tracks.json", {"instances": [], "frame": {"kind": "arbitrary"}}, checks.TRACKS)
 
     def read_labels(self, name: str) -> np.ndarray:
         """(H, W) uint16 instance ids of a keyframe."""
@@ -190,38 +216,21 @@ class MapStore:
 
     def read_metrics(self) -> dict[str, Any]:
         """The content of metrics.json; empty for a new map."""
-        return self._read_json("metrics.json", {})
+        return self._read_json("metrics.json", {}, checks.METRICS)
 
     def update_metrics(self, entries: Mapping[str, Any]) -> None:
         """Replace these top-level entries of metrics.json and keep the others."""
         write_json(self.root / "metrics.json", {**self.read_metrics(), **entries})
 
-    def _read_json(self, name: str | Path, default: Any) -> Any:
-        path = self.root / name
+    def _read_json(self, name: str | Path, default: Any, check: checks.Check = checks.anything) -> Any:
+        path = self._not_linked(self.root / name)
         if not path.exists():
             return default
         try:
-            return json.loads(path.read_text())
+            value = json.loads(path.read_text())
+            check(value, "")
+            return value
+        except RecursionError as error:
+            raise DataError(f"{path}: damaged (nested too deep); delete it and run again") from error
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: damaged ({error}); delete it and run again") from error
-
-
-def open_map(root: Path, *, resume: bool) -> MapStore:
-    """The map directory for a new run: an earlier map in it is removed, or kept when resuming.
-
-    Raises:
-        UsageError: the folder holds something else than a map.
-    """
-    root = Path(root)
-    present = {p.name for p in root.iterdir()} if root.is_dir() else set()
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"{root}: is a file; choose another --out")
-    foreign = {name for name in present if not (name.startswith(("database.db", ".")) or name in (*OWN_FILES, *OWN_FOLDERS))}
-    if foreign:
-        raise UsageError(f"{root}: holds {sorted(foreign)[0]!r}, which belongs to no map; choose an empty folder for --out")
-    if present and not resume:
-        log.info("%s: an earlier map is replaced (--resume continues it)", root)
-        for name in present:
-            path = root / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return MapStore(root)

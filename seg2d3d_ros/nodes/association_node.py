@@ -28,11 +28,11 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.journal import JOURNAL
-from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.completeness import MASKS_DROPPED, incomplete
-from seg2d3d_ros.pipeline.figures import write_association_figures
+from seg2d3d_ros.pipeline.figures import emptiness, write_association_figures
 from seg2d3d_ros.pipeline.label_latency import LabelLatency
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.recording.naming import stamp_to_ns
@@ -76,7 +76,7 @@ class AssociationNode(ManagedNode):
     ros: AssociationParameters
 
     def configure(self) -> None:
-        self._store = MapStore(Path(self.ros.map_dir))
+        self._store = join_map(Path(self.ros.map_dir))
         write_config_sections(self._store, self.config, self.SECTIONS)
         self._publisher = InstancePublisher(self, self._header_of)
         self._second_round = SecondRound(self, self.ros.second_look_patience)
@@ -187,9 +187,9 @@ class AssociationNode(ManagedNode):
             self._problem = ""
             self._seconds, self._last_seconds = self._seconds + labelled.seconds, labelled.seconds
         self._publisher.send(labelled, make_header(revision[1], revision[0]))
-        self._tell(labelled)
+        self._report_revision(labelled)
 
-    def _tell(self, labelled: LabelledRevision) -> None:
+    def _report_revision(self, labelled: LabelledRevision) -> None:
         shown = {name for model in labelled.models for name in model.names} & labelled.labels.keys()
         self._latency.labelled(shown)
         for key, value in {**_figures(labelled), **self._latency.values(), **self._age(shown)}.items():
@@ -223,10 +223,12 @@ class AssociationNode(ManagedNode):
         if labelled is None:
             response.success, response.message = True, "no map to label"
             return response
-        findings = (*labelled.findings, *self.diagnostics.findings.list())
-        write_association_figures(self._store, dataclasses.replace(labelled, findings=findings), self._seconds)
-        response.success = True
-        response.message = (
+        labelled = dataclasses.replace(labelled, findings=(*labelled.findings, *self.diagnostics.findings.list()))
+        write_association_figures(self._store, labelled, self._seconds)
+        asked = () if self.config.segmentation.segmenter == "none" else self.config.segmentation.prompts
+        empty = emptiness(labelled, asked)
+        response.success = not empty
+        response.message = empty or (
             f"{labelled.counts['instances']} instances, "
             f"{labelled.counts['labelled_points']} of {len(labelled.instances.point_instance)} points labelled"
         )

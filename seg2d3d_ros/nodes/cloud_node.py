@@ -32,7 +32,7 @@ from seg2d3d_ros.lidar.cloud_file import FILE, write_cloud
 from seg2d3d_ros.lidar.kept_scans import FOLDER, KeptScans
 from seg2d3d_ros.lidar.labeller import CloudLabeller, LabelledPoints
 from seg2d3d_ros.lidar.scans import Scan, read_scan
-from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
@@ -87,7 +87,7 @@ class CloudNode(ManagedNode):
     def configure(self) -> None:
         if not self.ros.cloud_topic:
             raise UsageError("cloud_node needs a LiDAR's topic: -p cloud_topic:=/lidar/points")
-        self._store = MapStore(Path(self.ros.map_dir))
+        self._store = join_map(Path(self.ros.map_dir))
         self._frames = FrameTree()
         rig = self.config.reconstruction.rig
         if rig not in ("auto", "none", ""):

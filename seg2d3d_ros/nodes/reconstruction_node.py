@@ -32,7 +32,8 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE
+from seg2d3d_ros.mapstore.held_map import hold_map
 from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
 from seg2d3d_ros.pipeline.figures import reconstruction_counts
 from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
@@ -77,7 +78,9 @@ class ReconstructionNode(ManagedNode):
     ros: ReconstructionParameters
 
     def configure(self) -> None:
-        self._store = MapStore(Path(self.ros.map_dir))
+        self._held = hold_map(Path(self.ros.map_dir))
+        self.own(self._held, self._held.release)
+        self._store = self._held.store
         self._lock, self._shared = threading.RLock(), threading.Lock()
         self._headers: dict[str, Header] = {}
         self._seconds: dict[str, float] = {}
@@ -163,12 +166,13 @@ class ReconstructionNode(ManagedNode):
     def _map(self, item: tuple[Keyframe, np.ndarray | None] | None) -> None:
         with self._lock:
             if item is not None:
+                self._held.mark(BUILDING)
                 self._session.receive(*item)
             self._session.tick()
             self._report_figures()
             if time.monotonic() - self._told_at > REPORT_SECONDS:
                 self._told_at = time.monotonic()
-                self._tell()
+                self._log_progress()
 
     def _report_figures(self) -> None:
         figures, counts = self._session.figures, reconstruction_counts(self._session.figures.received, self._models())
@@ -202,7 +206,7 @@ class ReconstructionNode(ManagedNode):
     def _worker_failed(self, message: str) -> None:
         self.diagnostics.error("reconstruction worker", message)  # the log says it as a finding
 
-    def _tell(self) -> None:
+    def _log_progress(self) -> None:
         """Log how far the map is, and while it is being finished what is done at present."""
         figures, waiting = self._session.figures, self._session.pending
         registered = sum(len(model.names) for model in self._models())
@@ -284,7 +288,7 @@ class ReconstructionNode(ManagedNode):
         done = self._write()
         problem = problem or done.problem
         response.message = f"{done.words} (finalized in {time.monotonic() - begin:.1f} s)"
-        response.message += "".join(f"; note: {text}" for text in done.findings)
+        response.message += "".join(f"; note: {text}" for text in done.findings if text not in problem)
         response.success = not problem
         if problem:
             response.message = f"{problem}; {response.message}"
@@ -314,7 +318,9 @@ class ReconstructionNode(ManagedNode):
             rejected = dict(self._session.figures.rejected)
         with self._shared:
             seconds = dict(self._seconds)
-        return self._completion.write(images, reconstruction, rejected, seconds)
+        done = self._completion.write(images, reconstruction, rejected, seconds)
+        self._held.mark(WHOLE)
+        return done
 
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """From the source to what was made of it: no more revisions, then the labels, the files, and the map on its topics.

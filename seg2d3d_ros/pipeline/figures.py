@@ -66,6 +66,30 @@ def doubts(incidence: Incidence, segmented: int) -> list[Finding]:
     return []
 
 
+def emptiness(labelled: LabelledRevision, asked: Sequence[str]) -> str:
+    """Why a map has no instance although objects were asked for, in one message; empty where it has some.
+
+    A command then ends with status 1, and ``finalize`` answers ``success=False``: the map is kept, to be looked at.
+
+    Args:
+        asked: the prompts; none where only the reconstruction was asked for.
+    """
+    counts = labelled.counts
+    if not asked or counts["instances"]:
+        return ""
+    images, segments = counts["images"], counts["segments"]
+    if not images:
+        why = "no image has masks"
+    elif not segments:
+        why = f"the masks of {images} images hold nothing of it, or none of these images is in the model"
+    else:
+        why = f"none of the {segments} masks in {images} images became an instance"
+    causes = [finding.text for finding in labelled.findings] or [
+        "an object needs 3D points that masks of several images share; check the masks, or take more images"
+    ]
+    return "; ".join([f"no {' or '.join(asked)} was found: {why}", *causes])
+
+
 def write_reconstruction_figures(
     store: MapStore,
     images: int,

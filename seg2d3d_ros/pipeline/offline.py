@@ -12,7 +12,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
-from seg2d3d_ros.pipeline.figures import write_association_figures, write_reconstruction_figures
+from seg2d3d_ros.pipeline.figures import emptiness, write_association_figures, write_reconstruction_figures
 from seg2d3d_ros.pipeline.intake import Intake
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.pipeline.second_look import second_round
@@ -48,7 +48,8 @@ def build_map(
         findings: has what the source and the segmenter found; gets what the rest finds.
 
     Raises:
-        DataError: nothing could be reconstructed; all that there is was written before.
+        DataError: nothing could be reconstructed, or objects were asked for and none was found; all that there is was written
+            before.
     """
     from seg2d3d_ros.reconstruction.opening import open_reconstructor
 
@@ -67,6 +68,8 @@ def build_map(
     write_association_figures(store, labelled, association)
     if not reconstruction.models:
         raise DataError(nothing_registered({**reconstruction.unregistered, **left_out}))
+    if empty := emptiness(labelled, config.segmentation.prompts if segmenter is not None else ()):
+        raise DataError(empty)
     return labelled
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.leftovers import scratch_folder
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 FRAME_FILE = "frame.json"
@@ -58,7 +58,7 @@ def sparse_model(
     if folder is not None and (folder / "images.bin").exists():
         observed = read_image_points(folder / "images.bin")
     else:
-        with tempfile.TemporaryDirectory(prefix="seg2d3d_") as temporary:
+        with scratch_folder() as temporary:
             reconstruction.write_binary(temporary)
             observed = read_image_points(Path(temporary) / "images.bin")
     images = sorted((reconstruction.image(i) for i in reconstruction.reg_image_ids()), key=lambda image: image.name)

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader
 
 import seg2d3d_ros
 from seg2d3d_ros.atomic import write_text
+from seg2d3d_ros.mapstore.directory.swap import final_path
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report import facts, words
 from seg2d3d_ros.report.content import Content, Instance, read_content
@@ -49,10 +50,11 @@ def render(content: Content) -> str:
         for name in chosen.get(item.id, ()):
             crops.setdefault(name, []).append(item)
     root = content.store.root.resolve()
+    place = final_path(root)
     plans, undrawn = draw_plans(content)
     return environment.get_template("page.html").render(
         content=content,
-        name=root.name,
+        name=place.name,
         version=seg2d3d_ros.__version__,
         headline=facts.headline(content),
         tiles=facts.tiles(content),
@@ -70,5 +72,5 @@ def render(content: Content) -> str:
         inputs=facts.inputs(content),
         cameras=facts.cameras(content),
         files=facts.files(root),
-        root=root,
+        root=place,
     )

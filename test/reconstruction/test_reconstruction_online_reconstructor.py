@@ -18,6 +18,7 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.leftovers import WORK_FOLDER
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
@@ -286,7 +287,7 @@ def test_a_solver_that_does_not_listen_is_ended(tmp_path, street):
 
 
 def test_closing_does_not_wait_for_the_solver(tmp_path, street):
-    left = tmp_path / ".work/of_a_killed_process"
+    left = tmp_path / WORK_FOLDER / "of_a_killed_process"
     left.mkdir(parents=True)
     worker = ReconstructionWorker(tmp_path, CONFIG)
     solving(worker, street[0][:5])

@@ -6,13 +6,13 @@ order, but puts everything that it is given into one model: what holds together 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.leftovers import scratch_folder
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.thresholds import Thresholds
@@ -76,7 +76,7 @@ def solve_global(task: MapperTask, members: Sequence[int]) -> list[pycolmap.Reco
     refine = not used <= task.fixed_cameras.keys()
     options.mapper.bundle_adjustment.refine_focal_length = refine
     options.mapper.bundle_adjustment.refine_extra_params = refine
-    with tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
+    with scratch_folder() as folder:
         models = list(pycolmap.global_mapping(task.database, folder, folder, options).values())
     if refine and used & task.fixed_cameras.keys():
         for model in models:
@@ -110,5 +110,5 @@ def solve_incremental(
     options.mapper.abs_pose_min_num_inliers = thresholds.pose
     options.mapper.init_min_num_inliers = thresholds.init_inliers
     options.mapper.init_min_tri_angle = thresholds.init_angle
-    with tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
+    with scratch_folder() as folder:
         return list(pycolmap.incremental_mapping(task.database, folder, folder, options).values())

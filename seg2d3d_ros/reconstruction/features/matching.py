@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.leftovers import scratch_folder
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, RICH_PARTNERS, candidate_pairs, partners_of, poor_images
@@ -128,7 +128,7 @@ class PairMatcher:
         verification = pycolmap.TwoViewGeometryOptions()
         verification.min_num_inliers = config.min_pair_inliers
         verification.ransac.random_seed = config.seed
-        with self._watch("matching"), tempfile.TemporaryDirectory(prefix="seg2d3d_") as folder:
+        with self._watch("matching"), scratch_folder() as folder:
             for start in range(0, len(pairs), BATCH):
                 batch = pairs[start : start + BATCH]
                 listing = Path(folder) / "pairs.txt"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.leftovers import scratch_folder
 from seg2d3d_ros.reconstruction.batch.components import solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 
@@ -63,7 +63,7 @@ class BackgroundSolver:
 
     def start(self, task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> None:
         """Begin to solve the images ``image_ids``; see ``solve_components``."""
-        folder = tempfile.TemporaryDirectory(prefix="seg2d3d_", ignore_cleanup_errors=True)
+        folder = scratch_folder()
         copy = Path(folder.name) / "database.db"
         copy_geometry(task.database, copy)
         own = replace(task, database=copy, tracks_per_view=TRACKS_PER_VIEW)

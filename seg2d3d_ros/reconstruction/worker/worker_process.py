@@ -6,7 +6,6 @@ import ctypes
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.leftovers import WORK_FOLDER, remove
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
@@ -40,8 +40,6 @@ from seg2d3d_ros.reconstruction.worker.worker_events import (
 
 log = logging.getLogger(__name__)
 
-WORK_FOLDER = ".work"
-"""Temporary files lie in the map directory: what a killed process leaves behind, the next one clears away."""
 NICENESS = 5
 """The solver takes every core for minutes; what answers to others comes first."""
 _PR_SET_PDEATHSIG = 1
@@ -93,11 +91,11 @@ def serve(root: Path, config: ReconstructionConfig, connection: Connection, canc
         pass
     finally:
         reconstructor.close()
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
 
 
 def _use_for_temporary_files(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.tempdir = str(folder)
 
