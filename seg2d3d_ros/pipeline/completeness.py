@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from seg2d3d_ros.findings import ERROR, EXAMPLES, Finding, Kind
 
-KEYFRAMES_WITHOUT_MASKS = Kind(
-    "keyframes_without_masks",
+MAP_WITHOUT_MASKS = Kind(
+    "map_without_masks",
     "keyframes of the map whose masks never came",
     cause="segmentation_node was not running when they came, or is too slow, or their masks were lost on the way",
     remedy="segmentation_node/resegment sends them again, then finalize; with respawn:=true a node that dies is started again",
@@ -48,6 +48,6 @@ def incomplete(
     without = [name for name in in_map if name not in segmented]
     lost = sorted(name for name in new if name not in received) if received else []
     return [
-        Finding(KEYFRAMES_WITHOUT_MASKS, len(without), len(in_map), tuple(without[:EXAMPLES])),
+        Finding(MAP_WITHOUT_MASKS, len(without), len(in_map), tuple(without[:EXAMPLES])),
         Finding(MASKS_WITHOUT_KEYFRAME, len(lost), len(new), tuple(lost[:EXAMPLES])),
     ]

@@ -306,7 +306,9 @@ def test_reading_and_encoding_is_no_work_for_callbacks_and_its_errors_are_said(w
     bench.send_labels(drive())
     assert wait_for(lambda: len(bench.clouds) == 1)
     assert threads == {"scans", "labels"}
-    assert "no field x, y, z" in bench.node.diagnostics.last_error
+    (found,) = bench.node.diagnostics.findings.list()
+    assert found.kind == cloud_node.SCANS_UNREADABLE
+    assert "no field x, y, z" in found.text
 
 
 def test_the_end_of_the_scans_is_no_warning(world, tmp_path):

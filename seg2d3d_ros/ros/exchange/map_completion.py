@@ -15,7 +15,7 @@ from seg2d3d_ros.ros.exchange.results import write_config_sections, write_report
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 
-ASSOCIATION, CLOUD = "association_node", "cloud_node"
+ASSOCIATION, CLOUD, SEGMENTATION = "association_node", "cloud_node", "segmentation_node"
 CALL_SECONDS = 3600.0
 """How long the association of a large map may take."""
 RESET_SECONDS = 60.0
@@ -57,7 +57,7 @@ class MapCompletion:
         self._node, self._store, self._sections, self._objects, self._others = node, store, sections, objects, others
         self._flush_association = TriggerCaller(node, f"{ASSOCIATION}/flush")
         self._flush_cloud = TriggerCaller(node, f"{CLOUD}/flush")
-        self._resets = [TriggerCaller(node, f"{name}/reset") for name in (CLOUD, ASSOCIATION)]
+        self._resets = [TriggerCaller(node, f"{name}/reset") for name in (SEGMENTATION, CLOUD, ASSOCIATION)]
         self.stage = ""
         write_config_sections(store, node.config, sections)
 

@@ -46,6 +46,10 @@ class MaskMatching:
         self._cameras: set[str] = set()
         self.came = 0
 
+    def anew(self) -> MaskMatching:
+        """One that has seen nothing yet."""
+        return MaskMatching(self._tolerance * 1e-9)
+
     def keyframe(self, moment: Moment) -> Any | None:
         """A keyframe came; returns its mask, if that is here already."""
         self._cameras.add(moment.camera)
