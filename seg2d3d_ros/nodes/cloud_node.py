@@ -41,6 +41,7 @@ from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.exchange.vehicle_poses import tf_message_type
 from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
+from seg2d3d_ros.ros.node.error_reports import MESSAGES_REFUSED
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import CloudParameters
 from seg2d3d_ros.ros.node.publishing import publish_paced
@@ -56,12 +57,6 @@ RAW_SCANS = 20
 FLUSH_SECONDS = 20.0
 """How long flush waits for the newest revision's labels."""
 
-SCANS_UNREADABLE = Kind(
-    "scans_unreadable",
-    "scans that cannot be read",
-    cause="{reason}",
-    remedy="look at the topic (ros2 topic echo --field fields): it needs x, y, z as numbers, and data as long as it says",
-)
 SCANS_DROPPED = Kind(
     "scans_dropped",
     "scans that are not on instances/cloud",
@@ -191,7 +186,7 @@ class CloudNode(ManagedNode):
             scan = read_scan(message, self._topic)
         except DataError as error:
             self._count("scans unreadable")
-            self.diagnostics.findings.add(SCANS_UNREADABLE, of=self._counts["scans received"], reason=str(error))
+            self.diagnostics.findings.add(MESSAGES_REFUSED, self._topic, reason=str(error))
             return
         with self._lock:
             self._waiting.append(scan)

@@ -30,6 +30,7 @@ from seg2d3d_ros.ros.messages import map_messages
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud, camera_to_info, labels_to_image, make_header
 from seg2d3d_ros.ros.messages.instance_messages import LABELLED_POINT
 from seg2d3d_ros.ros.node import qos
+from seg2d3d_ros.ros.node.error_reports import MESSAGES_REFUSED
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 pytestmark = pytest.mark.ros
@@ -307,7 +308,7 @@ def test_reading_and_encoding_is_no_work_for_callbacks_and_its_errors_are_said(w
     assert wait_for(lambda: len(bench.clouds) == 1)
     assert threads == {"scans", "labels"}
     (found,) = bench.node.diagnostics.findings.list()
-    assert found.kind == cloud_node.SCANS_UNREADABLE
+    assert found.kind == MESSAGES_REFUSED
     assert "no field x, y, z" in found.text
 
 
