@@ -16,12 +16,17 @@ from launch_ros.actions import Node
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.leftovers import clear_scratch, scratch_prefix
-from seg2d3d_ros.ros.node.launch_arguments import LaunchPlan, Process, arguments, check_names, override_file, plan
+from seg2d3d_ros.ros.node.launch_arguments import (
+    RESPAWN_SECONDS,
+    LaunchPlan,
+    Process,
+    arguments,
+    check_names,
+    override_file,
+    plan,
+    restart,
+)
 
-RESPAWN_SECONDS = 2.0
-"""Between the death of a node and its new start."""
-WRONG_USE = 2
-"""The exit code of a node whose parameters are wrong: it would end with it every time."""
 SAVING_SECONDS = "20"
 """How long a node may take to save the map after SIGINT, before SIGTERM, and after that before SIGKILL."""
 
@@ -59,9 +64,8 @@ def node_action(todo: LaunchPlan, process: Process) -> Node:
     finishes = todo.exit_when_done and process.executable in ("bag_player", "pipeline")
 
     def ended(event: ProcessExited, context: LaunchContext) -> Shutdown | LogInfo | None:
-        if process.respawn and event.returncode != WRONG_USE and not context.is_shutdown:
-            how = f"was killed (signal {-event.returncode})" if event.returncode < 0 else f"ended with {event.returncode}"
-            return LogInfo(msg=f"{process.executable} {how} and is started again in {RESPAWN_SECONDS:g} s")
+        if not context.is_shutdown and (words := restart(process, event.returncode)):
+            return LogInfo(msg=words)
         Path(overrides.name).unlink(missing_ok=True)
         if context.is_shutdown:
             return None

@@ -66,6 +66,20 @@ class Process:
     respawn: bool = False
 
 
+RESPAWN_SECONDS = 2.0
+"""Between the death of a node and its new start."""
+WRONG_USE = 2
+"""The exit code of a node whose parameters are wrong: it would end with it every time."""
+
+
+def restart(process: Process, returncode: int) -> str:
+    """That a process which has ended is started again, in words; empty where it is not."""
+    if not process.respawn or returncode == WRONG_USE:
+        return ""
+    how = f"was killed (signal {-returncode})" if returncode < 0 else f"ended with exit code {returncode}"
+    return f"{process.executable} {how} and is started again in {RESPAWN_SECONDS:g} s"
+
+
 @dataclass(frozen=True)
 class LaunchPlan:
     """What a launch starts."""
