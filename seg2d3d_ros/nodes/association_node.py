@@ -1,7 +1,7 @@
 """association_node: segments and the sparse map in, instances out; writes ``labels/``, ``tracks.json``, ``points.ply``.
 
 It works from messages alone (``keyframes/segments`` and the ``map/`` topics), so it may run on another machine;
-``ros.exchange.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its
+``ros.map_exchange.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its
 own, at the cost of what it changed (``association.online.online_association``); ids stay, and only label images that
 changed are sent.
 
@@ -36,13 +36,13 @@ from seg2d3d_ros.pipeline.figures import emptiness, write_association_figures
 from seg2d3d_ros.pipeline.label_latency import LabelLatency
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.recording.naming import stamp_to_ns
-from seg2d3d_ros.ros.exchange.instance_publisher import InstancePublisher
-from seg2d3d_ros.ros.exchange.known_classes import KnownClasses
-from seg2d3d_ros.ros.exchange.map_receiver import RevisionKey
-from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
-from seg2d3d_ros.ros.exchange.results import write_config_sections
-from seg2d3d_ros.ros.exchange.second_round import SecondRound
-from seg2d3d_ros.ros.exchange.twin_nodes import TwinWatch
+from seg2d3d_ros.ros.map_exchange.instance_publisher import InstancePublisher
+from seg2d3d_ros.ros.map_exchange.known_classes import KnownClasses
+from seg2d3d_ros.ros.map_exchange.map_receiver import RevisionKey
+from seg2d3d_ros.ros.map_exchange.map_subscription import MapSubscription
+from seg2d3d_ros.ros.map_exchange.results import write_config_sections
+from seg2d3d_ros.ros.map_exchange.second_round import SecondRound
+from seg2d3d_ros.ros.map_exchange.twin_nodes import TwinWatch
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import AssociationParameters

@@ -36,9 +36,9 @@ from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
-from seg2d3d_ros.ros.exchange.map_receiver import revision_of
-from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.exchange.vehicle_poses import tf_message_type
+from seg2d3d_ros.ros.map_exchange.map_receiver import revision_of
+from seg2d3d_ros.ros.map_exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
 from seg2d3d_ros.ros.node.error_reports import MESSAGES_REFUSED

@@ -7,7 +7,7 @@ published (``ros.messages.map_messages`` says how a receiver puts it together).
 
 ``finalize`` spans the nodes, in one direction: everything that was received is added → last solution → its messages are
 delivered → ``association_node/flush`` (associates exactly this revision, publishes and writes the labels) → figures and
-report (``ros.exchange.map_completion``). It logs how far it is; its answer says what there is, what was dropped or doubted,
+report (``ros.map_exchange.map_completion``). It logs how far it is; its answer says what there is, what was dropped or doubted,
 and is a failure where what was asked for is not there. What lies upstream is the caller's: whoever feeds images calls
 ``keyframe_node/flush`` and ``segmentation_node/flush`` first, as bag_player does.
 A keyframe that has waited for ``max_wait`` seconds lets others go first (``pipeline.backlog``), and finalize takes it in.
@@ -41,12 +41,12 @@ from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch, TimeLeft
 from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
-from seg2d3d_ros.ros.exchange.map_completion import Completed, MapCompletion
-from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
 from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks
-from seg2d3d_ros.ros.exchange.results import write_config_sections
-from seg2d3d_ros.ros.exchange.twin_nodes import TwinWatch
 from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses
+from seg2d3d_ros.ros.map_exchange.map_completion import Completed, MapCompletion
+from seg2d3d_ros.ros.map_exchange.map_publisher import MapPublisher
+from seg2d3d_ros.ros.map_exchange.results import write_config_sections
+from seg2d3d_ros.ros.map_exchange.twin_nodes import TwinWatch
 from seg2d3d_ros.ros.messages.conversion import make_header
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import ReconstructionParameters

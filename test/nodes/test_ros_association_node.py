@@ -13,15 +13,19 @@ pytest.importorskip("rclpy")
 
 from helpers_map_nodes import header_of, scene
 from helpers_ros import wait_for
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.association_node import AssociationNode
-from seg2d3d_ros.ros.exchange import instance_publisher
+from seg2d3d_ros.pipeline.completeness import MAP_WITHOUT_MASKS, MASKS_DROPPED, MASKS_WITHOUT_KEYFRAME
+from seg2d3d_ros.ros.map_exchange import instance_publisher
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
 from seg2d3d_ros.ros.node.qos import LABELS, SEGMENTS
 from seg2d3d_ros.segmentation.encoding import to_mono16
+from seg2d3d_ros.types import Keyframe
 
 pytestmark = pytest.mark.ros
 
@@ -47,9 +51,7 @@ def masks(segments, name):
     return labels_to_image(to_mono16(dataclasses.replace(segments, name=name)), header_of(name))
 
 
-def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path, monkeypatch):
-    dropped = []
-    monkeypatch.setattr(AssociationNode, "_dropped", lambda _, message: dropped.append(message))
+def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path):
     node = world.add(AssociationNode, map_dir=str(tmp_path))
     model, segments = scene(4)
     slow, store = Slow(node, model), MapStore(tmp_path)
@@ -64,9 +66,55 @@ def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path, mo
             assert wait_for(store.segment_path(group[-1]).exists), "masks wait for the update"
     finally:
         slow.go_on.set()
-    assert dropped == []
+    assert len(node.diagnostics.findings) == 0, "none is dropped"
     assert all(store.segment_path(name).exists() for name in names)
     assert node._session.segmented == len(names)
+
+
+def test_masks_that_the_disk_cannot_take_are_a_finding(world, tmp_path, monkeypatch):
+    node = world.add(AssociationNode, map_dir=str(tmp_path))
+    _, segments = scene(4)
+    some, held = next(iter(segments.values())), threading.Event()
+    monkeypatch.setattr(node._session, "receive", lambda _: held.wait(60))
+    try:
+        for k in range(SEGMENTS.depth + 3):
+            node._received(masks(some, f"front_{k + 1}"))
+            if k == 0:
+                assert wait_for(lambda: len(node._segmenting._items) == 0), "the first is at work"
+        (found,) = node.diagnostics.findings.list()
+        assert (found.kind, found.count, found.examples) == (MASKS_DROPPED, 2, ("front_2", "front_3"))
+    finally:
+        held.set()
+
+
+def test_halves_of_keyframes_are_reckoned_at_flush(world, tmp_path):
+    """Masks of a keyframe that the reconstruction never got, and a keyframe of the map without masks."""
+    node = world.add(AssociationNode, map_dir=str(tmp_path), segments_patience=0.0)
+    _, segments = scene(4)
+    store = MapStore(tmp_path)
+    frame = Keyframe("front_1", "front", 1, b"x", file_name="front_1.jpg")
+    store.write_keyframes([KeyframeRecord.of(frame, store.write_image(frame).relative_to(tmp_path))])
+    some = next(iter(segments.values()))
+    for name in ("front_1", "front_9"):
+        node._received(masks(some, name))
+    node._receiver._observations["front_4"] = np.zeros(0)
+    node._segmenting.drain(60)
+    assert world.call(Trigger, "association_node/flush").success
+    found = {finding.kind: finding.examples for finding in node.diagnostics.findings.list()}
+    assert found == {MAP_WITHOUT_MASKS: ("front_4",), MASKS_WITHOUT_KEYFRAME: ("front_9",)}
+
+
+def test_prompts_are_set_as_at_the_start(world, tmp_path):
+    node = world.add(AssociationNode, map_dir=str(tmp_path), segmentation__prompts=["building"])
+    answer = node.set_parameters([Parameter("segmentation.prompts", value=["house", "tree"])])
+    assert answer[0].successful, answer[0].reason
+    assert node._classes.names == ("house", "tree", "building")
+    _, segments = scene(4)
+    node._received(masks(next(iter(segments.values())), "front_1"))
+    assert wait_for(lambda: node._session.segmented == 1)
+    assert node._session.class_names == ("house", "tree", "building"), "class 1 is the first prompt"
+    refused = node.set_parameters([Parameter("segmentation.prompts", Parameter.Type.STRING_ARRAY, [])])
+    assert not refused[0].successful
 
 
 def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):

@@ -312,6 +312,22 @@ def test_reading_and_encoding_is_no_work_for_callbacks_and_its_errors_are_said(w
     assert "no field x, y, z" in found.text
 
 
+def test_what_is_dropped_is_a_finding_and_a_reset_forgets_all(world, tmp_path):
+    bench = Bench(world, tmp_path, cloud_queue=1)
+    bench.send_scan(1.0)
+    bench.send_scan(2.0)
+    assert wait_for(lambda: bench.node._counts["scans dropped"] == 1)
+    bench.node._labels_dropped(labels_to_image(np.zeros((2, 2), np.uint16), make_header(START, "front")))
+    found = {finding.kind: finding.count for finding in bench.node.diagnostics.findings.list()}
+    assert found == {cloud_node.SCANS_DROPPED: 1, cloud_node.LABELS_DROPPED: 1}
+    assert wait_for(lambda: len(bench.node._kept) == 2)
+    assert world.call(Trigger, "cloud_node/reset").success
+    assert len(bench.node.diagnostics.findings) == len(bench.node._waiting) == len(bench.node._kept) == 0
+    assert not (tmp_path / "map/scans").exists()
+    bench.send_scan(1.0)
+    assert wait_for(lambda: len(bench.node._kept) == 1), "a new drive is taken"
+
+
 def test_the_end_of_the_scans_is_no_warning(world, tmp_path):
     bench = Bench(world, tmp_path)
     bench.send_scan(2.5)

@@ -30,8 +30,8 @@ from seg2d3d_ros.nodes.cloud_node import CloudNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened
-from seg2d3d_ros.ros.exchange import map_publisher, map_subscription
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, revision_of
+from seg2d3d_ros.ros.map_exchange import map_publisher, map_subscription
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver, revision_of
 from seg2d3d_ros.ros.messages import map_messages
 from seg2d3d_ros.ros.messages.conversion import camera_to_info, keyframe_name, labels_to_image, make_header
 from seg2d3d_ros.ros.node import qos

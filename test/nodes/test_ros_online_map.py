@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, keyframe_name, make_header
 from seg2d3d_ros.ros.messages.map_messages import OBSERVATION, observations_of, wanted_fields
 from seg2d3d_ros.ros.node import qos

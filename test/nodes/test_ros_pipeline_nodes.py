@@ -100,7 +100,7 @@ def test_association_follows_revisions_and_sends_what_changed(world, tmp_path):
 
 
 def test_association_asks_for_what_was_lost(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.map_subscription.RESEND_SECONDS", 0.5)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.map_subscription.RESEND_SECONDS", 0.5)
     model, segments = scene(4)
     bench = AssociationBench(world, tmp_path)
     bench.answer_resend = lambda: bench.send_map(model)
@@ -125,7 +125,7 @@ def test_flush_does_not_wait_for_ever_for_what_nobody_sends_again(world, tmp_pat
 
 
 def test_association_started_late_gets_the_map(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.map_subscription.RESEND_SECONDS", 0.5)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.map_subscription.RESEND_SECONDS", 0.5)
     model, segments = scene(4)
     # Only the latched points are left of what was published before.
     points = world.probe.create_publisher(PointCloud2, "map/points", qos.LATCHED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,9 +25,11 @@ from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
+from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
+from seg2d3d_ros.progress import TimeLeft
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Rejected, Revised, Stopped
-from seg2d3d_ros.ros.exchange import map_completion, map_publisher
+from seg2d3d_ros.ros.map_exchange import map_completion, map_publisher
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.types import Keyframe, SparseModel
@@ -344,6 +347,35 @@ def test_reset_ends_a_finalize_that_waits(world, tmp_path, monkeypatch):
     assert wait_for(asked.done)
     assert not asked.result().success
     assert "reset" in asked.result().message
+
+
+def test_keyframes_that_the_disk_cannot_take_are_a_finding(world, tmp_path, monkeypatch):
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {})
+    frame = Keyframe("front_7", "front", 7, b"x", file_name="front_7.jpg")
+    bench.node._dropped((frame, None))
+    bench.node._dropped(None)  # only the clock's tick
+    (found,) = bench.node.diagnostics.findings.list()
+    assert (found.kind, found.count, found.examples) == (KEYFRAMES_DROPPED, 1, ("front_7",))
+
+
+def test_what_finalize_does_is_logged_with_the_time_left(world, tmp_path, monkeypatch):
+    said = []
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {})
+    node = bench.node
+    with node._lock:
+        monkeypatch.setattr(node, "get_logger", lambda: SimpleNamespace(info=said.append))
+        node._left = TimeLeft(clock := iter([0.0, 10.0]).__next__)
+        assert clock
+        for done in (2, 4):
+            node._session.figures.stage = f"mapping {done}/10"
+            node._session.figures.progress = ("mapping", done, 10)
+            node._log_progress()
+        node._session.figures.stage, node._completion.stage = "", "labels (association_node/flush)"
+        node._log_progress()
+    assert "mapping 2/10" in said[0]
+    assert "left" not in said[0]
+    assert said[1].endswith("mapping 4/10, about 30 s left for this")
+    assert said[2].endswith("finishing: labels (association_node/flush)")
 
 
 class TestThreads:

@@ -21,7 +21,7 @@ from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Revised
-from seg2d3d_ros.ros.exchange import map_completion
+from seg2d3d_ros.ros.map_exchange import map_completion
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, labels_to_image
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.encoding import to_mono16

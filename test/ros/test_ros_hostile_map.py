@@ -14,7 +14,7 @@ from helpers_map_nodes import header_of, scene
 from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2, PointField
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver
 from seg2d3d_ros.ros.messages import cloud_messages, map_messages
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud, camera_to_info, make_header
 from seg2d3d_ros.ros.messages.instance_messages import LABELLED_POINT

@@ -25,7 +25,7 @@ from seg2d3d_ros.geometry.camera import Camera  # noqa: E402
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes  # noqa: E402
 from seg2d3d_ros.lidar.scans import cloud_to_array  # noqa: E402
 from seg2d3d_ros.palette import instance_colors  # noqa: E402
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver  # noqa: E402
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver  # noqa: E402
 from seg2d3d_ros.ros.messages import instance_messages, map_messages  # noqa: E402
 from seg2d3d_ros.ros.messages.conversion import camera_to_info, make_header, unpack_rgb  # noqa: E402
 from seg2d3d_ros.types import Instances, Observation, Segments, SparseModel, WorldFrame  # noqa: E402

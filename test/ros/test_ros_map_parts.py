@@ -16,10 +16,10 @@ from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.ros.exchange import known_classes, map_completion
-from seg2d3d_ros.ros.exchange.known_classes import KnownClasses
-from seg2d3d_ros.ros.exchange.map_completion import MapCompletion
-from seg2d3d_ros.ros.exchange.twin_nodes import DEAD_SECONDS, LOOK_SECONDS, TWIN_NODES, TwinWatch
+from seg2d3d_ros.ros.map_exchange import known_classes, map_completion
+from seg2d3d_ros.ros.map_exchange.known_classes import KnownClasses
+from seg2d3d_ros.ros.map_exchange.map_completion import MapCompletion
+from seg2d3d_ros.ros.map_exchange.twin_nodes import DEAD_SECONDS, LOOK_SECONDS, TWIN_NODES, TwinWatch
 
 pytestmark = pytest.mark.ros
 

@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("rclpy")
 
 from seg2d3d_ros.findings import Findings
-from seg2d3d_ros.ros.exchange import map_publisher, map_subscription
-from seg2d3d_ros.ros.exchange.map_publisher import REST_SECONDS, REST_SHARE, MapPublisher
-from seg2d3d_ros.ros.exchange.map_subscription import (
+from seg2d3d_ros.ros.map_exchange import map_publisher, map_subscription
+from seg2d3d_ros.ros.map_exchange.map_publisher import REST_SECONDS, REST_SHARE, MapPublisher
+from seg2d3d_ros.ros.map_exchange.map_subscription import (
     MAP_INCOMPLETE,
     MOST_REQUESTS,
     RARE_SECONDS,

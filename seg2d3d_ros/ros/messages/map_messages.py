@@ -11,7 +11,7 @@ What travels, and how a receiver puts it together again:
     last revision are sent; an empty cloud says that the keyframe is not (or no longer) in the map. ``u v`` follow ROS:
     the first pixel's centre is (0, 0).
     Behind the last one of a revision comes its end mark: an empty cloud whose header is that of ``map/points``. Order
-    holds within a topic, so whoever has the mark has all observations of the revision (see ``ros.exchange.map_receiver``).
+    holds within a topic, so whoever has the mark has all observations of the revision (see ``ros.map_exchange.map_receiver``).
 ``map/cameras``, ``map/path/<camera>``
     PoseArray and Path of ``world_from_camera`` (z forward, optical frames), ``header`` as ``map/points``; each pose of
     a path has its keyframe's stamp. The poses of the array are those of the keyframes with observations, in the order

@@ -5,7 +5,7 @@ one. A revision is therefore taken when its points are here **and** the end mark
 observations, and, from a sender that sends poses or the meaning of coordinates, these are here too.
 A receiver that came late, or lost messages, sees it: points without a mark, points that fewer than two keyframes observe,
 another number of poses than of keyframes with observations, or intrinsics of a part of them. It then asks the sender to
-send everything again, until it is there (``ros.exchange.map_subscription``).
+send everything again, until it is there (``ros.map_exchange.map_subscription``).
 """
 
 from __future__ import annotations

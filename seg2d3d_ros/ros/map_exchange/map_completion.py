@@ -11,7 +11,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.figures import write_reconstruction_figures
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.ros.exchange.findings_gatherer import together
-from seg2d3d_ros.ros.exchange.results import write_config_sections, write_report_if_possible
+from seg2d3d_ros.ros.map_exchange.results import write_config_sections, write_report_if_possible
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 

@@ -8,7 +8,7 @@ from geometry_msgs.msg import PoseArray
 from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 
 from seg2d3d_ros.findings import ERROR, Kind
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, RevisionKey
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver, RevisionKey
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import LATCHED, OBSERVATIONS
