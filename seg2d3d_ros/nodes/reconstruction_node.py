@@ -335,15 +335,18 @@ class ReconstructionNode(ManagedNode):
             self._publishing.clear()
             self._session.close()
             self._publishing.drain()
-            self._completion.reset()
-            self._store.clear()
-            self._publisher.withdraw()
-            self.diagnostics.findings.clear()
-            self._session = self._new_session()
+            problems = self._completion.reset()
+            try:
+                self._store.clear()
+            finally:  # also where a file cannot be deleted, the node goes on
+                self._publisher.withdraw()
+                self.diagnostics.findings.clear()
+                self._session = self._new_session()
             with self._shared:
                 self._seconds = {}  # headers stay: keyframes that wait for their masks come with theirs
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)
-        response.success, response.message = True, f"{self._store.root} is empty"
+        response.success = not problems
+        response.message = "; ".join([f"{self._store.root} is empty", *problems])
         return response
 
 

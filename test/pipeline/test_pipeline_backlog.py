@@ -119,6 +119,15 @@ def test_a_solution_in_a_pause_gives_way_to_keyframes_that_wait(tmp_path):
     assert scene.revisions[-1] == names(*range(5))
 
 
+def test_who_asks_for_a_solution_while_one_is_given_up_gets_his_own(tmp_path):
+    scene = solving_in_a_pause(tmp_path, Schedule.online(growth=0.3, idle=3.0))
+    scene.session.request_solution()  # the worker's answer to the interruption is still on its way
+    scene.run()
+    assert scene.session.settled
+    assert scene.session.gave_up == ""
+    assert scene.revisions[-1] == names(*range(5))
+
+
 def test_where_only_solutions_make_a_map_they_are_not_given_up(tmp_path):
     scene = solving_in_a_pause(tmp_path, Schedule(every=1000, growth=0.3, idle=3.0))
     assert scene.session.solving

@@ -225,5 +225,11 @@ def test_a_node_that_ends_writes_no_verdict(completion):
 
 def test_a_reset_reaches_those_who_listen_before_those_whom_they_listen_to(completion):
     _, made = completion({"association_node/reset": "", "cloud_node/reset": ""})
-    made.reset()
+    assert made.reset() == []
+    assert Caller.called == ["cloud_node/reset", "association_node/reset"]
+
+
+def test_one_that_has_just_died_does_not_keep_the_others_from_a_reset(completion):
+    _, made = completion({"association_node/reset": "", "cloud_node/reset": DataError("cloud_node/reset did not answer")})
+    assert made.reset() == ["cloud_node/reset did not answer"]
     assert Caller.called == ["cloud_node/reset", "association_node/reset"]

@@ -43,6 +43,9 @@ class MapCompletion:
         sections: of the configuration that the node writes.
         objects: whether objects are asked for.
         others: the findings of the other nodes.
+
+    Attributes:
+        stage: what ``write`` is at, in words; empty while it does not run.
     """
 
     def __init__(
@@ -79,11 +82,20 @@ class MapCompletion:
         finally:
             self.stage = ""
 
-    def reset(self) -> None:
-        """Let the other nodes forget the map; call it while nothing of the map is published any more."""
+    def reset(self) -> list[str]:
+        """Let the other nodes forget the map; call it while nothing of the map is published any more.
+
+        Returns:
+            who did not, in words: one that has just died is still in the graph, and does not keep the others from it.
+        """
+        problems = []
         for reset in self._resets:
             if reset.available:
-                reset.call(RESET_SECONDS)
+                try:
+                    reset.call(RESET_SECONDS)
+                except DataError as error:
+                    problems.append(str(error))
+        return problems
 
     def _write(
         self, images: int, reconstruction: Reconstruction | None, rejected: Mapping[str, str], seconds: Mapping[str, float]
