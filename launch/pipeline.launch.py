@@ -11,13 +11,22 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.leftovers import clear_scratch, scratch_prefix
-from seg2d3d_ros.ros.node.launch_arguments import LaunchPlan, Process, arguments, check_names, override_file, plan
+from seg2d3d_ros.ros.node.launch_arguments import (
+    RESPAWN_SECONDS,
+    LaunchPlan,
+    Process,
+    arguments,
+    check_names,
+    override_file,
+    plan,
+    restart,
+)
 
 SAVING_SECONDS = "20"
 """How long a node may take to save the map after SIGINT, before SIGTERM, and after that before SIGKILL."""
@@ -56,7 +65,9 @@ def node_action(todo: LaunchPlan, process: Process) -> Node:
     atexit.register(Path(overrides.name).unlink, missing_ok=True)  # also where the process was never started
     finishes = todo.exit_when_done and process.executable in ("bag_player", "pipeline")
 
-    def ended(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    def ended(event: ProcessExited, context: LaunchContext) -> Shutdown | LogInfo | None:
+        if not context.is_shutdown and (words := restart(process, event.returncode)):
+            return LogInfo(msg=words)
         Path(overrides.name).unlink(missing_ok=True)
         if context.is_shutdown:
             return None
@@ -76,6 +87,8 @@ def node_action(todo: LaunchPlan, process: Process) -> Node:
         parameters=[*([todo.params_file] if todo.params_file else []), overrides.name],
         ros_arguments=["--log-level", todo.log_level],
         output="screen",
+        respawn=process.respawn,
+        respawn_delay=RESPAWN_SECONDS,
         sigterm_timeout=SAVING_SECONDS,
         sigkill_timeout=SAVING_SECONDS,
         on_exit=ended,

@@ -35,6 +35,21 @@ class ProgressBars:
             self._bar = None
 
 
+class TimeLeft:
+    """Estimates the rest of a stage from its pace so far."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._stage, self._begin, self._first = clock, "", 0.0, 0
+
+    def __call__(self, stage: str, done: int, total: int) -> float | None:
+        """Seconds until ``total`` are done; None while that cannot be known."""
+        now = self._clock()
+        if stage != self._stage or done < self._first:
+            self._stage, self._begin, self._first = stage, now, done
+        made = done - self._first
+        return (now - self._begin) * (total - done) / made if made > 0 and total >= done else None
+
+
 class Stopwatch:
     """Seconds per stage; ``with watch("segmentation"): …`` adds up."""
 

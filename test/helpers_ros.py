@@ -34,6 +34,10 @@ def own_domain() -> int:
     raise RuntimeError("all ROS domains from 40 to 101 are in use by other test runs")
 
 
+PATIENCE = 120.0
+"""How long a test waits for what must come, on a machine with far more work than cores; nobody waits that long for success."""
+
+
 class Ros:
     """A context with an executor and a plain node ``probe`` to talk with the node under test."""
 
@@ -69,7 +73,7 @@ class Ros:
         self.probe.create_subscription(message_type, topic, received.append, qos)
         return received
 
-    def call(self, service_type: type, name: str, request: Any = None, timeout: float = 10.0) -> Any:
+    def call(self, service_type: type, name: str, request: Any = None, timeout: float = PATIENCE) -> Any:
         """Call a service and wait for the answer."""
         client = self.probe.create_client(service_type, name)
         assert client.wait_for_service(timeout_sec=timeout), f"no service {name}"
@@ -103,7 +107,7 @@ def ros(domain: int) -> Iterator[Ros]:
         world.close()
 
 
-def wait_for(condition: Callable[[], Any], timeout: float = 10.0) -> bool:
+def wait_for(condition: Callable[[], Any], timeout: float = PATIENCE) -> bool:
     """Whether ``condition()`` became true in time."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

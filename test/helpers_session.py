@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.mapping_session import MappingSession
 from seg2d3d_ros.pipeline.schedule import Schedule
@@ -87,8 +88,8 @@ class FakeWorker:
 
 
 class Scene:
-    def __init__(self, tmp_path, schedule: Schedule | None = None, **worker) -> None:
-        self.now, self.revisions, self.failures = 0.0, [], []
+    def __init__(self, tmp_path, schedule: Schedule | None = None, max_wait: float = 0.0, **worker) -> None:
+        self.now, self.revisions, self.failures, self.findings = 0.0, [], [], Findings()
         self.worker = FakeWorker(**worker)
         self.session = MappingSession(
             MapStore(tmp_path / "map"),
@@ -96,6 +97,8 @@ class Scene:
             schedule or Schedule(every=1000, idle=1e9),
             on_revision=lambda r: self.revisions.append(set(self.worker.database)),
             on_failure=self.failures.append,
+            max_wait=max_wait,
+            findings=self.findings,
             clock=lambda: self.now,
         )
 

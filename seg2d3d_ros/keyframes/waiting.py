@@ -116,5 +116,11 @@ class Synchronizer:
         for bundle in released:
             self._deliver(bundle)
 
+    def forget(self) -> None:
+        """Begin anew: nothing waits, and what has gone on may come once more."""
+        self._bundles.clear()
+        self._gone.clear()
+        self._waiting.release(0.0, everything=True)
+
     def _has(self, part: str, key: Hashable) -> bool:
         return part in self._bundles[key]

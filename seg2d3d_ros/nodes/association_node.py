@@ -1,13 +1,16 @@
 """association_node: segments and the sparse map in, instances out; writes ``labels/``, ``tracks.json``, ``points.ply``.
 
 It works from messages alone (``keyframes/segments`` and the ``map/`` topics), so it may run on another machine;
-``ros.exchange.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its
+``ros.map_exchange.map_receiver`` says when a revision is complete. Each complete revision is associated in a thread of its
 own, at the cost of what it changed (``association.online.online_association``); ids stay, and only label images that
 changed are sent.
 
+Of revisions that come faster than they are associated only the newest counts. Masks that come faster than the disk takes
+them push out the oldest ones, which is a finding. ``pipeline.label_latency`` measures how long labels take.
+
 ``association_node/flush`` answers when the newest announced revision, with the segments of all its keyframes, is solved as
 a whole, published and written. Segments that keyframes of the map still lack are waited for until none of them came
-for ``segments_patience`` seconds.
+for ``segments_patience`` seconds. ``association_node/reset`` forgets all and says so on the latched topics.
 """
 
 from __future__ import annotations
@@ -16,49 +19,46 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from sensor_msgs.msg import Image, PointCloud2
-from std_msgs.msg import Header, String
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
-from visualization_msgs.msg import MarkerArray
 
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.journal import JOURNAL
 from seg2d3d_ros.pipeline.association_session import AssociationSession
-from seg2d3d_ros.pipeline.figures import write_association_figures
+from seg2d3d_ros.pipeline.completeness import MASKS_DROPPED, incomplete
+from seg2d3d_ros.pipeline.figures import emptiness, write_association_figures
+from seg2d3d_ros.pipeline.label_latency import LabelLatency
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
-from seg2d3d_ros.ros.exchange.map_receiver import RevisionKey
-from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
-from seg2d3d_ros.ros.exchange.results import write_config_sections
-from seg2d3d_ros.ros.exchange.second_round import SecondRound
-from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, read_class_names
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
-from seg2d3d_ros.ros.messages.instance_messages import (
-    boxes_message,
-    instance_markers,
-    labelled_cloud,
-    load_vision_msgs,
-    tracks_message,
-)
+from seg2d3d_ros.recording.naming import stamp_to_ns
+from seg2d3d_ros.ros.map_exchange.instance_publisher import InstancePublisher
+from seg2d3d_ros.ros.map_exchange.known_classes import KnownClasses
+from seg2d3d_ros.ros.map_exchange.map_receiver import RevisionKey
+from seg2d3d_ros.ros.map_exchange.map_subscription import MapSubscription
+from seg2d3d_ros.ros.map_exchange.results import write_config_sections
+from seg2d3d_ros.ros.map_exchange.second_round import SecondRound
+from seg2d3d_ros.ros.map_exchange.twin_nodes import TwinWatch
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import AssociationParameters
-from seg2d3d_ros.ros.node.publishing import publish_paced, settle
-from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, SEGMENTS
+from seg2d3d_ros.ros.node.qos import SEGMENTS
 from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.segmentation.encoding import PER_CLASS, from_mono16
 from seg2d3d_ros.segmentation.movable import class_ids, without_classes
-from seg2d3d_ros.types import Instances
 
 GIVE_UP_SECONDS = 20.0
 """How long flush bears an incomplete revision."""
-CLASSES_SECONDS = 5.0
-"""How long segments of a class without a name wait for it: it comes on a topic of its own."""
 SETTLED_SECONDS = 2.0
 """New segments alone lead to a new association when none came for this long."""
+REPORT_SECONDS = 5.0
+"""How often flush logs what it waits for."""
+CLOCKS_DIFFER = 86400.0
+"""An image that seems older is of a recording: its age says nothing."""
 
 
 class AssociationNode(ManagedNode):
@@ -72,18 +72,13 @@ class AssociationNode(ManagedNode):
     NAME = "association_node"
     PARAMETERS = AssociationParameters
     SECTIONS = ("segmentation", "association")
+    CHANGEABLE = ("segmentation.prompts",)
     ros: AssociationParameters
 
     def configure(self) -> None:
         self._store = join_map(Path(self.ros.map_dir))
         write_config_sections(self._store, self.config, self.SECTIONS)
-        self._points = self.advertise(PointCloud2, "instances/points", LATCHED)
-        self._labels = self.advertise(Image, "instances/labels", LABELS)
-        self._markers = self.advertise(MarkerArray, "instances/markers", LATCHED)
-        self._vision = load_vision_msgs()
-        if self._vision:
-            self._tracks = self.advertise(self._vision.Detection2DArray, "instances/tracks", LABELS)
-            self._boxes = self.advertise(self._vision.Detection3DArray, "instances/boxes", LATCHED)
+        self._publisher = InstancePublisher(self, self._header_of)
         self._second_round = SecondRound(self, self.ros.second_look_patience)
 
     def activate(self) -> None:
@@ -93,34 +88,42 @@ class AssociationNode(ManagedNode):
         self._last_segments = time.monotonic()
         self._done: RevisionKey | None = None
         self._whole_done = False
-        self._described: tuple[object, ...] = ()
-        self._seconds = 0.0
+        self._seconds = self._last_seconds = 0.0
         self._problem = ""
         self._missing, self._missing_since = 0, time.monotonic()
+        self._latency = LabelLatency(self.diagnostics.findings)
         self._segmenting = self.worker("segments", self._keep, depth=SEGMENTS.depth, on_drop=self._dropped)
         self._associating = self.worker("association", self._associate, depth=1, on_drop=lambda _: None)
-        self._names = self._session.class_names
         self._movable = self.config.segmentation.movable_only  # neither objects nor points of the map
-        self.subscribe(String, CLASSES_TOPIC, self._classes, LATCHED)
+        self._classes = KnownClasses(self, self._session.class_names)
         self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
         self._map = MapSubscription(self, self.ros.map_frame)
         self._receiver = self._map.receiver
+        self._twins = TwinWatch(self)
         self.every(0.2, self._look)
         self.serve(Trigger, "~/flush", self._flush, slow=True)
         self.serve(Trigger, "~/reset", self._reset, slow=True)
+
+    def change(self, values: dict[str, Any]) -> None:
+        """Other prompts mean other classes, as at the start; what segmentation_node names comes before them."""
+        prompts = tuple(prompt for prompt in values["segmentation.prompts"] if prompt)
+        if not prompts:
+            raise UsageError("prompts: at least one class is needed")
+        self.config = dataclasses.replace(
+            self.config, segmentation=dataclasses.replace(self.config.segmentation, prompts=prompts)
+        )
+        if self.state == "active":
+            self._classes.ask(prompts)
 
     # Messages come in (executor).
 
     def _received(self, message: Image) -> None:
         self._last_segments = time.monotonic()
+        self._latency.arrived(keyframe_name(message.header))
         self._segmenting.put(message)
 
-    def _classes(self, message: String) -> None:
-        """The segmenter's own names come first, since its class ids count them; a name known before is never lost."""
-        self._names = added(read_class_names(message), self._names)
-
     def _dropped(self, message: Image) -> None:
-        self.get_logger().error(f"segments of {keyframe_name(message.header)} dropped: the disk does not keep up")
+        self.diagnostics.findings.add(MASKS_DROPPED, keyframe_name(message.header))
 
     def _look(self) -> None:
         """Associate where there is something new; ask again for what got lost."""
@@ -146,12 +149,12 @@ class AssociationNode(ManagedNode):
 
     def _keep_segments(self, name: str, message: Image) -> None:
         labels = image_to_labels(message)
-        deadline = time.monotonic() + CLASSES_SECONDS
-        while int(labels.max(initial=0)) // PER_CLASS > len(self._names) and time.monotonic() < deadline:
-            if self.stopping.wait(0.05):
-                return
-        segments = from_mono16(name, labels, len(self._names), source="keyframes/segments")
-        segments = without_classes(segments, class_ids(self._names, self._movable))
+        self._classes.wait_for(int(labels.max(initial=0)) // PER_CLASS)
+        if self.stopping.is_set():
+            return
+        names = self._classes.names
+        segments = from_mono16(name, labels, len(names), source="keyframes/segments")
+        segments = without_classes(segments, class_ids(names, self._movable))
         with self._lock:
             self._know_classes()
             self._headers[name] = message.header
@@ -163,9 +166,9 @@ class AssociationNode(ManagedNode):
 
     def _know_classes(self) -> None:
         """Take over names that arrived; the lock is held."""
-        if self._names != self._session.class_names:
-            self._session.know(self._names)
-            segmentation = dataclasses.replace(self.config.segmentation, prompts=self._names)
+        if (names := self._classes.names) != self._session.class_names:
+            self._session.know(names)
+            segmentation = dataclasses.replace(self.config.segmentation, prompts=names)
             self.config = dataclasses.replace(self.config, segmentation=segmentation)
 
     def _associate(self, task: tuple[RevisionKey, bool]) -> None:
@@ -182,43 +185,29 @@ class AssociationNode(ManagedNode):
                 self._problem = str(error)
                 raise
             self._problem = ""
-            self._seconds += labelled.seconds
-        header = make_header(revision[1], revision[0])
-        self._points.publish(labelled_cloud(labelled.models, labelled.instances, header))
-        described = _description(labelled.instances, labelled.class_names)
-        if described != self._described:
-            self._described = described
-            self._markers.publish(instance_markers(labelled.instances, labelled.class_names, header))
-            if self._vision:
-                self._boxes.publish(boxes_message(self._vision, labelled.instances, labelled.class_names, header))
-        if self._vision:
-            publish_paced(self._tracks, self._track_messages(labelled))
-        publish_paced(self._labels, self._label_messages(labelled))
-        settle(self._points)
-        for key in ("instances", "labelled_points", "segments_with_instance"):
-            self.diagnostics.set(key.replace("_", " "), labelled.counts[key])
-        self.diagnostics.set("views missed", labelled.counts["missed_views"])
-        self.diagnostics.set("views recovered", labelled.counts.get("recovered_views", 0))
+            self._seconds, self._last_seconds = self._seconds + labelled.seconds, labelled.seconds
+        self._publisher.send(labelled, make_header(revision[1], revision[0]))
+        self._report_revision(labelled)
+
+    def _report_revision(self, labelled: LabelledRevision) -> None:
+        shown = {name for model in labelled.models for name in model.names} & labelled.labels.keys()
+        self._latency.labelled(shown)
+        for key, value in {**_figures(labelled), **self._latency.values(), **self._age(shown)}.items():
+            self.diagnostics.set(key, value)
         self.diagnostics.count("instances merged", len(labelled.merges))
-        self.diagnostics.set("association [s]", f"{labelled.seconds:.2f}")
         self.get_logger().info(
             f"{labelled.counts['instances']} instances in {len(labelled.models)} components; "
             f"{len(labelled.labels)} label images changed"
         )
 
+    def _age(self, shown: Collection[str]) -> dict[str, str]:
+        """How old the newest image is whose labels have just been sent, by the clock that the node follows."""
+        stamps = [stamp_to_ns(header.stamp) for name in shown if (header := self._headers.get(name))]
+        age = (self.get_clock().now().nanoseconds - max(stamps, default=0)) * 1e-9
+        return {"age of the newest labelled image [s]": f"{age:.1f}"} if 0 <= age < CLOCKS_DIFFER else {}
+
     def _header_of(self, name: str) -> Header | None:
-        """None for keyframes of an earlier run that are not in the map: nobody said what their header was."""
         return self._headers.get(name) or self._receiver.headers.get(name)
-
-    def _label_messages(self, labelled: LabelledRevision) -> Iterator[Image]:
-        for name, labels in labelled.labels.items():
-            if header := self._header_of(name):
-                yield labels_to_image(labels.image(), header)
-
-    def _track_messages(self, labelled: LabelledRevision) -> Iterator[Any]:
-        for name, observations in labelled.observations.items():
-            if header := self._header_of(name):
-                yield tracks_message(self._vision, observations, labelled.class_names, header)
 
     # Services (threads of their own).
 
@@ -230,12 +219,16 @@ class AssociationNode(ManagedNode):
             raise DataError(self._problem)
         labelled = self._session.latest
         write_config_sections(self._store, self.config, self.SECTIONS)
+        self._reckon()
         if labelled is None:
             response.success, response.message = True, "no map to label"
             return response
+        labelled = dataclasses.replace(labelled, findings=(*labelled.findings, *self.diagnostics.findings.list()))
         write_association_figures(self._store, labelled, self._seconds)
-        response.success = True
-        response.message = (
+        asked = () if self.config.segmentation.segmenter == "none" else self.config.segmentation.prompts
+        empty = emptiness(labelled, asked)
+        response.success = not empty
+        response.message = empty or (
             f"{labelled.counts['instances']} instances, "
             f"{labelled.counts['labelled_points']} of {len(labelled.instances.point_instance)} points labelled"
         )
@@ -243,8 +236,11 @@ class AssociationNode(ManagedNode):
 
     def _wait_until_labelled(self) -> None:
         """Wait until everything that was received is solved as a whole and published."""
-        begin = self._missing_since = time.monotonic()
+        begin = told = self._missing_since = time.monotonic()
         while not self._up_to_date():
+            if time.monotonic() - told > REPORT_SECONDS:
+                told = time.monotonic()
+                self.get_logger().info(f"{told - begin:.0f} s: {self._waited_for()}")
             if self.stopping.wait(0.05) or self.state != "active":
                 raise DataError("the node was stopped before everything was labelled")
             now, incomplete_since = time.monotonic(), self._map.incomplete_since
@@ -252,6 +248,27 @@ class AssociationNode(ManagedNode):
                 return
             if incomplete_since is not None and now - incomplete_since > GIVE_UP_SECONDS:
                 raise DataError("the map's messages did not arrive completely; is the network overloaded?")
+
+    def _waited_for(self) -> str:
+        """What flush waits for at present, in words."""
+        if self._segmenting.pending:
+            return f"{self._segmenting.pending} keyframes' masks are being written"
+        if self._associating.pending:
+            return f"{len(self._receiver.names)} keyframes are being labelled (the last time took {self._last_seconds:.0f} s)"
+        if self._map.incomplete_since is not None:
+            return "the map is on its way"
+        left = self.ros.segments_patience - (time.monotonic() - self._missing_since)
+        return f"masks of {self._missing} keyframes of the map have not come; given up in {max(left, 0.0):.0f} s"
+
+    def _reckon(self) -> None:
+        """What came only in part is a finding."""
+        in_map = self._receiver.names
+        with self._lock:
+            segmented = {name for name in {*in_map, *self._headers} if self._session.has_segments(name)}
+            new = set(self._headers)
+        received = {record.name for record in self._store.read_keyframes()}  # none where the map is made on another machine
+        for finding in incomplete(in_map, segmented, new, received):
+            self.diagnostics.findings.put(finding)
 
     def _look_again(self) -> bool:
         """One round of second looks where objects were missed; whether it brought new masks."""
@@ -290,20 +307,27 @@ class AssociationNode(ManagedNode):
         self._segmenting.clear()
         self._associating.drain()
         with self._updating, self._lock:
+            self._map.forget()  # or the map of before would be associated once more
             self._store.clear(("tracks.json", JOURNAL, "points.ply"), ("segments", "labels"))
             self._session = AssociationSession(self._store, self.config)
-            self._headers, self._seconds, self._problem = {}, 0.0, ""
-            self._described = ()
+            self._headers, self._seconds, self._problem, self._done = {}, 0.0, "", None
+            self._publisher.withdraw(make_header(self.get_clock().now().nanoseconds, self.ros.map_frame))
+        self._latency.forget()
         self._second_round.forget()
-        response.success = True
+        self.diagnostics.findings.clear()
+        response.success, response.message = True, "no labels"
         return response
 
 
-def _description(instances: Instances, class_names: Sequence[str]) -> tuple[object, ...]:
-    """Equal when markers and boxes are equal."""
-    boxes = instances.boxes
-    arrays = (instances.ids, instances.classes, instances.scores, boxes.center, boxes.size, boxes.rotation)
-    return (*(array.tobytes() for array in arrays), tuple(class_names))
+def _figures(labelled: LabelledRevision) -> dict[str, object]:
+    """What diagnostics say of a revision."""
+    counts = labelled.counts
+    return {
+        **{key.replace("_", " "): counts[key] for key in ("instances", "labelled_points", "segments_with_instance")},
+        "views missed": counts["missed_views"],
+        "views recovered": counts.get("recovered_views", 0),
+        "association [s]": f"{labelled.seconds:.2f}",
+    }
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.images import decode_labels, encode_png
 from seg2d3d_ros.lidar.cloud_file import FILE, write_cloud
@@ -35,11 +36,12 @@ from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.stored import StoredImages, recent
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
-from seg2d3d_ros.ros.exchange.map_receiver import revision_of
-from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.exchange.vehicle_poses import tf_message_type
+from seg2d3d_ros.ros.map_exchange.map_receiver import revision_of
+from seg2d3d_ros.ros.map_exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.messages.cloud_messages import classes_of, labelled_cloud
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
+from seg2d3d_ros.ros.node.error_reports import MESSAGES_REFUSED
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import CloudParameters
 from seg2d3d_ros.ros.node.publishing import publish_paced
@@ -54,6 +56,19 @@ RAW_SCANS = 20
 """Scans that may wait to be read and written to disk."""
 FLUSH_SECONDS = 20.0
 """How long flush waits for the newest revision's labels."""
+
+SCANS_DROPPED = Kind(
+    "scans_dropped",
+    "scans that are not on instances/cloud",
+    cause="more of them came than wait for the map (cloud_queue), or the disk does not keep up",
+    remedy="cloud.ply of finalize has them, where they are on disk; a larger cloud_queue or cloud.interval keeps more",
+)
+LABELS_DROPPED = Kind(
+    "labels_dropped",
+    "label images that did not reach the scans",
+    cause="the machine does not keep up with packing them",
+    remedy="a faster machine for cloud_node, or a larger keyframes.min_motion; finalize sends them again where they changed",
+)
 
 
 class CloudNode(ManagedNode):
@@ -88,7 +103,7 @@ class CloudNode(ManagedNode):
         self._problem = ""
         self._counts: Counter[str] = Counter()
         self._encoding = self.worker("labels", self._keep_labels, depth=LABELS.depth, on_drop=self._labels_dropped)
-        self._reading = self.worker("scans", self._keep_scan, depth=RAW_SCANS, on_drop=lambda _: self._count("scans dropped"))
+        self._reading = self.worker("scans", self._keep_scan, depth=RAW_SCANS, on_drop=lambda _: self._dropped())
         self._labelling = self.worker("cloud", self._label_scans, depth=1, on_drop=lambda _: None)
         if kind := tf_message_type(self, "the sensors' places come from reconstruction.rig alone"):
             self.subscribe(kind, "/tf_static", lambda m: self._transforms(m, static=True), TF_STATIC)
@@ -100,6 +115,7 @@ class CloudNode(ManagedNode):
         self._topic = ""
         self.every(0.2, self._look)
         self.serve(Trigger, "~/flush", self._flush, slow=True)
+        self.serve(Trigger, "~/reset", self._reset, slow=True)
 
     # Messages come in (executor).
 
@@ -108,7 +124,11 @@ class CloudNode(ManagedNode):
             self._frames.add_message(message, static=static)
 
     def _labels_dropped(self, message: Image) -> None:
-        self.get_logger().error(f"labels of {keyframe_name(message.header)} dropped: the machine does not keep up")
+        self.diagnostics.findings.add(LABELS_DROPPED, keyframe_name(message.header))
+
+    def _dropped(self) -> None:
+        self._count("scans dropped")
+        self.diagnostics.findings.add(SCANS_DROPPED, of=self._counts["scans received"])
 
     def _points(self, message: PointCloud2) -> None:
         classes = classes_of(message)
@@ -162,12 +182,17 @@ class CloudNode(ManagedNode):
             self._last_labels = time.monotonic()
 
     def _keep_scan(self, message: PointCloud2) -> None:
-        scan = read_scan(message, self._topic)
+        try:
+            scan = read_scan(message, self._topic)
+        except DataError as error:
+            self._count("scans unreadable")
+            self.diagnostics.findings.add(MESSAGES_REFUSED, self._topic, reason=str(error))
+            return
         with self._lock:
             self._waiting.append(scan)
             while len(self._waiting) > self.ros.cloud_queue:
                 self._waiting.popleft()
-                self._count("scans dropped")
+                self._dropped()
         self._kept.add(scan)
         self.diagnostics.set("scans on disk", len(self._kept))
         self.diagnostics.set("scans removed from disk", self._kept.dropped)
@@ -253,6 +278,22 @@ class CloudNode(ManagedNode):
             words.append(self._write_cloud())
         self.diagnostics.stream_ended()
         response.success, response.message = True, ", ".join(words)
+        return response
+
+    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        for worker in (self._encoding, self._reading, self._labelling):
+            worker.clear()
+            worker.drain()
+        with self._lock:
+            self._map.forget()
+            self._labels, self._classes, self._labelled_revision = {}, np.zeros(1, np.uint16), None
+            self._waiting.clear()
+            self._counts.clear()
+            self._store.clear((FILE,), (FOLDER,))
+            self._kept = KeptScans(self._store.root / FOLDER, round(self.ros.cloud_disk * 1e9))
+            self._newest, self._done, self._problem = -(2**62), (), ""
+        self.diagnostics.findings.clear()
+        response.success, response.message = True, "no scans"
         return response
 
     def _write_cloud(self) -> str:

@@ -7,8 +7,10 @@ published (``ros.messages.map_messages`` says how a receiver puts it together).
 
 ``finalize`` spans the nodes, in one direction: everything that was received is added → last solution → its messages are
 delivered → ``association_node/flush`` (associates exactly this revision, publishes and writes the labels) → figures and
-report. ``association_node`` may be absent: then there are no labels. What lies upstream is the caller's: whoever feeds
-images calls ``keyframe_node/flush`` and ``segmentation_node/flush`` first, as bag_player does.
+report (``ros.map_exchange.map_completion``). It logs how far it is; its answer says what there is, what was dropped or doubted,
+and is a failure where what was asked for is not there. What lies upstream is the caller's: whoever feeds images calls
+``keyframe_node/flush`` and ``segmentation_node/flush`` first, as bag_player does.
+A keyframe that has waited for ``max_wait`` seconds lets others go first (``pipeline.backlog``), and finalize takes it in.
 Where ``segmentation.movable`` names classes, a keyframe waits for its segments (``movable_wait``), whose areas of these
 classes give no keypoints.
 The last revision is published whole when a receiver appears, and by ``<node>/resend`` for receivers that lost messages;
@@ -32,18 +34,20 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE
 from seg2d3d_ros.mapstore.held_map import hold_map
-from seg2d3d_ros.pipeline.figures import reconstruction_counts, write_reconstruction_figures
+from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
+from seg2d3d_ros.pipeline.figures import reconstruction_counts
 from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
 from seg2d3d_ros.pipeline.schedule import Schedule
-from seg2d3d_ros.progress import Stopwatch
-from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer, together
+from seg2d3d_ros.progress import Stopwatch, TimeLeft
+from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
-from seg2d3d_ros.ros.exchange.map_publisher import MapPublisher
 from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks
-from seg2d3d_ros.ros.exchange.results import write_config_sections, write_report_if_possible
 from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses
+from seg2d3d_ros.ros.map_exchange.map_completion import Completed, MapCompletion
+from seg2d3d_ros.ros.map_exchange.map_publisher import MapPublisher
+from seg2d3d_ros.ros.map_exchange.results import write_config_sections
+from seg2d3d_ros.ros.map_exchange.twin_nodes import TwinWatch
 from seg2d3d_ros.ros.messages.conversion import make_header
-from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import ReconstructionParameters
 from seg2d3d_ros.ros.node.spinning import spin_node
@@ -52,9 +56,6 @@ from seg2d3d_ros.types import Keyframe
 if TYPE_CHECKING:
     from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 
-ASSOCIATION = "association_node"
-CALL_SECONDS = 3600.0
-"""How long the association of a large map may take."""
 DRAIN_SECONDS = 2.0
 """How long the end of the node waits for keyframes to be written to disk."""
 REPORT_SECONDS = 5.0
@@ -80,17 +81,18 @@ class ReconstructionNode(ManagedNode):
         self._held = hold_map(Path(self.ros.map_dir))
         self.own(self._held, self._held.release)
         self._store = self._held.store
-        write_config_sections(self._store, self.config, self.OWN_SECTIONS)
         self._lock, self._shared = threading.RLock(), threading.Lock()
         self._headers: dict[str, Header] = {}
         self._seconds: dict[str, float] = {}
-        self._flush_association = TriggerCaller(self, f"{ASSOCIATION}/flush")
-        self._flush_cloud = TriggerCaller(self, "cloud_node/flush")
-        self._reset_association = TriggerCaller(self, f"{ASSOCIATION}/reset")
+        objects = self.config.segmentation.segmenter != "none"
+        self._completion = MapCompletion(
+            self, self._store, self.OWN_SECTIONS, objects=objects, others=lambda: self._others.gather()
+        )
 
     def activate(self) -> None:
         self._started = self._told_at = time.monotonic()
-        self._told = ""
+        self._told, self._left = "", TimeLeft()
+        self._finalizing = False
         self._publisher = MapPublisher(self, self.ros.map_frame, self._header_of, tf=self.ros.publish_tf)
         self._newest: Reconstruction | None = None  # beside the queue, where nothing can push it out
         self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
@@ -99,6 +101,7 @@ class ReconstructionNode(ManagedNode):
         self._vehicle = VehiclePoses(self, self.ros.odom_topic, self.config.reconstruction.rig)
         self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
         self._keyframes = KeyframeSubscription(self, self._received)
+        self._twins = TwinWatch(self)
         self._others = FindingsGatherer(self)
         self.every(0.1, self._tick)
         self.serve(Trigger, "finalize", self._finalize, slow=True)
@@ -123,6 +126,8 @@ class ReconstructionNode(ManagedNode):
             schedule,
             on_revision=self._revised,
             on_failure=self._worker_failed,
+            max_wait=self.ros.max_wait,
+            findings=self.diagnostics.findings,
         )
         with self._shared:
             # Keyframes of an earlier run: with the camera's cleaned name.
@@ -148,7 +153,7 @@ class ReconstructionNode(ManagedNode):
 
     def _dropped(self, item: tuple[Keyframe, np.ndarray | None] | None) -> None:
         if item is not None:
-            self.get_logger().error(f"{item[0].name}: dropped, the disk does not keep up (keyframes.max_pending)")
+            self.diagnostics.findings.add(KEYFRAMES_DROPPED, item[0].name)
 
     def _tick(self) -> None:
         if self._mapping.pending == 0:
@@ -167,7 +172,7 @@ class ReconstructionNode(ManagedNode):
             self._report_figures()
             if time.monotonic() - self._told_at > REPORT_SECONDS:
                 self._told_at = time.monotonic()
-                self._tell()
+                self._log_progress()
 
     def _report_figures(self) -> None:
         figures, counts = self._session.figures, reconstruction_counts(self._session.figures.received, self._models())
@@ -176,6 +181,9 @@ class ReconstructionNode(ManagedNode):
             "keyframes received": figures.received,
             "keyframes in database": figures.added,
             "keyframes waiting": self._session.pending,
+            "keyframes put aside": self._session.backlog.aside,
+            "oldest keyframe in turn [s]": f"{self._session.backlog.oldest_seconds:.1f}",
+            "solutions interrupted": figures.interrupted,
             "keyframes rejected": len(figures.rejected),
             "last rejection": list(figures.rejected.values())[-1] if figures.rejected else "none",
             "keyframes registered": registered,
@@ -196,16 +204,25 @@ class ReconstructionNode(ManagedNode):
         return reconstruction.models if reconstruction else []
 
     def _worker_failed(self, message: str) -> None:
-        self.diagnostics.error("reconstruction worker", message)
-        self.get_logger().error(f"reconstruction worker: {message}")
+        self.diagnostics.error("reconstruction worker", message)  # the log says it as a finding
 
-    def _tell(self) -> None:
-        figures = self._session.figures
+    def _log_progress(self) -> None:
+        """Log how far the map is, and while it is being finished what is done at present."""
+        figures, waiting = self._session.figures, self._session.pending
         registered = sum(len(model.names) for model in self._models())
-        waiting = self._session.pending
-        text = f"{len(self._session.records)} keyframes, {registered} registered" + (f", {waiting} waiting" if waiting else "")
-        text += f", {figures.stage}" if figures.stage else ""
-        if text != self._told:
+        words = [f"{len(self._session.records)} keyframes", f"{registered} registered"]
+        words += [f"{waiting} waiting"] if waiting else []
+        left = None
+        if self._completion.stage:
+            words.append(f"finishing: {self._completion.stage}")
+        elif figures.stage:
+            words.append(figures.stage)
+            left = self._left(*figures.progress)
+        elif waiting and self._finalizing:
+            left = self._left("adding", figures.added + len(figures.rejected), len(self._session.records))
+        words += [f"about {left:.0f} s left for this"] if left is not None else []
+        text = ", ".join(words)
+        if text != self._told or self._finalizing:
             self._told = text
             self.get_logger().info(f"{time.monotonic() - self._started:.0f} s: {text}")
 
@@ -248,6 +265,14 @@ class ReconstructionNode(ManagedNode):
     # Services (threads of their own).
 
     def _finalize(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._finalizing = True
+        try:
+            self._finish(response)
+        finally:
+            self._finalizing = False
+        return response
+
+    def _finish(self, response: Trigger.Response) -> None:
         begin = time.monotonic()
         self._wait_until(lambda: not self._keyframes.pending and not self._masking.pending)
         self._mapping.drain()
@@ -260,14 +285,16 @@ class ReconstructionNode(ManagedNode):
             if session is not self._session:
                 raise DataError("the map was reset before it was finished")
             problem = self._session.gave_up or ("" if self._models() else "no two keyframes could be brought together in 3D")
-        response.message = f"{self._write()} (finalized in {time.monotonic() - begin:.1f} s)"
+        done = self._write()
+        problem = problem or done.problem
+        response.message = f"{done.words} (finalized in {time.monotonic() - begin:.1f} s)"
+        response.message += "".join(f"; note: {text}" for text in done.findings if text not in problem)
         response.success = not problem
         if problem:
             response.message = f"{problem}; {response.message}"
             self.get_logger().error(response.message)
         else:
             self.get_logger().info(response.message)  # on a line of its own: rclpy ties a severity to the calling line
-        return response
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not self.stopping.wait(0.05) and self.state == "active":
@@ -279,34 +306,28 @@ class ReconstructionNode(ManagedNode):
     def _save_map(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._mapping.drain()
         self._publishing.drain()
-        response.message, response.success = self._write(), True
+        done = self._write()
+        response.success = not done.problem
+        response.message = f"{done.problem}; {done.words}" if done.problem else done.words
         return response
 
-    def _write(self) -> str:
-        """Everything that belongs into the map directory beside the model; returns what there is, in words."""
+    def _write(self) -> Completed:
         with self._lock:
             self._session.save()
             images, reconstruction = len(self._session.records), self._session.reconstruction
             rejected = dict(self._session.figures.rejected)
         with self._shared:
             seconds = dict(self._seconds)
-        write_config_sections(self._store, self.config, self.OWN_SECTIONS)
-        findings = together([self.diagnostics.findings.list(), self._others.gather()])
-        write_reconstruction_figures(self._store, images, reconstruction, rejected, seconds, findings)
-        registered = sum(len(model.names) for model in reconstruction.models) if reconstruction else 0
-        words = [f"{registered} of {images} keyframes registered"]
-        if self._flush_association.available:
-            words.append(self._flush_association.call(CALL_SECONDS))
-        else:
-            words.append(f"no labels ({self._flush_association.name} is not there)")
-        if self._flush_cloud.available:
-            words.append(self._flush_cloud.call(CALL_SECONDS))
-        words.append(write_report_if_possible(self._store))
+        done = self._completion.write(images, reconstruction, rejected, seconds)
         self._held.mark(WHOLE)
-        notes = [f"note: {text}" for text in self._store.read_metrics().get("warnings", ())]
-        return "; ".join([", ".join(words), *notes])
+        return done
 
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """From the source to what was made of it: no more revisions, then the labels, the files, and the map on its topics.
+
+        The other nodes forget the map before the empty one is published; else they would take their leave from it, with files
+        that are gone already.
+        """
         with self._lock:
             self._mapping.clear()
             with self._shared:
@@ -314,16 +335,19 @@ class ReconstructionNode(ManagedNode):
             self._publishing.clear()
             self._session.close()
             self._publishing.drain()
-            self._store.clear()
-            self._held.mark(BUILDING)
-            self._publisher.withdraw()
-            self._session = self._new_session()
+            problems = self._completion.reset()
+            try:
+                self._store.clear()
+                self._held.mark(BUILDING)
+            finally:  # also where a file cannot be deleted, the node goes on
+                self._publisher.withdraw()
+                self.diagnostics.findings.clear()
+                self._session = self._new_session()
             with self._shared:
                 self._seconds = {}  # headers stay: keyframes that wait for their masks come with theirs
         write_config_sections(self._store, self.config, self.OWN_SECTIONS)
-        if self._reset_association.available:
-            self._reset_association.call(60.0)
-        response.success, response.message = True, f"{self._store.root} is empty"
+        response.success = not problems
+        response.message = "; ".join([f"{self._store.root} is empty", *problems])
         return response
 
 

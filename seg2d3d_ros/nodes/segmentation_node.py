@@ -125,6 +125,7 @@ class SegmentationNode(ManagedNode):
             self.subscribe(PointCloud2, PROMPTS_TOPIC, self._prompted, PROMPTS)
         KeyframeSubscription(self, self._keyframe, whole=False)
         self.serve_flush(self._flush)
+        self.serve(Trigger, "~/reset", self._reset)
 
     def deactivate(self) -> None:
         if self.config.segmentation.segmenter == "none":
@@ -338,6 +339,15 @@ class SegmentationNode(ManagedNode):
             if self.stopping.wait(0.02) or self.state != "active":
                 return False
         return True
+
+    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Forget the keyframes, so that they get their masks once more when they come again; prompts and models stay."""
+        self._worker.clear()
+        self._kept.close()
+        if self._topics is not None:
+            self._topics.forget()
+        response.success, response.message = True, "no keyframes"
+        return response
 
     def _flush(self) -> None:
         while self._topics and self._topics.pending and not self.stopping.wait(0.05):

@@ -1,4 +1,4 @@
-"""What is odd about the keyframes that arrive: counted and logged, so that nobody has to guess why a map looks as it does.
+"""What is odd about the keyframes that arrive: counted, so that nobody has to guess why a map looks as it does.
 
 Only a picture that is there already is left out. All else is used: a map does not depend on the order of time, and an
 image with another size or calibration gets intrinsics of its own.
@@ -7,25 +7,65 @@ image with another size or calibration gets intrinsics of its own.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.types import Keyframe
 
-log = logging.getLogger(__name__)
-
-AGAIN = "keyframes that came again"
-SAME_STAMP = "other pictures under a known stamp"
-SAME_PICTURE = "pictures that came twice"
-LATE = "keyframes out of order"
-JUMP_BACK = "jumps back in time"
-JUMP_AHEAD = "jumps ahead in time"
-RESIZED = "changes of image size"
-RECALIBRATED = "changes of calibration"
+AGAIN = Kind(
+    "keyframes_again",
+    "keyframes that came again",
+    cause="a bag is played in a loop, or twice into one map",
+    remedy="they are left out; for a second map take another map_dir, or call reset",
+    level=NOTE,
+)
+SAME_STAMP = Kind(
+    "keyframes_same_stamp",
+    "other pictures under a known stamp",
+    cause="a camera's driver repeats stamps, or two recordings of one time go into one map",
+    remedy="they are left out: a keyframe is known by camera and stamp; mend the stamps, or take another map_dir",
+)
+SAME_PICTURE = Kind(
+    "keyframes_same_picture",
+    "pictures that came twice",
+    cause="the camera's driver sends the last picture again, or a topic is relayed",
+    remedy="they are left out; look whether the camera delivers (its rate in /diagnostics)",
+)
+LATE = Kind(
+    "keyframes_late",
+    "keyframes out of order",
+    cause="messages overtake each other on their way",
+    remedy="nothing: they are used, for a map does not depend on the order",
+    level=NOTE,
+)
+JUMP_BACK = Kind(
+    "time_jumps_back",
+    "jumps back in time",
+    cause="the clock was set, or a recording began again",
+    remedy="they are used; where two drives must not be in one map, take another map_dir",
+)
+JUMP_AHEAD = Kind(
+    "time_jumps_ahead",
+    "jumps ahead in time",
+    cause="the clock was set, or another recording follows",
+    remedy="they are used; where two drives must not be in one map, take another map_dir",
+)
+RESIZED = Kind(
+    "keyframes_resized",
+    "changes of image size",
+    cause="the camera's driver changed its resolution, or two cameras have one frame_id",
+    remedy="they are used with intrinsics of their own; give each camera its own frame_id",
+)
+RECALIBRATED = Kind(
+    "keyframes_recalibrated",
+    "changes of calibration",
+    cause="camera_info changed during the drive",
+    remedy="they are used with the new intrinsics; check which calibration is right",
+)
 
 JUMP_BACK_S = 1.0
 """What is older than the newest by more is no late message but another clock, or a recording that began again."""
@@ -44,13 +84,15 @@ class Arrivals:
 
     Args:
         bytes_of: the encoded bytes of an earlier keyframe, by name; ``DataError`` where they are gone.
+        findings: gets each oddity.
 
     Attributes:
-        counts: how often each oddity came; the keys are the words of this module.
+        counts: how often each oddity came, in the words of its kind.
     """
 
-    def __init__(self, bytes_of: Callable[[str], bytes]) -> None:
+    def __init__(self, bytes_of: Callable[[str], bytes], findings: Findings) -> None:
         self.counts: dict[str, int] = {}
+        self._findings = findings
         self._bytes_of = bytes_of
         self._of_length: dict[int, list[str]] = {}
         self._cameras: dict[str, _Camera] = {}
@@ -110,7 +152,6 @@ class Arrivals:
         except DataError:
             return False
 
-    def _count(self, what: str, example: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
-        if self.counts[what] == 1:
-            log.warning("%s: %s (further ones are counted in /diagnostics)", what, example)
+    def _count(self, kind: Kind, example: str) -> None:
+        self.counts[kind.what] = self.counts.get(kind.what, 0) + 1
+        self._findings.add(kind, example)

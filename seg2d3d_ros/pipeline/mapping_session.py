@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,9 +16,11 @@ import numpy as np
 
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.arrivals import Arrivals
+from seg2d3d_ros.pipeline.backlog import Backlog
 from seg2d3d_ros.pipeline.schedule import MIN_KEYFRAMES, Schedule
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progressed, Rejected, Revised, Stopped
@@ -33,6 +34,19 @@ MAX_AHEAD = 4
 BACKLOG_SECONDS = 30.0
 """While keyframes wait, there is at least this much time between two solutions."""
 
+KEYFRAMES_REJECTED = Kind(
+    "keyframes_rejected",
+    "keyframes that the reconstruction could not use",
+    cause="{reason}",
+    remedy="look at the image in MAP/keyframes; a damaged one comes from the camera's driver or the recording",
+)
+WORKER_FAILED = Kind(
+    "worker_failed",
+    "times that the reconstruction's process failed",
+    cause="{reason}",
+    remedy="it is started again and nothing is lost; where it happens often, look for memory (dmesg: out of memory)",
+)
+
 
 @dataclass
 class MappingFigures:
@@ -44,8 +58,14 @@ class MappingFigures:
     failures: int = 0
     last_failure: str = ""
     stage: str = ""
+    progress: tuple[str, int, int] = ("", 0, 0)
+    """Stage, done, total of what the worker solves."""
     odd: dict[str, int] = field(default_factory=dict)
     """What was odd about keyframes (see ``arrivals``), counted."""
+    put_aside: int = 0
+    """Keyframes that waited too long and let others go first (see ``backlog``), those taken in since included."""
+    interrupted: int = 0
+    """Solutions that were given up because keyframes waited too long for their end."""
 
 
 class MappingSession:
@@ -55,6 +75,8 @@ class MappingSession:
         make_worker: starts the process that owns the database in ``store.root``.
         on_revision: called from ``tick`` with each new ``Reconstruction``.
         on_failure: called from ``tick`` with a message whenever the worker failed.
+        findings: gets what is odd about keyframes, left out or late.
+        max_wait: seconds that a keyframe may wait for the worker before it lets others go first; 0 = as long as it takes.
 
     Attributes:
         gave_up: why the requested solution was given up; empty if it was not.
@@ -68,22 +90,26 @@ class MappingSession:
         *,
         on_revision: Callable[[Reconstruction], object],
         on_failure: Callable[[str], object],
+        max_wait: float = 0.0,
+        findings: Findings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store, self.schedule, self.figures = store, schedule, MappingFigures()
         self.records = {record.name: record for record in store.read_keyframes()}
         self.reconstruction: Reconstruction | None = None
-        self._arrivals = Arrivals(lambda name: store.read_image(self.records[name]))
-        self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
+        self._findings = Findings() if findings is None else findings  # an empty one is falsy
+        self._arrivals = Arrivals(lambda name: store.read_image(self.records[name]), self._findings)
         self.figures.odd = self._arrivals.counts
+        self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
         self._on_revision, self._on_failure, self._clock = on_revision, on_failure, clock
-        self._waiting: deque[str] = deque(self.records)
+        self.backlog = Backlog(self.records, max_wait, clock)
+        self._aside_told = 0
         self._with_worker: list[str] = []
         self._added: set[str] = set()
         self._solving: set[str] | None = None
         self._solved: set[str] = set()
         self._finished: set[str] | None = None
-        self._wanted = False
+        self._wanted = self._asked = self._interrupted = False
         self.gave_up = ""
         self._unsaved = self._closed = self._cancelled = False
         self._last_arrival = self._solution_start = self._solution_end = clock()
@@ -116,7 +142,7 @@ class MappingSession:
         self.records[keyframe.name] = KeyframeRecord.of(keyframe, image)
         self._arrivals.take(keyframe)
         self._unsaved = True
-        self._waiting.append(keyframe.name)
+        self.backlog.add(keyframe.name)
         return True
 
     def save(self) -> None:
@@ -128,7 +154,7 @@ class MappingSession:
     @property
     def pending(self) -> int:
         """Keyframes that are not in the database yet."""
-        return len(self._waiting) + len(self._with_worker)
+        return len(self.backlog) + len(self._with_worker)
 
     @property
     def solving(self) -> bool:
@@ -170,20 +196,24 @@ class MappingSession:
         if idle:
             self._write_off()
         self.save()
+        self._keep_up()
+        self._tell_who_waits()
         hold = self._solution_due_in_backlog()
-        while self._waiting and len(self._with_worker) < MAX_AHEAD and not self.solving and not hold:
-            self._hand_over(self._waiting.popleft())
+        while len(self._with_worker) < MAX_AHEAD and not self.solving and not hold:
+            if (name := self.backlog.next()) is None:
+                break
+            self._hand_over(name)
         if self.solving or self._with_worker:
             return
         quiet = self._clock() - self._last_arrival
-        if self._wanted and not self._waiting:
+        if self._wanted and not self.backlog:
             self._wanted = False
             if self._finished == self._added and self.reconstruction is not None:
                 return
             if len(self._added) < MIN_KEYFRAMES:
                 self.gave_up = f"{len(self._added)} usable keyframes: a map needs at least {MIN_KEYFRAMES}"
                 return
-            self._start_solution()
+            self._start_solution(asked=True)
         elif self.schedule.due(self.new, len(self._solved), quiet):
             self._start_solution()
 
@@ -205,15 +235,32 @@ class MappingSession:
         self._with_worker.append(name)
         self._worker.add(record.keyframe(encoded), ignore)
 
+    def _keep_up(self) -> None:
+        """Let nobody wait too long: give up a solution that nobody asked for, and put keyframes aside that are too old."""
+        if self._wanted or self._asked or not self.backlog.late:
+            return
+        if self.solving and self.schedule.interruptible and not self._interrupted:
+            self._interrupted = self._worker.cancel()
+            self.figures.interrupted += self._interrupted
+            log.info("keyframes wait: the solution in this pause is given up; the map goes on from its last revision")
+        self.figures.put_aside += self.backlog.thin()
+
+    def _tell_who_waits(self) -> None:
+        """Keep the finding of those put aside up to date: it goes when they are taken in."""
+        if (aside := self.backlog.aside) != self._aside_told:
+            self._aside_told = aside
+            self._findings.put(self.backlog.finding(len(self.records)))
+
     def _solution_due_in_backlog(self) -> bool:
         """Whether to let the worker run dry for a solution although keyframes wait: where they come faster than it can
         take them there would never be a map. Solutions then take a fifth of the time at most."""
         rest = max(BACKLOG_SECONDS, 4 * self._solution_seconds)
         due = self.schedule.due(self.new, len(self._solved), 0.0)
-        return bool(self._waiting) and not self._wanted and due and self._clock() - self._solution_end >= rest
+        return bool(self.backlog) and not self._wanted and due and self._clock() - self._solution_end >= rest
 
-    def _start_solution(self) -> None:
+    def _start_solution(self, *, asked: bool = False) -> None:
         self._solving, self._solution_start = set(self._added), self._clock()
+        self._asked, self._interrupted = asked, False
         self._worker.solve()
 
     def _take(self, event: Event) -> None:
@@ -227,16 +274,18 @@ class MappingSession:
             self._answered(event.name)
             self._reject(event.name, event.reason)
         elif isinstance(event, Progressed):
+            self.figures.progress = (event.stage, event.done, event.total)
             self.figures.stage = f"{event.stage} {event.done}/{event.total}"
         elif isinstance(event, Revised):
             if event.final:
-                self._finished, self._solving = self._solving or set(self._added), None
+                self._finished, self._solving, self._asked = self._solving or set(self._added), None, False
                 self._solved = self._finished
                 self._solution_end = self._clock()
                 self._solution_seconds = self._solution_end - self._solution_start
                 self.figures.stage = ""
             self._revised(event.reconstruction)
         elif isinstance(event, Failed):
+            self._findings.add(WORKER_FAILED, reason=event.message)
             self.figures.failures += 1
             self.figures.last_failure = event.message
             self._on_failure(event.message)
@@ -250,7 +299,7 @@ class MappingSession:
         there = set(event.names) & self.records.keys()
         self._added |= there
         self.figures.added = len(self._added)
-        self._waiting = deque(name for name in self._waiting if name not in there)
+        self.backlog.forget(there)
         if event.reconstruction is not None and event.reconstruction.models:
             if not self._solved:
                 self._solved = there & {name for model in event.reconstruction.models for name in model.names}
@@ -263,15 +312,16 @@ class MappingSession:
     def _give_up(self, reason: str) -> None:
         """Leave a solution that runs, and begin none before something new arrives; what was solved before stays."""
         if self._solving is not None:
-            self._solved, self._solving = self._solving, None
-            self.gave_up = reason
+            self._solved, self._solving, self._asked = self._solving, None, False
+            self.gave_up = "" if self._interrupted else reason  # whoever asks now gets another one
 
     def _answered(self, name: str) -> None:
         if name in self._with_worker:
             self._with_worker.remove(name)
 
     def _reject(self, name: str, reason: str) -> None:
-        log.warning("left out: %s", reason)
+        log.debug("left out: %s", reason)
+        self._findings.add(KEYFRAMES_REJECTED, name, reason=reason)
         self.figures.rejected[name] = reason
 
     def _write_off(self) -> None:

@@ -19,17 +19,19 @@ class Schedule:
             no more than ``1 + 1 / growth`` times the last one (where the cost is linear).
         idle: or when there is anything new and no keyframe came for this long, in seconds.
         idle_growth: and then only for at least this share of those that were in the last solution.
+        interruptible: the map also grows without solutions, so that one may be given up where keyframes wait for its end.
     """
 
     every: int = 10
     growth: float = 0.3
     idle: float = 3.0
     idle_growth: float = 0.0
+    interruptible: bool = False
 
     @classmethod
     def online(cls, growth: float, idle: float) -> Schedule:
         """For an online map, which takes keyframes in by itself: it is solved as a whole only in a pause, and after growth."""
-        return cls(every=NEVER, growth=growth, idle=idle, idle_growth=growth)
+        return cls(every=NEVER, growth=growth, idle=idle, idle_growth=growth, interruptible=True)
 
     def due(self, new: int, solved: int, quiet: float) -> bool:
         """Whether to solve now: ``new`` keyframes since a solution of ``solved``, the last one ``quiet`` seconds ago."""

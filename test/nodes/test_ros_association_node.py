@@ -12,25 +12,22 @@ import pytest
 pytest.importorskip("rclpy")
 
 from helpers_map_nodes import header_of, scene
-from helpers_ros import own_domain, ros, wait_for
+from helpers_ros import wait_for
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.nodes import association_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
+from seg2d3d_ros.pipeline.completeness import MAP_WITHOUT_MASKS, MASKS_DROPPED, MASKS_WITHOUT_KEYFRAME
+from seg2d3d_ros.ros.map_exchange import instance_publisher
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
 from seg2d3d_ros.ros.node.qos import LABELS, SEGMENTS
 from seg2d3d_ros.segmentation.encoding import to_mono16
+from seg2d3d_ros.types import Keyframe
 
 pytestmark = pytest.mark.ros
-DOMAIN = own_domain()
-
-
-@pytest.fixture
-def world():
-    with ros(DOMAIN) as made:
-        yield made
 
 
 class Slow:
@@ -54,9 +51,7 @@ def masks(segments, name):
     return labels_to_image(to_mono16(dataclasses.replace(segments, name=name)), header_of(name))
 
 
-def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path, monkeypatch):
-    dropped = []
-    monkeypatch.setattr(AssociationNode, "_dropped", lambda _, message: dropped.append(message))
+def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path):
     node = world.add(AssociationNode, map_dir=str(tmp_path))
     model, segments = scene(4)
     slow, store = Slow(node, model), MapStore(tmp_path)
@@ -71,9 +66,55 @@ def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path, mo
             assert wait_for(store.segment_path(group[-1]).exists), "masks wait for the update"
     finally:
         slow.go_on.set()
-    assert dropped == []
+    assert len(node.diagnostics.findings) == 0, "none is dropped"
     assert all(store.segment_path(name).exists() for name in names)
     assert wait_for(lambda: node._session.segmented == len(names)), "the last one's classes follow its mask"
+
+
+def test_masks_that_the_disk_cannot_take_are_a_finding(world, tmp_path, monkeypatch):
+    node = world.add(AssociationNode, map_dir=str(tmp_path))
+    _, segments = scene(4)
+    some, held = next(iter(segments.values())), threading.Event()
+    monkeypatch.setattr(node._session, "receive", lambda _: held.wait(60))
+    try:
+        for k in range(SEGMENTS.depth + 3):
+            node._received(masks(some, f"front_{k + 1}"))
+            if k == 0:
+                assert wait_for(lambda: len(node._segmenting._items) == 0), "the first is at work"
+        (found,) = node.diagnostics.findings.list()
+        assert (found.kind, found.count, found.examples) == (MASKS_DROPPED, 2, ("front_2", "front_3"))
+    finally:
+        held.set()
+
+
+def test_halves_of_keyframes_are_reckoned_at_flush(world, tmp_path):
+    """Masks of a keyframe that the reconstruction never got, and a keyframe of the map without masks."""
+    node = world.add(AssociationNode, map_dir=str(tmp_path), segments_patience=0.0)
+    _, segments = scene(4)
+    store = MapStore(tmp_path)
+    frame = Keyframe("front_1", "front", 1, b"x", file_name="front_1.jpg")
+    store.write_keyframes([KeyframeRecord.of(frame, store.write_image(frame).relative_to(tmp_path))])
+    some = next(iter(segments.values()))
+    for name in ("front_1", "front_9"):
+        node._received(masks(some, name))
+    node._receiver._observations["front_4"] = np.zeros(0)
+    node._segmenting.drain(60)
+    assert world.call(Trigger, "association_node/flush").success
+    found = {finding.kind: finding.examples for finding in node.diagnostics.findings.list()}
+    assert found == {MAP_WITHOUT_MASKS: ("front_4",), MASKS_WITHOUT_KEYFRAME: ("front_9",)}
+
+
+def test_prompts_are_set_as_at_the_start(world, tmp_path):
+    node = world.add(AssociationNode, map_dir=str(tmp_path), segmentation__prompts=["building"])
+    answer = node.set_parameters([Parameter("segmentation.prompts", value=["house", "tree"])])
+    assert answer[0].successful, answer[0].reason
+    assert node._classes.names == ("house", "tree", "building")
+    _, segments = scene(4)
+    node._received(masks(next(iter(segments.values())), "front_1"))
+    assert wait_for(lambda: node._session.segmented == 1)
+    assert node._session.class_names == ("house", "tree", "building"), "class 1 is the first prompt"
+    refused = node.set_parameters([Parameter("segmentation.prompts", Parameter.Type.STRING_ARRAY, [])])
+    assert not refused[0].successful
 
 
 def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
@@ -83,7 +124,7 @@ def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
         node._session.receive(item)
     slow = Slow(node, model)
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(world.call(Trigger, "association_node/reset", timeout=20.0)))
+    asking = threading.Thread(target=lambda: answers.append(world.call(Trigger, "association_node/reset")))
     asking.start()
     asking.join(0.5)
     assert answers == [], "the update still runs"
@@ -98,16 +139,17 @@ def test_reset_waits_for_an_update_and_leaves_nothing_of_it(world, tmp_path):
 def test_tracks_tell_what_the_label_images_show(world, tmp_path, monkeypatch):
     """vision_msgs is not on PyPI: a publisher and a message that note what they get."""
     sent = []
-    monkeypatch.setattr(association_node, "tracks_message", lambda vision, *content: (vision, *content))
+    monkeypatch.setattr(instance_publisher, "tracks_message", lambda vision, *content: (vision, *content))
     node = world.add(AssociationNode, map_dir=str(tmp_path), association__min_images=2, association__min_points=3)
     published = world.collect(Image, "instances/labels", LABELS)
-    assert wait_for(lambda: node._labels.get_subscription_count())
-    node._vision, node._tracks = (
+    publisher = node._publisher
+    assert wait_for(lambda: publisher._labels.get_subscription_count())
+    publisher._vision, publisher._tracks = (
         "vision",
         SimpleNamespace(publish=sent.append, get_subscription_count=int, wait_for_all_acked=lambda _: True),
     )
-    node._boxes = node._tracks
-    monkeypatch.setattr(association_node, "boxes_message", lambda *_: None)
+    publisher._boxes = publisher._tracks
+    monkeypatch.setattr(instance_publisher, "boxes_message", lambda *_: None)
     model, segments = scene(4)
     for name, item in segments.items():
         node._headers[name] = header_of(name)

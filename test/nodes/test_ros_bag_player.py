@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("rosbags")
 
-from helpers_ros import own_domain, ros, wait_for
+from helpers_ros import wait_for
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag1 import Writer as Writer1
@@ -31,7 +31,6 @@ from seg2d3d_ros.ros.messages.conversion import image_to_labels
 from seg2d3d_ros.ros.node import qos
 
 pytestmark = pytest.mark.ros
-DOMAIN = own_domain()
 T0 = 1_700_000_000_000_000_000
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 TYPES.register(get_types_from_msg("int32 x", "nobody_msgs/msg/Unknown"))
@@ -69,12 +68,6 @@ def write_bag(path: Path, count=30, storage=StoragePlugin.MCAP, period=10_000_00
                 unknown, stamp, TYPES.serialize_cdr(message(TYPES, "nobody_msgs/msg/Unknown", x=n), "nobody_msgs/msg/Unknown")
             )
     return path
-
-
-@pytest.fixture
-def world():
-    with ros(DOMAIN) as made:
-        yield made
 
 
 def play(world, bag, timeout=20.0, **parameters):

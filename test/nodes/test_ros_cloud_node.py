@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseArray, TransformStamped
-from helpers_ros import own_domain, ros, wait_for
+from helpers_ros import wait_for
 from lifecycle_msgs.srv import GetState
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, NavSatFix, PointCloud2
@@ -30,10 +30,10 @@ from seg2d3d_ros.ros.messages import map_messages
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud, camera_to_info, labels_to_image, make_header
 from seg2d3d_ros.ros.messages.instance_messages import LABELLED_POINT
 from seg2d3d_ros.ros.node import qos
+from seg2d3d_ros.ros.node.error_reports import MESSAGES_REFUSED
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 pytestmark = pytest.mark.ros
-DOMAIN = own_domain()
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 STAMP = START + 100 * SECOND
@@ -124,13 +124,7 @@ class Bench:
         self.out["lidar"].publish(array_to_cloud(points, make_header(START + round(seconds * SECOND), "lidar")))
 
     def flush(self) -> Trigger.Response:
-        return self.world.call(Trigger, "cloud_node/flush", timeout=40.0)
-
-
-@pytest.fixture
-def world():
-    with ros(DOMAIN) as made:
-        yield made
+        return self.world.call(Trigger, "cloud_node/flush")
 
 
 def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
@@ -139,7 +133,7 @@ def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
         bench.send_scan(seconds)
     bench.send_map(model)
     bench.send_labels(model)
-    assert wait_for(lambda: len(bench.clouds) == 2, 20.0), "without being asked"
+    assert wait_for(lambda: len(bench.clouds) == 2), "without being asked"
     answer = bench.flush()
     assert answer.success
     assert answer.message == "2 scans labelled, 1 lie between no keyframes, cloud.ply: 300 points of 2 scans"
@@ -160,7 +154,7 @@ def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
     longer = drive(11)
     bench.send_map(longer, STAMP + 1)
     bench.send_labels(longer, STAMP + 1)
-    assert wait_for(lambda: len(bench.clouds) == 3, 20.0)
+    assert wait_for(lambda: len(bench.clouds) == 3)
     assert stamp_to_ns(bench.clouds[2].header.stamp) == START + 9 * SECOND
     assert bench.flush().message == "3 scans labelled, cloud.ply: 450 points of 3 scans"
 
@@ -194,7 +188,7 @@ def test_metres_without_a_place_on_the_earth_are_enough(world, tmp_path):
     bench.send_scan(2.5)
     bench.send_map(model)
     bench.send_labels(model)
-    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    assert wait_for(lambda: len(bench.clouds) == 1)
     check_labels(bench.clouds[0])
 
 
@@ -204,12 +198,12 @@ def test_a_scan_waits_until_more_of_the_drive_is_in_the_map(world, tmp_path):
     bench.send_scan(3.5)
     bench.send_map(drive())
     bench.send_labels(drive())
-    assert wait_for(lambda: len(bench.clouds) == 1, 20.0), "the last keyframe is of second 5"
+    assert wait_for(lambda: len(bench.clouds) == 1), "the last keyframe is of second 5"
     assert stamp_to_ns(bench.clouds[0].header.stamp) == START + round(1.5 * SECOND)
     assert not wait_for(lambda: len(bench.clouds) > 1, 2.0)
     bench.send_map(drive(8), STAMP + 1)
     bench.send_labels(drive(8), STAMP + 1)
-    assert wait_for(lambda: len(bench.clouds) == 2, 20.0), "the last keyframe is of second 7"
+    assert wait_for(lambda: len(bench.clouds) == 2), "the last keyframe is of second 7"
     bench.send_scan(6.5)
     assert bench.flush().message.startswith("3 scans labelled"), "flush waits for no more of the drive"
 
@@ -223,7 +217,7 @@ def test_a_scan_does_not_wait_where(world, tmp_path, monkeypatch, reason):
         bench.send_scan(seconds)
     bench.send_map(drive())
     bench.send_labels(drive())
-    assert wait_for(lambda: len(bench.clouds) == 2, 20.0)
+    assert wait_for(lambda: len(bench.clouds) == 2)
     assert bench.node._counts["scans dropped"] == 0
 
 
@@ -233,7 +227,7 @@ def test_the_file_has_all_scans_with_the_final_labels_also_those_of_an_earlier_r
     bench.send_scan(1.5)
     bench.send_map(drive())
     bench.send_labels(drive())
-    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    assert wait_for(lambda: len(bench.clouds) == 1)
     assert not file.exists(), "before the map is finalized"
     check_labels(bench.clouds[0])
     for seconds in (9.0, 9.5):
@@ -269,7 +263,7 @@ def test_a_node_that_is_stopped_writes_no_half_file(world, tmp_path, monkeypatch
     bench.send_scan(1.5)
     bench.send_map(drive())
     bench.send_labels(drive())
-    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    assert wait_for(lambda: len(bench.clouds) == 1)
     answer = bench.flush()
     assert not answer.success
     assert "stopped before cloud.ply was written" in answer.message
@@ -311,9 +305,27 @@ def test_reading_and_encoding_is_no_work_for_callbacks_and_its_errors_are_said(w
     bench.send_scan(2.5)
     bench.send_map(drive())
     bench.send_labels(drive())
-    assert wait_for(lambda: len(bench.clouds) == 1, 20.0)
+    assert wait_for(lambda: len(bench.clouds) == 1)
     assert threads == {"scans", "labels"}
-    assert "no field x, y, z" in bench.node.diagnostics.last_error
+    (found,) = bench.node.diagnostics.findings.list()
+    assert found.kind == MESSAGES_REFUSED
+    assert "no field x, y, z" in found.text
+
+
+def test_what_is_dropped_is_a_finding_and_a_reset_forgets_all(world, tmp_path):
+    bench = Bench(world, tmp_path, cloud_queue=1)
+    bench.send_scan(1.0)
+    bench.send_scan(2.0)
+    assert wait_for(lambda: bench.node._counts["scans dropped"] == 1)
+    bench.node._labels_dropped(labels_to_image(np.zeros((2, 2), np.uint16), make_header(START, "front")))
+    found = {finding.kind: finding.count for finding in bench.node.diagnostics.findings.list()}
+    assert found == {cloud_node.SCANS_DROPPED: 1, cloud_node.LABELS_DROPPED: 1}
+    assert wait_for(lambda: len(bench.node._kept) == 2)
+    assert world.call(Trigger, "cloud_node/reset").success
+    assert len(bench.node.diagnostics.findings) == len(bench.node._waiting) == len(bench.node._kept) == 0
+    assert not (tmp_path / "map/scans").exists()
+    bench.send_scan(1.0)
+    assert wait_for(lambda: len(bench.node._kept) == 1), "a new drive is taken"
 
 
 def test_the_end_of_the_scans_is_no_warning(world, tmp_path):
@@ -365,10 +377,10 @@ def test_places_come_from_a_vehicle_that_publishes_tf(world, tmp_path, fixed_joi
     bench.send_scan(2.5)
     bench.send_map(model)
     bench.send_labels(model)
-    assert wait_for(lambda: "no transform between" in bench.node._problem, 20.0), "what is missing is said"
+    assert wait_for(lambda: "no transform between" in bench.node._problem), "what is missing is said"
     assert not bench.clouds
     (static if fixed_joint == "static" else moving).publish(tf2.TFMessage(transforms=[mast]))
-    assert wait_for(lambda: len(bench.clouds) == 1, 20.0), "and taken when it comes"
+    assert wait_for(lambda: len(bench.clouds) == 1), "and taken when it comes"
     check_labels(bench.clouds[0])
     bench.send_scan(3.5)
     assert bench.flush().message == "2 scans labelled, cloud.ply: 300 points of 2 scans"

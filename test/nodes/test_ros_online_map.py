@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, camera_to_info, fix_from_geo, keyframe_name, make_header
 from seg2d3d_ros.ros.messages.map_messages import OBSERVATION, observations_of, wanted_fields
 from seg2d3d_ros.ros.node import qos
@@ -107,7 +107,7 @@ class Ear:
 
 def start(world, root):
     overrides = {name.replace(".", "__"): value for name, value in PARAMETERS.items()}
-    return world.add(ReconstructionNode, map_dir=str(root), **overrides)
+    return world.add(ReconstructionNode, map_dir=str(root), segmentation__segmenter="none", **overrides)
 
 
 def value(node, key: str) -> str:
@@ -214,6 +214,7 @@ def test_reset_and_deactivation_do_not_wait_for_the_solver(tmp_path, street):
 def begin(root: Path, domain: int, log: Path) -> subprocess.Popen:
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "seg2d3d_ros.nodes.reconstruction_node", "--ros-args", "-p", f"map_dir:={root}"]
+    command += ["-p", "segmenter:=none"]
     for key, setting in PARAMETERS.items():
         command += ["-p", f"{key}:={setting}"]
     with log.open("ab") as out:

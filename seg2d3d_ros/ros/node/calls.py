@@ -6,6 +6,7 @@ import threading
 import time
 
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
@@ -25,6 +26,7 @@ class TriggerCaller:
 
     def __init__(self, node: ManagedNode, name: str, stop: threading.Event | None = None) -> None:
         self.name, self._stop = name, stop or node.stopping
+        self._sent: Future | None = None
         self._client = node.create_client(Trigger, name, callback_group=ReentrantCallbackGroup())
         node.own(self, lambda: node.destroy_client(self._client))
 
@@ -62,5 +64,7 @@ class TriggerCaller:
         return answer.message
 
     def send(self) -> None:
-        """Call without waiting for the answer."""
-        self._client.call_async(Trigger.Request())
+        """Call without waiting for the answer; that of the last call, if it has not come, is waited for no longer."""
+        if self._sent is not None:
+            self._client.remove_pending_request(self._sent)
+        self._sent = self._client.call_async(Trigger.Request())

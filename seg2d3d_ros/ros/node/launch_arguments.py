@@ -58,11 +58,27 @@ class Argument:
 
 @dataclass(frozen=True)
 class Process:
-    """One process: an executable of this package, its node's name (empty: several nodes), what overrides the file."""
+    """One process: an executable of this package, its node's name (empty: several nodes), what overrides the file, and
+    whether it is started again when it dies."""
 
     executable: str
     node: str
     parameters: Mapping[str, Value]
+    respawn: bool = False
+
+
+RESPAWN_SECONDS = 2.0
+"""Between the death of a node and its new start."""
+WRONG_USE = 2
+"""The exit code of a node whose parameters are wrong: it would end with it every time."""
+
+
+def restart(process: Process, returncode: int) -> str:
+    """That a process which has ended is started again, in words; empty where it is not."""
+    if not process.respawn or returncode == WRONG_USE:
+        return ""
+    how = f"was killed (signal {-returncode})" if returncode < 0 else f"ended with exit code {returncode}"
+    return f"{process.executable} {how} and is started again in {RESPAWN_SECONDS:g} s"
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,12 @@ _LAUNCH_ONLY = (
     Argument("params_file", "", "parameter file; config/parameters.yaml shows every parameter. Arguments beat the file"),
     Argument("namespace", "/seg2d3d", "namespace of all nodes and topics"),
     Argument("composed", "false", "true = all nodes in one process, false = one process per node", ("true", "false")),
+    Argument(
+        "respawn",
+        "false",
+        "start a node again that has died (not bag_player); needs composed:=false; docs/live.md says more",
+        ("true", "false"),
+    ),
     Argument("use_sim_time", "auto", "time from /clock; auto = with bag, which then publishes it", ("auto", "true", "false")),
     Argument("rviz", "false", "open RViz with the map, the instances and the images", ("true", "false")),
     Argument(
@@ -173,11 +195,14 @@ def plan(given: Mapping[str, str]) -> LaunchPlan:
     leave = only["exit_when_done"]
     done = bool(in_file.get("exit_when_done", only["rviz"] != "true")) if leave == "auto" else leave == "true"
     player: dict[str, Value] = {"clock": sim} if bag else {}
+    respawn = only["respawn"] == "true"
+    if respawn and only["composed"] == "true":
+        raise UsageError("respawn:=true starts single nodes again: it needs composed:=false (one process per node)")
     if only["composed"] == "true":
         processes = [Process("pipeline", "", {**own, **player, "use_sim_time": sim, "exit_when_done": done})]
     else:
         cloud = ["cloud_node"] if own.get("cloud_topic", in_file.get("cloud_topic", "")) else []
-        processes = [Process(node, node, {**own, "use_sim_time": sim}) for node in [*NODES, *cloud]]
+        processes = [Process(node, node, {**own, "use_sim_time": sim}, respawn) for node in [*NODES, *cloud]]
         if bag:
             # The player makes the time that the others use.
             end: dict[str, Value] = {"use_sim_time": False, "when_done": "finalize", "wait_for": READY}

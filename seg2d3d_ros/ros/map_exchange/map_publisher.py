@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -29,6 +30,11 @@ from seg2d3d_ros.ros.node.qos import LATCHED, OBSERVATIONS, TF
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 log = logging.getLogger(__name__)
+
+REST_SECONDS = 1.0
+REST_SHARE = 4.0
+"""Between two times that the map is sent whole there are as many seconds, and so many times as long as the sending took: else
+receivers that ask and ask would keep the sender from its work."""
 
 
 class MapPublisher:
@@ -54,6 +60,7 @@ class MapPublisher:
         self._stamp = 0
         self._lock = threading.RLock()
         self._whole = threading.Event()
+        self._rest_until = 0.0
         self._listeners = (0, 0)
 
     def send(self, models: Sequence[SparseModel]) -> int:
@@ -80,13 +87,16 @@ class MapPublisher:
         self._whole.set()
 
     def look(self) -> bool:
-        """Whether ``send_again`` is due: asked for, or because a subscriber has appeared since the last look. Call it often."""
+        """Whether ``send_again`` is due: asked for, or because a subscriber has appeared since the last look. Call it often.
+
+        However often it is asked for, it is due only as often as ``REST_SECONDS`` and ``REST_SHARE`` allow.
+        """
         listeners = (self._observations.get_subscription_count(), self._infos.get_subscription_count())
         more = any(now > before for now, before in zip(listeners, self._listeners, strict=True))
         self._listeners = listeners
         if more and self._stamp:
             self._whole.set()
-        return self._whole.is_set() and self._stamp > 0
+        return self._whole.is_set() and self._stamp > 0 and time.monotonic() >= self._rest_until
 
     def send_again(self) -> None:
         """Publish the last revision whole where somebody waits for that and no other revision has served them meanwhile."""
@@ -95,7 +105,8 @@ class MapPublisher:
                 self._send()
 
     def _send(self) -> int:
-        if self._whole.is_set():
+        whole, begin = self._whole.is_set(), time.monotonic()
+        if whole:
             self._whole.clear()  # first: what is asked for from here on may have missed the beginning
             self._sent = dict.fromkeys(self._known, b"")
             self._sent_cameras = {}
@@ -128,6 +139,9 @@ class MapPublisher:
         settle(self._points)
         if self._tf is not None and headers:
             self._send_tf(*self._tf, headers)
+        if whole:
+            now = time.monotonic()
+            self._rest_until = now + max(REST_SECONDS, REST_SHARE * (now - begin))
         return len(changed)
 
     def _send_cameras(self, headers: Mapping[str, Header], header: Header) -> None:

@@ -5,7 +5,7 @@ one. A revision is therefore taken when its points are here **and** the end mark
 observations, and, from a sender that sends poses or the meaning of coordinates, these are here too.
 A receiver that came late, or lost messages, sees it: points without a mark, points that fewer than two keyframes observe,
 another number of poses than of keyframes with observations, or intrinsics of a part of them. It then asks the sender to
-send everything again, until it is there (``ros.exchange.map_subscription``).
+send everything again, until it is there (``ros.map_exchange.map_subscription``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from geometry_msgs.msg import PoseArray
 from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 from std_msgs.msg import Header
 
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.recording.calibration import camera_from_message
 from seg2d3d_ros.recording.naming import stamp_to_ns
@@ -72,6 +73,7 @@ class MapReceiver:
     def on_points(self, message: PointCloud2) -> None:
         """``map/points``."""
         points = wanted_fields(message, MAP_POINT, "map/points")
+        _check_numbers(points, "xyz", "map/points")
         with self._lock:
             self.last_message = time.monotonic()
             self._points, self._points_revision = points, revision_of(message.header)
@@ -79,6 +81,7 @@ class MapReceiver:
     def on_observations(self, message: PointCloud2) -> None:
         """``map/observations``, the end mark among them."""
         rows = wanted_fields(message, OBSERVATION, "map/observations")
+        _check_numbers(rows, "uv", "map/observations")
         with self._lock:
             self.last_message = time.monotonic()
             if message.header.frame_id == self._map_frame:
@@ -170,3 +173,10 @@ class MapReceiver:
             matching = len(self._poses) == len(names) and self._poses_revision == self._points_revision
             poses = dict(zip(names, self._poses, strict=True)) if matching else {}
             return assemble(self._points, self._observations, self._frame, poses, self._cameras)
+
+
+def _check_numbers(rows: np.ndarray, fields: str, topic: str) -> None:
+    """Raise ``DataError`` where coordinates are no numbers: they would be somebody's index or mean later on."""
+    bad = sum(int(np.count_nonzero(~np.isfinite(rows[name]))) for name in fields)
+    if bad:
+        raise DataError(f"{topic}: {bad} coordinates that are no numbers; it is not from this package")

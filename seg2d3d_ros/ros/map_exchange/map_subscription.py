@@ -7,19 +7,32 @@ import time
 from geometry_msgs.msg import PoseArray
 from sensor_msgs.msg import CameraInfo, NavSatFix, PointCloud2
 
-from seg2d3d_ros.ros.exchange.map_receiver import MapReceiver, RevisionKey
+from seg2d3d_ros.findings import ERROR, Kind
+from seg2d3d_ros.ros.map_exchange.map_receiver import MapReceiver, RevisionKey
 from seg2d3d_ros.ros.node.calls import TriggerCaller
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import LATCHED, OBSERVATIONS
 
 RESEND_SECONDS = 5.0
 """How long a revision's messages may be on their way before they are asked for again, and again."""
+MOST_REQUESTS = 12
+"""So many requests in vain, and no more is made before another revision comes, …"""
+RARE_SECONDS = 60.0
+"""… and then one in this time."""
+
+MAP_INCOMPLETE = Kind(
+    "map_incomplete",
+    "times that the map did not arrive whole",
+    cause="{asked} requests to {service} did not bring what is missing: messages get lost, or several pipelines send",
+    remedy="look for a second pipeline in this namespace (ros2 node list), then at the network; the next revision is tried",
+    level=ERROR,
+)
 
 
 class MapSubscription:
     """Subscribes to the map; make it in ``activate``.
 
-    One answer may be lost like anything else: it asks until the map is whole.
+    One answer may be lost like anything else: it asks until the map is whole, or ``MOST_REQUESTS`` were in vain.
 
     Attributes:
         receiver: puts the messages together.
@@ -32,6 +45,7 @@ class MapSubscription:
         self._node, self.receiver = node, MapReceiver(map_frame)
         self.resend = TriggerCaller(node, "reconstruction_node/resend")
         self._last = time.monotonic()
+        self._asked, self._asked_for = 0, self.receiver.announced
         self.checked: RevisionKey | None = None
         self.incomplete_since: float | None = None
         node.subscribe(PointCloud2, "map/points", self.receiver.on_points, LATCHED)
@@ -46,8 +60,13 @@ class MapSubscription:
         if revision is None or not self._complete(revision):
             self._ask()
             return None
-        self.incomplete_since = None
+        self.incomplete_since, self._asked = None, 0
         return revision
+
+    def forget(self) -> None:
+        """The map begins anew."""
+        self.receiver.clear()
+        self.checked, self.incomplete_since, self._asked = None, None, 0
 
     def _complete(self, revision: RevisionKey) -> bool:
         """Each revision is checked until it is complete, once."""
@@ -60,17 +79,24 @@ class MapSubscription:
         return True
 
     def _ask(self) -> None:
-        now = time.monotonic()
-        if self.receiver.announced is None:
+        now, announced = time.monotonic(), self.receiver.announced
+        if announced is None:
             return
         if self.incomplete_since is None:
             self.incomplete_since = now
-        waited = min(now - self.incomplete_since, now - self._last)
-        if waited > RESEND_SECONDS and self.resend.available:
-            self._last = now
-            self._node.diagnostics.count("map asked for again")
+        in_vain = self._asked >= MOST_REQUESTS
+        if min(now - self.incomplete_since, now - self._last) <= (RARE_SECONDS if in_vain else RESEND_SECONDS):
+            return
+        if not self.resend.available or (in_vain and announced == self._asked_for):
+            return
+        self._last, self._asked_for = now, announced
+        self._asked += 1
+        self._node.diagnostics.count("map asked for again")
+        if self._asked == 1:
             self._node.get_logger().warning(f"the map's messages are not complete: calling {self.resend.name}")
-            if self.receiver.surplus() > 0:
-                # Keyframes of another map, which its sender does not know and cannot withdraw.
-                self.receiver.forget_observations()
-            self.resend.send()
+        if self._asked == MOST_REQUESTS:
+            self._node.diagnostics.findings.add(MAP_INCOMPLETE, asked=self._asked, service=self.resend.name)
+        if self.receiver.surplus() > 0:
+            # Keyframes of another map, which its sender does not know and cannot withdraw.
+            self.receiver.forget_observations()
+        self.resend.send()
