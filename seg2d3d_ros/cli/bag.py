@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
+from seg2d3d_ros.cli.building import Step, add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.findings import Findings
@@ -13,7 +13,7 @@ from seg2d3d_ros.keyframes.bag_keyframes import BagKeyframes, read_bag
 from seg2d3d_ros.lidar.cloud_file import FILE as CLOUD_FILE
 from seg2d3d_ros.lidar.cloud_file import label_recording
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.progress import ProgressBars
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.topics import CLOUD
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         given = {"directory": args.segments, "findings": findings}
         segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, **given)
         cloud = bag.recording.find(args.cloud, CLOUD) if args.cloud else ""
-        code = build(
+        return build(
             args.out,
             config,
             recorded.keyframes(),
@@ -55,23 +55,18 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             images_in=None,
             findings=findings,
+            then=[_cloud_step(bag, cloud, config)] if cloud else [],
         )
-        if cloud:
-            _label_cloud(args.out, bag, cloud, config)
-        return code
 
 
-def _label_cloud(out: Path, bag: BagKeyframes, topic: str, config: Config) -> None:
-    """Carry the labels to the LiDAR's scans and say what came of it."""
-    progress = ProgressBars()
-    try:
+def _cloud_step(bag: BagKeyframes, topic: str, config: Config) -> Step:
+    """Carries the labels to the LiDAR's scans."""
+
+    def label(store: MapStore, findings: Findings, progress: Progress) -> str:
         frames = {camera.name: camera.frame_id for camera in bag.cameras}
-        counts = label_recording(MapStore(out), bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress)
-    finally:
-        progress.close()
-    left_out = counts["scans_without_pose"]
-    print(
-        f"{out / CLOUD_FILE}: {counts['points']} points of {counts['scans_used']} scans, {counts['points_seen']} seen by "
-        f"keyframes, {counts['points_labelled']} labelled"
-        + (f"; {left_out} scans lie between no keyframes" if left_out else "")
-    )
+        labelled = label_recording(
+            store, bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress, findings=findings
+        )
+        return f"{store.root / CLOUD_FILE}: {labelled}"
+
+    return label

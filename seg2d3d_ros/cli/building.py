@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seg2d3d_ros.cli.options import add_config_arguments
@@ -13,8 +13,12 @@ from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.store import MapStore, open_map
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
+
+Step = Callable[[MapStore, Findings, Progress], str]
+"""Makes something of a finished map and says what, in a line for the terminal; what it doubts goes to the findings."""
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,15 +97,16 @@ def build(
     skipped: Callable[[], dict[str, str]] = dict,
     findings: Findings,
     total: int = 0,
+    then: Sequence[Step] = (),
 ) -> int:
     """Build the map and its report, and print what came of it.
 
     Args:
         skipped: images that the source left out so far, with reasons.
         findings: of the source and the segmenter.
+        then: what is made of the map before its report is written; each returns what to print.
     """
-    from seg2d3d_ros.dense.densify import FILE as DENSE_FILE
-    from seg2d3d_ros.dense.densify import densify
+    from seg2d3d_ros.pipeline.figures import add_findings
     from seg2d3d_ros.pipeline.offline import build_map
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
@@ -129,13 +134,36 @@ def build(
         progress.close()
         if segmenter is not None:
             segmenter.close()
-    report = write_report(store.root)
-    print(summary(store, config), f"open {report}", sep="\n")
-    if config.cloud.densify:
-        dense = densify(store, config.cloud, progress=progress)
+    made: list[str] = []
+    try:
+        steps = (_overlays(config), *([_dense(config)] if config.cloud.densify else []), *then)
+        made.extend(step(store, findings, progress) for step in steps)
+    finally:  # whatever fails, the map is there
         progress.close()
-        print(f"{store.root / DENSE_FILE}: {dense['points']} points, {dense['points_labelled']} labelled")
+        add_findings(store, findings.list())
+        report = write_report(store.root)
+        print(summary(store, config), f"open {report}", *filter(None, made), sep="\n")
     return 0
+
+
+def _overlays(config: Config) -> Step:
+    def draw(store: MapStore, findings: Findings, progress: Progress) -> str:
+        from seg2d3d_ros.report.overlays import write_overlays
+
+        write_overlays(store, config.association.overlay_width, findings, progress)
+        return ""
+
+    return draw
+
+
+def _dense(config: Config) -> Step:
+    def densify_map(store: MapStore, findings: Findings, progress: Progress) -> str:
+        from seg2d3d_ros.dense.densify import FILE, densify
+
+        dense = densify(store, config.cloud, progress=progress)
+        return f"{store.root / FILE}: {dense['points']} points, {dense['points_labelled']} labelled"
+
+    return densify_map
 
 
 def summary(store: MapStore, config: Config) -> str:
@@ -145,9 +173,9 @@ def summary(store: MapStore, config: Config) -> str:
     lines = [
         f"{counts['registered_largest']} of {counts['images']} images registered in one model"
         + (f", {counts['registered']} in {counts['components']} models" if counts["components"] > 1 else "")
-        + f", {counts['points']} points",
+        + f", {counts['model_points']} points",
         f"{counts['instances']} instances of {', '.join(config.segmentation.prompts)}: {counts['segments_with_instance']} of "
-        f"{counts['segments']} segments, {counts['labelled_points']} points",
+        f"{counts['segments']} segments, {counts['labelled_points']} of the {counts['points']} points in points.ply",
     ]
     if missed := counts.get("missed_views"):
         drawn = counts.get("recovered_views")

@@ -31,6 +31,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import write_association_figures
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
+from seg2d3d_ros.report.overlays import write_overlays
 from seg2d3d_ros.ros.exchange.map_receiver import RevisionKey
 from seg2d3d_ros.ros.exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.exchange.results import write_config_sections
@@ -218,7 +219,7 @@ class AssociationNode(ManagedNode):
     def _track_messages(self, labelled: LabelledRevision) -> Iterator[Any]:
         for name, observations in labelled.observations.items():
             if header := self._header_of(name):
-                yield tracks_message(self._vision, observations, labelled.class_names, header)
+                yield tracks_message(self._vision, observations, labelled.instances, labelled.class_names, header)
 
     # Services (threads of their own).
 
@@ -234,10 +235,11 @@ class AssociationNode(ManagedNode):
             response.success, response.message = True, "no map to label"
             return response
         write_association_figures(self._store, labelled, self._seconds)
+        write_overlays(self._store, self.config.association.overlay_width, self.diagnostics.findings)
         response.success = True
         response.message = (
             f"{labelled.counts['instances']} instances, "
-            f"{labelled.counts['labelled_points']} of {len(labelled.instances.point_instance)} points labelled"
+            f"{labelled.counts['labelled_points']} of {labelled.counts['points']} points labelled"
         )
         return response
 
@@ -290,7 +292,7 @@ class AssociationNode(ManagedNode):
         self._segmenting.clear()
         self._associating.drain()
         with self._updating, self._lock:
-            self._store.clear(("tracks.json", JOURNAL, "points.ply"), ("segments", "labels"))
+            self._store.clear(("tracks.json", JOURNAL, "points.ply", "points_rgb.ply"), ("segments", "labels", "overlays"))
             self._session = AssociationSession(self._store, self.config)
             self._headers, self._seconds, self._problem = {}, 0.0, ""
             self._described = ()

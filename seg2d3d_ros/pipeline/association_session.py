@@ -13,11 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from seg2d3d_ros.association.judging.impossible import ImpossibleLabel, without_impossible
+from seg2d3d_ros.association.judging.scores import score_instances
 from seg2d3d_ros.association.masks.missed import MissedView, find_missed
 from seg2d3d_ros.association.masks.recovered_masks import RecoveringRepair, labels_by, recover
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
-from seg2d3d_ros.association.online.identity import Identity
+from seg2d3d_ros.association.online.identity import Identity, Merge
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
 from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
@@ -27,6 +29,7 @@ from seg2d3d_ros.config import Config
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
+from seg2d3d_ros.mapstore.point_cloud import stray_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, StoredSegments
 from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruction_counts
@@ -59,6 +62,7 @@ class AssociationSession:
         self._fresh: set[str] = set()
         self._missed: tuple[MissedView, ...] = ()
         self._recovery = LiveRecovery()
+        self._impossible: tuple[ImpossibleLabel, ...] = ()
         self._observed: dict[str, list[Observation]] = {}
         self._unwritten = 0
         self.latest: LabelledRevision | None = None
@@ -159,10 +163,11 @@ class AssociationSession:
         if full:
             models = self._with_evidence(models)
         found = self._solve(models, full=full)
-        incidence, instances = self._online.incidence.whole(), found.instances
+        incidence = self._online.incidence.whole()
+        instances = self._judge(models, incidence, found.instances)
         if full:
             self._missed = tuple(find_missed(models, segments, incidence, instances))
-        self._recover(models, incidence, found, full=full)
+        self._recover(models, incidence, instances, found.merges, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
         labels = self._write_labels(repair)
         self._write_identity(models, instances, repair, labels, full=full)
@@ -178,8 +183,8 @@ class AssociationSession:
             found.merges,
             full,
             self._missed,
-            self._counts(revision, incidence, instances),
-            tuple(doubts(incidence, len(segments))),
+            self._counts(revision, models, incidence, instances),
+            tuple(doubts(incidence, instances, len(segments), self._impossible)),
             time.perf_counter() - start,
         )
         return self.latest
@@ -223,14 +228,41 @@ class AssociationSession:
         """Solve everything anew; ids stay."""
         self._online = OnlineAssociation(self._config, self._online.identity)
 
-    def _recover(self, models: Sequence[SparseModel], incidence: Incidence, found: Update, *, full: bool) -> None:
+    def _judge(self, models: Sequence[SparseModel], incidence: Incidence, found: Instances) -> Instances:
+        """Drop labels that cannot be, and those of points that points.ply leaves out as strays, and score the instances.
+
+        ``published`` keeps all labels of images.
+        """
+        impossible: Sequence[ImpossibleLabel] = ()
+        if projects(self._config):
+            found, impossible = without_impossible(models, incidence, found)
+        before = {(label.name, label.instance) for label in self._impossible}
+        for name, _ in before ^ {(label.name, label.instance) for label in impossible}:
+            self._observed.pop(name, None)
+        self._impossible = tuple(impossible)
+        strays = stray_points(models)
+        if strays.any():
+            point = np.where(strays, 0, found.point_instance).astype(np.int32)
+            confidence = np.where(strays, 0, found.point_confidence).astype(np.float32)
+            found = replace(found, point_instance=point, point_confidence=confidence)
+        return replace(found, scores=score_instances(models, incidence, found))
+
+    def _recover(
+        self,
+        models: Sequence[SparseModel],
+        incidence: Incidence,
+        instances: Instances,
+        merges: Sequence[Merge],
+        *,
+        full: bool,
+    ) -> None:
         """Bring the recovered regions up to date."""
         if not self._config.recover:
             return
         if full:
-            changed = self._recovery.renew(recover(self._missed, models, self._segments, incidence, found.instances))
+            changed = self._recovery.renew(recover(self._missed, models, self._segments, incidence, instances))
         else:
-            changed = self._recovery.follow(incidence, found.instances, found.merges)
+            changed = self._recovery.follow(incidence, instances, merges)
         for name in changed:
             self._observed.pop(name, None)
 
@@ -258,10 +290,12 @@ class AssociationSession:
         elif changed:
             self._journal.append(next_id, {name: dict(repair.instance_of(name)) for name in changed})
 
-    def _counts(self, revision: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> dict[str, int]:
+    def _counts(
+        self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances
+    ) -> dict[str, int]:
         counts = {
             **reconstruction_counts(len(self._segments), revision),
-            **association_counts(incidence, instances),
+            **association_counts(incidence, instances, models),
             "missed_views": len(self._missed),
         }
         if self._config.recover:

@@ -48,7 +48,9 @@ def make_pictures(
         wanted = crops.get(name, ())
         try:
             labels = store.read_labels(name) if store.label_path(name).exists() else None
-            image = _decode(store, by_name[name], _reduction([item.boxes[name] for item in wanted], name in overlays, labels))
+            image = decode_smaller(
+                store, by_name[name], _reduction([item.boxes[name] for item in wanted], name in overlays, labels)
+            )
         except (Seg2d3dError, OSError) as error:
             pictures.missing[name] = str(error)
             continue
@@ -70,7 +72,7 @@ def _reduction(boxes: Sequence[Box], overlaid: bool, labels: np.ndarray | None) 
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1.0, min(room, default=1.0)))
 
 
-def _decode(store: MapStore, record: KeyframeRecord, reduction: int) -> np.ndarray:
+def decode_smaller(store: MapStore, record: KeyframeRecord, reduction: int) -> np.ndarray:
     """(H, W, 3) uint8 RGB, made smaller while decoding; orientation ignored, as in the labels."""
     path = store.image_path(record)
     if not path.is_file():
@@ -128,9 +130,8 @@ def crop(image: np.ndarray, labels: np.ndarray | None, instance_id: int, box: Bo
     return out
 
 
-def overlay(image: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """(H', OVERLAY_WIDTH, 3) uint8: the image, its instances tinted, outlined and numbered."""
-    width = OVERLAY_WIDTH
+def overlay(image: np.ndarray, labels: np.ndarray | None, width: int = OVERLAY_WIDTH) -> np.ndarray:
+    """(H', width, 3) uint8: the image, its instances tinted, outlined and numbered."""
     height = int(np.clip(round(width * image.shape[0] / image.shape[1]), 40, 3 * width))
     out = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     if labels is None:

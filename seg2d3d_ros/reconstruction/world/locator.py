@@ -13,7 +13,7 @@ from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.geometry.up import up_of_cameras
+from seg2d3d_ros.geometry.up import Z, rotation_between, up_of_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
@@ -107,22 +107,34 @@ class Locator:
         sigmas = np.array([self.sigmas[ids[k]] for k in located])
         return fit_similarity(poses[located], metres, sigmas, self._seed, scale, up_of_cameras(poses))
 
-    def georeference(self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings) -> WorldFrame:
+    def georeference(
+        self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings, *, level: bool = True
+    ) -> WorldFrame:
         """Move a model to metres east, north, up by GPS; without GPS to metres where its scale is known.
+
+        Without GPS z is up as the cameras are held (``geometry.up``), so that viewers show the model standing.
 
         Args:
             model: changed in place.
             scale: of the model, if it is known.
             findings: gets why a model keeps an arbitrary scale although there is GPS or a rig.
+            level: turn a model without GPS.
         """
         fit = self.fit(model, scale)
         if fit.similarity is not None:
             model.transform(fit.similarity.to_colmap())
             return WorldFrame("enu", self.datum)
+        upright = self._upright(model) if level else np.eye(3)
+        model.transform(Similarity(1.0 if scale is None else scale.factor, upright, np.zeros(3)).to_colmap())
         if scale is not None:
-            model.transform(Similarity(scale.factor, np.eye(3), np.zeros(3)).to_colmap())
             return WorldFrame("metric")
         if self.datum is not None or self.mounts:
             unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
             findings.add(NOT_GEOREFERENCED, f"{model.num_reg_images()} images", reason=fit.problem + unknown)
         return WorldFrame()
+
+    @staticmethod
+    def _upright(model: pycolmap.Reconstruction) -> np.ndarray:
+        """(3, 3) rotation that takes the model's vertical to the z axis."""
+        poses = [Pose.from_colmap(model.image(i).cam_from_world()) for i in sorted(model.reg_image_ids())]
+        return rotation_between(up_of_cameras(Pose.stack(poses)).direction, Z)
