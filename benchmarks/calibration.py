@@ -2,13 +2,13 @@
 
     python benchmarks/calibration.py WORK [--fit 21 22 23 24] [--check 25 26 27 28] [--json FILE]
 
-Streets with ground truth are simulated and reconstructed once (below WORK, kept for the next run): odd seeds with three cameras,
-even ones with the front camera alone, which moves towards what it sees. The detectors are typical and hard ones, with masks in
-every, every 2nd and every 4th image. The coefficients of ``association.judging.scores`` are fitted on the seeds of ``--fit``
-(without ``--fit`` those in the code are used), and the table is of the seeds of ``--check``.
+Streets with ground truth are simulated and reconstructed once (below WORK, kept for the next run): odd seeds with three
+cameras, even ones with the front camera alone, which moves towards what it sees. The detectors are typical and hard ones, with
+masks in every, every 2nd and every 4th image. The coefficients of ``association.judging.scores`` are fitted on the seeds of
+``--fit`` (without ``--fit`` those in the code are used), and the table is of the seeds of ``--check``.
 
-An instance is right if it matches a true object at an IoU above .5, over the points that some mask holds and whose true owner is
-known. No two instances can match one object so.
+An instance is right if it matches a true object at an IoU above .5, over the points that some mask holds and whose true owner
+is known. No two instances can match one object so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import association as streets
@@ -100,7 +101,7 @@ def fit(measured: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
 def table(score: np.ndarray, right: np.ndarray) -> str:
     """The reliability table: instances, mean score and share that is right, by score."""
     lines = ["| score | instances | mean score | right |", "|---|---|---|---|"]
-    for low, high in zip(EDGES[:-1], EDGES[1:], strict=True):
+    for low, high in pairwise(EDGES):
         inside = (score >= low) & ((score < high) | (high == 1.0))
         if inside.any():
             lines.append(f"| {low:g} – {high:g} | {inside.sum()} | {score[inside].mean():.2f} | {right[inside].mean():.2f} |")
@@ -126,9 +127,7 @@ def main() -> None:
     score = expit(measured @ coefficients + intercept)
     sure = score >= 0.9
     print(f"{len(right)} instances on seeds {', '.join(map(str, args.check))}, {right.mean():.2f} of them right")
-    print(
-        f"score ≥ .9: {sure.sum()} instances, {right[sure].mean():.3f} right; they are {sure[right].mean():.2f} of the right ones"
-    )
+    print(f"score ≥ .9: {sure.sum()} instances, {right[sure].mean():.3f} right; {sure[right].mean():.2f} of the right ones")
     print(f"Brier score {np.mean((score - right) ** 2):.3f}\n")
     print(table(score, right))
     if args.json:

@@ -45,7 +45,7 @@ def tiles(content: Content) -> dict[str, str]:
     if strays:
         figures["Far strays left out"] = f"{strays:,}"
     if content.segmented:
-        figures |= {"Instances": f"{len(content.instances):,}", "of them labelled": f"{content.labelled_points:,}"}
+        figures |= {"Instances": f"{len(content.instances):,}", "Labelled points": f"{content.labelled_points:,}"}
     if counts.get("segments"):
         figures["Segments linked"] = f"{counts.get('segments_with_instance', 0):,} / {counts['segments']:,}"
     if counts.get("missed_views"):
