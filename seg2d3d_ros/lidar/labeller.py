@@ -128,7 +128,7 @@ class CloudLabeller:
         ]
         self._centers = np.array([item.view.center for item in self._views]).reshape(-1, 3)
         known = [moments[name][1] for model in self._models for name in model.names if name in moments]
-        self._stamps = np.unique(np.array(known, np.int64))
+        self._stamps = np.unique(np.array([stamp_ns for stamp_ns in known if stamp_ns], np.int64))  # 0 = unknown
         self._paths: dict[str, list[Trajectory]] = {}
         self._chunk, self._last_ns = _Chunk(), -(2**62)
         self._gap = self._outside = 0.0

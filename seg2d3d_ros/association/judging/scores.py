@@ -18,22 +18,18 @@ from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
 FEATURES: dict[str, float] = {
     "views": 1.0,
-    "points": 1.0,
-    "spread": 1.0,
-    "agreement": 1.0,
-    "purity": 1.0,
-    "own": 1.0,
-    "foreign": -1.0,
-    "compact": 1.0,
+    "points": 3.6,
+    "spread": 6.4,
+    "purity": 0.9,
+    "own": 1.2,
+    "foreign": -1.9,
 }
 """Coefficient of each measure. The fit keeps the signs: more evidence never lowers a score, contradiction never raises it."""
-INTERCEPT = 0.0
+INTERCEPT = -8.9
 HALF_VIEWS, HALF_POINTS = 4.0, 30.0
 """Views and points at which ``views`` and ``points`` are one half."""
 WIDE = np.radians(10.0)
 """Standard deviation of the viewing directions from which on ``spread`` is 1."""
-WITHIN = 0.75
-"""Of the box's size on each side of its centre: what counts as in it, the box grown by half."""
 
 
 def score_instances(models: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> np.ndarray:
@@ -53,11 +49,9 @@ def features(models: Sequence[SparseModel], incidence: Incidence, instances: Ins
     * ``views``: n / (n + 4) of the n keyframes that show the instance.
     * ``points``: n / (n + 30) of its n points.
     * ``spread``: how far the directions from which it is seen lie apart; 1 from 10° (standard deviation) on.
-    * ``agreement``: mean confidence of its points: the share of the masks' votes that it won.
     * ``purity``: of the labelled points in its masks, those that are its own.
     * ``own``: of its points wherever a view sees them, matched or projected, those in its masks.
     * ``foreign``: the same, in masks of other instances.
-    * ``compact``: of its points, those in its robust box grown by half.
     """
     count, place = len(instances.ids), _places(instances)
     of_point, of_mask = place[instances.point_instance], place[instances.segment_instance]
@@ -97,11 +91,9 @@ def features(models: Sequence[SparseModel], incidence: Incidence, instances: Ins
             views / (views + HALF_VIEWS),
             points / (points + HALF_POINTS),
             _spread(models, instances, keyframe, of_view),
-            total(of_point, instances.point_confidence) / np.maximum(points, 1),
             (mine + 1) / (held + 1),
             np.minimum(total(np.concatenate(inside), inner_weight) / everywhere, 1.0),
             np.minimum(total(np.concatenate(other), inner_weight) / everywhere, 1.0),
-            total(np.where(_in_box(models, instances, of_point), of_point, -1)) / np.maximum(points, 1),
         ]
     )
 
@@ -124,13 +116,3 @@ def _spread(models: Sequence[SparseModel], instances: Instances, keyframe: np.nd
     mean = np.column_stack([np.bincount(of_view[known], ray[known, axis], len(instances.ids)) / count for axis in range(3)])
     deviation = np.sqrt(np.maximum(2.0 * (1.0 - np.linalg.norm(mean, axis=1)), 0.0))
     return np.where(np.bincount(of_view[known], minlength=len(instances.ids)) > 0, np.minimum(deviation / WIDE, 1.0), 0.0)
-
-
-def _in_box(models: Sequence[SparseModel], instances: Instances, of_point: np.ndarray) -> np.ndarray:
-    """(P,) bool: points in their instance's box, grown."""
-    xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
-    found, mine, boxes = np.zeros(len(of_point), bool), of_point >= 0, instances.boxes
-    of = of_point[mine]
-    local = np.einsum("nij,ni->nj", boxes.rotation[of], xyz[mine] - boxes.center[of])
-    found[mine] = (np.abs(local) <= WITHIN * boxes.size[of] + 1e-9).all(axis=1)
-    return found
