@@ -128,7 +128,7 @@ class CloudLabeller:
         ]
         self._centers = np.array([item.view.center for item in self._views]).reshape(-1, 3)
         known = [moments[name][1] for model in self._models for name in model.names if name in moments]
-        self._stamps = np.unique(np.array([stamp_ns for stamp_ns in known if stamp_ns], np.int64))  # 0 = unknown
+        self._stamps = np.unique(np.array(known, np.int64))
         self._paths: dict[str, list[Trajectory]] = {}
         self._chunk, self._last_ns = _Chunk(), -(2**62)
         self._gap = self._outside = 0.0
@@ -212,7 +212,8 @@ class CloudLabeller:
         return False
 
     def _lose_in_time(self, stamp_ns: int) -> None:
-        before, after = self._stamps[self._stamps <= stamp_ns], self._stamps[self._stamps >= stamp_ns]
+        stamps = self._stamps[self._stamps != 0]  # 0 = unknown
+        before, after = stamps[stamps <= stamp_ns], stamps[stamps >= stamp_ns]
         if len(before) and len(after):
             self._gap = max(self._gap, (after[0] - before[-1]) * 1e-9)
             self.lose(SCANS_IN_GAPS, seconds=f"{self._gap:.1f} s", max_gap=f"{self._config.max_gap:g} s")
@@ -220,7 +221,7 @@ class CloudLabeller:
         if len(before) or len(after):
             apart = stamp_ns - before[-1] if len(before) else after[0] - stamp_ns
             self._outside = max(self._outside, float(apart) * 1e-9)
-        self.lose(SCANS_OUTSIDE, seconds=f"{self._outside:.1f} s" if len(self._stamps) else "no keyframe has a stamp")
+        self.lose(SCANS_OUTSIDE, seconds=f"{self._outside:.1f} s" if len(stamps) else "no keyframe has a stamp")
 
     def lose(self, kind: Kind, **details: str) -> None:
         """Count a scan that cannot be used."""
