@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,17 @@ def test_a_folder_with_files_is_left_alone(tmp_path: Path, capsys: pytest.Captur
     assert main(["simulate", str(tmp_path), "--seed", "1"]) == 2
     assert "not an empty folder" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_without_open3d_the_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    assert (
+        main(["simulate", str(tmp_path / "street"), "--seed", "1", "--keyframes", "6", "--width", "96", "--height", "64"]) == 2
+    )
+    assert "pip install 'open3d" in capsys.readouterr().err
+    assert not (tmp_path / "street").exists()
 
 
 def test_command_without_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

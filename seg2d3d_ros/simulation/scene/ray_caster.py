@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.simulation.scene.mesh import Mesh
 
 
@@ -13,7 +14,13 @@ class RayCaster:
     """The triangles of a mesh, to be hit by rays (N, 6): origin and direction."""
 
     def __init__(self, mesh: Mesh) -> None:
-        import open3d as o3d
+        try:
+            import open3d as o3d
+        except (ImportError, OSError) as error:
+            raise UsageError(
+                f"the simulator needs Open3D ({error}): pip install 'open3d>=0.19,<0.21' (0.9 GB); where a library of the "
+                "system is missing, as root: apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6"
+            ) from error
 
         self._tensor = cast(Any, o3d.core.Tensor)
         self._scene = o3d.t.geometry.RaycastingScene()
