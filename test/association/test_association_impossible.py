@@ -43,15 +43,21 @@ def test_a_label_of_what_lies_beyond_the_view_is_dropped(where):
     np.testing.assert_array_equal(kept.point_instance, instances.point_instance), "other views hold these points"
 
 
+def test_what_fills_more_than_the_view_can_lie_behind_it():
+    world = boards_world((Board(-30, 30, 5, -20, 20, points=4000),), PLACES)
+    incidence, instances = world.solved()
+    assert len(without_impossible([turned(world, 2, LOOKS["behind"])], incidence, instances)[1]) == 1
+
+
 def test_nothing_that_reaches_into_the_picture_is_dropped():
     world = boards_world(HOUSES, (-8.0, -7.0, *PLACES, 7.0, 8.0))
     incidence, instances = world.solved()
     assert without_impossible([world.model], incidence, instances) == (instances, [])
     # A camera that turns by so little that a part of the left house stays in view, or would if it were a little larger.
-    for degrees in (0, 10, 20):
+    for degrees in (-25, 0, 25):
         a = np.radians(degrees)
         turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
-        assert without_impossible([turned(world, 4, turn)], incidence, instances)[1] == [], degrees
+        assert without_impossible([turned(world, 6, turn)], incidence, instances)[1] == [], degrees
 
 
 def test_where_nothing_is_known_nothing_is_dropped():
