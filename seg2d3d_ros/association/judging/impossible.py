@@ -19,7 +19,7 @@ import numpy as np
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
 
-GROWTH = 1.0
+GROWTH = 1.5
 """Factor on the box's size about its centre: what an object may have beyond its matched points."""
 BORDER_STEPS = 9
 """Rays along each side of the image: a bent lens sees farthest somewhere along a side."""
