@@ -26,7 +26,7 @@ from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
-from seg2d3d_ros.association.solve import associate
+from seg2d3d_ros.association.solve import associate, stacked_xyz
 from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation import baselines
 from seg2d3d_ros.evaluation.bytetrack import bytetrack
@@ -37,7 +37,7 @@ from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, relabel
 from seg2d3d_ros.evaluation.reading import natural_key
 from seg2d3d_ros.images import decode_rgb, read_labels
 from seg2d3d_ros.reconstruction.model_io import read_models
-from seg2d3d_ros.types import Incidence, Segments
+from seg2d3d_ros.types import Incidence, Segments, SparseModel
 
 DETECTORS = ("clean", "typical", "hard")
 THINNING = (1, 2, 4)
@@ -51,11 +51,16 @@ class Scene:
     segments: dict[str, Segments]
     truth: dict[str, np.ndarray]
     incidence: Incidence
-    xyz: np.ndarray
+    models: Sequence[SparseModel]
     raw: Overlaps
     row: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+
+    @property
+    def xyz(self) -> np.ndarray:
+        """(P, 3) points of the models, in the incidence's order."""
+        return stacked_xyz(self.models)
 
 
 def prepare(work: Path, seed: int, detectors: Sequence[str]) -> Path:
@@ -95,10 +100,12 @@ def load(street: Path, detector: str, thinning: int, enough: int = 0) -> Scene:
         )
     models = without_doppelgangers(models, segments)
     incidence = build_incidence(models, segments, project=True)
-    return _judged(segments, truth, incidence, np.concatenate([model.xyz for model in models]))
+    return _judged(segments, truth, incidence, models)
 
 
-def _judged(segments: dict[str, Segments], truth: dict[str, np.ndarray], incidence: Incidence, xyz: np.ndarray) -> Scene:
+def _judged(
+    segments: dict[str, Segments], truth: dict[str, np.ndarray], incidence: Incidence, models: Sequence[SparseModel]
+) -> Scene:
     """The scene with its images in the order of ``segments``."""
     counter = OverlapCounter()
     for name, item in segments.items():
@@ -111,7 +118,7 @@ def _judged(segments: dict[str, Segments], truth: dict[str, np.ndarray], inciden
         segments,
         truth,
         incidence,
-        xyz,
+        models,
         raw,
         np.array([place.get(key, -1) for key in regions]),
         np.concatenate([s.boxes for s in segments.values()]),
@@ -123,7 +130,7 @@ def shuffled(scene: Scene, seed: int) -> Scene:
     """The same images in random order."""
     names = list(scene.segments)
     order = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
-    return _judged({name: scene.segments[name] for name in order}, scene.truth, scene.incidence, scene.xyz)
+    return _judged({name: scene.segments[name] for name in order}, scene.truth, scene.incidence, scene.models)
 
 
 def _segments(folder: Path, name: str, facts: dict[str, Any]) -> Segments:

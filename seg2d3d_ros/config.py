@@ -247,6 +247,13 @@ class AssociationConfig:
         low=1,
         high=100000,
     )
+    overlay_width: int = param(
+        1024,
+        "of the pictures in overlays/, the labels on the photographs; 0 = none are drawn",
+        unit="px",
+        low=0,
+        high=8192,
+    )
     consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
     similarity: float = param(
         0.05, "published: Jaccard index with the reference above which a segment belongs to its track (tau)", low=0.0, high=1.0

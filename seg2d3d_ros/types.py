@@ -122,9 +122,10 @@ class Observation:
         segment: id of the segment, also of one that is only in part the instance's; of a recovered region, a free id.
         instance, class_id: what is shown.
         box: ``x0 y0 x1 y1``, the last pixel excluded, of the segment or part.
-        score: of the segment.
+        score: the detector's, of the segment.
         share: of the segment's pixels, how many are the instance's.
         recovered: no mask showed it; it was drawn from the instance's points.
+        agreement: of the labelled 3D points in the segment or part, how many are the instance's.
     """
 
     image: str
@@ -135,6 +136,14 @@ class Observation:
     score: float
     share: float = 1.0
     recovered: bool = False
+    agreement: float = 1.0
+
+    def sureness(self, instance_score: float) -> float:
+        """How sure it is that the instance is seen here: as sure as the instance, as far as the points in the mask agree.
+
+        Detectors' scores are not comparable with each other and do not enter, but for what was drawn without a mask.
+        """
+        return instance_score * self.agreement * (self.score if self.recovered else 1.0)
 
 
 @dataclass(frozen=True)
@@ -325,7 +334,7 @@ class Instances:
         point_confidence: (P,) float32, the winner's share of the votes; 0 where there is no instance.
         ids: (I,) int32 ascending.
         classes: (I,) int32.
-        scores: (I,) float32.
+        scores: (I,) float32 how sure each is (``association.judging.scores``).
         boxes: of the I instances.
         cuts: segments to be divided between instances; ``segment_instance`` names the largest part's.
     """

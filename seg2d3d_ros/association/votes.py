@@ -42,6 +42,21 @@ def vote_points(
     return point_instance, confidence
 
 
+def agreement(matrix: sparse.csr_matrix, segment_instance: np.ndarray, point_instance: np.ndarray) -> np.ndarray:
+    """(S,) float64 of the labelled points in each segment, the share that have the segment's instance; near 1 for few points.
+
+    Args:
+        matrix: (S, P), whatever the weights.
+        segment_instance: (S,) 0 = none: then the share is that of nothing, 1 / (1 + labelled points).
+        point_instance: (P,) 0 = none.
+    """
+    entries = matrix.tocoo()
+    mask, point = segment_instance[entries.row], point_instance[entries.col]
+    held = np.bincount(entries.row[point > 0], minlength=len(segment_instance))
+    mine = np.bincount(entries.row[(point > 0) & (mask == point)], minlength=len(segment_instance))
+    return np.asarray((mine + 1.0) / (held + 1.0))
+
+
 def vote_labels(label: np.ndarray, point: np.ndarray, weight: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The label that each of ``count`` points gets by N votes (point, label, weight), label 0 among them.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
+from seg2d3d_ros.cli.building import Step, add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.findings import Findings
@@ -13,7 +13,7 @@ from seg2d3d_ros.keyframes.bag_keyframes import BagKeyframes, read_bag
 from seg2d3d_ros.lidar.cloud_file import FILE as CLOUD_FILE
 from seg2d3d_ros.lidar.cloud_file import label_recording
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.progress import ProgressBars
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.topics import CLOUD
 
 
@@ -56,21 +56,18 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             images_in=None,
             findings=findings,
-            finish=(lambda store: _label_cloud(store, args.out, bag, cloud, config)) if cloud else None,
+            then=[_cloud_step(bag, cloud, config)] if cloud else [],
         )
 
 
-def _label_cloud(store: MapStore, out: Path, bag: BagKeyframes, topic: str, config: Config) -> None:
-    """Carry the labels to the LiDAR's scans and say what came of it."""
-    progress = ProgressBars()
-    try:
+def _cloud_step(bag: BagKeyframes, topic: str, config: Config) -> Step:
+    """Carries the labels to the LiDAR's scans."""
+
+    def label(store: MapStore, findings: Findings, progress: Progress) -> str:
         frames = {camera.name: camera.frame_id for camera in bag.cameras}
-        counts = label_recording(store, bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress)
-    finally:
-        progress.close()
-    left_out = counts["scans_without_pose"]
-    print(
-        f"{out / CLOUD_FILE}: {counts['points']} points of {counts['scans_used']} scans, {counts['points_seen']} seen by "
-        f"keyframes, {counts['points_labelled']} labelled"
-        + (f"; {left_out} scans lie between no keyframes" if left_out else "")
-    )
+        labelled = label_recording(
+            store, bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress, findings=findings
+        )
+        return f"{CLOUD_FILE}: {labelled}"
+
+    return label

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,12 @@ from seg2d3d_ros.errors import DataError, Seg2d3dError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.new_map import NewMap
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
+
+Step = Callable[[MapStore, Findings, Progress], str]
+"""Makes something of a finished map and says what, in a line for the terminal; what it doubts goes to the findings."""
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,17 +110,16 @@ def build(
     skipped: Callable[[], dict[str, str]] = dict,
     findings: Findings,
     total: int = 0,
-    finish: Callable[[MapStore], None] | None = None,
+    then: Sequence[Step] = (),
 ) -> int:
     """Build the map and its report, and print what came of it. A map that is in ``out`` stays until the new one is whole.
 
     Args:
         skipped: images that the source left out so far, with reasons.
         findings: of the source and the segmenter.
-        finish: what else is to be in the map before it is whole.
+        then: what is made of the map before its report is written; each returns what to print, from the name of its file on.
     """
-    from seg2d3d_ros.dense.densify import FILE as DENSE_FILE
-    from seg2d3d_ros.dense.densify import densify
+    from seg2d3d_ros.pipeline.figures import add_findings
     from seg2d3d_ros.pipeline.offline import build_map
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
@@ -146,16 +149,20 @@ def build(
             progress.close()
             if segmenter is not None:
                 segmenter.close()
+        made: list[str] = []
+        failure: Seg2d3dError | None = None
+        try:
+            steps = (_overlays(config), *([_dense(config)] if config.cloud.densify else []), *then)
+            made.extend(step(store, findings, progress) for step in steps)
+        except Seg2d3dError as error:  # the map is there all the same, and gets its report
+            failure = error
+        finally:
+            progress.close()
+        add_findings(store, findings.list())
         write_report(store.root)
-        print(summary(store, config))
-        if config.cloud.densify:
-            try:
-                dense = densify(store, config.cloud, progress=progress)
-            finally:
-                progress.close()
-            print(f"{out / DENSE_FILE}: {dense['points']} points, {dense['points_labelled']} labelled")
-        if finish is not None:
-            finish(store)
+        print(summary(store, config), *(f"{out}/{words}" for words in made if words), sep="\n")
+        if failure is not None:
+            raise failure
         new.publish()
         tell_if_interrupted("the map is whole")
     print(f"open {out / 'report.html'}")
@@ -174,6 +181,26 @@ def _telling_what_remains(new: NewMap) -> Iterator[None]:
         raise type(error)("; ".join(filter(None, (str(error), new.remains())))) from error
 
 
+def _overlays(config: Config) -> Step:
+    def draw(store: MapStore, findings: Findings, progress: Progress) -> str:
+        from seg2d3d_ros.report.overlays import write_overlays
+
+        write_overlays(store, config.association.overlay_width, findings, progress)
+        return ""
+
+    return draw
+
+
+def _dense(config: Config) -> Step:
+    def densify_map(store: MapStore, findings: Findings, progress: Progress) -> str:
+        from seg2d3d_ros.dense.densify import FILE, densify
+
+        dense = densify(store, config.cloud, progress=progress)
+        return f"{FILE}: {dense['points']} points, {dense['points_labelled']} labelled"
+
+    return densify_map
+
+
 def summary(store: MapStore, config: Config) -> str:
     """The result in a few lines."""
     metrics = store.read_metrics()
@@ -181,9 +208,9 @@ def summary(store: MapStore, config: Config) -> str:
     lines = [
         f"{counts['registered_largest']} of {counts['images']} images registered in one model"
         + (f", {counts['registered']} in {counts['components']} models" if counts["components"] > 1 else "")
-        + f", {counts['points']} points",
+        + f", {counts['model_points']} points",
         f"{counts['instances']} instances of {', '.join(config.segmentation.prompts)}: {counts['segments_with_instance']} of "
-        f"{counts['segments']} segments, {counts['labelled_points']} points",
+        f"{counts['segments']} segments, {counts['labelled_points']} of the {counts['points']} points in points.ply",
     ]
     if missed := counts.get("missed_views"):
         drawn = counts.get("recovered_views")

@@ -18,6 +18,7 @@ from seg2d3d_ros.evaluation.points import METRICS
 from seg2d3d_ros.evaluation.reading import read_map_masks
 from seg2d3d_ros.evaluation.table import MAP_ROW
 from seg2d3d_ros.evaluation.tracking import ALPHAS, hota_curve, hota_metrics, idf1
+from seg2d3d_ros.mapstore.store import MapStore
 
 
 def score(
@@ -44,6 +45,13 @@ def score(
     }
 
 
+def map_counts(store: MapStore) -> dict[str, int]:
+    """``instances`` of tracks.json; ``points`` of points.ply, and of these ``labelled_points``: as in metrics.json."""
+    points = store.read_points()
+    labelled = int(np.count_nonzero(points["instance"]))
+    return {"instances": len(store.read_tracks()["instances"]), "points": len(points), "labelled_points": labelled}
+
+
 def evaluate_map(map_root: Path, truth: Path, *, truth_was_input: bool = False) -> dict[str, Any]:
     """Measure a map directory against ground truth, beside baselines on the same raw masks.
 
@@ -56,7 +64,8 @@ def evaluate_map(map_root: Path, truth: Path, *, truth_was_input: bool = False) 
         JSON-ready: ``methods`` {name: {metric: value or None}} with ``this_map`` first, ``images``,
         ``images_without_labels``, ``objects``, ``objects_in_one_image`` (left out), ``objects_never_detected``
         (|D_g| = 0), ``theta``, ``notes`` [text], ``per_object`` [row of ``coverage.object_table``], ``hota_curve``
-        [{"iou", "hota", "deta", "assa"}], ``points_with_owner`` (3D points whose true owner is known; None without a model).
+        [{"iou", "hota", "deta", "assa"}], ``points_with_owner`` (3D points whose true owner is known; None without a model),
+        ``map`` (``map_counts``).
 
     Raises:
         DataError: no name in common, sizes that differ, damaged files.
@@ -99,6 +108,7 @@ def evaluate_map(map_root: Path, truth: Path, *, truth_was_input: bool = False) 
         "objects_in_one_image": raw.single_image_objects,
         "objects_never_detected": int(np.sum(detected == 0)),
         "points_with_owner": None if cloud is None else int(np.sum(cloud.owner >= 0)),
+        "map": map_counts(MapStore(map_root)),
         "theta": THETA,
         "notes": notes,
         "per_object": object_table(counted, detected),

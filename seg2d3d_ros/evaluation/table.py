@@ -66,6 +66,11 @@ def summary(result: Mapping[str, Any]) -> str:
         words += f"; {single} seen in one image only, left out"
     if never := result.get("objects_never_detected"):
         words += f"; {never} never detected"
+    if counts := result.get("map"):
+        words += (
+            f"; the map has {counts['instances']} instances, and {counts['labelled_points']} of the {counts['points']} points "
+            "in points.ply belong to one"
+        )
     return words
 
 

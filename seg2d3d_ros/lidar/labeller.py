@@ -9,6 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.trajectory import Trajectory
@@ -23,6 +24,32 @@ CHUNK_SECONDS = 10.0
 """Scans farther apart in time are not labelled together: what moved in between would hide what stands."""
 POSE_STEP = 0.005
 """Seconds: within a turn the pose is computed this often."""
+
+
+SCANS_OUTSIDE = Kind(
+    "scans_outside_the_drive",
+    "scans before the first keyframe in the map or after the last one",
+    cause="the images of these parts of the drive are missing or were not registered, or the clocks differ (up to {seconds})",
+    remedy="see which images are not in the map; let the LiDAR's stamps and the cameras' come from one clock",
+)
+SCANS_IN_GAPS = Kind(
+    "scans_in_gaps",
+    "scans between keyframes that are too far apart in time",
+    cause="up to {seconds} lie between neighbouring keyframes of one component, more than cloud.max_gap ({max_gap})",
+    remedy="more keyframes (keyframes.distance), images that can be registered, or a larger cloud.max_gap",
+)
+SCANS_WITHOUT_MOUNT = Kind(
+    "scans_without_mount",
+    "scans of a sensor whose place on the vehicle is unknown",
+    cause="no chain of transforms leads from {frame} to a camera",
+    remedy="record /tf_static, or give the sensor's place in the file that reconstruction.rig names",
+)
+SCANS_EMPTY = Kind(
+    "scans_empty",
+    "scans without a point in reach",
+    cause="every point is invalid, at the origin, or farther away than 1.5 times cloud.max_range",
+    remedy="check the sensor; raise cloud.max_range",
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +97,9 @@ class CloudLabeller:
         labels, image: give a keyframe's label image and picture, or None.
 
     Attributes:
-        counts: ``scans``, ``scans_used``, ``scans_without_pose``, ``points``, ``points_seen``, ``points_labelled``.
+        counts: ``scans``, ``scans_thinned`` (closer in time than ``interval``), ``scans_lost``, ``scans_used``, ``points``,
+            ``points_seen``, ``points_labelled``. Of the scans, those thinned, lost and used are all.
+        findings: why scans were lost.
 
     Raises:
         DataError: the map is not metric.
@@ -102,8 +131,10 @@ class CloudLabeller:
         self._stamps = np.unique(np.array(known, np.int64))
         self._paths: dict[str, list[Trajectory]] = {}
         self._chunk, self._last_ns = _Chunk(), -(2**62)
-        names = ("scans", "scans_used", "scans_without_pose", "points", "points_seen", "points_labelled")
+        self._gap = self._outside = 0.0
+        names = ("scans", "scans_thinned", "scans_lost", "scans_used", "points", "points_seen", "points_labelled")
         self.counts = dict.fromkeys(names, 0)
+        self.findings = Findings()
 
     def covers(self, frame_id: str, stamp_ns: int) -> bool:
         """Whether a scan of this moment can be placed.
@@ -147,24 +178,55 @@ class CloudLabeller:
     def add(self, scan: Scan) -> LabelledPoints | None:
         """Take a scan; the labelled points of the stretch that it ends, if it ends one.
 
-        Scans closer in time to the last one than ``interval`` are left out.
+        Scans closer in time to the last one than ``interval`` are left out; those that cannot be used are counted by reason.
         """
         self.counts["scans"] += 1
         gap = (scan.stamp_ns - self._last_ns) * 1e-9
         if 0 <= gap < self._config.interval - 1e-4:
+            self.counts["scans_thinned"] += 1
             return None
-        if not self.covers(scan.frame_id, scan.stamp_ns):
-            self.counts["scans_without_pose"] += 1
+        kept = _thinned(scan.xyz, self._config)
+        if not self._usable(scan, len(kept)):
             return None
         finished = self.flush() if not 0 <= gap < CHUNK_SECONDS or self._chunk.points > CHUNK_POINTS else None
         self._last_ns = scan.stamp_ns
         self.counts["scans_used"] += 1
-        chunk, number, kept = self._chunk, self.counts["scans"] - 1, _thinned(scan.xyz, self._config)
+        chunk, number = self._chunk, self.counts["scans"] - 1
         intensity = np.full(len(kept), np.nan, np.float32) if scan.intensity is None else scan.intensity[kept]
         chunk.scans.append((self._placed(scan)[kept], intensity, np.full(len(kept), number, np.int32), scan.row[kept]))
         chunk.stamps[number] = scan.stamp_ns
         chunk.points += len(kept)
         return finished
+
+    def _usable(self, scan: Scan, points: int) -> bool:
+        """Whether a scan with so many points in reach can be placed; else it is counted as lost."""
+        try:
+            if not points:
+                self.lose(SCANS_EMPTY)
+            elif self.covers(scan.frame_id, scan.stamp_ns):
+                return True
+            else:
+                self._lose_in_time(scan.stamp_ns)
+        except DataError:
+            self.lose(SCANS_WITHOUT_MOUNT, frame=scan.frame_id)
+        return False
+
+    def _lose_in_time(self, stamp_ns: int) -> None:
+        stamps = self._stamps[self._stamps != 0]  # 0 = unknown
+        before, after = stamps[stamps <= stamp_ns], stamps[stamps >= stamp_ns]
+        if len(before) and len(after):
+            self._gap = max(self._gap, (after[0] - before[-1]) * 1e-9)
+            self.lose(SCANS_IN_GAPS, seconds=f"{self._gap:.1f} s", max_gap=f"{self._config.max_gap:g} s")
+            return
+        if len(before) or len(after):
+            apart = stamp_ns - before[-1] if len(before) else after[0] - stamp_ns
+            self._outside = max(self._outside, float(apart) * 1e-9)
+        self.lose(SCANS_OUTSIDE, seconds=f"{self._outside:.1f} s" if len(stamps) else "no keyframe has a stamp")
+
+    def lose(self, kind: Kind, **details: str) -> None:
+        """Count a scan that cannot be used."""
+        self.counts["scans_lost"] += 1
+        self.findings.update([Finding(kind, 1, self.counts["scans"], details=dict(details))])
 
     def flush(self) -> LabelledPoints | None:
         """Label what waits."""

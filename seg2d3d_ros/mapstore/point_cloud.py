@@ -1,4 +1,8 @@
-"""Labelled clouds as binary PLY files, one NumPy structured array in and out."""
+"""Labelled clouds as binary PLY files, one NumPy structured array in and out.
+
+``points.ply`` is the cloud to open: coloured by instance, without strays. ``points_rgb.ply`` holds every point in the
+photographs' colours, in the same columns.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 
 from seg2d3d_ros.atomic import replacing, write_bytes
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.types import Instances, SparseModel
 
 CLOUD_POINT = np.dtype(
@@ -19,6 +24,14 @@ CLOUD_POINT = np.dtype(
 """A point of ``cloud.ply`` and ``dense.ply``."""
 POINT = np.dtype([*CLOUD_POINT.descr, ("point_id", "<u4")])
 """A point of ``points.ply``."""
+STRAY_EXTENT = 3.0
+"""Points beyond this many times the robust extent of their component are strays."""
+CORE = 5.0
+"""Per cent of the points beyond each face of the robust extent."""
+FLATTEST = 0.25
+"""The robust extent is at least this share of its longest side along each axis: a street is no wall."""
+FEW_POINTS = 40
+"""Components of fewer points have no robust extent, and no strays."""
 COMMENT = "instance: 0 = none; confidence: the winner's share of the votes"
 _PLY_TYPES = {"<f4": "float", "|u1": "uchar", "<i4": "int", "<u4": "uint"}
 
@@ -40,6 +53,31 @@ def labelled_points(models: Sequence[SparseModel], instances: Instances) -> np.n
     rgb = np.concatenate([np.empty((0, 3), np.uint8), *(model.rgb for model in models)])
     points = cloud_points(xyz, rgb, instances.point_instance, instances.point_confidence, POINT)
     points["point_id"] = np.concatenate([np.empty(0, np.int64), *(model.point_ids for model in models)])
+    return points
+
+
+def stray_points(models: Sequence[SparseModel]) -> np.ndarray:
+    """(P,) bool: points of all components, in order, that lie so far away that a viewer would show the rest as a dot.
+
+    Wrong matches and rays that are nearly parallel triangulate to anywhere. The robust extent of a component is the box that
+    leaves ``CORE`` per cent of its points beyond each face; a stray lies outside that box made ``STRAY_EXTENT`` times as large.
+    """
+    strays = [np.empty(0, bool)]
+    for model in models:
+        xyz = model.xyz
+        if len(xyz) < FEW_POINTS:
+            strays.append(~np.isfinite(xyz).all(axis=1))
+            continue
+        low, high = np.nanpercentile(xyz, [CORE, 100 - CORE], axis=0)
+        half = np.maximum(high - low, FLATTEST * (high - low).max()) / 2
+        strays.append(~(np.abs(xyz - (low + high) / 2) <= STRAY_EXTENT * half).all(axis=1))
+    return np.concatenate(strays)
+
+
+def colored_by_instance(points: np.ndarray) -> np.ndarray:
+    """A copy of labelled points in their instances' colours, grey for those that belong to none."""
+    points = points.copy()
+    points["red"], points["green"], points["blue"] = instance_colors(points["instance"]).T
     return points
 
 

@@ -11,7 +11,8 @@
       scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (lidar/kept_scans.py)
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       labels/<name>.png    uint16 instance id per pixel
-      tracks.json  points.ply  config.yaml  metrics.json  report.html
+      overlays/<name>.jpg  the same on the photograph, in colours and numbered (report/overlays.py)
+      tracks.json  points.ply  points_rgb.ply  config.yaml  metrics.json  report.html
       map.json             format, whether the map is whole, who writes it    (directory/marker.py)
       names.jsonl  .identity.jsonl    names and ids given so far                   (directory/inventory.py, journal.py)
 """
@@ -74,6 +75,10 @@ class MapStore:
     def segment_path(self, name: str) -> Path:
         """Segment image of a keyframe, as the segmenter gave it."""
         return self._inside("segments", f"{name}.png")
+
+    def overlay_path(self, name: str) -> Path:
+        """The labels of a keyframe on its photograph."""
+        return self._inside("overlays", f"{name}.jpg")
 
     def _inside(self, *parts: str) -> Path:
         """A path below the map directory; names come from messages and files, so they are not trusted."""
@@ -194,9 +199,11 @@ class MapStore:
         instances: Instances,
         class_names: Sequence[str],
     ) -> None:
-        """Write tracks.json and points.ply."""
+        """Write tracks.json, points.ply and points_rgb.ply."""
         write_json(self.root / "tracks.json", tracks_document(models, observations, instances, class_names))
-        ply.write_points(self.root / "points.ply", ply.labelled_points(models, instances))
+        points = ply.labelled_points(models, instances)
+        ply.write_points(self.root / "points_rgb.ply", points)
+        ply.write_points(self.root / "points.ply", ply.colored_by_instance(points[~ply.stray_points(models)]))
 
     def read_tracks(self) -> dict[str, Any]:
         """The content of tracks.json."""

@@ -18,7 +18,8 @@ def tracks_document(
     ``frame`` is the largest component's; an instance of another component names it in ``component``. A segment that was
     cut appears in several instances, each time with the box of the part; ``share`` says how much of it the part is.
     ``box3d`` is the upright box: ``center``, ``size`` along its own axes and ``quaternion_xyzw`` (world from box), and the
-    axis-aligned ``min`` and ``max`` of its corners.
+    axis-aligned ``min`` and ``max`` of its corners. An instance's ``score`` is calibrated (``association.judging.scores``), an
+    observation's is ``Observation.sureness``; the detector's own score of the mask is its ``detector_score``.
     """
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
     component_of_name = {name: model.component for model in models for name in model.names}
@@ -46,13 +47,18 @@ def tracks_document(
                 "size": boxes.size[k].tolist(),
                 "quaternion_xyzw": quaternions[k].tolist(),
             }
-        documents.append({**document, "observations": [_observation(item) for item in mine]})
+        documents.append({**document, "observations": [_observation(item, float(instances.scores[k])) for item in mine]})
     return {"instances": documents, "frame": frame_document(models)}
 
 
-def _observation(item: Observation) -> dict[str, Any]:
-    box, score = [int(value) for value in item.box], round(float(item.score), 4)
-    document: dict[str, Any] = {"image": item.image, "segment": item.segment, "box": box, "score": score}
+def _observation(item: Observation, instance_score: float) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "image": item.image,
+        "segment": item.segment,
+        "box": [int(value) for value in item.box],
+        "score": round(item.sureness(instance_score), 4),
+        "detector_score": round(float(item.score), 4),
+    }
     if item.recovered:
         document["recovered"] = True
     if item.share < 1.0:

@@ -36,6 +36,7 @@ from seg2d3d_ros.pipeline.figures import emptiness, write_association_figures
 from seg2d3d_ros.pipeline.label_latency import LabelLatency
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.recording.naming import stamp_to_ns
+from seg2d3d_ros.report.overlays import write_overlays
 from seg2d3d_ros.ros.map_exchange.instance_publisher import InstancePublisher
 from seg2d3d_ros.ros.map_exchange.known_classes import KnownClasses
 from seg2d3d_ros.ros.map_exchange.map_receiver import RevisionKey
@@ -225,12 +226,13 @@ class AssociationNode(ManagedNode):
             return response
         labelled = dataclasses.replace(labelled, findings=(*labelled.findings, *self.diagnostics.findings.list()))
         write_association_figures(self._store, labelled, self._seconds)
+        write_overlays(self._store, self.config.association.overlay_width, self.diagnostics.findings)
         asked = () if self.config.segmentation.segmenter == "none" else self.config.segmentation.prompts
         empty = emptiness(labelled, asked)
         response.success = not empty
         response.message = empty or (
             f"{labelled.counts['instances']} instances, "
-            f"{labelled.counts['labelled_points']} of {len(labelled.instances.point_instance)} points labelled"
+            f"{labelled.counts['labelled_points']} of {labelled.counts['points']} points labelled"
         )
         return response
 
@@ -308,7 +310,7 @@ class AssociationNode(ManagedNode):
         self._associating.drain()
         with self._updating, self._lock:
             self._map.forget()  # or the map of before would be associated once more
-            self._store.clear(("tracks.json", JOURNAL, "points.ply"), ("segments", "labels"))
+            self._store.clear(("tracks.json", JOURNAL, "points.ply", "points_rgb.ply"), ("segments", "labels", "overlays"))
             self._session = AssociationSession(self._store, self.config)
             self._headers, self._seconds, self._problem, self._done = {}, 0.0, "", None
             self._publisher.withdraw(make_header(self.get_clock().now().nanoseconds, self.ros.map_frame))

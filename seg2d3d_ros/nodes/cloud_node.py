@@ -300,15 +300,14 @@ class CloudNode(ManagedNode):
         """``MAP/cloud.ply`` from the scans on disk; returns what became of it, in words."""
         labeller, _ = self._make_labeller(recent(StoredImages(self._store)))
         try:
-            write_cloud(
-                self._store.root / FILE, labeller, self._kept_while_active(), self.ros.cloud_topic, self.config.cloud.max_gap
-            )
+            file, source = self._store.root / FILE, self.ros.cloud_topic
+            words = write_cloud(file, labeller, self._kept_while_active(), source, self.diagnostics.findings)
         except DataError as error:
             if self.stopping.is_set() or self.state != "active":
                 raise
             self._problem = str(error)
             return f"no {FILE} ({error})"
-        return f"{FILE}: {labeller.counts['points']} points of {labeller.counts['scans_used']} scans"
+        return f"{FILE}: {words}"
 
     def _kept_while_active(self) -> Iterator[Scan]:
         for scan in self._kept:

@@ -188,7 +188,7 @@ class ReconstructionNode(ManagedNode):
             "last rejection": list(figures.rejected.values())[-1] if figures.rejected else "none",
             "keyframes registered": registered,
             "registration ratio": f"{registered / figures.added:.3f}" if figures.added else "-",
-            "points": counts["points"],
+            "points": counts["model_points"],
             "worker failures": figures.failures,
             "last worker failure": figures.last_failure or "none",
             "stage": figures.stage or ("solving" if self._session.solving else "idle"),
@@ -248,7 +248,8 @@ class ReconstructionNode(ManagedNode):
         counts = reconstruction_counts(0, reconstruction.models)
         self.diagnostics.set("keyframes changed by the last revision", changed)
         self.get_logger().info(
-            f"map revision: {counts['registered']} keyframes in {counts['components']} components, {counts['points']} points"
+            f"map revision: {counts['registered']} keyframes in {counts['components']} components, "
+            f"{counts['model_points']} points"
         )
 
     def _resend(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

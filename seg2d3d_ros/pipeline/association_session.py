@@ -13,11 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from seg2d3d_ros.association.judging.impossible import ImpossibleLabel, without_impossible
+from seg2d3d_ros.association.judging.scores import score_instances
 from seg2d3d_ros.association.masks.missed import MissedView, find_missed
 from seg2d3d_ros.association.masks.recovered_masks import RecoveringRepair, labels_by, recover
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
-from seg2d3d_ros.association.online.identity import Identity
+from seg2d3d_ros.association.online.identity import Identity, Merge
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
 from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
@@ -27,6 +29,7 @@ from seg2d3d_ros.config import Config
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
+from seg2d3d_ros.mapstore.point_cloud import stray_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels, StoredSegments
 from seg2d3d_ros.pipeline.bare_keyframes import WithBareKeyframes
@@ -63,6 +66,7 @@ class AssociationSession:
         self._missed: tuple[MissedView, ...] = ()
         self._recovery = LiveRecovery()
         self._bare = set(StoredLabels(store)) - set(self._segments)  # drawn in, though nobody segmented them
+        self._impossible: tuple[ImpossibleLabel, ...] = ()
         self._observed: dict[str, list[Observation]] = {}
         self._unwritten = 0
         self.latest: LabelledRevision | None = None
@@ -163,13 +167,14 @@ class AssociationSession:
         if full:
             models = self._with_evidence(models)
         found = self._solve(models, full=full)
-        incidence, instances = self._online.incidence.whole(), found.instances
+        incidence = self._online.incidence.whole()
+        instances = self._judge(models, incidence, found.instances)
         everywhere = WithBareKeyframes(segments, models)
         searched = segments if len(segments) >= EXAMPLES * len(everywhere) else ()
         unseen = find_missed(models, searched, incidence, instances) if full else []
         if full:
             self._missed = tuple(item for item in unseen if item.segmented)
-        self._recover(unseen, models, everywhere, incidence, found, full=full)
+        self._recover(unseen, models, everywhere, incidence, instances, found.merges, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
         labels = self._write_labels(repair, everywhere)
         self._write_identity(models, instances, repair, labels, full=full)
@@ -185,8 +190,8 @@ class AssociationSession:
             found.merges,
             full,
             self._missed,
-            self._counts(revision, incidence, instances),
-            tuple(doubts(incidence, len(segments), len(everywhere), self._spread)),
+            self._counts(revision, models, incidence, instances),
+            tuple(doubts(incidence, instances, len(segments), self._impossible, images=len(everywhere), spread=self._spread)),
             time.perf_counter() - start,
         )
         return self.latest
@@ -231,22 +236,42 @@ class AssociationSession:
         """Solve everything anew; ids stay."""
         self._online = OnlineAssociation(self._config, self._online.identity)
 
+    def _judge(self, models: Sequence[SparseModel], incidence: Incidence, found: Instances) -> Instances:
+        """Drop labels that cannot be, and those of points that points.ply leaves out as strays, and score the instances.
+
+        ``published`` keeps all labels of images.
+        """
+        impossible: Sequence[ImpossibleLabel] = ()
+        if projects(self._config):
+            found, impossible = without_impossible(models, incidence, found)
+        before = {(label.name, label.instance) for label in self._impossible}
+        for name, _ in before ^ {(label.name, label.instance) for label in impossible}:
+            self._observed.pop(name, None)
+        self._impossible = tuple(impossible)
+        strays = stray_points(models)
+        if strays.any():
+            point = np.where(strays, 0, found.point_instance).astype(np.int32)
+            confidence = np.where(strays, 0, found.point_confidence).astype(np.float32)
+            found = replace(found, point_instance=point, point_confidence=confidence)
+        return replace(found, scores=score_instances(models, incidence, found))
+
     def _recover(
         self,
         unseen: Sequence[MissedView],
         models: Sequence[SparseModel],
         segments: WithBareKeyframes,
         incidence: Incidence,
-        found: Update,
+        instances: Instances,
+        merges: Sequence[Merge],
         *,
         full: bool,
     ) -> None:
         """Bring the recovered regions up to date: those that the detector missed, and those in images that nobody segmented."""
         if full:
             wanted = [item for item in unseen if (self._config.recover if item.segmented else self._config.spread)]
-            changed = self._recovery.renew(recover(wanted, models, segments, incidence, found.instances))
+            changed = self._recovery.renew(recover(wanted, models, segments, incidence, instances))
         else:
-            changed = self._recovery.follow(incidence, found.instances, found.merges)
+            changed = self._recovery.follow(incidence, instances, merges)
         self._bare |= changed & segments.bare.keys()
         for name in changed:
             self._observed.pop(name, None)
@@ -281,10 +306,12 @@ class AssociationSession:
         elif changed:
             self._journal.append(next_id, {name: dict(repair.instance_of(name)) for name in changed})
 
-    def _counts(self, revision: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> dict[str, int]:
+    def _counts(
+        self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances
+    ) -> dict[str, int]:
         counts = {
             **reconstruction_counts(len(self._segments), revision),
-            **association_counts(incidence, instances),
+            **association_counts(incidence, instances, models),
             "missed_views": len(self._missed),
         }
         counts["segmented"] = len(self._segments)

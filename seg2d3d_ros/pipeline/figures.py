@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seg2d3d_ros.findings import NOTE, Finding, Kind
+from seg2d3d_ros.association.judging.impossible import ImpossibleLabel, shown_rows
+from seg2d3d_ros.findings import EXAMPLES, NOTE, Finding, Kind
+from seg2d3d_ros.mapstore.point_cloud import stray_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.types import Incidence, Instances, SparseModel
@@ -41,21 +43,37 @@ SPREAD = Kind(
 )
 
 
+IMPOSSIBLE_LABELS = Kind(
+    "impossible_labels",
+    "labels dropped because the object's box lies behind the camera or beside what it sees",
+    cause="a few wrong matches link the mask to an object elsewhere; the mask has no object now",
+    remedy="look at these images; more overlap around them lets the mask find its own object",
+)
+
+
 def reconstruction_counts(images: int, models: Sequence[SparseModel]) -> dict[str, int]:
-    """Of so many keyframes, what the reconstruction made of them."""
+    """Of so many keyframes, what the reconstruction made of them; ``model_points`` are those of ``sparse/``."""
     return {
         "images": images,
         "registered": sum(len(model.names) for model in models),
         "registered_largest": len(models[0].names) if models else 0,
         "components": len(models),
-        "points": sum(len(model.point_ids) for model in models),
+        "model_points": sum(len(model.point_ids) for model in models),
         "observations": sum(len(model.obs_point) for model in models),
     }
 
 
-def association_counts(incidence: Incidence, instances: Instances) -> dict[str, int]:
-    """Segments and points, and how many of them belong to instances."""
+def association_counts(incidence: Incidence, instances: Instances, models: Sequence[SparseModel]) -> dict[str, int]:
+    """Segments, and the points of points.ply, and how many of them belong to instances.
+
+    Args:
+        models: as they are labelled: with the points that masks were given beyond ``model_points``.
+    """
+    strays = int(np.count_nonzero(stray_points(models)))
     return {
+        "points": len(instances.point_instance) - strays,
+        "stray_points": strays,
+        "instances_with_points": len(np.unique(instances.point_instance[instances.point_instance > 0])),
         "segments": len(incidence.segment_ids),
         "segments_with_instance": int(np.count_nonzero(instances.segment_instance)),
         "instances": len(instances.ids),
@@ -63,19 +81,33 @@ def association_counts(incidence: Incidence, instances: Instances) -> dict[str, 
     }
 
 
-def doubts(incidence: Incidence, segmented: int, images: int = 0, spread: int = 0) -> list[Finding]:
-    """What is doubtful about the segments of so many keyframes, of so many images, with so many masks drawn in the others."""
-    drawn = [Finding(SPREAD, spread, details={"segmented": segmented, "images": images})] if spread else []
-    return drawn + _doubtful_segments(incidence, segmented)
+def doubts(
+    incidence: Incidence,
+    instances: Instances,
+    segmented: int,
+    impossible: Sequence[ImpossibleLabel] = (),
+    *,
+    images: int = 0,
+    spread: int = 0,
+) -> list[Finding]:
+    """What is doubtful about the segments of so many keyframes, and about their instances.
 
-
-def _doubtful_segments(incidence: Incidence, segmented: int) -> list[Finding]:
+    Args:
+        impossible: labels that were dropped.
+        images: how many there are, with segments or not.
+        spread: masks that were drawn in images without segments.
+    """
+    found = [Finding(SPREAD, spread, details={"segmented": segmented, "images": images})] if spread else []
+    if impossible:
+        labels = len(shown_rows(instances)[0]) + sum(len(label.rows) for label in impossible)
+        names = tuple(f"object {label.instance} in {label.name}" for label in impossible[:EXAMPLES])
+        found.append(Finding(IMPOSSIBLE_LABELS, len(impossible), labels, names))
     empty = np.diff(incidence.matrix.indptr) == 0
     if segmented and len(empty) == 0:
-        return [Finding(NOTHING_TO_ASSOCIATE, segmented, segmented)]
-    if empty.sum() > 0.5 * len(empty):
-        return [Finding(SEGMENTS_WITHOUT_POINTS, int(empty.sum()), len(empty))]
-    return []
+        found.append(Finding(NOTHING_TO_ASSOCIATE, segmented, segmented))
+    elif empty.sum() > 0.5 * len(empty):
+        found.append(Finding(SEGMENTS_WITHOUT_POINTS, int(empty.sum()), len(empty)))
+    return found
 
 
 def emptiness(labelled: LabelledRevision, asked: Sequence[str]) -> str:
@@ -140,6 +172,11 @@ def write_association_figures(store: MapStore, labelled: LabelledRevision, secon
             "missed": [item.to_json() for item in labelled.missed],
         }
     )
+
+
+def add_findings(store: MapStore, findings: Iterable[Finding]) -> None:
+    """Add findings to metrics.json; those of a kind that stands there already replace it."""
+    store.update_metrics(_in_words(findings, store.read_metrics().get("findings", ())))
 
 
 def _in_words(findings: Iterable[Finding], known: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from seg2d3d_ros.report.content import Content
+from seg2d3d_ros.findings import ERROR, LEVELS, WARNING
+from seg2d3d_ros.report.content import Content, Instance
 from seg2d3d_ros.report.words import count, duration, file_size
 
 MAX_NAMES = 200
+SURE = 0.9
+"""Score from which on nine in ten instances are right (docs/association.md)."""
+MAX_DOUBTFUL = 60
 
 
 def headline(content: Content) -> str:
@@ -35,8 +39,11 @@ def tiles(content: Content) -> dict[str, str]:
     counts = content.metrics.get("counts") or {}
     figures = {
         "Images registered": f"{len(content.registered):,} / {content.image_count:,}",
-        "3D points": f"{len(content.points):,}",
+        "Points in points.ply": f"{len(content.points):,}",
     }
+    strays = counts.get("stray_points", 0)
+    if strays:
+        figures["Far strays left out"] = f"{strays:,}"
     if content.segmented:
         figures |= {"Instances": f"{len(content.instances):,}", "Labelled points": f"{content.labelled_points:,}"}
     if counts.get("segments"):
@@ -119,30 +126,44 @@ def cameras(content: Content) -> list[tuple[tuple[str, ...], int]]:
     return groups.most_common()
 
 
-def advice(content: Content) -> list[str]:
-    """What a person should know or do."""
-    words = [str(w) for w in content.metrics.get("warnings") or []] + list(content.damage)
+def notices(content: Content) -> list[tuple[str, str]]:
+    """What a person should know or do, the gravest first: the level (``findings.LEVELS``) and the words."""
+    listed = content.metrics.get("findings") or []
+    found = [(str(entry.get("level", WARNING)), str(entry.get("text", ""))) for entry in listed if isinstance(entry, dict)]
+    known = {text for _, text in found}
+    found += [(WARNING, str(words)) for words in content.metrics.get("warnings") or [] if str(words) not in known]
+    found += [(WARNING, words) for words in content.damage]
     images, placed = content.image_count, len(content.registered)
     if not images:
-        words.append(
-            "No image went in. Give 'seg2d3d run' a folder with JPEG or PNG files, or 'seg2d3d bag' a bag with cameras."
-        )
+        words = "No image went in. Give 'seg2d3d run' a folder with JPEG or PNG files, or 'seg2d3d bag' a bag with cameras."
+        found.append((ERROR, words))
     elif not content.models:
-        words.append(
+        words = (
             "No two images could be brought together in 3D. They must overlap by more than half, be sharp, and be taken "
             "from different places."
         )
+        found.append((ERROR, words))
     elif not content.instances and content.segmented:
-        words.append(
+        words = (
             "The 3D model is there, but no instance was found. Check that segments/ holds masks for the registered images, "
             "and that association.min_points and association.min_images are not too strict for so few images."
         )
+        found.append((ERROR, words))
     elif placed < 0.8 * images:
-        words.append(f"{images - placed:,} of {images:,} images are not in the map; the reasons are listed below.")
-    if len(content.models) > 1 and not any("component" in w for w in words):
+        words = f"{images - placed:,} of {images:,} images are not in the map; the reasons are listed below."
+        found.append((WARNING, words))
+    if len(content.models) > 1 and not any("component" in words for _, words in found):
         sizes = ", ".join(str(len(model.names)) for model in content.models[:8])
-        words.append(f"The images fall into {len(content.models)} components that share no points ({sizes} … images).")
-    return list(dict.fromkeys(words))
+        words = f"The images fall into {len(content.models)} components that share no points ({sizes} … images)."
+        found.append((WARNING, words))
+    order = {level: -k for k, level in enumerate(LEVELS)}
+    return sorted(dict.fromkeys(found), key=lambda notice: order.get(notice[0], 0))
+
+
+def doubtful(content: Content) -> list[Instance]:
+    """The instances to look at, the least sure first: those that are not ``SURE``."""
+    doubted = [item for item in content.instances if item.score < SURE]
+    return sorted(doubted, key=lambda item: (item.score, item.id))[:MAX_DOUBTFUL]
 
 
 def unregistered(content: Content) -> list[tuple[str, list[str], int]]:
@@ -155,7 +176,9 @@ def unregistered(content: Content) -> list[tuple[str, list[str], int]]:
 
 
 _FILES = (
-    ("points.ply", "the labelled cloud: x y z, colour, instance, confidence", "CloudCompare, MeshLab, Open3D"),
+    ("points.ply", "the labelled cloud, coloured by instance; grey = none", "CloudCompare, MeshLab, Open3D"),
+    ("points_rgb.ply", "the same in the photographs' colours, far strays included", "CloudCompare, MeshLab, Open3D"),
+    ("overlays", "the labels of each image on its photograph", "any image viewer"),
     ("cloud.ply", "the LiDAR's points with the same labels", "CloudCompare, MeshLab, Open3D"),
     ("dense.ply", "a denser labelled cloud, from the images", "CloudCompare, MeshLab, Open3D"),
     ("labels", "one 16-bit PNG per image: the instance id of each pixel", "any program that reads 16-bit PNG"),

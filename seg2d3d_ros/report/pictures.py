@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.images import decode_rgb, encode_jpeg
@@ -48,7 +49,9 @@ def make_pictures(
         wanted = crops.get(name, ())
         try:
             labels = store.read_labels(name) if store.label_path(name).exists() else None
-            image = _decode(store, by_name[name], _reduction([item.boxes[name] for item in wanted], name in overlays, labels))
+            image = decode_smaller(
+                store, by_name[name], _reduction([item.boxes[name] for item in wanted], name in overlays, labels)
+            )
         except (Seg2d3dError, OSError) as error:
             pictures.missing[name] = str(error)
             continue
@@ -70,7 +73,7 @@ def _reduction(boxes: Sequence[Box], overlaid: bool, labels: np.ndarray | None) 
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1.0, min(room, default=1.0)))
 
 
-def _decode(store: MapStore, record: KeyframeRecord, reduction: int) -> np.ndarray:
+def decode_smaller(store: MapStore, record: KeyframeRecord, reduction: int) -> np.ndarray:
     """(H, W, 3) uint8 RGB, made smaller while decoding; orientation ignored, as in the labels."""
     path = store.image_path(record)
     if not path.is_file():
@@ -128,31 +131,31 @@ def crop(image: np.ndarray, labels: np.ndarray | None, instance_id: int, box: Bo
     return out
 
 
-def overlay(image: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """(H', OVERLAY_WIDTH, 3) uint8: the image, its instances tinted, outlined and numbered."""
-    width = OVERLAY_WIDTH
+def overlay(image: np.ndarray, labels: np.ndarray | None, width: int = OVERLAY_WIDTH) -> np.ndarray:
+    """(H', width, 3) uint8: the image, its instances tinted, outlined and numbered."""
     height = int(np.clip(round(width * image.shape[0] / image.shape[1]), 40, 3 * width))
     out = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     if labels is None:
         return out
     small = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
-    ids = [int(i) for i in np.unique(small) if i]
-    tint = np.zeros_like(out)
-    for instance_id in ids:
-        tint[small == instance_id] = instance_colors([instance_id])[0]
-    out = np.where(small[:, :, None] > 0, (0.55 * out + 0.45 * tint).astype(np.uint8), out)
-    for instance_id in ids:
-        _outline(out, (small == instance_id).astype(np.uint8), instance_id)
-    for instance_id in ids:
+    windows = {i: window for i, window in enumerate(ndimage.find_objects(small), 1) if window is not None}
+    if windows:
+        labelled, colors = small > 0, instance_colors(np.arange(max(windows) + 1))
+        out[labelled] = cv2.addWeighted(out[labelled], 0.55, colors[small[labelled]], 0.45, 0.0)
+    masks = {i: (small[window] == i).astype(np.uint8) for i, window in windows.items()}
+    for i, (rows, columns) in windows.items():
+        _outline(out, masks[i], i, (columns.start, rows.start))
+    for i, (rows, columns) in windows.items():
         # At its pixel that is farthest from its border.
-        mask = cv2.copyMakeBorder((small == instance_id).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-        x, y = cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[3]
-        _tag(out, instance_id, x - 1, y - 1)
+        bordered = cv2.copyMakeBorder(masks[i], 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        x, y = cv2.minMaxLoc(cv2.distanceTransform(bordered, cv2.DIST_L2, 3))[3]
+        _tag(out, i, columns.start + x - 1, rows.start + y - 1)
     return out
 
 
-def _outline(out: np.ndarray, mask: np.ndarray, instance_id: int) -> None:
-    contours = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+def _outline(out: np.ndarray, mask: np.ndarray, instance_id: int, offset: tuple[int, int] = (0, 0)) -> None:
+    """``offset``: x and y of the mask's corner in ``out``."""
+    contours = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=offset)[0]
     cv2.drawContours(out, contours, -1, instance_colors([instance_id])[0].tolist(), 2, cv2.LINE_AA)
 
 

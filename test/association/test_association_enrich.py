@@ -229,4 +229,4 @@ def test_a_live_map_is_enriched_when_solved_as_a_whole_if_its_images_are_there(t
     found = session.update([model], full=True)
     assert (found.incidence.matrix.shape[1] > 50) == images
     assert (len(store.read_points()) > 50) == images
-    assert found.counts["points"] == 8, "of the reconstruction"
+    assert found.counts["model_points"] == 8, "of the reconstruction"

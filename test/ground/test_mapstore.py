@@ -14,10 +14,13 @@ from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig, Config, load_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.mapstore.point_cloud import read_points, stray_points
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.types import Keyframe
+from seg2d3d_ros.palette import instance_colors
+from seg2d3d_ros.types import Instances, Keyframe
 
 
 @pytest.fixture
@@ -67,6 +70,33 @@ def test_points_are_a_standard_binary_ply(written):
         ["float", "x"], ["float", "y"], ["float", "z"], ["uchar", "red"], ["uchar", "green"], ["uchar", "blue"],
         ["int", "instance"], ["float", "confidence"], ["uint", "point_id"],
     ]  # fmt: skip
+
+
+def test_the_cloud_to_open_is_coloured_by_instance_and_the_other_by_the_photographs(written):
+    store, model, _, _ = written
+    points, photo = store.read_points(), read_points(store.root / "points_rgb.ply")
+    colors, photo_colors = (np.stack([cloud[c] for c in ("red", "green", "blue")], axis=1) for cloud in (points, photo))
+    np.testing.assert_array_equal(colors, instance_colors(points["instance"]))
+    np.testing.assert_array_equal(photo_colors, model.rgb)
+    for name in ("x", "instance", "point_id", "confidence"):
+        np.testing.assert_array_equal(points[name], photo[name])
+
+
+def test_strays_are_left_out_of_the_cloud_to_open_and_kept_in_the_other(tmp_path):
+    rng = np.random.default_rng(1)
+    street = rng.uniform([0, -10, 0], [300, 10, 12], (2000, 3))
+    tower = np.array([[150.0, 0, 90], [150, 60, 5]])
+    strays = np.array([[150.0, 0, 5000], [-2000, 0, 0], [np.nan, 0, 0]])
+    xyz = np.concatenate([street, strays, tower])
+    black, exact = np.zeros((len(xyz), 3), np.uint8), np.zeros(len(xyz), np.float32)
+    model = dataclasses.replace(two_houses(2)[0], xyz=xyz, point_ids=np.arange(len(xyz)), rgb=black, error=exact)
+    np.testing.assert_array_equal(np.flatnonzero(stray_points([model])), 2000 + np.arange(3))
+    nothing = np.zeros(len(xyz), np.int32)
+    instances = Instances(nothing, nothing, exact, nothing[:0], nothing[:0], exact[:0], OrientedBoxes.none())
+    store = MapStore(tmp_path)
+    store.write_summary([model], [], instances, ("building",))
+    assert len(store.read_points()) == 2002
+    assert len(read_points(tmp_path / "points_rgb.ply")) == 2005
 
 
 def test_another_program_reads_the_ply(written):

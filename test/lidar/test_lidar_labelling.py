@@ -13,15 +13,27 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.trajectory import Trajectory
 from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.lidar import cloud_file
 from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
-from seg2d3d_ros.lidar.labeller import CloudLabeller, check_metric, one_per_voxel
+from seg2d3d_ros.lidar.cloud_file import write_cloud
+from seg2d3d_ros.lidar.labeller import (
+    SCANS_EMPTY,
+    SCANS_IN_GAPS,
+    SCANS_OUTSIDE,
+    SCANS_WITHOUT_MOUNT,
+    CloudLabeller,
+    check_metric,
+    one_per_voxel,
+)
 from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, read_points
+from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 SECOND = 1_000_000_000
@@ -288,9 +300,62 @@ def test_scans_are_placed_point_by_point_and_labelled():
     assert (got.instance[world[:, 0] < 1.5] == 6).all()
     assert (got.instance[world[:, 0] > 3.5] == 0).all()
     assert (got.confidence > 0).all()
-    assert machine.counts["scans_without_pose"] == 1
+    assert (machine.counts["scans"], machine.counts["scans_used"], machine.counts["scans_lost"]) == (2, 1, 1)
     assert machine.counts["points"] == machine.counts["points_seen"] == len(world)
     assert machine.flush() is None
+
+
+def test_why_scans_are_lost_is_counted_by_reason(tmp_path):
+    model, world = drive(), wall(8.0, 1.5, 0.25)
+    stamps = (1.0, 2.0, 3.0, 4.0, 15.0, 16.0)
+    names = tuple(f"front_{round(t * SECOND)}" for t in stamps)
+    machine = labeller(dataclasses.replace(model, names=names), interval=0.2)
+    seen = scan_of(np.stack([world[:, 0] + 1.0, world[:, 2], world[:, 1]], axis=1), 1.0)
+    scans = [dataclasses.replace(seen, stamp_ns=round(t * SECOND)) for t in (-19.0, 0.0, 1.5, 1.6, 2.5, 8.0, 9.0, 26.0)]
+    scans += [dataclasses.replace(scans[2], stamp_ns=round(3.0 * SECOND), frame_id="radar")]
+    scans += [read_scan(cloud(xyz_fields(np.zeros((5, 3))), round(3.5 * SECOND)), "/lidar")]
+    findings = Findings()
+    words = write_cloud(tmp_path / "cloud.ply", machine, scans, "/lidar", findings)
+    told = {finding.kind: (finding.count, finding.of) for finding in findings.list()}
+    assert told == {SCANS_OUTSIDE: (3, 10), SCANS_IN_GAPS: (2, 10), SCANS_WITHOUT_MOUNT: (1, 10), SCANS_EMPTY: (1, 10)}
+    texts = " | ".join(finding.text for finding in findings.list())
+    for part in ("up to 20.0 s", "up to 11.0 s lie between", "cloud.max_gap (3 s)", "from radar to a camera"):
+        assert part in texts
+    counts = machine.counts
+    assert counts["scans_used"] + counts["scans_thinned"] + counts["scans_lost"] == counts["scans"] == 10
+    assert (counts["scans_used"], counts["scans_thinned"]) == (2, 1)
+    assert "7 of 10 scans lost" in words
+    write_cloud(tmp_path / "cloud.ply", labeller(dataclasses.replace(model, names=names)), scans, "/lidar", findings)
+    assert {finding.kind: finding.count for finding in findings.list()}[SCANS_OUTSIDE] == 3, "a second cloud does not add up"
+
+
+def test_a_cloud_without_a_scan_that_can_be_used_says_all_reasons(tmp_path):
+    machine = labeller(drive())
+    late = dataclasses.replace(scan_of(wall(8.0, 1.5, 0.25), 1.0), stamp_ns=1000 * SECOND)
+    with pytest.raises(
+        DataError, match=r"/lidar: none of 1 scans could be used: scans before the first.*1 of 1.*995\.0 s.*clock"
+    ):
+        write_cloud(tmp_path / "cloud.ply", machine, [late], "/lidar", Findings())
+    assert not (tmp_path / "cloud.ply").exists()
+
+
+def test_one_bad_message_does_not_end_the_recording(tmp_path, monkeypatch):
+    good, bad = cloud(xyz_fields(wall(8.0, 1.5, 0.25)), 2 * SECOND), cloud(xyz_fields(np.ones((4, 3))), 3 * SECOND)
+    bad.data = bad.data[:20]
+    monkeypatch.setattr(cloud_file, "CloudLabeller", lambda *_, **__: labeller(drive()))
+    for name in ("read_models", "recorded_frames"):
+        monkeypatch.setattr(cloud_file, name, lambda *_: None)
+    recording = SimpleNamespace(
+        topics={"/lidar": SimpleNamespace(count=2)}, messages=lambda _: [("/lidar", 0, bad), ("/lidar", 1, good)]
+    )
+    findings = Findings()
+    options = {"frame_of_camera": {}, "progress": lambda *_: None, "findings": findings}
+    words = cloud_file.label_recording(MapStore(tmp_path), recording, "/lidar", CloudConfig(), **options)
+    (finding,) = findings.list()
+    assert (finding.kind, finding.count, finding.of) == (cloud_file.SCANS_UNREADABLE, 1, 2)
+    assert "does not hold" in finding.text
+    assert "1 of 2 scans lost" in words
+    assert len(read_points(tmp_path / "cloud.ply", CLOUD_POINT)) > 0
 
 
 def test_a_gap_in_the_drive_counts_as_no_more_than_scans_are_placed_in():
@@ -320,7 +385,7 @@ def test_a_map_without_metres_or_a_sensor_without_a_place_is_refused():
         check_metric([])
     scan = dataclasses.replace(scan_of(np.ones((3, 3)), 2.5), frame_id="radar")
     with pytest.raises(DataError, match="no transform between 'radar' and 'front_optical'"):
-        labeller(drive()).add(scan)
+        labeller(drive()).covers(scan.frame_id, scan.stamp_ns)
 
 
 def test_one_point_per_cube():

@@ -6,17 +6,26 @@ import numpy as np
 from helpers_association import incidence_of
 
 from seg2d3d_ros.findings import Finding, Kind
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.figures import SEGMENTS_WITHOUT_POINTS, doubts, emptiness, write_reconstruction_figures
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
+from seg2d3d_ros.types import Instances
 
+NOTHING = Instances(
+    *(np.zeros(count, kind) for count, kind in ((3, np.int32), (3, np.int32), (3, np.float32))),
+    *(np.zeros(0, kind) for kind in (np.int32, np.int32, np.float32)),
+    OrientedBoxes.none(),
+)
 CUT = Kind("cut", "cuts in the recording", cause="", remedy="")
 
 
 def test_segments_without_points_are_a_doubt_where_they_are_many():
     incidence = incidence_of([[[1, 2], []], [[]]], 3)
-    assert [(finding.kind, finding.count, finding.of) for finding in doubts(incidence, 2)] == [(SEGMENTS_WITHOUT_POINTS, 2, 3)]
-    assert doubts(incidence_of([[[1, 2]], [[1], []]], 3), 2) == []
+    assert [(finding.kind, finding.count, finding.of) for finding in doubts(incidence, NOTHING, 2)] == [
+        (SEGMENTS_WITHOUT_POINTS, 2, 3)
+    ]
+    assert doubts(incidence_of([[[1, 2]], [[1], []]], 3), NOTHING, 2) == []
 
 
 def test_findings_of_the_source_and_of_the_reconstruction_stand_in_the_metrics(tmp_path):

@@ -36,7 +36,7 @@ class Locator:
     def scale(self, model, by_rig=None):
         return Scale(by_rig or 3.0, 0.01)
 
-    def georeference(self, model, scale, warnings):
+    def georeference(self, model, scale, warnings, *, level=True):
         self.steps.append(("georeference", model, scale.factor))
         return WorldFrame(self.kind)
 

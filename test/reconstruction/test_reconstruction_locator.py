@@ -121,6 +121,26 @@ def test_without_gps_a_known_scale_gives_metres(database):
     assert warnings.list() == []
 
 
+def test_without_gps_the_cameras_say_what_is_up(database):
+    """The solver's axes are those of its first camera: here the whole model lies on its back."""
+    tilted = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    for scale in (None, 2.0):
+        found, located = model(), locator(database, rows())
+        found.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(tilted), np.zeros(3)))
+        lying = np.array([found.image(i).projection_center() for i in range(1, COUNT + 1)])
+        assert np.ptp(lying[:, 2]) > 5
+        located.georeference(found, located.scale(found, by_rig=scale), Findings())
+        standing = np.array([found.image(i).projection_center() for i in range(1, COUNT + 1)])
+        np.testing.assert_allclose(standing[:, 2], 0.0, atol=1e-9)
+        np.testing.assert_allclose(
+            np.linalg.norm(np.diff(standing, axis=0), axis=1), (scale or 1.0) * np.linalg.norm(np.diff(lying, axis=0), axis=1)
+        )
+    left = model()
+    left.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(tilted), np.zeros(3)))
+    located.georeference(left, None, Findings(), level=False)
+    np.testing.assert_allclose([left.image(i).projection_center() for i in range(1, COUNT + 1)], lying)
+
+
 def test_what_keeps_a_model_arbitrary_is_said_where_something_could_have_told(database):
     warnings = Findings()
     assert locator(database, rows()).georeference(model(), None, warnings).kind == "arbitrary"

@@ -14,9 +14,11 @@ from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import LEVELS, Finding, Findings, Kind
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.palette import hex_color
+from seg2d3d_ros.palette import hex_color, instance_colors
 from seg2d3d_ros.report import write_report
+from seg2d3d_ros.report.overlays import NO_OVERLAY, write_overlays
 from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
 from seg2d3d_ros.report.words import duration, file_size
 
@@ -98,11 +100,13 @@ def page(store):
     return page_of(store.root)
 
 
-def test_the_page_needs_nothing_but_itself(page):
+def test_the_page_needs_nothing_but_itself(page, store):
     assert page.images
     for uri in page.images:
         assert decoded(uri).size
-    assert all(a.startswith(("data:image/", "#")) for a in page.addresses)
+    links = [address for address in page.addresses if not address.startswith(("data:image/", "#"))]
+    assert "points.ply" in links
+    assert [link for link in links if not (store.root / link).exists()] == [], "files of the map, relative to the page"
     anchors = {a[1:] for a in page.addresses if a.startswith("#")}
     assert anchors <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
@@ -144,6 +148,53 @@ def test_reasons_warnings_times_inputs_and_truth_are_told(page):
         assert words in page.text.replace("\xa0", " ")
 
 
+def test_what_to_check_comes_first_the_gravest_and_the_least_sure_before_the_others(tmp_path):
+    store = street(tmp_path, houses=4, stops=3, points=200)
+    document = store.read_tracks()
+    for item, score in zip(document["instances"], (0.95, 0.3, 0.6, 0.99), strict=True):
+        item["score"] = score
+    write_json(tmp_path / "tracks.json", document)
+    entries = [Finding(Kind(level, f"{level}s", cause="", remedy="do this", level=level), 3, 7) for level in LEVELS]
+    store.update_metrics({"findings": [entry.to_json() for entry in entries], "warnings": [entry.text for entry in entries]})
+    text = page_of(tmp_path).text
+    begin, end = (
+        text.index("What to check", text.index("Configuration")),
+        text.index("The map from above", text.index("do this")),
+    )
+    told = text[begin:end]
+    assert "2 instances with a score below 0.9, the least sure first: 2 0.30 · 3 0.60" in told
+    places = [told.index(f"{level} {level}s: 3 of 7; do this") for level in reversed(LEVELS)]
+    assert places == sorted(places)
+    assert told.count("do this") == 3, "each once"
+
+
+def test_overlays_show_labels_on_photographs_and_are_drawn_once(tmp_path):
+    store = street(tmp_path, houses=2, stops=2, points=50)
+    findings, (first, gone, *others) = Findings(), store.read_keyframes()
+    (tmp_path / gone.image).unlink()
+    assert write_overlays(store, 240, findings) == 3
+    (finding,) = findings.list()
+    assert (finding.kind, finding.count, finding.of, finding.examples) == (NO_OVERLAY, 1, 4, (gone.name,))
+    picture = cv2.cvtColor(cv2.imread(str(store.overlay_path(first.name))), cv2.COLOR_BGR2RGB)
+    assert picture.shape == (160, 240, 3)
+    labels = cv2.resize(store.read_labels(first.name), (240, 160), interpolation=cv2.INTER_NEAREST)
+    photo = cv2.cvtColor(cv2.imread(str(tmp_path / first.image)), cv2.COLOR_BGR2RGB)
+    photo = cv2.resize(photo, (240, 160), interpolation=cv2.INTER_AREA).astype(float)
+    change = picture - photo
+    shown = next(i for i in np.unique(labels).tolist() if i)
+    inner = cv2.erode((labels == shown).astype(np.uint8), np.ones((7, 7))) > 0
+    towards = instance_colors([shown])[0] - photo[inner].mean(axis=0)
+    assert np.median(np.abs(change[labels == 0])) < 3
+    assert np.corrcoef(change[inner].mean(axis=0), towards)[0, 1] > 0.9
+    assert write_overlays(store, 240, findings) == 0, "nothing is newer than its picture"
+    assert findings.list() == [finding], "counted once, however often"
+    write_label_file(store, others[0].name, store.read_labels(others[0].name))
+    assert write_overlays(store, 240, Findings()) == 1
+    assert write_overlays(store, 0, Findings()) == 0
+    page_of(tmp_path)
+    assert f'href="overlays/{first.name}.jpg"' in (tmp_path / "report.html").read_text()
+
+
 def test_a_long_track_shows_twelve_pictures_evenly_and_counts_the_rest(tmp_path):
     store = street(tmp_path, houses=2, stops=26)
     tracks = store.read_tracks()
@@ -169,6 +220,7 @@ def test_texts_from_files_cannot_become_markup(tmp_path):
     store.update_metrics(
         {
             "warnings": [evil],
+            "findings": [{"code": "evil", "level": "error", "count": 1, "of": 1, "examples": [evil], "text": f"lost: {evil}"}],
             "unregistered": [{"image": evil, "reason": evil}],
             "timings": {evil: 1.0},
             "truth": {"methods": {evil: {"coverage": evil}}, "notes": [evil]},

@@ -393,14 +393,11 @@ def test_vision_messages(monkeypatch):
     monkeypatch.setitem(sys.modules, "vision_msgs", types.ModuleType("vision_msgs"))
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", fake_vision_msgs())
     vision = instance_messages.load_vision_msgs()
-    observation = Observation("front_1", 1001, 7, 1, (30, 10, 50, 20), 0.5)
-    tracks = instance_messages.tracks_message(vision, [observation], ("house",), make_header(1, "front"))
+    observation = Observation("front_1", 1001, 7, 1, (30, 10, 50, 20), 0.6, agreement=0.5)
+    tracks = instance_messages.tracks_message(vision, [observation], INSTANCES, ("house",), make_header(1, "front"))
     (detection,) = tracks.detections
-    assert (detection.id, detection.results[0].hypothesis.class_id, detection.results[0].hypothesis.score) == (
-        "7",
-        "house",
-        0.5,
-    )
+    assert (detection.id, detection.results[0].hypothesis.class_id) == ("7", "house")
+    assert detection.results[0].hypothesis.score == pytest.approx(0.8 * 0.5), "how sure the instance is, as far as points agree"
     # Columns 30 … 49 and rows 10 … 19: in ROS pixels the centre is (39.5, 14.5).
     assert (detection.bbox.center.position.x, detection.bbox.center.position.y) == (39.5, 14.5)
     assert (detection.bbox.size_x, detection.bbox.size_y) == (20, 10)

@@ -70,7 +70,7 @@ class RecoveringRepair(Repair):
             np.array([*before.classes.tolist(), *(item.class_id for _, item in drawn)], np.int32),
             np.array([*before.scores.tolist(), *(item.score for _, item in drawn)], np.float32),
         )
-        return Repaired(after, table, repaired.parent, frozenset(i for i, _ in drawn))
+        return Repaired(after, table, repaired.parent, frozenset(i for i, _ in drawn), repaired.agreement)
 
 
 def recover(

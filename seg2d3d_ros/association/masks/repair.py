@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.association.votes import agreement
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.masks import cell_grid
 from seg2d3d_ros.types import Incidence, Instances, Observation, Segments
@@ -30,12 +31,14 @@ class Repaired:
         instance_of: from segment id to instance id.
         parent: from the id of a part to the segment that it was cut from.
         recovered: ids of regions that no mask showed (``association.masks.recovered_masks``).
+        agreement: of the labelled points in a segment, by its id, how many are the instance's (``votes.agreement``).
     """
 
     segments: Segments
     instance_of: Mapping[int, int]
     parent: Mapping[int, int]
     recovered: frozenset[int] = frozenset()
+    agreement: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def labels(self) -> LabelRuns:
@@ -61,6 +64,7 @@ class Repaired:
                 scores[k],
                 areas[k] / whole[origin[k]] if areas[k] < whole[origin[k]] else 1.0,
                 i in self.recovered,
+                self.agreement.get(i, 1.0),
             )
             for k, i in enumerate(ids)
             if i in self.instance_of
@@ -73,12 +77,15 @@ class Repair:
     def __init__(self, incidence: Incidence, instances: Instances) -> None:
         self._tables: dict[str, dict[int, int]] = {}
         self._cuts: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+        self._agreement: dict[str, dict[int, float]] = {}
+        agreed = agreement(incidence.matrix, instances.segment_instance, instances.point_instance)
         for row in np.flatnonzero(instances.segment_instance).tolist():
-            name = incidence.names[incidence.segment_keyframe[row]]
-            table = self._tables.setdefault(name, {})
-            table[int(incidence.segment_ids[row])] = int(instances.segment_instance[row])
+            name, segment_id = incidence.names[incidence.segment_keyframe[row]], int(incidence.segment_ids[row])
+            self._tables.setdefault(name, {})[segment_id] = int(instances.segment_instance[row])
+            self._agreement.setdefault(name, {})[segment_id] = float(agreed[row])
         for row, (owner, xy) in instances.cuts.by_segment().items():
             name = incidence.names[incidence.segment_keyframe[row]]
+            self._agreement.get(name, {}).pop(int(incidence.segment_ids[row]), None)  # its parts are cut along the points
             self._cuts.setdefault(name, []).append((int(incidence.segment_ids[row]), owner, xy))
 
     def instance_of(self, name: str) -> Mapping[int, int]:
@@ -89,8 +96,9 @@ class Repair:
         """Cut one image's segments. Without cuts they come back as they are."""
         table = dict(self.instance_of(segments.name))
         cuts = self._cuts.get(segments.name, [])
+        agreed = self._agreement.get(segments.name, {})
         if not cuts:
-            return Repaired(segments, table, {})
+            return Repaired(segments, table, {}, agreement=agreed)
         labels = segments.labels.copy()
         parent: dict[int, int] = {}
         free = int(segments.ids.max(initial=0)) + 1
@@ -105,7 +113,7 @@ class Repair:
                 table[free], parent[free] = instance, segment_id
                 free += 1
         shown = {segment_id: instance for segment_id, instance in table.items() if instance}
-        return Repaired(_with_parts(segments, labels, parent), shown, parent)
+        return Repaired(_with_parts(segments, labels, parent), shown, parent, agreement=agreed)
 
 
 def _with_parts(segments: Segments, labels: np.ndarray, parent: Mapping[int, int]) -> Segments:

@@ -58,10 +58,11 @@ def _locate(
     scale = locator.scale(model, by_rig=None if rig is None else scale_by_rig(model, rig))
     if not due and kind == "metric" and locator.fit(model, scale).similarity is None:
         return
-    frame = locator.georeference(model, scale, findings)
+    frame = locator.georeference(model, scale, findings, level=due)  # else a map would turn a little with every revision
+    if due or frame.kind != "arbitrary":
+        submap.frame, submap.located = frame, len(submap)
     if frame.kind == "arbitrary":
         return
-    submap.frame, submap.located = frame, len(submap)
     options, fixed_cameras = mapper.options(mapper.thresholds, len(submap)), mapper.fixed_cameras
     options.global_adjustment.refine_sensor_from_rig = rig is not None and rig.refine
 

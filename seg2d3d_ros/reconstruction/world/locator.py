@@ -13,7 +13,7 @@ from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.geometry.up import Up, held_level, up_of_cameras
+from seg2d3d_ros.geometry.up import Up, Z, held_level, rotation_between, up_of_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
@@ -126,13 +126,18 @@ class Locator:
         camera_of = {row.image_id: row.camera_name for row in self._rows}
         return up_of_cameras(held_level(poses, [self.mounts.get(camera_of.get(i, "")) for i in image_ids]))
 
-    def georeference(self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings) -> WorldFrame:
+    def georeference(
+        self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings, *, level: bool = True
+    ) -> WorldFrame:
         """Move a model to metres east, north, up by GPS; without GPS to metres where its scale is known.
+
+        Without GPS z is up as the cameras are held (``geometry.up``), so that viewers show the model standing.
 
         Args:
             model: changed in place.
             scale: of the model, if it is known.
             findings: gets why a model keeps an arbitrary scale although there is GPS or a rig.
+            level: turn a model without GPS.
         """
         fit = self.fit(model, scale)
         if fit.similarity is not None:
@@ -142,10 +147,17 @@ class Locator:
                 count = len(self.positions) - len(self.heights)
                 findings.put(Finding(ALTITUDE_UNKNOWN, count, len(self.positions), details={"reference": reference}))
             return WorldFrame("enu", self.datum)
+        upright = self._upright(model) if level else np.eye(3)
+        model.transform(Similarity(1.0 if scale is None else scale.factor, upright, np.zeros(3)).to_colmap())
         if scale is not None:
-            model.transform(Similarity(scale.factor, np.eye(3), np.zeros(3)).to_colmap())
             return WorldFrame("metric")
         if self.datum is not None or self.mounts:
             unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
             findings.add(NOT_GEOREFERENCED, f"{model.num_reg_images()} images", reason=fit.problem + unknown)
         return WorldFrame()
+
+    def _upright(self, model: pycolmap.Reconstruction) -> np.ndarray:
+        """(3, 3) rotation that takes the model's vertical to the z axis."""
+        ids = sorted(model.reg_image_ids())
+        poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
+        return rotation_between(self._up(ids, poses).direction, Z)

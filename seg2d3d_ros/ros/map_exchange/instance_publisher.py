@@ -87,7 +87,7 @@ class InstancePublisher:
     def _track_messages(self, labelled: LabelledRevision) -> Iterator[Any]:
         for name, observations in labelled.observations.items():
             if header := self._header_of(name):
-                yield tracks_message(self._vision, observations, labelled.class_names, header)
+                yield tracks_message(self._vision, observations, labelled.instances, labelled.class_names, header)
 
 
 def _description(instances: Instances, class_names: Sequence[str]) -> tuple[object, ...]:

@@ -99,12 +99,15 @@ def _hypothesis(vision: Any, class_name: str, score: float) -> Any:
     return result
 
 
-def tracks_message(vision: Any, observations: Sequence[Observation], class_names: Sequence[str], header: Header) -> Any:
+def tracks_message(
+    vision: Any, observations: Sequence[Observation], instances: Instances, class_names: Sequence[str], header: Header
+) -> Any:
     """``instances/tracks``: Detection2DArray of one keyframe, ``id`` = instance id; ROS pixels (first centre at 0, 0)."""
     message = vision.Detection2DArray(header=header)
+    score_of = dict(zip(instances.ids.tolist(), instances.scores.tolist(), strict=True))
     for item in observations:
         detection = vision.Detection2D(header=header, id=str(item.instance))
-        detection.results.append(_hypothesis(vision, class_names[item.class_id - 1], item.score))
+        detection.results.append(_hypothesis(vision, class_names[item.class_id - 1], item.sureness(score_of[item.instance])))
         x0, y0, x1, y1 = map(float, item.box)
         detection.bbox.center.position.x, detection.bbox.center.position.y = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
         detection.bbox.size_x, detection.bbox.size_y = x1 - x0, y1 - y0
