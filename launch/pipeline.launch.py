@@ -16,7 +16,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.leftovers import clear_scratch, scratch_prefix
+from seg2d3d_ros.disk.leftovers import clear_scratch, scratch_prefix
 from seg2d3d_ros.ros.node.launch_arguments import (
     RESPAWN_SECONDS,
     LaunchPlan,

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from seg2d3d_ros.declaration import Declaration, Value, declarations_of, nearest, param
-from seg2d3d_ros.documents import read_yaml, shown
+from seg2d3d_ros.disk.documents import read_yaml, shown
 from seg2d3d_ros.errors import UsageError
 
 

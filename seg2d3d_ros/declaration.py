@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from seg2d3d_ros.documents import parse_yaml, shown
+from seg2d3d_ros.disk.documents import parse_yaml, shown
 from seg2d3d_ros.errors import UsageError
 
 Value = bool | int | float | str | tuple[str, ...]

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seg2d3d_ros.atomic import write_bytes
+from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.image_files import image_suffix as image_suffix
 from seg2d3d_ros.image_files import is_heic, is_jpeg, open_header, require_complete, require_size

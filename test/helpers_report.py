@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table and keep the result."""
-    from seg2d3d_ros.atomic import write_json
+    from seg2d3d_ros.disk.atomic import write_json
     from seg2d3d_ros.evaluation.measure import evaluate_map
     from seg2d3d_ros.evaluation.table import format_result
     from seg2d3d_ros.mapstore.held_map import change_map

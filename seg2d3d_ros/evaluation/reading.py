@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.documents import read_json
+from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, joint_counts
 from seg2d3d_ros.geometry.label_runs import LabelRuns

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from seg2d3d_ros.documents import read_json
+from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import ONE_FOCAL, PARAMETERS, Camera
 

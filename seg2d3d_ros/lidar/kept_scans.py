@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.atomic import replacing
+from seg2d3d_ros.disk.atomic import replacing
 from seg2d3d_ros.lidar.scans import Scan
 
 FOLDER = "scans"

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from seg2d3d_ros.disk.leftovers import clear_scratch
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.leftovers import clear_scratch
 from seg2d3d_ros.mapstore.directory.inventory import clear_litter, symbolic_links, take_inventory
 from seg2d3d_ros.mapstore.directory.lock import MapLock
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE, State, mark, read_marker

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from seg2d3d_ros.atomic import write_text
+from seg2d3d_ros.disk.atomic import write_text
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.mapstore.directory.inventory import JOURNAL
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from seg2d3d_ros.disk.leftovers import clear_scratch, is_temporary
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
-from seg2d3d_ros.leftovers import clear_scratch, is_temporary
 from seg2d3d_ros.mapstore.directory.inventory import DATABASE, clear_litter, delete_own, known_names, take_inventory
 from seg2d3d_ros.mapstore.directory.lock import MapLock
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, MARKER_FILE, WHOLE, Marker, mark, read_marker, write_marker

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 
-from seg2d3d_ros.atomic import replacing, write_bytes
+from seg2d3d_ros.disk.atomic import replacing, write_bytes
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.types import Instances, SparseModel

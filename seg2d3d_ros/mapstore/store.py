@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.disk.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.images import encode_png, read_labels, write_labels

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.documents import parse_json
+from seg2d3d_ros.disk.documents import parse_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose

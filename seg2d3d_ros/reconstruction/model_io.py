@@ -9,12 +9,12 @@ from typing import get_args
 
 import numpy as np
 
-from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.documents import read_json, shown
+from seg2d3d_ros.disk.atomic import write_json
+from seg2d3d_ros.disk.documents import read_json, shown
+from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.leftovers import scratch_folder
 from seg2d3d_ros.reconstruction.model_check import NO_POINT, REMEDY, check_model
 from seg2d3d_ros.types import FrameKind, SparseModel, WorldFrame
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seg2d3d_ros.atomic import write_bytes
+from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.images import encode_jpeg

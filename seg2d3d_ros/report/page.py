@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 
 import seg2d3d_ros
-from seg2d3d_ros.atomic import write_text
+from seg2d3d_ros.disk.atomic import write_text
 from seg2d3d_ros.mapstore.directory.swap import final_path
 from seg2d3d_ros.palette import hex_color
 from seg2d3d_ros.report import facts, words

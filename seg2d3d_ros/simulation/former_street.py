@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from seg2d3d_ros.disk.leftovers import is_temporary
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.leftovers import is_temporary
 
 _OWN = re.compile(
     r"camera\.json|rig\.json|truth_poses\.txt|gps\.csv|street\.mcap|segments/segments\.json|images/\w+_\d+\.jpg|"

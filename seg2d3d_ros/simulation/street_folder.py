@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.atomic import write_bytes, write_json, write_text
+from seg2d3d_ros.disk.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose

@@ -7,8 +7,8 @@ import pytest
 from helpers_evaluation import picture
 from helpers_maps import two_houses
 
-from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
+from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.evaluation.measure import evaluate_map
 from seg2d3d_ros.evaluation.reading import read_map_masks

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from seg2d3d_ros.documents import MAX_DEPTH, parse_json, parse_yaml, read_json, read_yaml, shown
+from seg2d3d_ros.disk.documents import MAX_DEPTH, parse_json, parse_yaml, read_json, read_yaml, shown
 from seg2d3d_ros.errors import DataError, UsageError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -119,7 +119,7 @@ def test_no_document_costs_more_memory_than_it_may(tmp_path):
         file.truncate((1 << 30) + 10)
     (tmp_path / "lists.json").write_bytes(b"[" + b"[]," * 20_000_000 + b"[]]")
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom seg2d3d_ros import documents\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom seg2d3d_ros.disk import documents\n"
         "from seg2d3d_ros.errors import DataError\n"
         "resource.setrlimit(resource.RLIMIT_AS, (1500 << 20, 1500 << 20)); documents.MAX_MEMORY = 1 << 30\n"
         "for name in sys.argv[1:]:\n"

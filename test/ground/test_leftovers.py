@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers_mapdir import kill, start
 
-from seg2d3d_ros import leftovers
+from seg2d3d_ros.disk import leftovers
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def temporary(tmp_path, monkeypatch):
 def test_what_a_killed_process_left_is_cleared(temporary):
     code = (
         "import sys, tempfile, time\ntempfile.tempdir = sys.argv[1]\n"
-        "from seg2d3d_ros.leftovers import scratch_folder\n"
+        "from seg2d3d_ros.disk.leftovers import scratch_folder\n"
         "folder = scratch_folder()\nprint(folder.name, flush=True)\ntime.sleep(600)\n"
     )
     process = start(code, temporary)

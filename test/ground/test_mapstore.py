@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers_maps import two_houses, write_result
 
-from seg2d3d_ros import atomic
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.config import AssociationConfig, Config, load_config
+from seg2d3d_ros.disk import atomic
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes

@@ -9,8 +9,8 @@ from helpers_mapdir import contents, write_map
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seg2d3d_ros.disk.leftovers import temporary_path
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.leftovers import temporary_path
 from seg2d3d_ros.mapstore.directory.inventory import delete_own, noted_names, take_inventory
 from seg2d3d_ros.mapstore.held_map import change_map, hold_map, join_map, look_into
 from seg2d3d_ros.mapstore.new_map import NewMap

@@ -8,12 +8,12 @@ import os
 import pytest
 from helpers_mapdir import contents, kill, start, write_map
 
+from seg2d3d_ros.disk.processes import ProcessIdentity, is_alive
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.directory.lock import MapLock
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE, Marker, mark, read_marker
 from seg2d3d_ros.mapstore.held_map import change_map, hold_map, join_map, look_into
 from seg2d3d_ros.mapstore.new_map import NewMap
-from seg2d3d_ros.processes import ProcessIdentity, is_alive
 
 
 def holder(root, *, live):
@@ -114,7 +114,7 @@ def test_without_flock_the_owner_in_the_marker_is_believed(tmp_path, monkeypatch
 
 def start_of(pid):
     process = start(
-        "import json, sys; from seg2d3d_ros import processes\n"
+        "import json, sys; from seg2d3d_ros.disk import processes\n"
         "print(json.dumps(processes._iso(processes._start(int(sys.argv[1])))))",
         pid,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers_mapdir import contents, kill, note_of, start, write_map
 
-from seg2d3d_ros import atomic
+from seg2d3d_ros.disk import atomic
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.directory import swap
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE, read_marker

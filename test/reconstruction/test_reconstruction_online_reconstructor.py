@@ -15,10 +15,10 @@ from helpers_reconstruction import drain
 from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.disk.leftovers import WORK_FOLDER
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.leftovers import WORK_FOLDER
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers_report import street, write_label_file
 
-from seg2d3d_ros.atomic import write_json
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.config import Config, make_config
+from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import LEVELS, Finding, Findings, Kind
 from seg2d3d_ros.mapstore.store import MapStore

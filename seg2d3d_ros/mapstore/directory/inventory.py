@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from seg2d3d_ros.disk.leftovers import WORK_FOLDER, abandoned, is_temporary
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.leftovers import WORK_FOLDER, abandoned, is_temporary
 from seg2d3d_ros.mapstore.directory.marker import MARKER_FILE
 
 NAMES_FILE = "names.jsonl"

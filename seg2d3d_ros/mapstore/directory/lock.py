@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from seg2d3d_ros.disk.processes import ProcessIdentity
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
 from seg2d3d_ros.mapstore.directory.marker import mark, read_marker
-from seg2d3d_ros.processes import ProcessIdentity
 
 log = logging.getLogger(__name__)
 

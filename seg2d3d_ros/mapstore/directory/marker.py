@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import seg2d3d_ros
-from seg2d3d_ros.atomic import write_json
+from seg2d3d_ros.disk.atomic import write_json
+from seg2d3d_ros.disk.processes import ProcessIdentity
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.processes import ProcessIdentity
 
 MARKER_FILE = "map.json"
 FORMAT = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.leftovers import scratch_folder
+from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.thresholds import Thresholds

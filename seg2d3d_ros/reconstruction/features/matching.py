@@ -9,7 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
-from seg2d3d_ros.leftovers import scratch_folder
+from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, RICH_PARTNERS, candidate_pairs, partners_of, poor_images

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.leftovers import scratch_folder
+from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.reconstruction.batch.components import solve_components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.documents import read_yaml, shown
+from seg2d3d_ros.disk.documents import read_yaml, shown
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.pose import UNIT_TOLERANCE, Pose
 

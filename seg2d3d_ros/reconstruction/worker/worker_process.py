@@ -17,8 +17,8 @@ from multiprocessing.synchronize import Event as CancelEvent
 from pathlib import Path
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.disk.leftovers import WORK_FOLDER, remove
 from seg2d3d_ros.errors import Seg2d3dError
-from seg2d3d_ros.leftovers import WORK_FOLDER, remove
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from std_msgs.msg import String
 
-from seg2d3d_ros.documents import parse_json
+from seg2d3d_ros.disk.documents import parse_json
 from seg2d3d_ros.errors import DataError
 
 CLASSES_TOPIC = "keyframes/classes"

@@ -15,7 +15,7 @@ import yaml
 
 from seg2d3d_ros.config import ALIASES, declarations, read_parameters
 from seg2d3d_ros.declaration import Declaration, Value, nearest
-from seg2d3d_ros.documents import read_yaml
+from seg2d3d_ros.disk.documents import read_yaml
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.ros.node.parameter_file import describe, ros_declarations, value_text
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from seg2d3d_ros.documents import read_json
+from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.segmentation.files.class_table import ClassTable

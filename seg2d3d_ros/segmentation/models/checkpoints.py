@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from seg2d3d_ros.documents import read_json
+from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.segmentation.models.weights import WEIGHT_NAMES
 

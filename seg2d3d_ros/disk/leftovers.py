@@ -10,7 +10,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from seg2d3d_ros.processes import is_alive
+from seg2d3d_ros.disk.processes import is_alive
 
 WORK_FOLDER = ".seg2d3d-work"
 """In a map directory: temporary files of the worker; what a killed one leaves behind, the next one clears away."""

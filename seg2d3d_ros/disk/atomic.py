@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from seg2d3d_ros.disk.leftovers import temporary_path
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.leftovers import temporary_path
 
 
 @contextmanager

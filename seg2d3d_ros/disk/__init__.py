@@ -1,0 +1,1 @@
+"""Files written whole or not at all, documents read with limits, and what ended processes left behind."""
