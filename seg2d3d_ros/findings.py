@@ -136,9 +136,6 @@ class Findings:
             self._found.clear()
             self._told.clear()
 
-    def __len__(self) -> int:
-        return len(self._found)
-
     def _keep(self, finding: Finding) -> None:
         self._found[finding.kind.code] = finding
         self._when[finding.kind.code] = time.monotonic()

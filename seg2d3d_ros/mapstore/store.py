@@ -19,9 +19,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +29,7 @@ import numpy as np
 
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.disk.atomic import write_bytes, write_json, write_text
+from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.images import encode_png, read_labels, write_labels
@@ -234,18 +233,9 @@ class MapStore:
         path = self._not_linked(self.root / name)
         if not path.exists():
             return default
+        value = read_json(path, remedy="delete it and run again", unreadable=DataError)
         try:
-            value = json.loads(path.read_text(), parse_constant=_finite, parse_float=_finite)
             check(value, "")
-            return value
-        except RecursionError as error:
-            raise DataError(f"{path}: damaged (nested too deep); delete it and run again") from error
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise DataError(f"{path}: damaged ({error}); delete it and run again") from error
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is no number")
-    return value
+        return value

@@ -344,6 +344,7 @@ class SegmentationNode(ManagedNode):
         """Forget the keyframes, so that they get their masks once more when they come again; prompts and models stay."""
         self._worker.clear()
         self._kept.close()
+        self._postponed.forget()
         if self._topics is not None:
             self._topics.forget()
         response.success, response.message = True, "no keyframes"

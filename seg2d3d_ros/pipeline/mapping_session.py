@@ -97,7 +97,7 @@ class MappingSession:
         self.store, self.schedule, self.figures = store, schedule, MappingFigures()
         self.records = {record.name: record for record in store.read_keyframes()}
         self.reconstruction: Reconstruction | None = None
-        self._findings = Findings() if findings is None else findings  # an empty one is falsy
+        self._findings = Findings() if findings is None else findings
         self._arrivals = Arrivals(lambda name: store.read_image(self.records[name]), self._findings)
         self.figures.odd = self._arrivals.counts
         self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)

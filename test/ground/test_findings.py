@@ -48,7 +48,7 @@ def test_the_gravest_come_first_and_a_count_of_zero_removes():
     other.update(found.list())
     assert other.list() == found.list()
     found.clear()
-    assert len(found) == 0
+    assert found.list() == []
 
 
 def test_a_kind_is_told_first_and_when_its_count_has_doubled():

@@ -66,7 +66,7 @@ def test_masks_reach_the_disk_while_a_revision_is_associated(world, tmp_path):
             assert wait_for(store.segment_path(group[-1]).exists), "masks wait for the update"
     finally:
         slow.go_on.set()
-    assert len(node.diagnostics.findings) == 0, "none is dropped"
+    assert node.diagnostics.findings.list() == [], "none is dropped"
     assert all(store.segment_path(name).exists() for name in names)
     assert wait_for(lambda: node._session.segmented == len(names)), "the last one's classes follow its mask"
 

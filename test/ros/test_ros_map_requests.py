@@ -110,7 +110,7 @@ def test_nobody_is_asked_where_nobody_can_answer(asking):
     asking.map.resend.available = False
     asking.wait(RESEND_SECONDS * 50)
     assert asking.map.resend.sent == 0
-    assert len(asking.node.findings) == 0
+    assert asking.node.findings.list() == []
     asking.map.resend.available = True
     asking.wait(1.0)
     assert asking.map.resend.sent == 1

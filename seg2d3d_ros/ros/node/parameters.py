@@ -106,14 +106,7 @@ class ReconstructionParameters(MapParameters):
         low=0.0,
         high=3600.0,
     )
-    max_wait: float = param(
-        30.0,
-        "how long a keyframe may wait to be taken into the map; then it lets newer ones go first, so that labels come in time, "
-        "and is taken in when none waits, at the latest by finalize; 0 = strictly in turn",
-        unit="s",
-        low=0.0,
-        high=86400.0,
-    )
+    max_wait: float = _max_wait()
     update_every: int = param(
         10, "reconstruction.mode = batch: solve again after at least this many new keyframes", low=1, high=100000
     )

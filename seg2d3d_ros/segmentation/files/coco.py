@@ -9,9 +9,10 @@ from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.geometry.masks import Region
+from seg2d3d_ros.image_files import pixel_limit
 from seg2d3d_ros.segmentation.files.class_table import ClassTable
 from seg2d3d_ros.segmentation.files.coco_document import CocoDocument, CocoImage
-from seg2d3d_ros.segmentation.files.coco_masks import MAX_PIXELS, decode, load_pycocotools, run_lengths_size, written_by_rows
+from seg2d3d_ros.segmentation.files.coco_masks import decode, load_pycocotools, run_lengths_size, written_by_rows
 from seg2d3d_ros.segmentation.files.mask_placement import SWAPPED, MaskPlacement, orientation_of, same_aspect
 from seg2d3d_ros.segmentation.files.photo_names import PhotoName, match_names, some
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
@@ -164,7 +165,7 @@ class CocoInstances:
                 self._findings.add(SIZE_DOUBTED, keyframe.name)
         elif image.size is not None and image.size != size:
             self._findings.add(SIZE_DOUBTED, keyframe.name)
-        if size[0] * size[1] > MAX_PIXELS or not (same_aspect(size, photo) or same_aspect(size[::-1], photo)):
+        if size[0] * size[1] > pixel_limit() or not (same_aspect(size, photo) or same_aspect(size[::-1], photo)):
             raise DataError(
                 f"{self.path}: {keyframe.name} is {size[0]}×{size[1]} there, its photo {photo[0]}×{photo[1]}: they do not show "
                 "the same picture; annotate the photos as they are, without borders or cuts"

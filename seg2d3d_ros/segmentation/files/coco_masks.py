@@ -16,8 +16,6 @@ MAX_OUTLINE = 100
 """Longest outline of a polygon, and farthest point, in sums of the image's sides: pycocotools' memory grows with them."""
 STRIPES = 8
 """Times as many parts in the one reading as in the other."""
-MAX_PIXELS = 150_000_000
-"""Of an image that masks are drawn in."""
 
 
 def load_pycocotools() -> ModuleType:

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.images import open_header, require_complete
+from seg2d3d_ros.image_files import open_header, require_complete, require_size
 
-MAX_PIXELS = 150_000_000
-"""Of a mask; a colour picture of this size takes two gigabytes while it is read."""
 MAX_COLOURS = 1024
 """Of a colour-coded mask; where there are more, colours were mixed."""
 MAX_ID = 65534
@@ -54,9 +52,7 @@ def read_mask(path: Path) -> MaskImage:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     require_complete(encoded, source)
     with open_header(encoded, source) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise DataError(f"{path}: {width}×{height} pixels are too many for a mask; make it as large as its photo")
+        require_size(image, source)
         if image.format in ("JPEG", "MPO", "WEBP"):
             raise DataError(f"{path}: {image.format} mixes the values at the edges of masks; save label images as PNG")
         mode = image.mode
