@@ -13,7 +13,10 @@ no checksum guards, a pixel say, may change silently. Prints a line per wrong ca
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import logging
+import multiprocessing
 import os
 import random
 import resource
@@ -24,6 +27,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +72,7 @@ def outcome(target: Target, root: Path) -> tuple[str, Any, str]:
     except BaseException as error:
         return f"unexpected {type(error).__name__}", None, "".join(traceback.format_exc())[-1500:]
     words = "\n".join([*(finding.text for finding in findings.list()), *told.lines])
-    return ("told" if len(findings) or told.lines else "as before"), numbers, words
+    return ("told" if findings.list() or told.lines else "as before"), numbers, words
 
 
 class _Warnings(logging.Handler):
@@ -88,7 +92,12 @@ def run(target: Target, root: Path) -> tuple[str, str, str]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = os.fork()
     if child == 0:
-        _child(target, root, said)
+        try:
+            _child(target, root, said)
+        except BaseException:
+            os.write(2, traceback.format_exc().encode(errors="backslashreplace"))
+        finally:  # never up to the parent's code, whose files it would clear away
+            os._exit(99)
     end = time.monotonic() + WALL_S
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
@@ -101,6 +110,8 @@ def run(target: Target, root: Path) -> tuple[str, str, str]:
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGXCPU or (code == -signal.SIGKILL and time.monotonic() > end):
         return f"hangs, {usage.ru_utime + usage.ru_stime:.0f} s of CPU", "", lines[0] if lines else ""
+    if code == 99:
+        return "a failure of the fuzzer", "", "".join(lines)[-1500:]
     if code < 0:
         return f"crash by {signal.Signals(-code).name}", "", "".join(lines)[-500:]
     if usage.ru_maxrss * 1024 - before * 1024 > MEMORY:
@@ -119,7 +130,7 @@ def run(target: Target, root: Path) -> tuple[str, str, str]:
 
 
 def _child(target: Target, root: Path, said: Path) -> None:
-    """Does not return."""
+    """Read, and write what came of it."""
     said.unlink(missing_ok=True)
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(descriptor, 1)
@@ -128,7 +139,9 @@ def _child(target: Target, root: Path, said: Path) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    before = set(sys.modules)
     kind, numbers, words = outcome(target, root)
+    (said.parent / "imported").write_text("\n".join(set(sys.modules) - before))
     sys.stdout.flush()
     sys.stderr.flush()
     parts = (str(part).replace("\0", "\\0") for part in (kind, numbers, words))
@@ -141,44 +154,82 @@ def judge(kind: str, numbers: str, good: str) -> str:
     return "a silent change" if kind == "as before" and numbers != good else kind
 
 
+def import_as(child: Path) -> None:
+    """Import what a child imported, so that the next need not."""
+    for name in child.read_text().split():
+        with contextlib.suppress(ImportError):  # some are made, not imported
+            importlib.import_module(name)
+
+
+@dataclass(frozen=True)
+class Fuzzer:
+    """Does cases by their numbers, in any process.
+
+    Attributes:
+        good: what each target makes of undamaged input, in its order of turns.
+        keep: a folder for the damaged files of wrong cases.
+    """
+
+    base: Path
+    seed: int
+    good: dict[str, str]
+    keep: Path | None
+
+    def __call__(self, number: int) -> tuple[int, str, str]:
+        """The number, what came of it, and a line if that is wrong."""
+        root = self.base.parent / f"case{os.getpid()}" / "root"
+        name, path, content = choose(self.base, list(self.good), self.seed, number)
+        shutil.copytree(self.base, root, copy_function=os.link)
+        (root / path).unlink()
+        (root / path).write_bytes(content)
+        kind, numbers, words = run(TARGETS[name], root)
+        shutil.rmtree(root)
+        kind = judge(kind, numbers, self.good[name])
+        if kind in CLEAR:
+            return number, kind, ""
+        if self.keep:
+            self.keep.mkdir(parents=True, exist_ok=True)
+            (self.keep / f"{number}_{path.name}").write_bytes(content)
+        return number, kind, f"WRONG case {number}, {name}, {path}: {kind}: {words.strip()[-700:]}"
+
+
+def prepare(base: Path, names: list[str]) -> dict[str, str]:
+    """Make good input; what each target makes of it."""
+    base.mkdir()
+    make_inputs(base, names)
+    good, root = {}, base.parent / "first" / "root"
+    for name in names:
+        shutil.copytree(base, root)
+        kind, good[name], words = run(TARGETS[name], root)
+        if kind not in ("as before", "told"):
+            raise SystemExit(f"{name} does not read good input: {kind} {words}")
+        import_as(root.parent / "imported")
+        shutil.rmtree(root)
+    return good
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--start", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cases at a time")
     parser.add_argument("--only", default=",".join(TARGETS), metavar="NAME,…", help="targets, separated by commas")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the damaged files of wrong cases here")
     args = parser.parse_args()
-    names = args.only.split(",")
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        base, root = Path(folder) / "good", Path(folder) / "case" / "root"
-        base.mkdir()
-        make_inputs(base, names)
-        good = {}
-        for name in names:
-            shutil.copytree(base, root)
-            kind, good[name], words = run(TARGETS[name], root)
-            if kind != "as before" and kind != "told":
-                raise SystemExit(f"{name} does not read good input: {kind} {words}")
-            shutil.rmtree(root)
-        for number in range(args.start, args.start + args.cases):
-            name, path, content = choose(base, names, args.seed, number)
-            shutil.copytree(base, root, copy_function=os.link)
-            (root / path).unlink()
-            (root / path).write_bytes(content)
-            kind, numbers, words = run(TARGETS[name], root)
-            kind = judge(kind, numbers, good[name])
-            counts[kind] += 1
-            if kind not in CLEAR:
-                print(f"WRONG case {number}, {name}, {path}: {kind}: {words.strip()[-700:]}", flush=True)
-                if args.keep:
-                    args.keep.mkdir(parents=True, exist_ok=True)
-                    (args.keep / f"{number}_{path.name}").write_bytes(content)
-            shutil.rmtree(root)
-            if (number + 1) % 500 == 0:
-                print(f"{number + 1}: {dict(counts)}", flush=True)
+        base = Path(folder) / "good"
+        fuzzer = Fuzzer(base, args.seed, prepare(base, args.only.split(",")), args.keep)
+        numbers = range(args.start, args.start + args.cases)
+        with multiprocessing.get_context("fork").Pool(args.jobs) as pool:
+            for number, kind, line in pool.imap(fuzzer, numbers, chunksize=4):
+                counts[kind] += 1
+                if line:
+                    print(line, flush=True)
+                if (number + 1) % 500 == 0:
+                    print(f"{number + 1}: {dict(counts)}", flush=True)
     print(f"{args.cases} cases: {dict(counts)}")
     sys.exit(any(kind not in CLEAR for kind in counts))
 

@@ -29,6 +29,7 @@ from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, Features
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.segmentation.factory import create_segmenter
+from seg2d3d_ros.segmentation.files.photo_names import PhotoName
 from seg2d3d_ros.types import Keyframe
 
 CAMERA = Camera("PINHOLE", 160, 120, (140.0, 140.0, 80.0, 60.0))
@@ -70,23 +71,30 @@ def masks(root: Path, findings: Findings) -> Any:
     """Label images beside the photographs."""
     config = make_config({"segmentation.segmenter": "label_images", **PROMPTS}).segmentation
     segmenter = create_segmenter(config, directory=root / "segments", findings=findings)
-    return [len(segment_one(segmenter, frame, findings)) for frame in keyframes(root)]
+    return segments(segmenter, keyframes(root), findings)
 
 
 def coco(root: Path, findings: Findings) -> Any:
     """A COCO file."""
     config = make_config({"segmentation.segmenter": "coco", **PROMPTS}).segmentation
     segmenter = create_segmenter(config, directory=root / "coco.json", findings=findings)
-    return [len(segment_one(segmenter, frame, findings)) for frame in keyframes(root)]
+    return segments(segmenter, keyframes(root), findings)
 
 
-def segment_one(segmenter: Any, frame: Keyframe, findings: Findings) -> Any:
-    """The ids in one image; its own error is told as the intake does it."""
+def segments(segmenter: Any, frames: list[Keyframe], findings: Findings) -> list[int]:
+    """How many there are in each image."""
+    segmenter.expect([PhotoName(frame.name, frame.file_name) for frame in frames])
+    return [count_segments(segmenter, frame, findings) for frame in frames]
+
+
+def count_segments(segmenter: Any, frame: Keyframe, findings: Findings) -> int:
+    """Of one image, -1 where nobody looked for any; its own error is told as the intake does it."""
     try:
-        return segmenter.segment(frame).ids
+        found = segmenter.segment(frame)
     except DataError as error:
         findings.add(Kind("refused", "images refused", str(error), ""), frame.name)
-        return ()
+        return 0
+    return -1 if found is None else len(found.ids)
 
 
 def positions(root: Path, findings: Findings) -> Any:

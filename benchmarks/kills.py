@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.mapstore.directory.swap import inode
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
 
@@ -146,7 +147,7 @@ def disturb(trial: Trial, base: Path, work: Path) -> None:
     """Run the command, send the signals, and note what is wrong afterwards."""
     command = COMMANDS[trial.command]
     lay_out(base, work, command, fresh=trial.fresh)
-    before = digest(work / "map")
+    before, former = digest(work / "map"), inode(work / "map")
     mark = uuid.uuid4().hex
     scratch = work.parent / f"{work.name}-tmp"
     scratch.mkdir(exist_ok=True)
@@ -171,7 +172,8 @@ def disturb(trial: Trial, base: Path, work: Path) -> None:
         text = said.read()
     check_end(trial, code, text)
     check_processes(trial, mark)
-    check_files(trial, base, work, before, finished=code == 0)
+    replaced = command.makes_map and inode(work / "map") != former  # at once, and as a whole
+    check_files(trial, base, work, before, finished=code == 0, replaced=replaced)
 
 
 def send(process: subprocess.Popen[bytes], trial: Trial, wait: float) -> None:
@@ -219,14 +221,14 @@ def environment(process: Path) -> bytes:
         return b""
 
 
-def check_files(trial: Trial, base: Path, work: Path, before: dict[str, str], *, finished: bool) -> None:
+def check_files(trial: Trial, base: Path, work: Path, before: dict[str, str], *, finished: bool, replaced: bool) -> None:
     """Files of others, the former map, the new one, and that the same command finishes the job."""
     mine = [work / "beside/notes.txt", work / ".hidden"]
     mine += [work / "map/notes.txt"] if COMMANDS[trial.command].own_files and not trial.fresh else []
     trial.problems.extend(f"{path} is touched" for path in mine if not path.is_file() or path.read_text() != "mine")
     after = digest(work / "map")
     whole = before and all(after.get(name) == value for name, value in before.items())
-    if before and not whole and not (finished and COMMANDS[trial.command].makes_map):
+    if before and not whole and not replaced:
         changed = sorted(name for name in before if after.get(name) != before[name])
         trial.problems.append(f"the former map is changed: {changed[:5]}")
     for root, former in ((work / "map", bool(before)), (work / "demo/map", False)):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir
 
@@ -42,12 +43,11 @@ _NEEDS = {
 """The modules that a feature needs, and how to get them."""
 # pycolmap must not be imported before NumPy: OpenCV's PNG encoder aborts otherwise.
 _PROBE = """
-import importlib, importlib.metadata, numpy, sys
-module = importlib.import_module(sys.argv[1])
-top = sys.argv[1].partition(".")[0]
-names = importlib.metadata.packages_distributions().get(top, [])
-print(getattr(module, "__version__", "") or (importlib.metadata.version(names[0]) if names else ""))
+import importlib, numpy, sys
+for name in sys.argv[1:]:
+    print(name, getattr(importlib.import_module(name), "__version__", ""), flush=True)
 """
+_LIMIT_S = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each module; 1 if the core or the reconstruction cannot work."""
     print(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
-    modules = [module for needed, _ in _NEEDS.values() for module in needed]
-    with ThreadPoolExecutor(4) as pool:
-        results = dict(zip(modules, pool.map(_probe, modules), strict=True))
+    results = _probe([module for needed, _ in _NEEDS.values() for module in needed])
     broken = False
     for feature, (needed, mend) in _NEEDS.items():
         print(f"\n{feature}")
@@ -75,12 +73,37 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _probe(module: str) -> tuple[bool, str]:
-    """Import the module in a process of its own: a broken library must not end the doctor."""
+def _probe(modules: list[str]) -> dict[str, tuple[bool, str]]:
+    """Whether each module can be imported, and its version or what is wrong.
+
+    One process of its own imports all, as a broken library must not end the doctor. One that fails there has a second try as
+    the first of another process: it may only not get on with those before it, which no part of the software imports together.
+    """
+    results: dict[str, tuple[bool, str]] = {}
+    distributions = importlib.metadata.packages_distributions()
+    while waiting := [module for module in modules if module not in results]:
+        if importlib.util.find_spec(waiting[0].partition(".")[0]) is None:
+            results[waiting[0]] = False, "not installed"
+            continue
+        imported, failure = _import(waiting)
+        for module, version in imported.items():
+            names = distributions.get(module.partition(".")[0], [])
+            results[module] = True, version or (importlib.metadata.version(names[0]) if names else "")
+        if not imported:
+            results[waiting[0]] = False, failure
+    return results
+
+
+def _import(modules: list[str]) -> tuple[dict[str, str], str]:
+    """Import modules in one process until one fails: the versions of those before it, and what it said."""
     try:
-        done = subprocess.run([sys.executable, "-c", _PROBE, module], capture_output=True, text=True, timeout=120)
-    except subprocess.TimeoutExpired:
-        return False, "the import did not end within 120 s"
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    text = lines[-1] if lines else ("" if done.returncode == 0 else f"the import ended with status {done.returncode}")
-    return done.returncode == 0, text
+        done = subprocess.run([sys.executable, "-c", _PROBE, *modules], capture_output=True, text=True, timeout=_LIMIT_S)
+        said, failure = (
+            done.stdout,
+            (done.stderr.strip().splitlines() or [f"the import ended with status {done.returncode}"])[-1],
+        )
+    except subprocess.TimeoutExpired as late:
+        said, failure = (late.stdout or b"").decode(), f"the import did not end within {_LIMIT_S:.0f} s"
+    # A library may print, too.
+    lines = [line.partition(" ") for line in said.splitlines()]
+    return {name: version for name, _, version in lines if name in modules}, failure

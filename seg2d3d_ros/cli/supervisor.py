@@ -10,8 +10,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # typing takes its time, in which nobody looks after Ctrl-C
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 GRACE_S = 5.0
 """A command that was interrupted has this long to end by itself; a bundle adjustment, say, does not listen."""

@@ -10,6 +10,7 @@ import numpy as np
 MOTION_WIDTH = 320
 SHARPNESS_WIDTH = 640
 
+_MAX_HEIGHT = 8 * MOTION_WIDTH  # a picture of one column would become one of gigabytes
 _MAX_CORNERS = 150
 _MIN_CORNERS = 20  # below this the picture has too little texture to track
 _WINDOW = (15, 15)
@@ -22,7 +23,7 @@ class MotionView:
     """One image, prepared to be compared with others. ``gray``: (H, W) uint8 of any size."""
 
     def __init__(self, gray: np.ndarray):
-        height = max(16, round(gray.shape[0] * MOTION_WIDTH / gray.shape[1]))
+        height = min(max(16, round(gray.shape[0] * MOTION_WIDTH / gray.shape[1])), _MAX_HEIGHT)
         small = cv2.resize(gray, (MOTION_WIDTH, height), interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small.astype(np.float32), (3, 3), 0)
         # The exposure changes between images of a moving camera; its gain and offset must not count as motion.

@@ -154,7 +154,7 @@ class AssociationNode(ManagedNode):
         if self.stopping.is_set():
             return
         names = self._classes.names
-        segments = from_mono16(name, labels, len(names), source="keyframes/segments")
+        segments = from_mono16(name, labels, len(names), source="keyframes/segments", findings=self.diagnostics.findings)
         segments = without_classes(segments, class_ids(names, self._movable))
         with self._lock:
             self._know_classes()

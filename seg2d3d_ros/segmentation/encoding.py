@@ -35,6 +35,12 @@ UNCOUNTABLE = Kind(
     remedy="give objects class_id * 1000 + k",
     level=NOTE,
 )
+UNKNOWN_CODES = Kind(
+    "mask_codes_unknown",
+    "label images with class ids that no prompt has, whose objects were left out",
+    cause="class ids in {source} go up to {highest}, and there are {classes} prompts",
+    remedy="give all prompts, in the order of the class ids, which count from 1",
+)
 
 
 def to_mono16(segments: Segments) -> np.ndarray:
@@ -88,7 +94,8 @@ def from_mono16(
     """``Segments`` of a ``class_id * 1000 + k`` image; the values stay as segment ids, scores are 1.
 
     Values 1 … 999 have no object number (Cityscapes: areas that cannot be counted, such as sky) and are left out, unless the
-    image has no others and there is one prompt: then they are instance ids of it. Both is counted.
+    image has no others and there is one prompt: then they are instance ids of it. Objects of a class id that no prompt has are
+    left out, too. All of this is counted.
 
     Args:
         image: (H, W) uint16 or uint8.
@@ -98,7 +105,7 @@ def from_mono16(
         findings: gets what is left out or assumed.
 
     Raises:
-        DataError: not such an image, or a class id that no prompt has.
+        DataError: not such an image.
     """
     where = source or name
     if image.ndim != 2 or image.dtype not in (np.uint16, np.uint8):
@@ -114,8 +121,9 @@ def from_mono16(
         findings.add(CODES_MISSING, name, classes=classes)
     highest = int(image.max(initial=0)) // PER_CLASS
     if highest > classes:
-        raise DataError(
-            f"{where}: class id {highest} (value {int(image.max())}), but there are {classes} prompts; values are "
-            "class_id * 1000 + k with class ids counted from 1 in the order of the prompts: give all of them"
-        )
-    return segments_from_labels(name, image, lambda value: (value // PER_CLASS, 1.0) if value >= PER_CLASS else None, min_area)
+        findings.add(UNKNOWN_CODES, name, source=where, highest=highest, classes=classes)
+
+    def class_and_score(value: int) -> tuple[int, float] | None:
+        return (value // PER_CLASS, 1.0) if 1 <= value // PER_CLASS <= classes else None
+
+    return segments_from_labels(name, image, class_and_score, min_area)

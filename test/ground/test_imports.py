@@ -5,6 +5,8 @@ import pkgutil
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import seg2d3d_ros
 
@@ -16,8 +18,8 @@ def modules() -> list[str]:
     return [m.name for m in pkgutil.walk_packages(seg2d3d_ros.__path__, "seg2d3d_ros.")]
 
 
-def run_python(code: str, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+def run_python(code: str, *arguments: str, options: Sequence[str] = ()) -> str:
+    done = subprocess.run([sys.executable, *options, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -45,6 +47,14 @@ for name in core:
 def test_importing_the_package_is_free():
     loaded = run_python("import seg2d3d_ros, sys; print(*sorted(sys.modules))").split()
     assert not {"torch", "rclpy", "numpy", "cv2"} & set(loaded)
+
+
+def test_next_to_nothing_is_imported_before_ctrl_c_is_looked_after():
+    """Without ``site``, which imports what is installed beside."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import seg2d3d_ros.cli.main; print(*sorted(sys.modules))"
+    loaded = run_python(code, str(Path(seg2d3d_ros.__file__).parents[1]), options=["-S"]).split()
+    assert "seg2d3d_ros.cli.supervisor" in loaded
+    assert not {"typing", "pathlib", "argparse", "ctypes", "re", "contextlib", "dataclasses"} & set(loaded)
 
 
 def test_help_answers_at_once():

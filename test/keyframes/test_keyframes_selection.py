@@ -74,6 +74,12 @@ def test_another_view_counts_as_motion():
     assert motion(MotionView(view(0)), MotionView(view(0, wall=scene(7)))) > 1
 
 
+@pytest.mark.parametrize("shape", [(2_000_000, 1), (1, 2_000_000)])
+def test_a_strip_needs_no_more_memory_than_a_picture(shape):
+    """Of one column it would be 320 × 640,000,000 pixels."""
+    assert MotionView(np.zeros(shape, np.uint8)).pixels.size < 2**21
+
+
 def test_views_without_texture():
     rng = np.random.default_rng(0)
     empty = [np.clip(120 + rng.normal(0, 1, (HEIGHT, WIDTH)), 0, 255).astype(np.uint8) for _ in range(2)]

@@ -22,6 +22,7 @@ from seg2d3d_ros.ros.messages.conversion import (
     make_header,
 )
 from seg2d3d_ros.ros.node import qos
+from seg2d3d_ros.segmentation.encoding import UNKNOWN_CODES
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -104,13 +105,18 @@ def test_segments_of_another_size_are_fitted_or_refused(world):
     assert "30×40 for an image of 60×40" in bench.node.diagnostics.last_error
 
 
-def test_a_class_that_no_prompt_has_is_an_error_that_is_seen(world):
+def test_objects_of_a_class_that_no_prompt_has_are_left_out_and_told(world):
     bench = Bench(world, segmenter="topic", prompts=["house"], segments_timeout=30.0)
-    bench.label(1, LABELS + np.uint16(1000))
+    other = LABELS.copy()
+    other[:5] = 2001
+    bench.label(1, other)
     bench.keyframe(1)
-    assert not bench.results(1)["front_1"].any()
-    assert "class id 2" in bench.node.diagnostics.last_error
-    assert "/front/segments" in bench.node.diagnostics.last_error
+    kept = np.where(other == 2001, 0, other)
+    assert np.array_equal(bench.results(1)["front_1"], kept)
+    assert kept.any()
+    told = [finding.text for finding in bench.node.diagnostics.findings.list() if finding.kind is UNKNOWN_CODES]
+    assert len(told) == 1
+    assert "/front/segments go up to 2, and there are 1 prompts" in told[0]
 
 
 def test_flush_answers_when_everything_went_through(world):

@@ -270,6 +270,14 @@ def test_scores_out_of_range_are_counted(tmp_path):
     assert counts(findings)[BAD_SCORES] == 3
 
 
+def test_a_score_that_is_missing_where_others_have_one_is_counted(tmp_path):
+    row = {"image_id": 5, "category_id": 1, "segmentation": SQUARE}
+    for rows, missing in (([row, row], None), ([row, {**row, "score": 0.5}], 1)):
+        source, findings = reader(write(tmp_path / "c.json", rows))
+        source.segment(photo())
+        assert counts(findings).get(BAD_SCORES) == missing
+
+
 def test_categories_of_which_none_was_asked_for_stop_it_at_once(tmp_path):
     row = {"image_id": 5, "category_id": 1, "segmentation": SQUARE}
     with pytest.raises(DataError, match=r"classes found: Building \(1\); asked: house"):

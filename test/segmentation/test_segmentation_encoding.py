@@ -11,7 +11,15 @@ from hypothesis.extra import numpy as hnp
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.masks import region_of
-from seg2d3d_ros.segmentation.encoding import CODES_MISSING, UNCOUNTABLE, WITHOUT_CODES, from_mono16, to_mono16, with_added
+from seg2d3d_ros.segmentation.encoding import (
+    CODES_MISSING,
+    UNCOUNTABLE,
+    UNKNOWN_CODES,
+    WITHOUT_CODES,
+    from_mono16,
+    to_mono16,
+    with_added,
+)
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.types import Segments
 
@@ -62,12 +70,11 @@ def test_values_without_codes_are_instances_of_the_only_prompt_or_named():
     assert told([0, 1, 7], 2) == ([], [], [CODES_MISSING])
     assert told([0, 11, 1001], 1) == ([1001], [1], [UNCOUNTABLE])
     assert told([0, 0, 0], 1) == ([], [], [])
+    assert told([0, 3001, 2001, 65535], 2) == ([2001], [2], [UNKNOWN_CODES])
     assert told([0, 1001, 2001], 2) == ([1001, 2001], [1, 2], [])
 
 
 def test_ranges_are_checked():
-    with pytest.raises(DataError, match=r"class id 3 .*2 prompts"):
-        from_mono16("k", np.array([[3001]], np.uint16), 2, source="/front/segments")
     with pytest.raises(DataError, match=r"/front/segments.*mono16"):
         from_mono16("k", np.zeros((2, 2), np.float32), 2, source="/front/segments")
     with pytest.raises(DataError, match="class ids"):

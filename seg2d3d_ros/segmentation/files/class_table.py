@@ -34,7 +34,7 @@ NEAR_CLASSES = Kind(
 BAD_SCORES = Kind(
     "scores_out_of_range",
     "segments whose score is no number from 0 to 1",
-    cause="e.g. {score}: percent, or a model's raw output",
+    cause="e.g. {score}: percent, a model's raw output, or (None) missing while others have one",
     remedy="write probabilities; scores above 1 count as 1, those below as 0, others as 1",
 )
 

@@ -86,7 +86,7 @@ class CocoDocument:
                 self.left_out("a category without id or name")
         entries = self._entries(images or [])
         self.categories: Counter[str] = Counter()
-        self.scored = False
+        self.scored = any(isinstance(entry, dict) and "score" in entry for entry in annotations or ())
         annotated, found = set[str](), defaultdict[str, list[tuple[int, float, Any]]](list)
         for number, entry in enumerate(annotations or ()):
             image, category = _key_of(entry, "image_id"), _key_of(entry, "category_id")
@@ -99,7 +99,6 @@ class CocoDocument:
             else:
                 annotated.add(image)
                 self.categories[names[category]] += 1
-                self.scored |= "score" in entry
                 if (item := self._annotation(entry, names[category], classes, number)) is not None:
                     found[image].append(item)
         self.images = [
@@ -143,7 +142,8 @@ class CocoDocument:
         if entry.get("segmentation") is None:
             self.left_out("an annotation with a box only, without a segmentation")
             return None
-        return class_id, classes.score(entry.get("score", 1.0), f"annotation {entry.get('id', number)}"), entry["segmentation"]
+        score = entry.get("score", None if self.scored else 1.0)  # a detector scores all; a person none
+        return class_id, classes.score(score, f"annotation {entry.get('id', number)}"), entry["segmentation"]
 
 
 def name_forms(file_name: str) -> tuple[tuple[str, ...], ...]:
