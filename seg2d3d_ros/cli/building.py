@@ -209,9 +209,12 @@ def summary(store: MapStore, config: Config) -> str:
         f"{counts['registered_largest']} of {counts['images']} images registered in one model"
         + (f", {counts['registered']} in {counts['components']} models" if counts["components"] > 1 else "")
         + f", {counts['model_points']} points",
-        f"{counts['instances']} instances of {', '.join(config.segmentation.prompts)}: {counts['segments_with_instance']} of "
-        f"{counts['segments']} segments, {counts['labelled_points']} of the {counts['points']} points in points.ply",
     ]
+    if config.segmentation.segmenter != "none":
+        lines.append(
+            f"{counts['instances']} instances of {', '.join(config.segmentation.prompts)}: {counts['segments_with_instance']} "
+            f"of {counts['segments']} segments, {counts['labelled_points']} of the {counts['points']} points in points.ply"
+        )
     if missed := counts.get("missed_views"):
         drawn = counts.get("recovered_views")
         lines.append(

@@ -41,8 +41,12 @@ SPREAD = Kind(
     remedy="they are marked recovered in tracks.json, with a low score; association.spread=false leaves them out",
     level=NOTE,
 )
-
-
+SEPARATE_MODELS = Kind(
+    "separate_models",
+    "images in models of their own, apart from the largest",
+    cause="too few points hold the {models} models together; {places}, and an object that is seen in two has two ids",
+    remedy="take more images where they should join, with more overlap",
+)
 IMPOSSIBLE_LABELS = Kind(
     "impossible_labels",
     "labels dropped because the object's box lies behind the camera or beside what it sees",
@@ -150,15 +154,29 @@ def write_reconstruction_figures(
         seconds: by stage.
         findings: of what came before the reconstruction.
     """
+    models = reconstruction.models if reconstruction else []
     reasons = {**(reconstruction.unregistered if reconstruction else {}), **left_out}
+    doubted = [*(reconstruction.findings if reconstruction else []), *_separate_models(models)]
     store.update_metrics(
         {
-            "counts": reconstruction_counts(images, reconstruction.models if reconstruction else []),
+            "counts": reconstruction_counts(images, models),
             "timings": {stage: round(value, 3) for stage, value in seconds.items()},
-            **_in_words([*findings, *(reconstruction.findings if reconstruction else [])]),
+            **_in_words([*findings, *doubted]),
             "unregistered": [{"image": name, "reason": reason} for name, reason in sorted(reasons.items())],
         }
     )
+
+
+def _separate_models(models: Sequence[SparseModel]) -> list[Finding]:
+    """Whether the images fell apart."""
+    apart = [name for model in models[1:] for name in model.names]
+    if not apart:
+        return []
+    places = (
+        "GPS places them" if all(model.frame.kind == "enu" for model in models) else "where they lie to each other is unknown"
+    )
+    of = sum(len(model.names) for model in models)
+    return [Finding(SEPARATE_MODELS, len(apart), of, tuple(apart[:EXAMPLES]), {"models": len(models), "places": places})]
 
 
 def write_association_figures(store: MapStore, labelled: LabelledRevision, seconds: float) -> None:

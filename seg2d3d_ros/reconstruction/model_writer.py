@@ -11,11 +11,19 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.model_check import check_model
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
+FORMER_MODEL_DAMAGED = Kind(
+    "former_model_damaged",
+    "models of the map's last state that are damaged",
+    cause="{reason}",
+    remedy="nothing, unless it comes again (then look at the disk): points that were in them have new ids",
+)
+MADE_ANEW = "it was made anew from its features and matches"
 NOT_WRITTEN = "free space on the disk or choose another folder"
 
 
@@ -31,10 +39,21 @@ class ModelWriter:
         self.root, self._sparse, self._database = root, root / "sparse", database
         recover_folder(self._sparse)
 
-    def keypoint_ids(self) -> dict[int, np.ndarray]:
-        """Image id -> (N,) int64 point id of each keypoint in the last revision, -1 = none."""
+    def keypoint_ids(self, *, findings: Findings | None = None) -> dict[int, np.ndarray]:
+        """Image id -> (N,) int64 point id of each keypoint in the last revision, -1 = none.
+
+        Args:
+            findings: gets models that were damaged since they were written, whose ids are left out; None where they are
+                known to be whole.
+        """
         found: dict[int, np.ndarray] = {}
         for folder in model_io.model_folders(self.root):
+            if findings is not None:
+                try:
+                    check_model(folder, MADE_ANEW)
+                except DataError as error:
+                    findings.add(FORMER_MODEL_DAMAGED, folder.name, reason=error)
+                    continue
             found.update(model_io.keypoint_ids(folder))
         return found
 

@@ -112,8 +112,9 @@ def test_a_pattern_finds_masks_of_any_name(scene, tmp_path, monkeypatch):
     assert all(found["s"].segment(keyframe) is not None for keyframe in found["k"])
 
 
-def test_reconstruction_only(scene, tmp_path):
+def test_reconstruction_only(scene, tmp_path, capsys):
     assert run(scene, tmp_path / "map", "--segmenter", "none") == 0
+    assert "instances" not in capsys.readouterr().out, "none were asked for"
     counts = json.loads((tmp_path / "map" / "metrics.json").read_text())["counts"]
     assert counts["registered"] == 10
     assert counts["instances"] == 0

@@ -1,16 +1,25 @@
 """What a map came to, in figures and findings."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from helpers_association import incidence_of
+from helpers_maps import two_houses
 
 from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.figures import SEGMENTS_WITHOUT_POINTS, doubts, emptiness, write_reconstruction_figures
+from seg2d3d_ros.pipeline.figures import (
+    SEGMENTS_WITHOUT_POINTS,
+    SEPARATE_MODELS,
+    doubts,
+    emptiness,
+    write_reconstruction_figures,
+)
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.types import Instances
+from seg2d3d_ros.types import Instances, WorldFrame
 
 NOTHING = Instances(
     *(np.zeros(count, kind) for count, kind in ((3, np.int32), (3, np.int32), (3, np.float32))),
@@ -36,6 +45,24 @@ def test_findings_of_the_source_and_of_the_reconstruction_stand_in_the_metrics(t
     assert [(entry["code"], entry["count"]) for entry in metrics["findings"]] == [("cut", 2), ("scale", 1)]
     assert metrics["warnings"] == ["cuts in the recording: 2", "models without scale: 1"]
     assert np.all([entry["level"] == "warning" for entry in metrics["findings"]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("arbitrary", "where they lie to each other is unknown"), ("enu", "GPS places them")]
+)
+def test_images_that_fell_apart_are_counted_and_named(tmp_path, kind, words):
+    model, _ = two_houses(3)
+    frame = WorldFrame(kind, (1.0, 2.0, 3.0) if kind == "enu" else None)
+    largest = dataclasses.replace(model, frame=frame)
+    other = dataclasses.replace(largest, names=("far0", "far1", "far2"), component=1)
+    store = MapStore(tmp_path)
+    write_reconstruction_figures(store, 6, Reconstruction([largest]), {}, {})
+    assert store.read_metrics()["findings"] == []
+    write_reconstruction_figures(store, 6, Reconstruction([largest, other]), {}, {})
+    (entry,) = store.read_metrics()["findings"]
+    assert (entry["code"], entry["count"], entry["of"]) == (SEPARATE_MODELS.code, 3, 6)
+    assert "far0" in entry["text"]
+    assert f"the 2 models together; {words}" in entry["text"]
 
 
 def test_why_a_map_is_empty_although_objects_were_asked_for():

@@ -9,6 +9,7 @@ from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS
 from seg2d3d_ros.reconstruction.world.locator import ALTITUDE_UNKNOWN, NOT_GEOREFERENCED, ODOMETRY_SIGMA, RIG_SIGMA, Locator
 
 METRE = 1 / 111320.0
@@ -148,6 +149,7 @@ def test_what_keeps_a_model_arbitrary_is_said_where_something_could_have_told(da
     assert locator(database, rows(gps=(1, 2, 3))).georeference(model(), None, warnings).kind == "arbitrary"
     (finding,) = warnings.list()
     assert (finding.kind, "only 3 images" in finding.text) == (NOT_GEOREFERENCED, True)
+    assert f"at least {MIN_POSITIONS} images" in finding.text.replace("four", "4")
     mounted = Locator(
         FeatureDatabase(database.path.with_name("e.db")), rows(), ReconstructionConfig(), {"cam": Pose.identity()}
     )

@@ -19,6 +19,7 @@ from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstruc
 from seg2d3d_ros.reconstruction.features import sift
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.reconstruction.model_writer import FORMER_MODEL_DAMAGED
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.types import Keyframe
@@ -129,6 +130,23 @@ def test_solving_again_keeps_ids_and_matches_nothing_anew(solved, tmp_path):
     assert again.models[0].revision == result.models[0].revision + 1
     (read,) = read_models(root)
     assert read.revision == again.models[0].revision
+
+
+@pytest.mark.parametrize("length", [-1, 100, 0])
+def test_a_damaged_former_model_is_made_anew_and_named(solved, tmp_path, length):
+    """Point ids of a damaged file are not believed; what counts is the database."""
+    root, _, result, _, _ = solved
+    root = shutil.copytree(root, tmp_path / "map")
+    images = root / "sparse/0/images.bin"
+    images.write_bytes(images.read_bytes()[:length])
+    reconstructor = BatchReconstructor(root, CONFIG)
+    again = reconstructor.solve()
+    reconstructor.close()
+    (finding,) = again.findings
+    assert (finding.kind, finding.examples) == (FORMER_MODEL_DAMAGED, ("0",))
+    assert "images.bin: the COLMAP model is damaged" in finding.text
+    np.testing.assert_array_equal(again.models[0].xyz, result.models[0].xyz)
+    assert len(read_models(root)) == 1
 
 
 def test_two_places_give_two_models_with_distinct_ids(tmp_path):

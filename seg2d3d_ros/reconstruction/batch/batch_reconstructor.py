@@ -36,7 +36,7 @@ class BatchReconstructor(Reconstructor):
         with self._watch("georeference"):
             frames = [locator.georeference(model, scale, findings) for model, scale in zip(solved, scales, strict=True)]
         with self._watch("writing"):
-            renumber(solved, self.database.colors, self._writer.keypoint_ids())
+            renumber(solved, self.database.colors, self._writer.keypoint_ids(findings=findings))
             models = self._writer.write(solved, frames, rows)
         return self._answer(models, rows, findings)
 

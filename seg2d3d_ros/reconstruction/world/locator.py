@@ -23,7 +23,7 @@ NOT_GEOREFERENCED = Kind(
     "not_georeferenced",
     "models of arbitrary scale and orientation",
     cause="{reason}",
-    remedy="give positions of at least three images that do not lie on a line, or the cameras' mounts",
+    remedy="give positions of at least four images that are farther apart than the positions' errors, or the cameras' mounts",
 )
 ALTITUDE_UNKNOWN = Kind(
     "altitude_unknown",
@@ -153,7 +153,9 @@ class Locator:
             return WorldFrame("metric")
         if self.datum is not None or self.mounts:
             unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
-            findings.add(NOT_GEOREFERENCED, f"{model.num_reg_images()} images", reason=fit.problem + unknown)
+            first = min(model.image(i).name for i in model.reg_image_ids())
+            shown = f"{model.num_reg_images()} images from {first}"
+            findings.add(NOT_GEOREFERENCED, shown, reason=fit.problem + unknown)
         return WorldFrame()
 
     def _upright(self, model: pycolmap.Reconstruction) -> np.ndarray:
