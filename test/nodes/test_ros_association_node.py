@@ -177,11 +177,12 @@ def test_tracks_tell_what_the_label_images_show(world, tmp_path, monkeypatch):
     assert wait_for(lambda: len(published) == 4)
     tracks = [message for message in sent if message]
     assert [keyframe_name(header) for *_, header in tracks] == list(model.names)
-    for (vision, observations, names, header), message in zip(tracks, published, strict=True):
+    for (vision, observations, instances, names, header), message in zip(tracks, published, strict=True):
         labels = image_to_labels(message)
         np.testing.assert_array_equal(labels, MapStore(tmp_path).read_labels(keyframe_name(header)))
         assert (vision, names) == ("vision", ("building",))
         assert {item.instance for item in observations} == set(np.unique(labels).tolist()) - {0}
+        assert {item.instance for item in observations} <= set(instances.ids.tolist())
         for item in observations:
             x0, y0, x1, y1 = item.box
             assert (labels[y0:y1, x0:x1] == item.instance).all()

@@ -86,7 +86,7 @@ def made(monkeypatch):
     """The segmenters that the node asked the factory for."""
     segmenters = []
 
-    def create(config, directory=None):
+    def create(config, directory, findings):
         segmenters.append(CachedSegmenter(Columns(config), ["m"], config, None))
         return segmenters[-1]
 
@@ -149,7 +149,7 @@ class Batches(Columns):
 class TestBatches:
     @pytest.fixture
     def bench(self, world, made, monkeypatch):
-        monkeypatch.setattr(segmentation_node, "create_segmenter", lambda config, _: self.put(made, config))
+        monkeypatch.setattr(segmentation_node, "create_segmenter", lambda config, *_: self.put(made, config))
         return Bench(world, prompts=["building"])
 
     def put(self, made, config):
