@@ -176,6 +176,15 @@ class MapStore:
         write_json(path.with_suffix(".json"), {str(i): dict(f) for i, f in named.facts.items()})
         return named
 
+    def write_passed_over(self, name: str) -> None:
+        """Note that nobody looked for objects in a keyframe: a table of segments without a label image."""
+        write_json(self._to_write("segments", f"{name}.json"), {})
+
+    def read_passed_over(self) -> set[str]:
+        """Names of the keyframes in which nobody looked for objects."""
+        tables = (self.root / "segments").glob("[!.]*.json")
+        return {path.stem for path in tables if not path.with_suffix(".png").exists()}
+
     def read_named_segments(self, name: str) -> NamedSegments | None:
         """The segmenter's masks of a keyframe; None if there are none on disk."""
         path = self.segment_path(name)

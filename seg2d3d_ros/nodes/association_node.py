@@ -44,7 +44,7 @@ from seg2d3d_ros.ros.map_exchange.map_subscription import MapSubscription
 from seg2d3d_ros.ros.map_exchange.results import write_config_sections
 from seg2d3d_ros.ros.map_exchange.second_round import SecondRound
 from seg2d3d_ros.ros.map_exchange.twin_nodes import TwinWatch
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, make_header
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, is_unsegmented, keyframe_name, make_header
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import AssociationParameters
 from seg2d3d_ros.ros.node.qos import SEGMENTS
@@ -120,7 +120,8 @@ class AssociationNode(ManagedNode):
 
     def _received(self, message: Image) -> None:
         self._last_segments = time.monotonic()
-        self._latency.arrived(keyframe_name(message.header))
+        if not is_unsegmented(message):
+            self._latency.arrived(keyframe_name(message.header))
         self._segmenting.put(message)
 
     def _dropped(self, message: Image) -> None:
@@ -149,6 +150,11 @@ class AssociationNode(ManagedNode):
             self._second_round.answered(name)
 
     def _keep_segments(self, name: str, message: Image) -> None:
+        if is_unsegmented(message):
+            with self._lock:
+                self._headers[name] = message.header
+                self._session.pass_over(name)
+            return
         labels = image_to_labels(message)
         self._classes.wait_for(int(labels.max(initial=0)) // PER_CLASS)
         if self.stopping.is_set():
@@ -266,10 +272,10 @@ class AssociationNode(ManagedNode):
         """What came only in part is a finding."""
         in_map = self._receiver.names
         with self._lock:
-            segmented = {name for name in {*in_map, *self._headers} if self._session.has_segments(name)}
+            answered = {name for name in {*in_map, *self._headers} if self._session.is_answered(name)}
             new = set(self._headers)
         received = {record.name for record in self._store.read_keyframes()}  # none where the map is made on another machine
-        for finding in incomplete(in_map, segmented, new, received):
+        for finding in incomplete(in_map, answered, new, received):
             self.diagnostics.findings.put(finding)
 
     def _look_again(self) -> bool:
@@ -297,7 +303,7 @@ class AssociationNode(ManagedNode):
     def _segments_may_come(self) -> bool:
         """Whether keyframes of the map still lack segments, and it is worth waiting for them."""
         with self._lock:
-            missing = sum(not self._session.has_segments(name) for name in self._receiver.names)
+            missing = sum(not self._session.is_answered(name) for name in self._receiver.names)
         now = time.monotonic()
         if missing != self._missing:
             # Progress counts, not traffic: a live camera's segments come for ever.

@@ -2,7 +2,8 @@
 
 ``segmentation.segmenter`` says where the objects come from: ``topic`` = label images of another node, matched with the
 keyframes by their header in either order; ``label_images``, ``coco`` = files; ``grounded_sam``, ``panoptic``,
-``everything`` = models, loaded while the node is active; ``none`` = nothing is published.
+``everything`` = models, loaded while the node is active; ``none`` = nothing is published. A keyframe in which nobody looked
+for objects gets a label image without pixels (``messages.conversion.unsegmented``): all zeros say that there are none.
 
 The parameter ``segmentation.prompts`` may be changed at any time: new keyframes are asked for the new ones, and the service
 ``~/resegment`` redoes the old ones. Class ids keep their meaning; ``keyframes/classes`` (latched) has their names.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +36,7 @@ from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.postponed import Postponed
 from seg2d3d_ros.ros.exchange.segment_topics import Masks, SegmentTopics, fitting_labels
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
-from seg2d3d_ros.ros.messages.conversion import keyframe_name, labels_to_image
+from seg2d3d_ros.ros.messages.conversion import keyframe_name, labels_to_image, unsegmented
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
 from seg2d3d_ros.ros.node.diagnostics import ITEMS_DROPPED
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
@@ -45,7 +47,7 @@ from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.models.mask_models import Looker
-from seg2d3d_ros.segmentation.segmenter import Segmenter, no_segments
+from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe, Segments
 
 MASKS_REFUSED = Kind(
@@ -68,6 +70,11 @@ RESEGMENT_AHEAD = 4, 32
 """Old keyframes that wait in the queue at once, at least and at most, so that new ones are not dropped for them."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Unsegmented:
+    """Instead of masks: nobody looked for objects in the keyframe, which does not say that there are none."""
+
+
 class Asking(NamedTuple):
     """What is looked for, replaced as a whole: the segmenter, its prompts, and all names that class ids count."""
 
@@ -77,7 +84,7 @@ class Asking(NamedTuple):
 
 
 class SegmentationNode(ManagedNode):
-    """See the module. Keyframes whose segments fail or do not come go on with none, and are counted."""
+    """See the module. Keyframes whose segments fail or do not come go on as unsegmented, and are counted."""
 
     NAME = "segmentation_node"
     PARAMETERS = SegmentationParameters
@@ -181,7 +188,7 @@ class SegmentationNode(ManagedNode):
 
     def _answered(self, keyframe: Keyframe, header: Header, masks: Masks | None) -> None:
         """Another node has answered, or has not in time."""
-        self._worker.put((keyframe, header, masks or no_segments(keyframe.name, _shape(keyframe))))
+        self._worker.put((keyframe, header, masks or Unsegmented()))
 
     def _look_for_masks(self) -> None:
         """Give up where the masks were to be found in the graph and nobody publishes any."""
@@ -254,9 +261,11 @@ class SegmentationNode(ManagedNode):
                 publish(keyframe, header, next(made) if given is None else given)
 
     def _publish(self, keyframe: Keyframe, header: Header, answer: Any) -> None:
-        """Send the masks of one keyframe; none where they failed, with which it goes on."""
+        """Send the masks of one keyframe; where they failed, it goes on as one in which nobody looked."""
+        labels = None
         try:
-            labels = to_mono16(self._segments(keyframe, answer))
+            if not isinstance(answer, Unsegmented):
+                labels = to_mono16(self._segments(keyframe, answer))
         except Exception as error:
             # Reaches the log and the diagnostics; others wait behind it.
             self.diagnostics.count("keyframes with bad segments")
@@ -265,13 +274,12 @@ class SegmentationNode(ManagedNode):
                 self.diagnostics.findings.add(MASKS_REFUSED, keyframe.name, reason=str(error))
             else:
                 self.errors.report("segmentation", error)
-            labels = np.zeros(_shape(keyframe), np.uint16)
         self._send(keyframe.name, labels, header)
-        self.diagnostics.count("keyframes segmented")
+        self.diagnostics.count("keyframes segmented" if labels is not None else "keyframes not segmented")
 
-    def _send(self, name: str, labels: np.ndarray, header: Header) -> None:
-        self._publisher.publish(labels_to_image(labels, header))
-        if self._looker:
+    def _send(self, name: str, labels: np.ndarray | None, header: Header) -> None:
+        self._publisher.publish(unsegmented(header) if labels is None else labels_to_image(labels, header))
+        if self._looker and labels is not None:
             self._kept.write_labels(name, labels)
 
     def _look_again(self, keyframe: Keyframe, header: Header, prompts: PointCloud2) -> None:
@@ -299,17 +307,18 @@ class SegmentationNode(ManagedNode):
         options = self.config.segmentation
         return from_mono16(keyframe.name, labels, len(options.asked), options.min_area, topic, self.diagnostics.findings)
 
-    def _made(self, asking: Asking, keyframes: list[Keyframe]) -> list[Segments | Exception]:
+    def _made(self, asking: Asking, keyframes: list[Keyframe]) -> list[Segments | Unsegmented | Exception]:
         """By our own segmenter, with class ids that count all names that were ever asked for; or why it failed."""
         segmenter = asking.segmenter
         if not keyframes:
             return []
         assert segmenter is not None
+        found: Sequence[Segments | None]
         try:
             if isinstance(segmenter, CachedSegmenter):
                 found = segmenter.segment_all(keyframes)
             else:
-                found = [segmenter.segment(k) or no_segments(k.name, _shape(k)) for k in keyframes]
+                found = [segmenter.segment(keyframe) for keyframe in keyframes]
         except Exception as error:
             # One of them is to blame, and each is told so (``_publish``); the others are done without it.
             return [error] if len(keyframes) == 1 else [answer for k in keyframes for answer in self._made(asking, [k])]
@@ -317,7 +326,7 @@ class SegmentationNode(ManagedNode):
             self.diagnostics.set("found in the cache", segmenter.hits)
             self.diagnostics.set("device", segmenter.runtime.device)
             self.diagnostics.set("images at once", self._at_once())
-        return [_counted(segments, asking) for segments in found]
+        return [_counted(segments, asking) if segments else Unsegmented() for segments in found]
 
     def _resegment(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Send every kept keyframe through the segmenter again, no faster than it works."""
@@ -369,11 +378,6 @@ def _counted(segments: Segments, asking: Asking) -> Segments:
     lookup = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
     lookup[segments.ids] = ids
     return dataclasses.replace(segments, labels=lookup[segments.labels], ids=ids, classes=table[segments.classes])
-
-
-def _shape(keyframe: Keyframe) -> tuple[int, int]:
-    width, height = keyframe.size
-    return height, width
 
 
 def main() -> None:

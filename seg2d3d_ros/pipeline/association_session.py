@@ -26,6 +26,7 @@ from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.solve import enriches, projects
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
@@ -73,6 +74,7 @@ class AssociationSession:
         self._handover = threading.Lock()  # guards what the other threads leave for the next update, and its taking over
         self._classes = config.segmentation
         self._arrived: dict[str, NamedSegments] = {}
+        self._passed_over = store.read_passed_over()
         self._second_looks = 0
 
     # Masks come in (any thread).
@@ -102,6 +104,20 @@ class AssociationSession:
         """Whether a keyframe's segments are known."""
         with self._handover:
             return name in self._segments or name in self._arrived
+
+    def is_answered(self, name: str) -> bool:
+        """Whether a keyframe's segments are known, or that nobody looked for objects in it."""
+        return self.has_segments(name) or name in self._passed_over
+
+    def pass_over(self, name: str) -> None:
+        """Nobody looked for objects in this keyframe: none is missing there. Segments that are known stay, or may still come.
+
+        Raises:
+            DataError: the disk is full.
+        """
+        if not self.is_answered(name):
+            self.store.write_passed_over(name)
+            self._passed_over.add(name)
 
     def receive(self, segments: Segments, second_look: Collection[int] = ()) -> None:
         """Keep a keyframe's segments; a second message for the same keyframe replaces the first.
@@ -191,7 +207,7 @@ class AssociationSession:
             full,
             self._missed,
             self._counts(revision, models, incidence, instances),
-            tuple(doubts(incidence, instances, len(segments), self._impossible, images=len(everywhere), spread=self._spread)),
+            tuple(self._doubts(models, incidence, instances, len(everywhere))),
             time.perf_counter() - start,
         )
         return self.latest
@@ -305,6 +321,11 @@ class AssociationSession:
             self._unwritten = 0
         elif changed:
             self._journal.append(next_id, {name: dict(repair.instance_of(name)) for name in changed})
+
+    def _doubts(self, models: Sequence[SparseModel], incidence: Incidence, instances: Instances, images: int) -> list[Finding]:
+        in_model = len({name for model in models for name in model.names} & self._segments.keys())
+        known = {"images": images, "spread": self._spread, "in_model": in_model}
+        return doubts(incidence, instances, len(self._segments), self._impossible, **known)
 
     def _counts(
         self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances

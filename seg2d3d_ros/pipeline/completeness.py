@@ -35,17 +35,17 @@ KEYFRAMES_DROPPED = Kind(
 
 
 def incomplete(
-    in_map: Sequence[str], segmented: Collection[str], new: Collection[str], received: Collection[str]
+    in_map: Sequence[str], answered: Collection[str], new: Collection[str], received: Collection[str]
 ) -> list[Finding]:
     """Both kinds of halves of keyframes, each with its count, 0 included.
 
     Args:
         in_map: keyframes of the map.
-        segmented: keyframes whose masks are known.
-        new: those of them whose masks came in this run.
+        answered: keyframes whose masks are known, or of which it is known that nobody looked for objects there.
+        new: those of them of which that came in this run.
         received: keyframes that the reconstruction has got; empty where that is not known.
     """
-    without = [name for name in in_map if name not in segmented]
+    without = [name for name in in_map if name not in answered]
     lost = sorted(name for name in new if name not in received) if received else []
     return [
         Finding(MAP_WITHOUT_MASKS, len(without), len(in_map), tuple(without[:EXAMPLES])),

@@ -28,6 +28,12 @@ NOTHING_TO_ASSOCIATE = Kind(
     cause="the images with masks are not those that were brought together in 3D",
     remedy="give masks for the registered images, or more overlap to the others",
 )
+MASKS_WITHOUT_OBJECT = Kind(
+    "masks_without_object",
+    "images of the model whose masks hold no object",
+    cause="the masks are empty, or of other classes than those that were asked for",
+    remedy="look at the masks, and compare the names of their classes with those that were asked for",
+)
 SEGMENTS_WITHOUT_POINTS = Kind(
     "segments_without_points",
     "segments that hold no 3D point and cannot be associated",
@@ -93,6 +99,7 @@ def doubts(
     *,
     images: int = 0,
     spread: int = 0,
+    in_model: int = 0,
 ) -> list[Finding]:
     """What is doubtful about the segments of so many keyframes, and about their instances.
 
@@ -100,6 +107,7 @@ def doubts(
         impossible: labels that were dropped.
         images: how many there are, with segments or not.
         spread: masks that were drawn in images without segments.
+        in_model: of the keyframes with segments, those that the models have.
     """
     found = [Finding(SPREAD, spread, details={"segmented": segmented, "images": images})] if spread else []
     if impossible:
@@ -107,7 +115,9 @@ def doubts(
         names = tuple(f"object {label.instance} in {label.name}" for label in impossible[:EXAMPLES])
         found.append(Finding(IMPOSSIBLE_LABELS, len(impossible), labels, names))
     empty = np.diff(incidence.matrix.indptr) == 0
-    if segmented and len(empty) == 0:
+    if in_model and len(empty) == 0:
+        found.append(Finding(MASKS_WITHOUT_OBJECT, in_model, in_model))
+    elif segmented and len(empty) == 0:
         found.append(Finding(NOTHING_TO_ASSOCIATE, segmented, segmented))
     elif empty.sum() > 0.5 * len(empty):
         found.append(Finding(SEGMENTS_WITHOUT_POINTS, int(empty.sum()), len(empty)))

@@ -22,7 +22,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.pipeline.completeness import MAP_WITHOUT_MASKS, MASKS_DROPPED, MASKS_WITHOUT_KEYFRAME
 from seg2d3d_ros.ros.map_exchange import instance_publisher
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image, unsegmented
 from seg2d3d_ros.ros.node.qos import LABELS, SEGMENTS
 from seg2d3d_ros.segmentation.encoding import to_mono16
 from seg2d3d_ros.types import Keyframe
@@ -104,6 +104,24 @@ def test_halves_of_keyframes_are_reckoned_at_flush(world, tmp_path):
     assert found == {MAP_WITHOUT_MASKS: ("front_4",), MASKS_WITHOUT_KEYFRAME: ("front_9",)}
 
 
+def test_keyframes_in_which_nobody_looked_get_labels_and_are_not_waited_for(world, tmp_path):
+    """One mask is enough: the others get theirs from the 3D points, at once."""
+    node = world.add(AssociationNode, map_dir=str(tmp_path), segments_patience=3600.0)
+    model, segments = scene(4)
+    node._receiver._observations = dict.fromkeys(segments, np.zeros(0))
+    first, *others = segments
+    node._received(masks(segments[first], first))
+    for name in others:
+        node._received(unsegmented(header_of(name)))
+    assert node._segmenting.drain(60)
+    assert not node._segments_may_come()
+    result = node._session.update([model], full=True)
+    assert (result.counts["segmented"], set(result.labels)) == (1, set(segments))
+    node._reckon()
+    assert MAP_WITHOUT_MASKS not in {finding.kind for finding in node.diagnostics.findings.list()}
+    assert node._latency._since.keys() == {first}, "labels of the others are drawn by finalize"
+
+
 def test_prompts_are_set_as_at_the_start(world, tmp_path):
     node = world.add(AssociationNode, map_dir=str(tmp_path), segmentation__prompts=["building"])
     answer = node.set_parameters([Parameter("segmentation.prompts", value=["house", "tree"])])
@@ -159,11 +177,12 @@ def test_tracks_tell_what_the_label_images_show(world, tmp_path, monkeypatch):
     assert wait_for(lambda: len(published) == 4)
     tracks = [message for message in sent if message]
     assert [keyframe_name(header) for *_, header in tracks] == list(model.names)
-    for (vision, observations, names, header), message in zip(tracks, published, strict=True):
+    for (vision, observations, instances, names, header), message in zip(tracks, published, strict=True):
         labels = image_to_labels(message)
         np.testing.assert_array_equal(labels, MapStore(tmp_path).read_labels(keyframe_name(header)))
         assert (vision, names) == ("vision", ("building",))
         assert {item.instance for item in observations} == set(np.unique(labels).tolist()) - {0}
+        assert {item.instance for item in observations} <= set(instances.ids.tolist())
         for item in observations:
             x0, y0, x1, y1 = item.box
             assert (labels[y0:y1, x0:x1] == item.instance).all()

@@ -33,7 +33,7 @@ from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, 
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.simulation.street_folder import simulate
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(900)]  # several times WAIT
 
 IMAGES = 24
 F4, I4, U4, U2 = PointField.FLOAT32, PointField.INT32, PointField.UINT32, PointField.UINT16

@@ -94,7 +94,7 @@ class Bench:
         self.model, self.segments, self.truth = street(missed)
         self.sam = Sam(self.segments, mask_of or (lambda name: self.truth[name] == 1))
         monkeypatch.setattr(
-            segmentation_node, "create_segmenter", lambda config, _: CachedSegmenter(self.sam, ["m"], config, None)
+            segmentation_node, "create_segmenter", lambda config, *_: CachedSegmenter(self.sam, ["m"], config, None)
         )
         probe = world.probe
         self.keyframes = probe.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)

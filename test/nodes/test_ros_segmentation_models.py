@@ -26,6 +26,7 @@ from seg2d3d_ros.ros.messages.class_names import added, class_names_message, rea
 from seg2d3d_ros.ros.messages.conversion import (
     bytes_to_compressed,
     image_to_labels,
+    is_unsegmented,
     keyframe_name,
     labels_to_image,
     make_header,
@@ -86,7 +87,7 @@ def made(monkeypatch):
     """The segmenters that the node asked the factory for."""
     segmenters = []
 
-    def create(config, directory=None):
+    def create(config, directory, findings):
         segmenters.append(CachedSegmenter(Columns(config), ["m"], config, None))
         return segmenters[-1]
 
@@ -107,7 +108,7 @@ class Bench:
 
     def results(self, count):
         assert wait_for(lambda: len(self.out) >= count), f"{len(self.out)} of {count}: {self.node.diagnostics.status()}"
-        return [(keyframe_name(m.header), classes_at(image_to_labels(m))) for m in self.out]
+        return [(keyframe_name(m.header), None if is_unsegmented(m) else classes_at(image_to_labels(m))) for m in self.out]
 
     def ask_for(self, *prompts):
         parameter = Parameter("segmentation.prompts", Parameter.Type.STRING_ARRAY, list(prompts))
@@ -149,7 +150,7 @@ class Batches(Columns):
 class TestBatches:
     @pytest.fixture
     def bench(self, world, made, monkeypatch):
-        monkeypatch.setattr(segmentation_node, "create_segmenter", lambda config, _: self.put(made, config))
+        monkeypatch.setattr(segmentation_node, "create_segmenter", lambda config, *_: self.put(made, config))
         return Bench(world, prompts=["building"])
 
     def put(self, made, config):
@@ -181,7 +182,7 @@ class TestBatches:
         assert bench.results(4) == [
             ("front_1", {"building": 1}),
             ("front_2", {"building": 1}),
-            ("front_4", {}),
+            ("front_4", None),
             ("front_3", {"building": 1}),
         ]
         assert model.together[1:] == [["front_2", "front_4", "front_3"], ["front_2"], ["front_4"], ["front_3"]]

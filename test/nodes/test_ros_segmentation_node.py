@@ -17,12 +17,17 @@ from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
 from seg2d3d_ros.ros.messages.conversion import (
     bytes_to_compressed,
     image_to_labels,
+    is_unsegmented,
     keyframe_name,
     labels_to_image,
     make_header,
 )
 from seg2d3d_ros.ros.node import qos
+<<<<<<< HEAD
 from seg2d3d_ros.segmentation.encoding import UNKNOWN_CODES
+=======
+from seg2d3d_ros.segmentation.files.mask_files import WITHOUT_MASK
+>>>>>>> w10r4
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -52,7 +57,7 @@ class Bench:
 
     def results(self, count):
         assert wait_for(lambda: len(self.out) >= count), f"{len(self.out)} of {count}: {self.node.diagnostics.status()}"
-        return {keyframe_name(m.header): image_to_labels(m) for m in self.out}
+        return {keyframe_name(m.header): None if is_unsegmented(m) else image_to_labels(m) for m in self.out}
 
 
 @pytest.fixture
@@ -79,10 +84,10 @@ def test_segments_of_a_topic_match_their_keyframe_in_either_order(world):
     assert bench.out[0].encoding == "mono16"
 
 
-def test_a_keyframe_without_segments_goes_on_with_none_until_they_come(world):
+def test_a_keyframe_without_segments_goes_on_as_unsegmented_until_they_come(world):
     bench = Bench(world, segmenter="topic", segments_timeout=0.3)
     bench.keyframe(5)
-    assert not bench.results(1)["front_5"].any()
+    assert bench.results(1)["front_5"] is None
     bench.label(5)
     assert wait_for(lambda: len(bench.out) == 2)
     np.testing.assert_array_equal(image_to_labels(bench.out[1]), LABELS)
@@ -101,7 +106,7 @@ def test_segments_of_another_size_are_fitted_or_refused(world):
     bench.keyframe(2)
     results = bench.results(2)
     assert (results["front_1"] == LABELS).mean() > 0.95
-    assert not results["front_2"].any()
+    assert results["front_2"] is None
     assert "30×40 for an image of 60×40" in bench.node.diagnostics.last_error
 
 
@@ -111,12 +116,18 @@ def test_objects_of_a_class_that_no_prompt_has_are_left_out_and_told(world):
     other[:5] = 2001
     bench.label(1, other)
     bench.keyframe(1)
+<<<<<<< HEAD
     kept = np.where(other == 2001, 0, other)
     assert np.array_equal(bench.results(1)["front_1"], kept)
     assert kept.any()
     told = [finding.text for finding in bench.node.diagnostics.findings.list() if finding.kind is UNKNOWN_CODES]
     assert len(told) == 1
     assert "/front/segments go up to 2, and there are 1 prompts" in told[0]
+=======
+    assert bench.results(1)["front_1"] is None
+    assert "class id 2" in bench.node.diagnostics.last_error
+    assert "/front/segments" in bench.node.diagnostics.last_error
+>>>>>>> w10r4
 
 
 def test_flush_answers_when_everything_went_through(world):
@@ -125,19 +136,26 @@ def test_flush_answers_when_everything_went_through(world):
         bench.keyframe(stamp)
     bench.label(4)
     assert world.call(Trigger, "segmentation_node/flush").success
-    assert values(bench.node)["keyframes segmented"] == "5"
+    assert values(bench.node)["keyframes segmented"] == "1"
+    assert values(bench.node)["keyframes not segmented"] == "4"
     assert len(bench.results(5)) == 5
 
 
 def test_segments_from_files(world, tmp_path):
+    """A file without objects says that there are none; without a file nobody has looked."""
     (tmp_path / "front_1.png").write_bytes(encode_png(np.where(LABELS > 0, 3, 0).astype(np.uint16)))
+    (tmp_path / "front_3.png").write_bytes(encode_png(np.zeros_like(LABELS)))
     bench = Bench(world, segmenter="label_images", segments_dir=str(tmp_path), prompts=["house"])
     bench.keyframe(1)
     bench.keyframe(2)
-    results = bench.results(2)
+    bench.keyframe(3)
+    results = bench.results(3)
     np.testing.assert_array_equal(results["front_1"] > 0, LABELS > 0)
     assert set(np.unique(results["front_1"]) // 1000) == {0, 1}
-    assert not results["front_2"].any()
+    assert results["front_2"] is None
+    assert not results["front_3"].any()
+    (found,) = bench.node.diagnostics.findings.list()
+    assert (found.kind, found.count, found.examples) == (WITHOUT_MASK, 1, ("front_2",))
 
 
 def test_without_a_segmenter_nothing_is_published(world):

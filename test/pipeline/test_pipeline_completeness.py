@@ -7,7 +7,7 @@ from seg2d3d_ros.pipeline.completeness import MAP_WITHOUT_MASKS, MASKS_WITHOUT_K
 
 def test_keyframes_without_masks_and_masks_without_keyframes_are_counted_with_their_names():
     in_map = ["a", "b", "c"]
-    found = incomplete(in_map, segmented={"a", "x"}, new={"a", "x"}, received={"a", "b", "c", "d"})
+    found = incomplete(in_map, answered={"a", "x"}, new={"a", "x"}, received={"a", "b", "c", "d"})
     without, lost = found
     assert (without.kind, without.count, without.of, without.examples) == (MAP_WITHOUT_MASKS, 2, 3, ("b", "c"))
     assert (lost.kind, lost.count, lost.of, lost.examples) == (MASKS_WITHOUT_KEYFRAME, 1, 2, ("x",))

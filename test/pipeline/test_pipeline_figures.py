@@ -12,6 +12,8 @@ from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.figures import (
+    MASKS_WITHOUT_OBJECT,
+    NOTHING_TO_ASSOCIATE,
     SEGMENTS_WITHOUT_POINTS,
     SEPARATE_MODELS,
     doubts,
@@ -35,6 +37,15 @@ def test_segments_without_points_are_a_doubt_where_they_are_many():
         (SEGMENTS_WITHOUT_POINTS, 2, 3)
     ]
     assert doubts(incidence_of([[[1, 2]], [[1], []]], 3), NOTHING, 2) == []
+
+
+def test_why_nothing_could_be_associated():
+    """Images that are not in the model, or masks without an object: the way out is another one."""
+    nothing = incidence_of([[], []], 3)
+    for in_model, kind, count in ((0, NOTHING_TO_ASSOCIATE, 2), (1, MASKS_WITHOUT_OBJECT, 1)):
+        (found,) = doubts(nothing, NOTHING, 2, in_model=in_model)
+        assert (found.kind, found.count) == (kind, count)
+    assert doubts(nothing, NOTHING, 0) == [], "nobody looked"
 
 
 def test_findings_of_the_source_and_of_the_reconstruction_stand_in_the_metrics(tmp_path):

@@ -86,6 +86,18 @@ def test_each_object_may_be_labelled_in_another_image(tmp_path):
         assert iou(labels == right, truth == 2) > 0.85, name
 
 
+def test_that_nobody_looked_is_remembered_until_somebody_does(tmp_path, world):
+    session, _ = updated(tmp_path, world)
+    session.pass_over("view0")
+    session.pass_over("view2")
+    again = AssociationSession(MapStore(tmp_path), make_config({}))
+    assert [again.is_answered(f"view{k}") for k in range(3)] == [True, False, True]
+    assert again.has_segments("view2"), "masks that are there are not forgotten"
+    assert not again.has_segments("view0")
+    again.receive(world.segments["view0"])
+    assert MapStore(tmp_path).read_passed_over() == set()
+
+
 def test_a_mask_that_is_drawn_later_takes_its_place(tmp_path, world):
     session, _ = updated(tmp_path, world)
     session.receive(world.segments["view0"])

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from helpers_ros import own_domain, ros, wait_for
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
 from seg2d3d_ros.errors import DataError
@@ -163,6 +164,19 @@ def test_a_simulated_clock_that_stands_still_is_said(world, monkeypatch):
     assert "use_sim_time:=false" in node.diagnostics.status().message
     node.set_parameters([Parameter("use_sim_time", value=False)])
     assert wait_for(lambda: node.diagnostics.findings.list() == [])
+
+
+@pytest.mark.ros
+def test_a_player_that_has_not_begun_yet_is_waited_for(world, monkeypatch):
+    world.probe.create_publisher(Clock, "/clock", qos.CLOCK)
+    monkeypatch.setattr(clock_watch, "CLOCK_SECONDS", 0.0)
+    node = world.add(Worker)
+    assert wait_for(lambda: node.count_publishers("/clock") == 1)
+    node.set_parameters([Parameter("use_sim_time", value=True)])
+    node._clock_watch.look()
+    assert node.diagnostics.findings.list() == []
+    monkeypatch.setattr(clock_watch, "BEGIN_SECONDS", 0.0)
+    assert wait_for(lambda: [f.kind for f in node.diagnostics.findings.list()] == [CLOCK_SILENT])
 
 
 @pytest.mark.ros

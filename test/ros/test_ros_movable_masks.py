@@ -24,7 +24,7 @@ from seg2d3d_ros.pipeline.schedule import Schedule  # noqa: E402
 from seg2d3d_ros.ros.exchange.movable_masks import MOVING_THINGS_KEPT, MovableMasks  # noqa: E402
 from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses  # noqa: E402
 from seg2d3d_ros.ros.messages.class_names import class_names_message  # noqa: E402
-from seg2d3d_ros.ros.messages.conversion import labels_to_image, make_header  # noqa: E402
+from seg2d3d_ros.ros.messages.conversion import labels_to_image, make_header, unsegmented  # noqa: E402
 from seg2d3d_ros.types import Keyframe  # noqa: E402
 
 SECOND = 10**9
@@ -124,6 +124,14 @@ def test_damaged_segments_do_not_stop_the_keyframe(monkeypatch):
     waiting.take(keyframe())
     node.callbacks["keyframes/segments"](Image(header=make_header(1, "front"), encoding="rgb8", height=1, width=1, step=3))
     assert found[0][1] is None
+
+
+def test_one_in_which_nobody_looked_does_not_wait(monkeypatch):
+    node, _, found, waiting = masks(monkeypatch)
+    waiting.take(keyframe())
+    node.callbacks["keyframes/segments"](unsegmented(make_header(1, "front")))
+    assert [(k.name, ignore) for k, ignore in found] == [("front_1", None)]
+    assert node.words == [], "it is no damaged message"
 
 
 class Worker:

@@ -14,7 +14,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Kind
 from seg2d3d_ros.keyframes.waiting import Synchronizer
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, read_class_names
-from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name
+from seg2d3d_ros.ros.messages.conversion import image_to_labels, is_unsegmented, keyframe_name
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import LATCHED, SEGMENTS
 from seg2d3d_ros.segmentation.encoding import PER_CLASS
@@ -77,6 +77,8 @@ class MovableMasks:
         self._deliver(parts["keyframe"], self._mask(parts["segments"]) if "segments" in parts else None)
 
     def _mask(self, message: Image) -> np.ndarray | None:
+        if is_unsegmented(message):
+            return None
         try:
             labels = image_to_labels(message)
         except DataError as error:

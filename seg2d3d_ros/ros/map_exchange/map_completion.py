@@ -122,7 +122,9 @@ class MapCompletion:
         self._add(self._others())
         self.stage = "report"
         words.append(write_report_if_possible(self._store))
-        sentences = [entry["text"] for entry in self._store.read_metrics().get("findings", ()) if entry["level"] != NOTE]
+        # Notes matter where the result is not what was asked for: they may be the cause, as other classes are.
+        entries = self._store.read_metrics().get("findings", ())
+        sentences = [entry["text"] for entry in entries if problems or entry["level"] != NOTE]
         return Completed(", ".join(words), "; ".join(problems), tuple(sentences))
 
     def _add(self, findings: Iterable[Finding]) -> None:

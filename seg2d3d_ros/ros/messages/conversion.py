@@ -51,7 +51,8 @@ def keyframe_name(header: Header) -> str:
 def fill(data: bytes | memoryview | np.ndarray) -> array.array:
     """Message bytes in the type that rclpy takes fastest."""
     filled = array.array("B")
-    filled.frombytes(np.ascontiguousarray(data).data.cast("B") if isinstance(data, np.ndarray) else data)
+    if len(data):  # NumPy does not cast what is empty
+        filled.frombytes(np.ascontiguousarray(data).data.cast("B") if isinstance(data, np.ndarray) else data)
     return filled
 
 
@@ -79,6 +80,19 @@ def labels_to_image(labels: np.ndarray, header: Header) -> Image:
         raise DataError(f"an image of shape {labels.shape} and dtype {labels.dtype} is not mono16")
     height, width = labels.shape
     return Image(header=header, height=height, width=width, encoding="mono16", step=2 * width, data=fill(labels))
+
+
+def unsegmented(header: Header) -> Image:
+    """What ``keyframes/segments`` has for a keyframe in which nobody looked for objects: a label image without pixels.
+
+    All zeros would say that there are none.
+    """
+    return labels_to_image(np.zeros((0, 0), np.uint16), header)
+
+
+def is_unsegmented(message: Image) -> bool:
+    """Whether a message of ``keyframes/segments`` says that nobody looked for objects."""
+    return message.width == 0 and message.height == 0
 
 
 def image_to_labels(message: Image | CompressedImage) -> np.ndarray:

@@ -14,8 +14,10 @@ CLOCK_SILENT = Kind(
     cause="nothing comes on /clock",
     remedy="let the player or simulator publish it (ros2 bag play --clock), or set use_sim_time:=false",
 )
-CLOCK_SECONDS = 5.0
-"""How long a node waits for /clock before it says so."""
+CLOCK_SECONDS = 15.0
+"""How long a node waits for a publisher of /clock before it says so, …"""
+BEGIN_SECONDS = 60.0
+"""… and for the time of one that is there: a player waits for its subscribers."""
 
 
 class ClockWatch:
@@ -30,5 +32,5 @@ class ClockWatch:
         if not self._node.get_parameter("use_sim_time").value or self._node.get_clock().now().nanoseconds:
             self._since = time.monotonic()
             self._findings.put(Finding(CLOCK_SILENT, 0))
-        elif time.monotonic() - self._since > CLOCK_SECONDS:
+        elif time.monotonic() - self._since > (BEGIN_SECONDS if self._node.count_publishers("/clock") else CLOCK_SECONDS):
             self._findings.put(Finding(CLOCK_SILENT, 1, examples=(self._node.get_name(),)))
