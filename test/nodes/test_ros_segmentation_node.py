@@ -23,11 +23,8 @@ from seg2d3d_ros.ros.messages.conversion import (
     make_header,
 )
 from seg2d3d_ros.ros.node import qos
-<<<<<<< HEAD
 from seg2d3d_ros.segmentation.encoding import UNKNOWN_CODES
-=======
 from seg2d3d_ros.segmentation.files.mask_files import WITHOUT_MASK
->>>>>>> w10r4
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()
@@ -116,18 +113,12 @@ def test_objects_of_a_class_that_no_prompt_has_are_left_out_and_told(world):
     other[:5] = 2001
     bench.label(1, other)
     bench.keyframe(1)
-<<<<<<< HEAD
     kept = np.where(other == 2001, 0, other)
     assert np.array_equal(bench.results(1)["front_1"], kept)
     assert kept.any()
     told = [finding.text for finding in bench.node.diagnostics.findings.list() if finding.kind is UNKNOWN_CODES]
     assert len(told) == 1
     assert "/front/segments go up to 2, and there are 1 prompts" in told[0]
-=======
-    assert bench.results(1)["front_1"] is None
-    assert "class id 2" in bench.node.diagnostics.last_error
-    assert "/front/segments" in bench.node.diagnostics.last_error
->>>>>>> w10r4
 
 
 def test_flush_answers_when_everything_went_through(world):
