@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -124,8 +124,11 @@ def describe(encoded: bytes) -> str:
 
 
 @contextlib.contextmanager
-def open_header(encoded: bytes, source: str = "image") -> Iterator[Image.Image]:
+def open_header(encoded: bytes, source: str = "image", also: Sequence[str] = ()) -> Iterator[Image.Image]:
     """The file as PIL opens it: size and tags are read, pixels are not.
+
+    Args:
+        also: PIL's names of formats that are read beside those of photographs.
 
     Raises:
         UnreadFormat: an image of another format, or no image.
@@ -136,7 +139,7 @@ def open_header(encoded: bytes, source: str = "image") -> Iterator[Image.Image]:
     Image.MAX_IMAGE_PIXELS = None  # PIL's own limit is below what cameras deliver; ``require_size`` has ours
     if is_heic(encoded) and not can_read_heic():
         raise UnreadFormat(f"{source}: this is {describe(encoded)}")
-    formats = [name for name in _FORMATS if name != "HEIF" or is_heic(encoded)]
+    formats = [*(name for name in _FORMATS if name != "HEIF" or is_heic(encoded)), *also]
     try:
         image = Image.open(io.BytesIO(encoded), formats=formats)
     except (OSError, ValueError, SyntaxError, OverflowError, RuntimeError, MemoryError) as error:

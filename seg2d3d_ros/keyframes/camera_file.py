@@ -88,7 +88,7 @@ def read_camera_file(path: Path) -> CameraFile:
         DataError: no JSON, or a camera that makes no sense.
     """
     path = Path(path)
-    value = read_json(path, remedy='--camera takes {"model": …, "width": …, "height": …, "params": […]}')
+    value = read_json(path, remedy='--camera takes {"model": …, "width": …, "height": …, "params": […]}', lenient=True)
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected one camera {{model, width, height, params}} or {{cameras: {{name: …}}}}")
     if "cameras" not in value:

@@ -21,6 +21,7 @@ START = """
 import ctypes, os, signal, subprocess, sys, time
 from seg2d3d_ros.cli import supervisor
 from seg2d3d_ros.cli.supervisor import supervise, tell_if_interrupted
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 def ready():
     print(os.getpid(), flush=True)
 def wait():

@@ -121,7 +121,7 @@ def test_clouds_that_are_none():
     with pytest.raises(DataError, match="does not hold"):
         cloud_to_array(message)
     message.fields[0].datatype = 99
-    with pytest.raises(DataError, match="does not hold 4×1 points|no sense"):
+    with pytest.raises(DataError, match="does not hold 4×1 points"):
         cloud_to_array(message)
     assert len(read_scan(cloud(xyz_fields(np.empty((0, 3)))), "/x").xyz) == 0
 

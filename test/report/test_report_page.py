@@ -296,7 +296,7 @@ def test_a_damaged_file_costs_its_part_only(tmp_path):
     (tmp_path / "metrics.json").write_text("{")
     page = page_of(tmp_path)
     assert "points.ply: not a labelled cloud" in page.text
-    assert "metrics.json: damaged" in page.text
+    assert "metrics.json: no valid JSON" in page.text
     assert page.captions
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
-from seg2d3d_ros.segmentation.files import mask_images
+from seg2d3d_ros.image_files import PIXEL_LIMIT
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
 from seg2d3d_ros.segmentation.files.mask_images import read_mask
 from seg2d3d_ros.segmentation.files.mask_placement import ORIENTATION_DOUBTED, TURNED
@@ -53,6 +53,7 @@ def palette(values):
 FORMS = {
     "palette.png": lambda p: palette(IDS).save(p),
     "palette.gif": lambda p: palette(IDS).save(p),
+    "grey.pgm": lambda p: Image.fromarray(IDS.astype(np.uint8)).save(p),
     "grey.png": lambda p: Image.fromarray(IDS).save(p),
     "sixteen.png": lambda p: cv2.imwrite(str(p), IDS.astype(np.uint16)),
     "thirtytwo.tif": lambda p: Image.fromarray(IDS.astype(np.int32)).save(p),
@@ -138,10 +139,10 @@ def test_a_damaged_file_is_a_sentence_whatever_is_damaged(tmp_path, form):
 
 
 def test_sizes_are_checked_before_the_pixels_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(mask_images, "MAX_PIXELS", 1000)
+    monkeypatch.setenv(PIXEL_LIMIT, "1000")
     Image.fromarray(IDS).save(tmp_path / "a.png")
     monkeypatch.setattr(np, "asarray", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(DataError, match="40×30 pixels are too many"):
+    with pytest.raises(DataError, match="40×30 pixels are more than the 1,000"):
         read_mask(tmp_path / "a.png")
 
 

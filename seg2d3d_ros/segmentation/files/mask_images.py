@@ -51,7 +51,7 @@ def read_mask(path: Path) -> MaskImage:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     require_complete(encoded, source)
-    with open_header(encoded, source) as image:
+    with open_header(encoded, source, also=("GIF", "PPM")) as image:
         require_size(image, source)
         if image.format in ("JPEG", "MPO", "WEBP"):
             raise DataError(f"{path}: {image.format} mixes the values at the edges of masks; save label images as PNG")

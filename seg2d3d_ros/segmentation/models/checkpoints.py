@@ -55,7 +55,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         DataError: no such file, or something else in it.
     """
-    document = read_json(path, remedy="get the file again", unreadable=DataError)
+    # Tokenizers write 10³⁰ for "no limit".
+    document = read_json(path, remedy="get the file again", unreadable=DataError, lenient=True)
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected a JSON object; get the file again")
     return document
