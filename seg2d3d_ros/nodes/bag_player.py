@@ -161,6 +161,8 @@ class BagPlayer(ManagedNode):
                 left = max(0.0, total - due)
                 self.get_logger().info(f"played {due:.0f} of {total:.0f} s ({due / max(total, 1e-9):.0%}), {left:.0f} s left")
             self.diagnostics.set("messages played", count)
+        for finding in self._recording.findings:
+            self.diagnostics.findings.put(finding)
         self.get_logger().info(f"played all {count} messages in {time.monotonic() - offset:.1f} s")
 
     def _pace(self, due: float, stamp_ns: int) -> float:
