@@ -71,7 +71,7 @@ def test_size_and_damage():
     damaged = read_header(whole[: place + 8] + b"\xff\xff\xff\x7f" + whole[place + 12 :])
     assert (damaged.width, damaged.height, damaged.device) == (400, 300, "Canon")
     assert (damaged.camera, damaged.geo, damaged.stamp_ns) == (None, None, 0)
-    with pytest.raises(DataError, match=r"a\.jpg: no image"):
+    with pytest.raises(DataError, match=r"a\.jpg: cannot be decoded: no image"):
         read_header(b"no image", "a.jpg")
 
 

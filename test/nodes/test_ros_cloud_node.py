@@ -136,10 +136,8 @@ def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
     assert wait_for(lambda: len(bench.clouds) == 2), "without being asked"
     answer = bench.flush()
     assert answer.success
-    assert (
-        answer.message
-        == "2 scans labelled, 1 lie between no keyframes, cloud.ply: 300 points of 2 scans, 300 seen by keyframes, 100 labelled, 1 of 3 scans lost"
-    )
+    cloud = "cloud.ply: 300 points of 2 scans, 300 seen by keyframes, 100 labelled, 1 of 3 scans lost"
+    assert answer.message == f"2 scans labelled, 1 lie between no keyframes, {cloud}"
     for message, seconds in zip(bench.clouds, (2.5, 3.0), strict=True):
         assert message.header.frame_id == "map"
         assert stamp_to_ns(message.header.stamp) == START + round(seconds * SECOND)
@@ -159,7 +157,7 @@ def test_scans_come_out_labelled_in_the_map_frame(world, tmp_path):
     bench.send_labels(longer, STAMP + 1)
     assert wait_for(lambda: len(bench.clouds) == 3)
     assert stamp_to_ns(bench.clouds[2].header.stamp) == START + 9 * SECOND
-    assert bench.flush().message == "3 scans labelled, cloud.ply: 450 points of 3 scans"
+    assert bench.flush().message == "3 scans labelled, cloud.ply: 450 points of 3 scans, 450 seen by keyframes, 450 labelled"
 
 
 def test_without_metres_it_says_why_and_the_oldest_scans_go(world, tmp_path):
@@ -238,7 +236,7 @@ def test_the_file_has_all_scans_with_the_final_labels_also_those_of_an_earlier_r
     assert wait_for(lambda: bench.node._counts["scans dropped"] == 1)
     bench.send_map(drive(11), STAMP + 1)
     bench.send_labels(drive(11), STAMP + 1, instance=7)
-    assert bench.flush().message == "2 scans labelled, cloud.ply: 450 points of 3 scans"
+    assert bench.flush().message == "2 scans labelled, cloud.ply: 450 points of 3 scans, 450 seen by keyframes, 450 labelled"
     points = read_points(file, CLOUD_POINT)
     np.testing.assert_allclose(np.stack([points[k] for k in "xyz"], axis=1), np.tile(wall(), (3, 1)), atol=1e-3)
     left = points["x"] < 1.3
@@ -250,7 +248,7 @@ def test_the_file_has_all_scans_with_the_final_labels_also_those_of_an_earlier_r
     bench.send_map(drive(11), STAMP + 2)
     bench.send_labels(drive(11), STAMP + 2, instance=8)
     assert wait_for(lambda: bench.node._topic), "it found the LiDAR again"
-    assert bench.flush().message == "0 scans labelled, cloud.ply: 450 points of 3 scans"
+    assert bench.flush().message == "0 scans labelled, cloud.ply: 450 points of 3 scans, 450 seen by keyframes, 450 labelled"
     assert set(read_points(file, CLOUD_POINT)["instance"][left]) == {8}
 
 
