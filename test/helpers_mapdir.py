@@ -46,7 +46,7 @@ def _write(root: Path, marked: bool) -> MapStore:
     store.write_keyframes(records)
     write_result(store, [model], segments, incidence, associate(incidence, model.xyz, AssociationConfig()), ["building"])
     store.write_config(Config())
-    store.update_metrics({"counts": {"images": 4}, "warnings": [NOTE]})
+    store.update_metrics({"counts": {"images": 4}, "note": NOTE})
     IdentityJournal(root).append(3, {"view0": {3: 1}})
     for name in ("sparse/0/images.bin", "sparse/0/frame.json", "scans/00000000000000000012.npz", "database.db", "report.html"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def contents(root: Path) -> dict[str, str]:
 
 def note_of(root: Path) -> str:
     """Which of two maps this is."""
-    (note,) = MapStore(root).read_metrics()["warnings"]
+    note: str = MapStore(root).read_metrics()["note"]
     return note
 
 

@@ -42,11 +42,12 @@ def ends_with(monkeypatch, error, note="half"):
         store.update_metrics(
             {
                 "counts": dict.fromkeys(
-                    ("registered_largest", "images", "registered", "components", "points", "instances")
+                    ("registered_largest", "images", "registered", "components", "model_points", "points", "instances")
                     + ("segments", "segments_with_instance", "labelled_points"),
                     1,
                 ),
                 "unregistered": [],
+                "warnings": [],
             }
         )
         shutil.rmtree(store.root / "sparse")
@@ -138,12 +139,11 @@ def test_objects_were_asked_for_and_none_came_out(tmp_path, capsys):
     from helpers_scene import write_scene
 
     scene = write_scene(tmp_path / "scene")
-    for path in (scene / "segments").glob("*.png"):
-        cv2.imwrite(str(path), np.zeros((320, 480), np.uint16))
     out = tmp_path / "map"
     words = ["run", str(scene / "images"), "--label", "house", "--label", "shed", "--segments", str(scene / "segments")]
+    strict = ["--method", "published", "--set", "association.min_points=1000"]
     fast = ["--set", "reconstruction.max_features=900", "--camera", str(scene / "camera.json"), "--out", str(out)]
-    assert main([*words, *fast]) == 1
+    assert main([*words, *strict, *fast]) == 1
     said = capsys.readouterr().err
     assert "no house or shed was found" in said
     assert f"what there is so far is in {out}" in said
