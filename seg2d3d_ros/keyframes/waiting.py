@@ -82,6 +82,7 @@ class Synchronizer:
         self, main: str, others: Collection[str], deliver: Callable[[dict[str, Any]], None], timeout: float, capacity: int = 200
     ) -> None:
         self.late = 0
+        self._releasing = 0
         self._main, self._deliver, self._capacity = main, deliver, capacity
         self._bundles: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
         self._gone: OrderedDict[Hashable, None] = OrderedDict()
@@ -90,8 +91,8 @@ class Synchronizer:
 
     @property
     def pending(self) -> int:
-        """Keyframes that wait."""
-        return len(self._waiting)
+        """Keyframes that wait, or are on their way to ``deliver``: who reads this in another thread must not miss those."""
+        return len(self._waiting) + self._releasing
 
     def add(self, part: str, key: Hashable, value: Any) -> None:
         """Add one part; delivers the bundles that go on now."""
@@ -108,13 +109,17 @@ class Synchronizer:
 
     def release(self) -> None:
         """Deliver the bundles whose time is over, the oldest first; call it now and then."""
-        keys = self._waiting.release(time.monotonic())
-        released = [self._bundles.pop(key) for key in keys]
-        self._gone.update(dict.fromkeys(keys))
-        while len(self._gone) > 10 * self._capacity:
-            self._gone.popitem(last=False)
-        for bundle in released:
-            self._deliver(bundle)
+        self._releasing += 1
+        try:
+            keys = self._waiting.release(time.monotonic())
+            released = [self._bundles.pop(key) for key in keys]
+            self._gone.update(dict.fromkeys(keys))
+            while len(self._gone) > 10 * self._capacity:
+                self._gone.popitem(last=False)
+            for bundle in released:
+                self._deliver(bundle)
+        finally:
+            self._releasing -= 1
 
     def forget(self) -> None:
         """Begin anew: nothing waits, and what has gone on may come once more."""

@@ -136,3 +136,11 @@ def test_beyond_the_capacity_the_oldest_go_on(in_order):
     assert queue.release(0.0) == [0, 1, 2]
     assert queue.release(0.0) == []
     assert len(queue) == 2
+
+
+def test_a_bundle_counts_as_pending_until_it_was_delivered():
+    """A flush in another thread looks whether anything waits, then whether anything is in the queue that bundles go to."""
+    seen = []
+    synchronizer = Synchronizer("image", (), lambda _: seen.append(synchronizer.pending), timeout=1.0)
+    synchronizer.add("image", 1, "x")
+    assert (seen, synchronizer.pending) == ([1], 0)
