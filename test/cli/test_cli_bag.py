@@ -50,8 +50,10 @@ def test_a_bag_equals_its_images_up_to_chance(street, from_bag):
         one, two = from_bag.image_path(bag[name]), from_images.image_path(images[name])
         assert one.read_bytes() == two.read_bytes()
         assert bag[name].camera.params == pytest.approx(images[name].camera.params)
-        one, two = (store.read_named_segments(name).numbered(["building"]).labels > 0 for store in (from_bag, from_images))
-        assert (one == two).all()
+        one, two = (store.read_named_segments(name) for store in (from_bag, from_images))
+        assert (one is None) == (two is None), "in an image without masks nobody has looked"
+        if one is not None and two is not None:
+            assert ((one.numbered(["building"]).labels > 0) == (two.numbered(["building"]).labels > 0)).all()
     counts = [store.read_metrics()["counts"] for store in (from_bag, from_images)]
     assert counts[0]["registered"] == pytest.approx(counts[1]["registered"], abs=1)
     ids = [instance_of_segments(store) for store in (from_bag, from_images)]

@@ -20,7 +20,7 @@ def test_latency_counts_from_the_first_masks_to_the_first_labels():
     now = 1000.0
     latency.labelled(["a", "b"])  # their labels changed: no first ones
     assert latency.values()["label latency, longest [s]"] == "5.0"
-    assert len(findings) == 0
+    assert findings.list() == []
 
 
 def test_late_labels_are_counted_with_the_longest():
@@ -30,7 +30,7 @@ def test_late_labels_are_counted_with_the_longest():
         latency.arrived(name)
     now = LATE_SECONDS
     latency.labelled("a")
-    assert len(findings) == 0
+    assert findings.list() == []
     now = LATE_SECONDS + 30.0
     latency.labelled("bc")
     (found,) = findings.list()
