@@ -86,3 +86,14 @@ def test_masks_of_images_that_never_become_keyframes_do_not_pile_up():
     for n in range(3 * KEPT):
         matching.keyframe(moment(n, camera="left"))
     assert len(matching._keyframes) <= KEPT
+
+
+def test_a_camera_whose_keyframes_have_yet_to_come_keeps_its_masks():
+    """The first masks of a drive come before each camera has had a keyframe."""
+    known = MaskMatching(0.005, cameras=("front", "left"))
+    several = MaskMatching(0.005)
+    for matching, others in ((known, ["left"]), (several, ["left", "right"])):
+        assert matching.keyframe(moment(1)) is None
+        given = [pair for n in (1, 2) for camera in others for pair in matching.mask(moment(n, camera=camera), camera)]
+        assert [pair for pair in given if pair[0] == moment(1)] == []
+        assert matching.keyframe(moment(1, camera="left")) == "left"

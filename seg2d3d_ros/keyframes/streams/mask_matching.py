@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from seg2d3d_ros.recording.naming import camera_name, stamp_to_ns
@@ -33,16 +34,18 @@ class MaskMatching:
     Args:
         tolerance: seconds between the stamps of a mask and its image.
         kept: masks, and keyframes, that wait for each other at most.
+        cameras: names of the cameras, as far as they are known before their keyframes come: no other camera gets their masks.
 
     Attributes:
         came: number of masks.
     """
 
-    def __init__(self, tolerance: float, kept: int = KEPT) -> None:
+    def __init__(self, tolerance: float, kept: int = KEPT, cameras: Iterable[str] = ()) -> None:
         self._tolerance, self._kept = round(tolerance * 1e9), kept
         self._masks: OrderedDict[Moment, Any] = OrderedDict()
         self._keyframes: OrderedDict[Moment, None] = OrderedDict()
-        self._cameras: set[str] = set()
+        self._known = frozenset(cameras)
+        self._cameras = set(self._known)
         self.came = 0
 
     def __len__(self) -> int:
@@ -51,7 +54,7 @@ class MaskMatching:
 
     def anew(self) -> MaskMatching:
         """One that has seen nothing yet."""
-        return MaskMatching(self._tolerance * 1e-9, self._kept)
+        return MaskMatching(self._tolerance * 1e-9, self._kept, self._known)
 
     def keyframe(self, moment: Moment) -> Any | None:
         """A keyframe came; returns its mask, if that is here already."""
@@ -98,7 +101,11 @@ class MaskMatching:
     def _fitting(self, moment: Moment) -> list[Moment]:
         """The masks that may be of the keyframe's camera."""
         own = [mask for mask in self._masks if mask.camera == moment.camera]
-        return own or [mask for mask in self._masks if mask.camera not in self._cameras]
+        if own:
+            return own
+        others = [mask for mask in self._masks if mask.camera not in self._cameras]
+        # Several frames are several cameras, whose keyframes have yet to come.
+        return others if len({mask.camera for mask in others}) == 1 else []
 
     def _passed(self, moment: Moment) -> bool:
         """Whether masks of later images have come."""

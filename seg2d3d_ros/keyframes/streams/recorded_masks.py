@@ -41,7 +41,7 @@ class RecordedMasks:
 
     def __init__(self, topics: Mapping[str, str], tolerance: float, patience: float) -> None:
         self._topics, self._patience = topics, patience
-        self._matching = MaskMatching(tolerance, _KEPT)
+        self._matching = MaskMatching(tolerance, _KEPT, topics)
         self._found: dict[Moment, bytes] = {}
         self._gone: dict[Moment, int] = {}
         self._read: Counter[str] = Counter()
