@@ -107,6 +107,7 @@ class BagPass:
         self._counts: Counter[str] = Counter()
         self._unstamped: Counter[str] = Counter()
         self._newest_ns = 0
+        self._newest_of: dict[str, int] = {}
         waits = (source.fix, config.max_fix_gap), (source.odometry, MAX_GAP), (topics, SEGMENTS_DELAY)
         self._hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
         there: list[Callable[[_Chosen], bool]] = [
@@ -137,8 +138,11 @@ class BagPass:
             elif topic == source.fix:
                 self._fixes.add(message, stamp_ns, log_ns)
             else:
-                self.masks.add(self._camera_of_masks[topic].name, stamp_ns, message, log_ns)
-                self.masks.forget(self._newest_ns - self._hold_ns - int(1e9 * (self._config.max_wait + 1)))
+                camera = self._camera_of_masks[topic].name
+                self.masks.add(camera, stamp_ns, message, log_ns)
+                # Each camera by its own images: its last one may become a keyframe only when its next one comes.
+                kept_ns = self._hold_ns + int(1e9 * (self._config.max_wait + 1))
+                self.masks.forget(camera, self._newest_of.get(camera, 0) - kept_ns)
             yield from self._release()
             if self._progress is not None:
                 self._progress("reading", done, max(done, total))
@@ -159,7 +163,9 @@ class BagPass:
         if image.stamp_ns < self._newest_ns - int(1e9):  # the recording starts again: what waits gets no more
             yield from self._release(everything=True)
             self._newest_ns = 0
+            self._newest_of.clear()
         self._newest_ns = max(self._newest_ns, image.stamp_ns)
+        self._newest_of[image.camera.name] = max(self._newest_of.get(image.camera.name, 0), image.stamp_ns)
         self._fixes.add_image(image.stamp_ns, image.log_ns)
         gray = lambda: self._images.gray(image.camera, image.message)  # noqa: E731
         self._queue(self._selector.offer(image.camera.name, image.stamp_ns, gray, image))

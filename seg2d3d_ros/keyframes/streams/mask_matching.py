@@ -81,9 +81,9 @@ class MaskMatching:
         self._keyframes.pop(moment, None)
         return self._masks.pop(found)
 
-    def forget(self, before_ns: int) -> None:
-        """Drop the masks of earlier images."""
-        for mask in [mask for mask in self._masks if mask.stamp_ns < before_ns]:
+    def forget(self, camera: str, before_ns: int) -> None:
+        """Drop the masks of a camera's earlier images."""
+        for mask in [mask for mask in self._masks if mask.camera == camera and mask.stamp_ns < before_ns]:
             del self._masks[mask]
 
     def why_not(self, moment: Moment) -> str:

@@ -102,9 +102,9 @@ class RecordedMasks:
         self._gone[moment] = log_ns
         return None, self._reason(moment)
 
-    def forget(self, before_ns: int) -> None:
-        """Drop the masks of images before a time."""
-        self._matching.forget(before_ns)
+    def forget(self, camera: str, before_ns: int) -> None:
+        """Drop the masks of a camera's images before a time."""
+        self._matching.forget(camera, before_ns)
 
     def findings(self) -> list[Finding]:
         """What there is to say; kinds that do not apply have the count 0."""
