@@ -8,7 +8,6 @@ import re
 _GAPS = {"", "-", "--", "na", "n/a", "nan", "null", "none", "nil", "?"}
 _NUMBER = r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
 _ANGLE_SIGNS = re.compile(r"(?:°|º|deg|d|′|’|'|″|”|\"|min|sec|m|s|:|\s)*")
-_HEIGHT = re.compile(rf"\s*({_NUMBER})\s*(?:m|meters?|metres?)?\s*(above sea level|below sea level)?\s*", re.IGNORECASE)
 LETTERS = {"latitude": "NS", "longitude": "EW"}
 
 

@@ -343,6 +343,7 @@ class ReconstructionNode(ManagedNode):
             finally:  # also where a file cannot be deleted, the node goes on
                 self._publisher.withdraw()
                 self.diagnostics.findings.clear()
+                self._others.forget()
                 self._session = self._new_session()
             with self._shared:
                 self._seconds = {}  # headers stay: keyframes that wait for their masks come with theirs

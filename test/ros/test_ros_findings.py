@@ -18,11 +18,12 @@ from std_msgs.msg import String
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import ERROR, LEVELS, NOTE, Finding, Kind
-from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer, together
+from seg2d3d_ros.ros.exchange import findings_gatherer
+from seg2d3d_ros.ros.exchange.findings_gatherer import NODES_GONE, NODES_RESTARTED, FindingsGatherer, together
 from seg2d3d_ros.ros.messages.finding_messages import finding_from_text, finding_to_text, finding_values, findings_of
 from seg2d3d_ros.ros.node import clock_watch, qos
 from seg2d3d_ros.ros.node.clock_watch import CLOCK_SILENT
-from seg2d3d_ros.ros.node.diagnostics import ITEMS_DROPPED, STATE
+from seg2d3d_ros.ros.node.diagnostics import ENDED, ITEMS_DROPPED, RUN, STATE
 from seg2d3d_ros.ros.node.error_reports import INTERNAL_ERRORS, MESSAGES_REFUSED
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 
@@ -188,3 +189,42 @@ def test_findings_of_every_level_are_logged_and_colour_the_status(world):
     assert node.diagnostics.status().level == b"\x01"
     node.diagnostics.findings.add(MASKS)
     assert node.diagnostics.status().level == b"\x02"
+
+
+@pytest.mark.ros
+def test_nodes_that_are_started_again_or_gone_are_told_and_what_they_found_before_counts(world, monkeypatch):
+    writer = world.add(Writer)
+    reports = world.probe.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+    assert wait_for(reports.get_subscription_count)
+
+    def report(run, count, state="active"):
+        values = [KeyValue(key=RUN, value=run), KeyValue(key=STATE, value=state), *finding_values([Finding(MASKS, count)])]
+        reports.publish(DiagnosticArray(status=[DiagnosticStatus(name="/seg2d3d/eye", values=values)]))
+
+    def told():
+        found = writer.gatherer.gather(0.0)
+        return {finding.kind.code: finding.count for finding in [*found, *writer.diagnostics.findings.list()]}
+
+    report("first", 3)
+    assert wait_for(lambda: told() == {"masks": 3})
+    report("second", 2)
+    assert wait_for(lambda: told() == {"masks": 5, NODES_RESTARTED.code: 1})
+    monkeypatch.setattr(findings_gatherer, "GONE_SECONDS", 0.0)
+    assert wait_for(lambda: told() == {"masks": 5, NODES_RESTARTED.code: 1, NODES_GONE.code: 1})
+    report("second", 2, ENDED)
+    assert wait_for(lambda: told() == {"masks": 5, NODES_RESTARTED.code: 1}), "whoever ends on purpose is not missed"
+    writer.gatherer.forget()
+    assert "masks" not in told()
+
+
+@pytest.mark.ros
+def test_a_node_that_ends_says_so(world):
+    worker = world.add(Worker)
+    reports = world.collect(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+    worker.close()
+
+    def states():
+        own = [status for message in reports for status in message.status if status.name == "/seg2d3d/worker"]
+        return [pair.value for status in own for pair in status.values if pair.key == STATE]
+
+    assert wait_for(lambda: ENDED in states())

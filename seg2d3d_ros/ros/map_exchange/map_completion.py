@@ -102,7 +102,8 @@ class MapCompletion:
     ) -> Completed:
         write_config_sections(self._store, self._node.config, self._sections)
         self.stage = "findings of all nodes"
-        found = together([self._node.diagnostics.findings.list(), self._others()])
+        others = self._others()  # which may add that one of them is gone
+        found = together([self._node.diagnostics.findings.list(), others])
         write_reconstruction_figures(self._store, images, reconstruction, rejected, seconds, found)
         registered = sum(len(model.names) for model in reconstruction.models) if reconstruction else 0
         words, problems = [f"{registered} of {images} keyframes registered"], []

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.exceptions import InvalidHandle
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -25,6 +29,9 @@ ITEMS_DROPPED = Kind(
     cause="{worker} does not keep up: {waiting} wait",
     remedy="send less (a lower frame rate, smaller images), or give the machine less other work",
 )
+ENDED = "finalized"
+RUN = "run"
+"""Key of what is another one when the node was started again."""
 STATE = "lifecycle state"
 """The key of ``unconfigured``, ``inactive``, ``active`` or ``finalized``."""
 NEXT = {"unconfigured": "configure", "inactive": "activate"}
@@ -83,6 +90,7 @@ class Diagnostics:
     def __init__(self, node: Node, state: Callable[[], str]) -> None:
         self._node, self._state = node, state
         self._lock = threading.Lock()
+        self._run = uuid.uuid4().hex[:12]
         self.findings = Findings(self._log_finding)
         self._inputs: dict[str, Input] = {}
         self._workers: dict[str, WorkerThread] = {}
@@ -189,7 +197,7 @@ class Diagnostics:
         status.hardware_id = "seg2d3d_ros"
         with self._lock:
             inputs, workers = list(self._inputs.values()), list(self._workers.values())
-            pairs: list[tuple[str, object]] = [(STATE, state), *self._values.items()]
+            pairs: list[tuple[str, object]] = [(STATE, state), (RUN, self._run), *self._values.items()]
             problems = [text for text in self._problems.values() if text]
         if transition := NEXT.get(state):
             way = f"ros2 lifecycle set {status.name} {transition}"
@@ -252,3 +260,9 @@ class Diagnostics:
         message = DiagnosticArray(status=[self.status()])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
+
+    def end(self) -> None:
+        """Send the last report: this node ends because it is to end, and nobody need miss it."""
+        self._state = lambda: ENDED
+        with contextlib.suppress(rclpy_implementation.RCLError, InvalidHandle):  # nobody hears it where ROS has ended before
+            self.publish()

@@ -263,6 +263,7 @@ class ManagedNode(LifecycleNode):
             return
         self._closed = True
         self.stopping.set()
+        self.diagnostics.end()
         self._wind_down(self.state)
         self._release("node")
         FORWARD.remove(self)
