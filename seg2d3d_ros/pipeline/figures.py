@@ -40,6 +40,13 @@ SEGMENTS_WITHOUT_POINTS = Kind(
     cause="the objects have little texture, or are seen from one place only",
     remedy="take images closer together, or let association.enough_points add points",
 )
+SEGMENTS_WITHOUT_INSTANCE = Kind(
+    "segments_without_instance",
+    "segments that belong to no instance",
+    cause="{pointless} of them hold no 3D point, the others share too few points with segments of other images",
+    remedy="these masks have no object in labels/ and tracks.json; more images of these places would tie them",
+    level=NOTE,
+)
 SPREAD = Kind(
     "masks_spread",
     "masks drawn where none was given",
@@ -121,6 +128,13 @@ def doubts(
         found.append(Finding(NOTHING_TO_ASSOCIATE, segmented, segmented))
     elif empty.sum() > 0.5 * len(empty):
         found.append(Finding(SEGMENTS_WITHOUT_POINTS, int(empty.sum()), len(empty)))
+    else:
+        alone = instances.segment_instance == 0
+        for label in impossible:  # told already
+            alone[list(label.rows)] = False
+        pointless = int(np.count_nonzero(alone & empty))
+        details = {"pointless": pointless}
+        found += [Finding(SEGMENTS_WITHOUT_INSTANCE, int(alone.sum()), len(alone), details=details)] if alone.any() else []
     return found
 
 

@@ -8,12 +8,15 @@ import pytest
 from helpers_association import incidence_of
 from helpers_maps import two_houses
 
+from seg2d3d_ros.association.judging.impossible import ImpossibleLabel
 from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.figures import (
+    IMPOSSIBLE_LABELS,
     MASKS_WITHOUT_OBJECT,
     NOTHING_TO_ASSOCIATE,
+    SEGMENTS_WITHOUT_INSTANCE,
     SEGMENTS_WITHOUT_POINTS,
     SEPARATE_MODELS,
     doubts,
@@ -36,7 +39,13 @@ def test_segments_without_points_are_a_doubt_where_they_are_many():
     assert [(finding.kind, finding.count, finding.of) for finding in doubts(incidence, NOTHING, 2)] == [
         (SEGMENTS_WITHOUT_POINTS, 2, 3)
     ]
-    assert doubts(incidence_of([[[1, 2]], [[1], []]], 3), NOTHING, 2) == []
+    few = incidence_of([[[1, 2]], [[1], []]], 3)
+    (found,) = doubts(few, dataclasses.replace(NOTHING, segment_instance=np.array([1, 0, 0], np.int32)), 2)
+    assert (found.kind, found.count, found.of) == (SEGMENTS_WITHOUT_INSTANCE, 2, 3)
+    assert "1 of them hold no 3D point" in found.text
+    assert doubts(few, dataclasses.replace(NOTHING, segment_instance=np.ones(3, np.int32)), 2) == []
+    (dropped,) = doubts(few, NOTHING, 2, [ImpossibleLabel("view0", 1, (0,)), ImpossibleLabel("view1", 1, (1, 2))])
+    assert dropped.kind is IMPOSSIBLE_LABELS, "these are told once"
 
 
 def test_why_nothing_could_be_associated():
@@ -45,7 +54,8 @@ def test_why_nothing_could_be_associated():
     for in_model, kind, count in ((0, NOTHING_TO_ASSOCIATE, 2), (1, MASKS_WITHOUT_OBJECT, 1)):
         (found,) = doubts(nothing, NOTHING, 2, in_model=in_model)
         assert (found.kind, found.count) == (kind, count)
-    assert doubts(nothing, NOTHING, 0) == [], "nobody looked"
+    none = dataclasses.replace(NOTHING, segment_instance=np.zeros(0, np.int32))
+    assert doubts(nothing, none, 0) == [], "nobody looked"
 
 
 def test_findings_of_the_source_and_of_the_reconstruction_stand_in_the_metrics(tmp_path):
