@@ -24,7 +24,6 @@ from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
 from seg2d3d_ros.nodes import cloud_node
 from seg2d3d_ros.nodes.cloud_node import CloudNode
-from seg2d3d_ros.nodes.pipeline import wants_cloud
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.ros.messages import map_messages
 from seg2d3d_ros.ros.messages.conversion import array_to_cloud, camera_to_info, labels_to_image, make_header
@@ -398,13 +397,3 @@ def test_places_come_from_a_vehicle_that_publishes_tf(world, tmp_path, fixed_joi
 def test_a_topic_is_needed(world, tmp_path):
     with pytest.raises(UsageError, match="needs a LiDAR's topic"):
         world.add(CloudNode, map_dir=str(tmp_path))
-
-
-def test_the_pipeline_has_the_node_only_with_a_topic(tmp_path):
-    file = tmp_path / "p.yaml"
-    file.write_text("/**:\n  ros__parameters:\n    cloud_topic: /lidar\n")
-    assert not wants_cloud(["pipeline", "--ros-args", "-p", "map_dir:=x"])
-    assert wants_cloud(["pipeline", "--ros-args", "-p", "cloud_topic:=/lidar"])
-    assert wants_cloud(["pipeline", "--ros-args", "-p", "cloud_node:cloud_topic:=/lidar"])
-    assert wants_cloud(["pipeline", "--ros-args", "--params-file", str(file)])
-    assert not wants_cloud(["pipeline", "--ros-args", "--params-file", str(file), "-p", "cloud_topic:=''"])

@@ -18,6 +18,7 @@ from visualization_msgs.msg import MarkerArray
 from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.association_node import AssociationNode
+from seg2d3d_ros.nodes.pipeline import wants_cloud
 from seg2d3d_ros.ros.messages import map_messages
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image, make_header
 from seg2d3d_ros.ros.node import qos
@@ -175,3 +176,13 @@ def test_association_reset_forgets(world, tmp_path):
     assert not (tmp_path / "tracks.json").exists()
     assert not (tmp_path / "segments").exists()
     assert bench.node._session.segmented == 0
+
+
+def test_the_pipeline_has_the_node_only_with_a_topic(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    cloud_topic: /lidar\n")
+    assert not wants_cloud(["pipeline", "--ros-args", "-p", "map_dir:=x"])
+    assert wants_cloud(["pipeline", "--ros-args", "-p", "cloud_topic:=/lidar"])
+    assert wants_cloud(["pipeline", "--ros-args", "-p", "cloud_node:cloud_topic:=/lidar"])
+    assert wants_cloud(["pipeline", "--ros-args", "--params-file", str(file)])
+    assert not wants_cloud(["pipeline", "--ros-args", "--params-file", str(file), "-p", "cloud_topic:=''"])

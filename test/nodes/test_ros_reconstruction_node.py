@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
-import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,12 +12,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from geometry_msgs.msg import PoseArray
 from helpers_map_nodes import header_of, scene, value
+from helpers_reconstruction_node import PreparedWorker, ReconstructionBench
 from helpers_ros import wait_for
-from nav_msgs.msg import Path
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import CameraInfo, CompressedImage, NavSatFix, PointCloud2
+from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import UsageError
@@ -32,80 +30,12 @@ from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
 from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
 from seg2d3d_ros.progress import TimeLeft
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Rejected, Revised, Stopped
-from seg2d3d_ros.ros.map_exchange import map_completion, map_publisher
+from seg2d3d_ros.reconstruction.worker.worker_events import Opened, Stopped
+from seg2d3d_ros.ros.map_exchange import map_publisher
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header
-from seg2d3d_ros.ros.node import qos
-from seg2d3d_ros.types import Keyframe, SparseModel
+from seg2d3d_ros.types import Keyframe
 
 pytestmark = pytest.mark.ros
-
-
-class PreparedWorker:
-    """Answers at once: every decodable-looking keyframe is added, every solution is the prepared model of those."""
-
-    models: dict[int, SparseModel] = {}  # noqa: RUF012  (set by the test)
-    busy = False
-
-    def __init__(self, *_args):
-        self.news, self.names, self.closed = [], [], False
-
-    def add(self, keyframe, ignore=None):
-        if keyframe.encoded.startswith(b"\xff\xd8\xff"):
-            self.names.append(keyframe.name)
-            self.news.append(Added(keyframe.name, 100))
-        else:
-            self.news.append(Rejected(keyframe.name, f"{keyframe.name}: no image"))
-
-    def solve(self):
-        model = self.models.get(len(self.names))
-        self.news.append(Revised(Reconstruction([model], {}, {"mapping": 0.1})) if model else Failed("no overlap"))
-
-    def events(self):
-        news, self.news = self.news, []
-        return news
-
-    def cancel(self):
-        return False
-
-    def close(self):
-        self.closed = True
-
-
-class ReconstructionBench:
-    def __init__(self, world, map_dir, monkeypatch, models, **parameters):
-        monkeypatch.setattr(PreparedWorker, "models", models)
-        monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: PreparedWorker)
-        monkeypatch.setattr(map_completion, "write_report_if_possible", lambda _store: "no report")
-        self.world = world
-        self.images = world.probe.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
-        self.infos = world.probe.create_publisher(CameraInfo, "keyframes/camera_info", qos.KEYFRAMES)
-        self.fixes = world.probe.create_publisher(NavSatFix, "keyframes/fix", qos.KEYFRAMES)
-        self.points = world.collect(PointCloud2, "map/points", qos.LATCHED)
-        self.cameras = world.collect(PoseArray, "map/cameras", qos.LATCHED)
-        self.observations = world.collect(PointCloud2, "map/observations", qos.OBSERVATIONS)
-        self.path = world.collect(Path, "map/path/front", qos.LATCHED)
-        defaults = {"update_every": 1000, "update_idle": 1000.0, "segmentation__segmenter": "none"}
-        self.node = world.add(ReconstructionNode, map_dir=str(map_dir), **{**defaults, **parameters})
-        assert wait_for(lambda: all(p.get_subscription_count() for p in (self.images, self.infos, self.fixes)))
-        assert wait_for(lambda: self.node._publisher._observations.get_subscription_count())
-
-    def keyframe(self, name, encoded=None):
-        encoded = encoded or encode_jpeg(np.full((48, 64, 3), 90 + 10 * int(name[-1]), np.uint8))
-        received = int(value(self.node, "keyframes received") or 0)
-        self.infos.publish(CameraInfo(header=header_of(name)))
-        self.fixes.publish(fix_from_geo(None, header_of(name)))
-        self.images.publish(bytes_to_compressed(encoded, header_of(name)))
-        assert wait_for(lambda: int(value(self.node, "keyframes received") or 0) > received)
-
-    def finalize(self):
-        return self.world.call(Trigger, "finalize")
-
-    def sent(self):
-        """Names of the keyframes since the last look, and the end marks among them."""
-        names = [keyframe_name(m.header) if m.header.frame_id != "map" else "end" for m in self.observations]
-        self.observations.clear()
-        return names
 
 
 def test_reconstruction_sends_changes_only_and_everything_on_demand(world, tmp_path, monkeypatch):
@@ -404,71 +334,3 @@ def test_what_finalize_does_is_logged_with_the_time_left(world, tmp_path, monkey
     assert "left" not in said[0]
     assert said[1].endswith("mapping 4/10, about 30 s left for this")
     assert said[2].endswith("finishing: labels (association_node/flush)")
-
-
-class TestThreads:
-    """What crosses between the node's threads is guarded; deterministic: each test makes the other thread come in between."""
-
-    def test_seconds_are_not_changed_while_they_are_read(self, world, tmp_path, monkeypatch):
-        bench = ReconstructionBench(world, tmp_path, monkeypatch, {})
-        node, writing = bench.node, threading.Event()
-        node._seconds = Interrupted(mapping=1.0, on_reading=writing.set)
-
-        def publish():
-            writing.wait(10)
-            node._newest = Reconstruction([], {}, {"another stage": 1.0})
-            node._publish(None)
-            node._seconds.written.set()
-
-        other = threading.Thread(target=publish)
-        other.start()
-        with node._lock:
-            node._report_figures()
-        other.join(10)
-        assert node._seconds["another stage"] == 1.0
-
-    def test_whoever_reads_the_session_holds_its_lock(self, world, tmp_path, monkeypatch):
-        monkeypatch.setattr(reconstruction_node, "REPORT_SECONDS", 0.1)
-        bench = ReconstructionBench(world, tmp_path, monkeypatch, {2: scene(2)[0]})
-        node, unguarded, told = bench.node, [], []
-
-        class Watched(type(node._session)):
-            def __getattribute__(self, name):
-                if not node._lock._is_owned():
-                    unguarded.append(name)
-                return super().__getattribute__(name)
-
-        monkeypatch.setattr(node.get_logger(), "info", told.append, raising=False)
-        with node._lock:
-            node._session.__class__ = Watched
-        for name in ("front_1", "front_2"):
-            bench.keyframe(name)
-        assert bench.finalize().success
-        assert wait_for(lambda: any("2 keyframes, 2 registered" in text for text in told))
-        with node._lock:
-            node._session.__class__ = Watched.__mro__[1]
-        assert unguarded == []
-
-    def test_keyframes_of_an_earlier_run_have_headers_without_asking_the_session(self, world, tmp_path, monkeypatch):
-        model, _ = scene(2)
-        store = MapStore(tmp_path)
-        keyframes = [Keyframe(name, "front", int(name[-1]), b"\xff\xd8\xff", file_name=f"{name}.jpg") for name in model.names]
-        store.write_keyframes([KeyframeRecord.of(k, store.write_image(k).relative_to(store.root)) for k in keyframes])
-        node = ReconstructionBench(world, tmp_path, monkeypatch, {}).node
-        node._session = None
-        assert [node._header_of(name) for name in model.names] == [header_of(name) for name in model.names]
-
-
-class Interrupted(dict):
-    """Lets another thread in while it is read, if that gets in within a second."""
-
-    def __init__(self, on_reading, **items):
-        super().__init__(**items)
-        self.on_reading, self.written = on_reading, threading.Event()
-
-    def items(self):
-        iterator = iter(super().items())
-        yield next(iterator)
-        self.on_reading()
-        self.written.wait(1.0)
-        yield from iterator
