@@ -9,6 +9,7 @@ pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import PoseArray
 from helpers_map_nodes import header_of, scene, value
+from helpers_reconstruction_node import PreparedWorker
 from helpers_ros import wait_for
 from nav_msgs.msg import Path
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix, PointCloud2
@@ -19,8 +20,6 @@ from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
-from seg2d3d_ros.reconstruction.worker.worker_events import Added, Revised
 from seg2d3d_ros.ros.map_exchange import map_completion
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, labels_to_image
 from seg2d3d_ros.ros.node import qos
@@ -36,31 +35,6 @@ LATCHED = {
     "instances/points": PointCloud2,
     "instances/markers": MarkerArray,
 }
-
-
-class Solver:
-    """Takes every keyframe, and answers each solution with the prepared model."""
-
-    busy = False
-
-    def __init__(self):
-        self.news = []
-
-    def add(self, keyframe, ignore=None):
-        self.news.append(Added(keyframe.name, 100))
-
-    def solve(self):
-        self.news.append(Revised(Reconstruction([scene(4)[0]])))
-
-    def events(self):
-        news, self.news = self.news, []
-        return news
-
-    def cancel(self):
-        return False
-
-    def close(self):
-        pass
 
 
 def content(world) -> dict[str, object]:
@@ -79,7 +53,8 @@ def content(world) -> dict[str, object]:
 
 
 def test_after_a_reset_every_latched_topic_is_empty_for_who_comes_late(world, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: Solver)
+    monkeypatch.setattr(PreparedWorker, "models", {4: scene(4)[0]})
+    monkeypatch.setattr(reconstruction_node, "worker_factory", lambda *_: PreparedWorker)
     monkeypatch.setattr(map_completion, "write_report_if_possible", lambda _store: "no report")
     images = world.probe.create_publisher(CompressedImage, "keyframes/image/compressed", qos.KEYFRAMES)
     infos = world.probe.create_publisher(CameraInfo, "keyframes/camera_info", qos.KEYFRAMES)
