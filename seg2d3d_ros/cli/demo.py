@@ -81,7 +81,7 @@ def _street(args: argparse.Namespace) -> int:
     street, map_dir = out / "street", out / "map"
     if map_dir.exists() and not street.exists():
         raise UsageError(f"{out}: holds a map that no demo of the street made; give another --out")
-    print("The demo takes about five minutes on two cores, and 400 MB of disk.", flush=True)
+    print("The demo takes five to eight minutes on two cores.", flush=True)
     start = time.monotonic()
     new_street = street.with_name(f"{street.name}.building")
     with NewMap(map_dir, resume=False) as new:
