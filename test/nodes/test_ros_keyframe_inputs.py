@@ -79,6 +79,7 @@ def test_a_driver_that_comes_back_with_another_transport_and_quality_is_followed
     stop(world, raw)
     compressed = driver(world, "/front/image", CompressedImage, qos.INPUT_SENSOR_DATA)
     assert arrives(node, compressed[0])
+    assert wait_for(lambda: PUBLISHER_CHANGED in found(node), 20.0), "images of the former driver may still have come"
     assert "in place of /front/image;" in found(node)[PUBLISHER_CHANGED].text
     stop(world, compressed)
     reliable = driver(world, "/front/image", CompressedImage)

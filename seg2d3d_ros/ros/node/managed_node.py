@@ -221,8 +221,10 @@ class ManagedNode(LifecycleNode):
         next message the inputs' silence is no warning."""
 
         def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            while self.diagnostics.quiet_seconds() < QUIET_SECONDS and not self.stopping.wait(0.05):
-                pass
+            asked = time.monotonic()  # what was sent just before the request may still be on its way
+            while min(self.diagnostics.quiet_seconds(), time.monotonic() - asked) < QUIET_SECONDS:
+                if self.stopping.wait(0.05):
+                    break
             response.message = flush() or ""
             self.diagnostics.stream_ended()
             response.success = True
