@@ -1,0 +1,1 @@
+"""Verified pairs + positions → one model in the positions' frame: rotations first, then places, then everything together."""

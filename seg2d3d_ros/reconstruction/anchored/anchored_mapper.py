@@ -1,0 +1,145 @@
+"""A global solution that positions hold in place: it does not depend on an order, and knows scale and direction everywhere.
+
+GLOMAP's steps (Pan et al., Global Structure-from-Motion Revisited, ECCV 2024) with the positions as evidence in each of them:
+rotations are averaged over the pairs and turned to the positions, places are found from rays and positions together, and the
+adjustment takes in both. Parts of the view graph that share no points become one model, because their positions tell how they
+lie to each other; and no part can have a scale of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.reconstruction.anchored.adjusting import adjust_anchored
+from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
+from seg2d3d_ros.reconstruction.anchored.placing import place_images
+from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, relative_poses
+from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
+from seg2d3d_ros.reconstruction.anchored.tracks import find_tracks
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
+from seg2d3d_ros.reconstruction.viewgraph import components
+from seg2d3d_ros.reconstruction.world.position_priors import make_priors
+
+log = logging.getLogger(__name__)
+
+MIN_IMAGES = 3
+"""Of a part of the view graph."""
+MIN_POINTS = 15
+"""An image that sees fewer is not registered."""
+OUTLIER = 4.0
+"""Positions further off than this many standard deviations, when places are found, are left out of the adjustment."""
+CONTRADICTED = 8.0
+"""An image whose keypoints pull it so many standard deviations away from its position has wrong matches: it is refused."""
+
+
+def solve_anchored(
+    database: Path,
+    anchor: Anchor,
+    pairs: np.ndarray,
+    image_ids: Collection[int],
+    *,
+    min_matches: int,
+    fixed_cameras: Collection[int],
+    seed: int,
+    threads: int,
+) -> pycolmap.Reconstruction | None:
+    """One model, in the positions' frame, of the images whose place can be told; None where there is none.
+
+    Args:
+        database: COLMAP's.
+        anchor: positions and mounts.
+        pairs: (M, 3) image id, image id (the smaller one first), verified matches.
+        image_ids: the images.
+        min_matches: verified matches that make a pair.
+        fixed_cameras: ids of cameras whose intrinsics stay.
+        seed: of random choices.
+        threads: 0 = all cores.
+    """
+    model, relative = _load(database, pairs, image_ids, min_matches)
+    rig = _within(anchor.rig, model)
+    single = to_rig_frames(model, rig) if rig else None
+    rotations: dict[int, np.ndarray] = {}
+    for part in _parts(model, relative, rig):
+        inside = {pair: pose for pair, pose in relative.items() if set(pair) <= part}
+        found = average_rotations(model, inside, seed)
+        if len(found) >= MIN_IMAGES and anchor.holds(found):
+            rotations.update(turn_to_positions(found, consistent_pairs(found, inside), anchor))
+    if not rotations:
+        return None
+    tracks = find_tracks(consistent_pairs(rotations, relative), {i: _rays(model, i) for i in rotations})
+    poses, scatter = place_images(rotations, tracks, anchor)
+    _set_poses(model, poses)
+    sigmas = {i: scatter * anchor.sigmas[i] for i in poses if i in anchor.positions}
+    right = {i: anchor.positions[i] for i in sigmas if anchor.off(i, poses[i].origin) <= OUTLIER * sigmas[i]}
+    model = adjust_anchored(
+        model,
+        tracks,
+        make_priors(model, right, sigmas, anchor.heights),
+        float(np.median(list(sigmas.values()))),
+        fixed_cameras,
+        threads,
+    )
+    kept = {i for i in poses if model.image(i).num_points3D >= MIN_POINTS}
+    kept -= {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
+    if single is not None:
+        to_single_frames(model, single, keep=kept)
+    return model
+
+
+def _load(
+    database: Path, pairs: np.ndarray, image_ids: Collection[int], min_matches: int
+) -> tuple[pycolmap.Reconstruction, dict[Pair, RelativePose]]:
+    """All images without poses, and how those of each verified pair lie to each other."""
+    chosen = pairs[(pairs[:, 2] >= min_matches) & np.isin(pairs[:, :2], list(image_ids)).all(1)]
+    handle = pycolmap.Database.open(database)
+    try:
+        options = pycolmap.DatabaseCacheOptions()
+        options.min_num_matches = min_matches
+        model = pycolmap.Reconstruction()
+        model.load(pycolmap.DatabaseCache.create(handle, options))
+        return model, relative_poses(handle, model, chosen.tolist())
+    finally:
+        handle.close()
+
+
+def _set_poses(model: pycolmap.Reconstruction, poses: Mapping[int, Pose]) -> None:
+    """Register these images and no others; in rig frames one image of each decides, because the others agree with it."""
+    for frame_id in list(model.reg_frame_ids()):
+        model.deregister_frame(frame_id)
+    for image_id, pose in poses.items():
+        image = model.image(image_id)
+        if not image.has_pose:
+            model.frame(image.frame_id).set_cam_from_world(image.camera_id, pose.to_colmap())
+            model.register_frame(image.frame_id)
+
+
+def _within(rig: Rig | None, model: pycolmap.Reconstruction) -> Rig | None:
+    if rig is None or not any(sum(model.exists_image(r.image_id) for r in frame) > 1 for frame in rig.frames):
+        return None
+    return rig
+
+
+def _parts(
+    model: pycolmap.Reconstruction, relative: dict[Pair, RelativePose], rig: Rig | None
+) -> list[set[int]]:
+    """Image ids of the parts that hang together by pairs, and by the mounts."""
+    edges = [(a, b, 1) for a, b in relative]
+    for frame in rig.frames if rig else ():
+        there = sorted(r.image_id for r in frame if model.exists_image(r.image_id))
+        edges += [(there[0], other, 1) for other in there[1:]]
+    return [set(part) for part in components(np.array(edges, np.int64).reshape(-1, 3), sorted(model.images), 1)]
+
+
+def _rays(model: pycolmap.Reconstruction, image_id: int) -> np.ndarray:
+    """(N, 3) unit vectors of an image's keypoints in the camera frame."""
+    image = model.image(image_id)
+    xy = np.array([p.xy for p in image.points2D]).reshape(-1, 2)
+    rays = Camera.from_colmap(model.camera(image.camera_id)).rays(xy)
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
