@@ -146,7 +146,7 @@ TARGETS = {
     "coco": Target(("coco.json",), coco, text=True),
     "camera": Target(("camera.json",), lambda root, _: len(read_camera_file(root / "camera.json")._cameras), text=True),
     "positions": Target(("gps.csv",), positions, text=True),
-    "rig": Target(("rig.yaml",), lambda root, _: len(read_rig_file(root / "rig.yaml")), text=True),
+    "rig": Target(("rig.yaml",), lambda root, _: len(read_rig_file(root / "rig.yaml").mounts), text=True),
     "params": Target(("params.yaml",), lambda root, _: len(load_config(file=root / "params.yaml").flat()), text=True),
     "mcap": Target(("drive.mcap",), lambda root, findings: bag(root, findings, "drive.mcap")),
     "db3": Target(("drive2/metadata.yaml", "drive2/drive2.db3"), lambda root, findings: bag(root, findings, "drive2")),

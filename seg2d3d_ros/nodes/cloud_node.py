@@ -86,7 +86,7 @@ class CloudNode(ManagedNode):
         self._frames = FrameTree()
         rig = self.config.reconstruction.rig
         if rig not in ("auto", "none", ""):
-            for sensor, rig_from_sensor in read_rig_file(Path(rig)).items():
+            for sensor, rig_from_sensor in read_rig_file(Path(rig)).mounts.items():
                 self._frames.add("rig", sensor, rig_from_sensor)
         self._cloud = self.advertise(PointCloud2, "instances/cloud", LABELS)
 

@@ -13,12 +13,13 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.progress import Progress, Stopwatch
+from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
 from seg2d3d_ros.reconstruction.features.matching import PairMatcher
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_writer import ModelWriter
-from seg2d3d_ros.reconstruction.rigs.rig_file import configured_mounts
+from seg2d3d_ros.reconstruction.rigs.rig_file import configured_mounting
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.world.locator import Locator
@@ -56,7 +57,7 @@ class Reconstructor(ABC):
 
     def __init__(self, root: Path, config: ReconstructionConfig) -> None:
         self.root, self.config = Path(root), config
-        self._mounts = configured_mounts(config.rig)
+        self._mounting = configured_mounting(config.rig)
         self._masks = CameraMasks(Path(config.masks)) if config.masks else None
         self._watch = Stopwatch()
         self.database = FeatureDatabase(self.root / "database.db")
@@ -119,10 +120,15 @@ class Reconstructor(ABC):
         return len(features)
 
     def _locator(self, rows: Sequence[ImageRow]) -> Locator:
-        return Locator(self.database, rows, self.config, self._mounts)
+        return Locator(self.database, rows, self.config, self._mounting.mounts if self._mounting else None)
 
     def _rig(self, rows: Sequence[ImageRow], locator: Locator) -> Rig | None:
-        return make_rig(locator.mounts, rows, self.config.rig_tolerance, refine=self.config.refine_rig)
+        pairing = self._mounting.pairing if self._mounting else "auto"
+        return make_rig(locator.mounts, rows, self.config.rig_tolerance, pairing, refine=self.config.refine_rig)
+
+    def _anchor(self, rows: Sequence[ImageRow], locator: Locator) -> Anchor:
+        """What is known of where these images were taken."""
+        return Anchor(locator.positions, locator.sigmas, locator.heights, self._rig(rows, locator), locator.up)
 
     def _answer(self, models: list[SparseModel], rows: Sequence[ImageRow], findings: Findings) -> Reconstruction:
         reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers)

@@ -12,7 +12,7 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.adjustment import robust_error, robust_options
 from seg2d3d_ros.reconstruction.anchored.positioning import nearest_points
-from seg2d3d_ros.reconstruction.anchored.tracks import Tracks
+from seg2d3d_ros.reconstruction.anchored.tracks import KeypointTracks
 from seg2d3d_ros.reconstruction.world.position_priors import adjust_to_priors
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ ROUGH = ((8.0, 40.0), (3.0, 12.0))
 """Pixels where the loss turns, and beyond which observations are dropped afterwards, while poses are rough."""
 FINE = ((1.0, 4.0),)
 BACKBONE = 300
-"""Tracks of an image that the rough rounds use."""
+"""KeypointTracks of an image that the rough rounds use."""
 ITERATIONS = 20
 MIN_ANGLE = 1.0
 """Degrees between the rays of a point, at least."""
@@ -33,7 +33,7 @@ MOUNTS_WRONG = 1.1
 
 def adjust_anchored(
     model: pycolmap.Reconstruction,
-    tracks: Tracks,
+    tracks: KeypointTracks,
     priors: Sequence[pycolmap.PosePrior],
     sigma: float,
     fixed_cameras: Collection[int],
@@ -75,7 +75,7 @@ def adjust_anchored(
     return model
 
 
-def add_points(model: pycolmap.Reconstruction, tracks: Tracks) -> None:
+def add_points(model: pycolmap.Reconstruction, tracks: KeypointTracks) -> None:
     """Add the points in which the rays of tracks meet, with the observations that are near to them.
 
     Args:

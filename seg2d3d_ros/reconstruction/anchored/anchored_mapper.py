@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.anchored.adjusting import adjust_anchored
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.placing import place_images
-from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, relative_poses
+from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, keypoints_of, relative_poses
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
 from seg2d3d_ros.reconstruction.anchored.tracks import find_tracks
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import components
+from seg2d3d_ros.reconstruction.world.msac import msac_scores
 from seg2d3d_ros.reconstruction.world.position_priors import make_priors
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,19 @@ CONTRADICTED = 8.0
 """An image whose keypoints pull it so many standard deviations away from its position has wrong matches: it is refused."""
 
 
+@dataclass(frozen=True)
+class AnchoredSolution:
+    """What came of it.
+
+    Attributes:
+        model: images are frames of their own.
+        support: share of the verified matches between its images that its poses confirm.
+    """
+
+    model: pycolmap.Reconstruction
+    support: float
+
+
 def solve_anchored(
     database: Path,
     anchor: Anchor,
@@ -49,7 +64,7 @@ def solve_anchored(
     fixed_cameras: Collection[int],
     seed: int,
     threads: int,
-) -> pycolmap.Reconstruction | None:
+) -> AnchoredSolution | None:
     """One model, in the positions' frame, of the images whose place can be told; None where there is none.
 
     Args:
@@ -90,7 +105,19 @@ def solve_anchored(
     kept -= {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
     if single is not None:
         to_single_frames(model, single, keep=kept)
-    return model
+    else:
+        for image_id in set(model.reg_image_ids()) - kept:
+            model.deregister_frame(model.image(image_id).frame_id)
+    support = _support(model, relative)
+    log.info("anchored: %d of %d images, support %.3f, positions scatter %.2f", len(kept), len(model.images), support, scatter)
+    return AnchoredSolution(model, support)
+
+
+def _support(model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose]) -> float:
+    """Share of the verified matches between registered images that the poses confirm."""
+    pairs = [pair for pair in relative if all(model.image(i).has_pose for i in pair)]
+    scores = msac_scores(model, pairs, lambda a, b: relative[a, b].matches, lambda i: keypoints_of(model.image(i)))
+    return float(scores.sum() / max(sum(len(relative[pair].matches) for pair in pairs), 1))
 
 
 def _load(
@@ -126,9 +153,7 @@ def _within(rig: Rig | None, model: pycolmap.Reconstruction) -> Rig | None:
     return rig
 
 
-def _parts(
-    model: pycolmap.Reconstruction, relative: dict[Pair, RelativePose], rig: Rig | None
-) -> list[set[int]]:
+def _parts(model: pycolmap.Reconstruction, relative: dict[Pair, RelativePose], rig: Rig | None) -> list[set[int]]:
     """Image ids of the parts that hang together by pairs, and by the mounts."""
     edges = [(a, b, 1) for a, b in relative]
     for frame in rig.frames if rig else ():
@@ -140,6 +165,5 @@ def _parts(
 def _rays(model: pycolmap.Reconstruction, image_id: int) -> np.ndarray:
     """(N, 3) unit vectors of an image's keypoints in the camera frame."""
     image = model.image(image_id)
-    xy = np.array([p.xy for p in image.points2D]).reshape(-1, 2)
-    rays = Camera.from_colmap(model.camera(image.camera_id)).rays(xy)
+    rays = Camera.from_colmap(model.camera(image.camera_id)).rays(keypoints_of(image))
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))

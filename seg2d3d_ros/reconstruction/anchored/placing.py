@@ -10,7 +10,7 @@ import numpy as np
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.positioning import Measured, Positioning
-from seg2d3d_ros.reconstruction.anchored.tracks import Tracks
+from seg2d3d_ros.reconstruction.anchored.tracks import KeypointTracks
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ TYPICAL = 1.5382
 """Median length of a vector of three standard normal numbers."""
 
 
-def place_images(rotations: Mapping[int, np.ndarray], tracks: Tracks, anchor: Anchor) -> tuple[dict[int, Pose], float]:
+def place_images(rotations: Mapping[int, np.ndarray], tracks: KeypointTracks, anchor: Anchor) -> tuple[dict[int, Pose], float]:
     """Poses of the images, and how many times their claimed standard deviations the positions scatter (at least 1).
 
     Args:
@@ -59,9 +59,7 @@ def place_images(rotations: Mapping[int, np.ndarray], tracks: Tracks, anchor: An
     return poses, scatter
 
 
-def _places(
-    ids: Sequence[int], rotations: Mapping[int, np.ndarray], rig: Rig | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _places(ids: Sequence[int], rotations: Mapping[int, np.ndarray], rig: Rig | None) -> tuple[np.ndarray, np.ndarray]:
     """(N,) the number of each image's place, and (N, 3) from the place to the image: none without a rig."""
     frame_of: dict[int, tuple[int, Pose]] = {}
     if rig is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-from seg2d3d_ros.reconstruction.anchored.tracks import Tracks
+from seg2d3d_ros.reconstruction.anchored.tracks import KeypointTracks
 
 ROUGH_TO_FINE = np.deg2rad([8.0, 4.0, 2.0, 1.0])
 """Standard deviations of rays, one after the other: far from the solution all must pull, near it only those that fit."""
@@ -56,7 +56,7 @@ class Positioning:
         start: (F, 3) metres of the places.
     """
 
-    tracks: Tracks
+    tracks: KeypointTracks
     places: np.ndarray
     levers: np.ndarray
     measured: Measured
@@ -119,7 +119,9 @@ class Positioning:
                 break
         return places, points
 
-    def _linearised(self, places: np.ndarray, points: np.ndarray, sigma: float) -> tuple[np.ndarray, ...]:
+    def _linearised(
+        self, places: np.ndarray, points: np.ndarray, sigma: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Blocks (K, 3, 3) and right sides (K, 3) of the observations, weights and right sides (M, 3) of the positions."""
         distance, direction, cosine = self._view(places, points)
         inverse = np.maximum(cosine, 0.05) / distance
@@ -150,7 +152,7 @@ class Positioning:
         return moved.reshape(-1, 3), there.reshape(-1, 3)
 
 
-def nearest_points(tracks: Tracks, origins: np.ndarray) -> np.ndarray:
+def nearest_points(tracks: KeypointTracks, origins: np.ndarray) -> np.ndarray:
     """(P, 3) where the rays of each track come nearest to each other; some metres ahead where they are parallel.
 
     Args:

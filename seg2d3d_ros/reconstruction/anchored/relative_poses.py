@@ -37,16 +37,19 @@ def relative_poses(
         model: has the images with their keypoints.
         pairs: image id, image id (the smaller one first), verified matches.
     """
-    keypoints = {i: np.array([p.xy for p in image.points2D]).reshape(-1, 2) for i, image in model.images.items()}
+    keypoints = {i: keypoints_of(image) for i, image in model.images.items()}
     found = {}
-    for first, second, matches in pairs:
+    for first, second, _ in pairs:
         if first in keypoints and second in keypoints:
             geometry = database.read_two_view_geometry(first, second)
             views = [model.camera(model.image(i).camera_id) for i in (first, second)]
-            told = pycolmap.estimate_two_view_geometry_pose(
-                views[0], keypoints[first], views[1], keypoints[second], geometry
-            )
+            told = pycolmap.estimate_two_view_geometry_pose(views[0], keypoints[first], views[1], keypoints[second], geometry)
             if told and geometry.cam2_from_cam1 is not None:
                 pose = Pose.from_colmap(geometry.cam2_from_cam1)
                 found[first, second] = RelativePose(pose, geometry.inlier_matches.astype(np.int64))
     return found
+
+
+def keypoints_of(image: pycolmap.Image) -> np.ndarray:
+    """(N, 2) pixels."""
+    return np.array([p.xy for p in image.points2D]).reshape(-1, 2)

@@ -13,7 +13,7 @@ from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePos
 
 
 @dataclass(frozen=True, eq=False)
-class Tracks:
+class KeypointTracks:
     """P tracks of K observations.
 
     Attributes:
@@ -31,19 +31,19 @@ class Tracks:
     def __len__(self) -> int:
         return int(self.tracks[-1]) + 1 if len(self.tracks) else 0
 
-    def take(self, kept: np.ndarray) -> Tracks:
+    def take(self, kept: np.ndarray) -> KeypointTracks:
         """Those of some tracks (P,) bool."""
         rows = kept[self.tracks]
         numbers = np.cumsum(kept) - 1
-        return Tracks(self.images[rows], self.keypoints[rows], numbers[self.tracks[rows]], self.rays[rows])
+        return KeypointTracks(self.images[rows], self.keypoints[rows], numbers[self.tracks[rows]], self.rays[rows])
 
-    def turned(self, rotations: Mapping[int, np.ndarray]) -> Tracks:
+    def turned(self, rotations: Mapping[int, np.ndarray]) -> KeypointTracks:
         """With rays in the world frame, by image id -> (3, 3) ``camera_from_world``."""
         ids = np.unique(self.images)
         every = np.array([rotations[i] for i in ids.tolist()]).reshape(-1, 3, 3)[np.searchsorted(ids, self.images)]
         return replace(self, rays=np.einsum("nji,nj->ni", every, self.rays))
 
-    def longest(self, per_image: int) -> Tracks:
+    def longest(self, per_image: int) -> KeypointTracks:
         """The longest tracks, so many that each image has ``per_image`` of them as far as there are."""
         lengths = np.bincount(self.tracks, minlength=len(self))
         starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -58,9 +58,7 @@ class Tracks:
         return self.take(kept)
 
 
-def find_tracks(
-    relative: Mapping[Pair, RelativePose], rays: Mapping[int, np.ndarray]
-) -> Tracks:
+def find_tracks(relative: Mapping[Pair, RelativePose], rays: Mapping[int, np.ndarray]) -> KeypointTracks:
     """Connected keypoints; a track that has two keypoints of one image is none, because one of its matches is wrong.
 
     Args:
@@ -83,5 +81,5 @@ def find_tracks(
     order = np.argsort(number, kind="stable")
     nodes, image, number = nodes[order], image[order], number[order]
     directions = np.concatenate([rays[i] for i in ids.tolist()]) if len(ids) else np.zeros((0, 3))
-    whole = Tracks(ids[image], nodes - starts[image], number, directions[nodes])
+    whole = KeypointTracks(ids[image], nodes - starts[image], number, directions[nodes])
     return whole.take(distinct)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.progress import Progress
-from seg2d3d_ros.reconstruction.batch.components import solve_components
+from seg2d3d_ros.reconstruction.batch.components import solve_images
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import ColmapImage, ImageRow
 from seg2d3d_ros.reconstruction.point_ids import renumber
@@ -27,18 +27,21 @@ class BatchReconstructor(Reconstructor):
         findings = Findings()
         for more in (False, True):  # first the likeliest pairs, then more of them for images that found too few
             self.matcher.match_all(rows, locator.places, more=more, progress=progress)
-        task, pairs = MapperTask.of(self.database, rows, self.config), self.matcher.tried.rows()
+        task = MapperTask.of(self.database, rows, self.config, self._anchor(rows, locator))
+        pairs = self.matcher.tried.rows()
         with self._watch("mapping"):
             featured = [row.image_id for row in rows if row.features]
-            solved = solve_components(task, featured, pairs, self.config.mapper, progress)
+            solved = solve_images(task, featured, pairs, self.config.mapper, progress)
         with self._watch("rig"):
-            solved, scales = self._apply_rig(solved, task, rows, locator, findings)
+            models, scales = self._apply_rig([s.model for s in solved if not s.anchored], task, rows, locator, findings)
+            held = [s.model for s in solved if s.anchored]
+            models, scales = held + models, [locator.scale(model) for model in held] + scales
         with self._watch("georeference"):
-            frames = [locator.georeference(model, scale, findings) for model, scale in zip(solved, scales, strict=True)]
+            frames = [locator.georeference(model, scale, findings) for model, scale in zip(models, scales, strict=True)]
         with self._watch("writing"):
-            renumber(solved, self.database.colors, self._writer.keypoint_ids(findings=findings))
-            models = self._writer.write(solved, frames, rows)
-        return self._answer(models, rows, findings)
+            renumber(models, self.database.colors, self._writer.keypoint_ids(findings=findings))
+            written = self._writer.write(models, frames, rows)
+        return self._answer(written, rows, findings)
 
     def _apply_rig(
         self,

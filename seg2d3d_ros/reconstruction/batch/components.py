@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
+from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
 from seg2d3d_ros.reconstruction.viewgraph import (
@@ -26,6 +28,55 @@ log = logging.getLogger(__name__)
 
 INCREMENTAL_SECONDS = 2
 """Time per image that the incremental mapper may take when it is only the second opinion."""
+MIN_SUPPORT = 0.7
+"""Share of the verified matches that a solution held by positions must confirm; right ones reach .85 and more."""
+
+
+@dataclass(frozen=True)
+class MappedModel:
+    """A model, and whether positions hold it in place: then it is in their frame, and the mounts hold in it already."""
+
+    model: pycolmap.Reconstruction
+    anchored: bool = False
+
+
+def solve_images(
+    task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray, mapper: str, progress: Progress | None = None
+) -> list[MappedModel]:
+    """Models of the images: one that positions hold in place, where they can, and those of the components of all others.
+
+    Args:
+        task: see ``MapperTask``.
+        image_ids: the images.
+        pairs: (M, 3) image id, image id, verified matches.
+        mapper: see ``solve_component``.
+        progress: called with ("mapping", components done, components).
+    """
+    anchored = _anchored(task, image_ids, pairs)
+    if anchored is None:
+        return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
+    left = sorted(set(image_ids) - set(anchored.reg_image_ids()))
+    others = solve_components(task, left, pairs, mapper, progress)
+    return [MappedModel(anchored, anchored=True), *(MappedModel(model) for model in others)]
+
+
+def _anchored(task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> pycolmap.Reconstruction | None:
+    """The model that positions hold in place, if they can and the matches agree with it."""
+    if task.anchor is None or not task.anchor.holds(image_ids):
+        return None
+    solution = solve_anchored(
+        task.database,
+        task.anchor,
+        pairs,
+        image_ids,
+        min_matches=task.min_matches,
+        fixed_cameras=task.fixed_cameras.keys(),
+        seed=task.seed,
+        threads=task.threads,
+    )
+    if solution is None or solution.support < MIN_SUPPORT:
+        return None
+    return solution.model
 
 
 def solve_components(

@@ -14,6 +14,7 @@ from seg2d3d_ros.colmap import pycolmap, thread_count
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras
+from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.thresholds import Thresholds
 from seg2d3d_ros.reconstruction.viewgraph import MIN_IMAGES
@@ -36,6 +37,7 @@ class MapperTask:
         tracks_per_view: the global mapper finds poses from the longest tracks until each image has this many; it
             triangulates all the others afterwards.
         known_focals: camera id -> parameters, of cameras to refine whose focal length came with the images.
+        anchor: what is known of where the images were taken.
     """
 
     database: Path
@@ -47,9 +49,12 @@ class MapperTask:
     threads: int
     tracks_per_view: int = ALL_TRACKS
     known_focals: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    anchor: Anchor | None = None
 
     @classmethod
-    def of(cls, database: FeatureDatabase, rows: Sequence[ImageRow], config: ReconstructionConfig) -> MapperTask:
+    def of(
+        cls, database: FeatureDatabase, rows: Sequence[ImageRow], config: ReconstructionConfig, anchor: Anchor | None = None
+    ) -> MapperTask:
         """The task for the images ``rows`` of a database."""
         return cls(
             database=database.path,
@@ -60,6 +65,7 @@ class MapperTask:
             seed=config.seed,
             threads=config.threads,
             known_focals=database.known_focals(),
+            anchor=anchor,
         )
 
 

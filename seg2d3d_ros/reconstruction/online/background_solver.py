@@ -16,7 +16,7 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.disk.leftovers import scratch_folder
-from seg2d3d_ros.reconstruction.batch.components import solve_components
+from seg2d3d_ros.reconstruction.batch.components import solve_images
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class BackgroundSolver:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> None:
-        """Begin to solve the images ``image_ids``; see ``solve_components``."""
+        """Begin to solve the images ``image_ids``; see ``solve_images``."""
         folder = scratch_folder()
         copy = Path(folder.name) / "database.db"
         copy_geometry(task.database, copy)
@@ -70,7 +70,7 @@ class BackgroundSolver:
 
         def work() -> None:
             try:
-                self._answer = solve_components(own, image_ids, pairs, "global")
+                self._answer = [solved.model for solved in solve_images(own, image_ids, pairs, "global")]
             except (RuntimeError, ValueError) as error:
                 log.warning("the global solution failed: %s", error)
                 self._answer = []

@@ -15,6 +15,7 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.progress import Stopwatch
+from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.features.matching import PairTable
@@ -82,6 +83,7 @@ class GlobalCheck:
         tried: the pairs.
         database: matches and keypoints.
         config: of the global solutions.
+        anchor: of all images and their locator, what is known of where they were taken.
         watch: gets the stages ``global solution`` and ``mapping``.
 
     Attributes:
@@ -89,10 +91,16 @@ class GlobalCheck:
     """
 
     def __init__(
-        self, mapper: OnlineMapper, tried: PairTable, database: FeatureDatabase, config: ReconstructionConfig, watch: Stopwatch
+        self,
+        mapper: OnlineMapper,
+        tried: PairTable,
+        database: FeatureDatabase,
+        config: ReconstructionConfig,
+        anchor: Callable[[Sequence[ImageRow], Locator], Anchor],
+        watch: Stopwatch,
     ) -> None:
         self._mapper, self._tried, self._database = mapper, tried, database
-        self._config, self._watch = config, watch
+        self._config, self._anchor, self._watch = config, anchor, watch
         self._solver = BackgroundSolver(config.threads)
         self.checked = 0
         self._seen = 0
@@ -134,7 +142,8 @@ class GlobalCheck:
             if self.due(registered) or outgrown:
                 ids = [row.image_id for row in rows if row.image_id in self._mapper.graph]
                 self.checked, self._seen, self._doubts = registered, len(ids), 0
-                self._solver.start(MapperTask.of(self._database, rows, self._config), ids, self._tried.rows())
+                task = MapperTask.of(self._database, rows, self._config, self._anchor(rows, locator))
+                self._solver.start(task, ids, self._tried.rows())
             answer = self._solver.take(wait=checkpoint if final else None)
         if not answer:
             return False

@@ -38,7 +38,7 @@ class OnlineReconstructor(Reconstructor):
         self.mapper = OnlineMapper(
             self.database.geometry, min_matches=config.min_pair_inliers, seed=config.seed, threads=config.threads
         )
-        self.check = GlobalCheck(self.mapper, self.matcher.tried, self.database, config, self._watch)
+        self.check = GlobalCheck(self.mapper, self.matcher.tried, self.database, config, self._anchor, self._watch)
         self._revisions = Revisions(self._writer, self.database, self.mapper)
         self._swapped = False
         self._resume()

@@ -7,12 +7,15 @@
         sensor_from_rig:                     # or rig_from_sensor
           translation: [0.1, 0.0, -0.5]      # metres
           quaternion_wxyz: [1.0, 0.0, 0.0, 0.0]   # or quaternion_xyzw, as ROS writes it
+    frames: auto                             # which images are of one moment: by time, stem or order; auto: time, else stem
 
 The simulator's ``rig.json`` is read too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +24,29 @@ import numpy as np
 from seg2d3d_ros.disk.documents import read_yaml, shown
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.pose import UNIT_TOLERANCE, Pose
+from seg2d3d_ros.reconstruction.rigs.moments import PAIRINGS, Pairing
 
 LARGEST_VEHICLE = 1000.0
 """Metres; a camera that is said to be farther from its vehicle's origin is a mistake, of millimetres for metres perhaps."""
 
 
-def read_rig_file(path: Path) -> dict[str, Pose]:
-    """Camera name -> ``rig_from_camera`` in metres.
+@dataclass(frozen=True)
+class Mounting:
+    """Where the cameras of a vehicle are.
+
+    Attributes:
+        mounts: camera name -> ``rig_from_camera`` in metres.
+        pairing: which images are of one moment, see ``find_moments``.
+        path: of the file that says so; empty where none does.
+    """
+
+    mounts: Mapping[str, Pose]
+    pairing: Pairing = "auto"
+    path: str = ""
+
+
+def read_rig_file(path: Path) -> Mounting:
+    """The mounts of a file.
 
     Raises:
         UsageError: no such file.
@@ -37,12 +56,16 @@ def read_rig_file(path: Path) -> dict[str, Pose]:
     entries = tree.get("cameras", tree.get("sensors")) if isinstance(tree, dict) else None
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{path}: expected 'cameras: {{name: {{sensor_from_rig: {{translation, quaternion_wxyz}}}}}}'")
-    return {str(name): _mount(entry, f"{path}: camera {shown(name)}") for name, entry in entries.items()}
+    pairing = tree.get("frames", "auto")
+    if pairing not in PAIRINGS:
+        raise DataError(f"{path}: frames is one of {', '.join(PAIRINGS)}, not {shown(pairing)}")
+    mounts = {str(name): _mount(entry, f"{path}: camera {shown(name)}") for name, entry in entries.items()}
+    return Mounting(mounts, pairing, str(path))
 
 
-def configured_mounts(rig: str) -> dict[str, Pose] | None:
-    """The mounts that ``reconstruction.rig`` gives: those of a file, none at all, or None = as the keyframes say (auto)."""
-    return None if rig == "auto" else {} if rig == "none" else read_rig_file(Path(rig))
+def configured_mounting(rig: str) -> Mounting | None:
+    """What ``reconstruction.rig`` gives: the mounts of a file, none at all, or None = as the keyframes say (auto)."""
+    return None if rig == "auto" else Mounting({}) if rig == "none" else read_rig_file(Path(rig))
 
 
 def _mount(entry: Any, where: str) -> Pose:

@@ -16,6 +16,7 @@ import numpy as np
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
+from seg2d3d_ros.reconstruction.rigs.moments import Pairing, find_moments
 
 
 @dataclass(frozen=True)
@@ -46,24 +47,20 @@ class Rig:
         return self.mounts[b.camera_name].inverse() @ self.mounts[a.camera_name]
 
 
-def make_rig(mounts: Mapping[str, Pose], rows: Sequence[ImageRow], tolerance: float, *, refine: bool) -> Rig | None:
+def make_rig(
+    mounts: Mapping[str, Pose], rows: Sequence[ImageRow], tolerance: float, pairing: Pairing = "auto", *, refine: bool
+) -> Rig | None:
     """The rig of these mounts, or None where no two images are of one frame.
 
     Args:
         mounts: camera name -> ``rig_from_camera``.
         rows: all images.
         tolerance: seconds between the first and the last image of a frame.
+        pairing: what tells which images are of one frame, see ``find_moments``.
         refine: whether adjustments may correct the mounts.
     """
-    own = sorted((r for r in rows if r.camera_name in mounts and r.features > 0), key=lambda r: (r.stamp_ns, r.image_id))
-    frames: list[list[ImageRow]] = []
-    for row in own:
-        last = frames[-1] if frames else []
-        near = last and row.stamp_ns > 0 and row.stamp_ns - last[0].stamp_ns <= tolerance * 1e9
-        if near and row.camera_name not in {r.camera_name for r in last}:
-            last.append(row)
-        else:
-            frames.append([row])
+    own = [r for r in rows if r.camera_name in mounts and r.features > 0]
+    frames = find_moments(own, tolerance, pairing)
     return Rig(mounts, frames, refine) if any(len(frame) > 1 for frame in frames) else None
 
 

@@ -119,9 +119,9 @@ class Locator:
         metres = np.array([self.positions[ids[k]] for k in located]).reshape(-1, 3)
         sigmas = np.array([self.sigmas[ids[k]] for k in located])
         heights = np.array([ids[k] in self.heights for k in located], bool)
-        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, self._up(ids, poses), heights)
+        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, self.up(ids, poses), heights)
 
-    def _up(self, image_ids: Sequence[int], poses: Pose) -> Up:
+    def up(self, image_ids: Sequence[int], poses: Pose) -> Up:
         """The vertical of a model's frame by its images (K,), some of which may be of cameras that are mounted rolled."""
         camera_of = {row.image_id: row.camera_name for row in self._rows}
         return up_of_cameras(held_level(poses, [self.mounts.get(camera_of.get(i, "")) for i in image_ids]))
@@ -162,4 +162,4 @@ class Locator:
         """(3, 3) rotation that takes the model's vertical to the z axis."""
         ids = sorted(model.reg_image_ids())
         poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
-        return rotation_between(self._up(ids, poses).direction, Z)
+        return rotation_between(self.up(ids, poses).direction, Z)
