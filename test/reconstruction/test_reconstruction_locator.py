@@ -1,5 +1,7 @@
 """Where images are by GPS and odometry, which of them a scale comes from, and what is said where nothing tells it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pycolmap
 import pytest
@@ -8,7 +10,7 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS
 from seg2d3d_ros.reconstruction.world.locator import ALTITUDE_UNKNOWN, NOT_GEOREFERENCED, ODOMETRY_SIGMA, RIG_SIGMA, Locator
 
@@ -150,6 +152,11 @@ def test_what_keeps_a_model_arbitrary_is_said_where_something_could_have_told(da
     (finding,) = warnings.list()
     assert (finding.kind, "only 3 images" in finding.text) == (NOT_GEOREFERENCED, True)
     assert f"at least {MIN_POSITIONS} images" in finding.text.replace("four", "4")
+    found, named = model(), [replace(row, file_name=f"street #1/photo {row.name}.jpg") for row in rows(gps=(1, 2))]
+    for row in named:
+        found.image(row.image_id).name = database_name(row.file_name)
+    locator(database, named).georeference(found, None, warnings)
+    assert "12 images from street #1/photo 1.jpg" in warnings.list()[0].text, "not as COLMAP's database escapes it"
     mounted = Locator(
         FeatureDatabase(database.path.with_name("e.db")), rows(), ReconstructionConfig(), {"cam": Pose.identity()}
     )

@@ -153,10 +153,13 @@ class Locator:
             return WorldFrame("metric")
         if self.datum is not None or self.mounts:
             unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
-            first = min(model.image(i).name for i in model.reg_image_ids())
-            shown = f"{model.num_reg_images()} images from {first}"
-            findings.add(NOT_GEOREFERENCED, shown, reason=fit.problem + unknown)
+            findings.add(NOT_GEOREFERENCED, self._shown(model), reason=fit.problem + unknown)
         return WorldFrame()
+
+    def _shown(self, model: pycolmap.Reconstruction) -> str:
+        """A model in words: its images and the name of the first, as the person knows it."""
+        ids = set(model.reg_image_ids())
+        return f"{len(ids)} images from {min(row.file_name for row in self._rows if row.image_id in ids)}"
 
     def _upright(self, model: pycolmap.Reconstruction) -> np.ndarray:
         """(3, 3) rotation that takes the model's vertical to the z axis."""
