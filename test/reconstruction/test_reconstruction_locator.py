@@ -12,7 +12,14 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS
-from seg2d3d_ros.reconstruction.world.locator import ALTITUDE_UNKNOWN, NOT_GEOREFERENCED, ODOMETRY_SIGMA, RIG_SIGMA, Locator
+from seg2d3d_ros.reconstruction.world.locator import (
+    ALTITUDE_UNKNOWN,
+    NOT_GEOREFERENCED,
+    ODOMETRY_SIGMA,
+    RIG_SIGMA,
+    UP_ASSUMED,
+    Locator,
+)
 
 METRE = 1 / 111320.0
 COUNT = 12
@@ -115,6 +122,23 @@ def test_an_unknown_altitude_is_not_zero_and_is_said(database):
     nowhere = Locator(FeatureDatabase(database.path.with_name("e.db")), rows(gps=everywhere, flat=everywhere), CONFIG)
     assert nowhere.georeference(model(), None, warnings).kind == "enu"
     assert "heights in the map count from its cameras" in warnings.list()[0].text
+
+
+def test_positions_too_poor_to_tell_the_vertical_are_said_unless_a_mount_tells_it(database):
+    found, told = model(), Findings()
+    poor = rows(gps=range(1, 13), sigma=3.0)
+    located = locator(database, poor)
+    assert located.georeference(found, None, told).kind == "enu"
+    (finding,) = told.list()
+    assert (finding.kind, finding.examples) == (UP_ASSUMED, ("12 images from 1.jpg",))
+    again = Findings()
+    located.tell_doubts(found, again)
+    assert again.list() == told.list(), "of a model that lies in its frame already"
+    ahead = Pose(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))
+    for mount, kinds in ((ahead, []), (Pose.identity(), [UP_ASSUMED])):  # of the optical frame, of the camera's body
+        told = Findings()
+        assert Locator(database, poor, CONFIG, {"cam": mount}).georeference(model(), None, told).kind == "enu"
+        assert [finding.kind for finding in told.list()] == kinds
 
 
 def test_without_gps_a_known_scale_gives_metres(database):
