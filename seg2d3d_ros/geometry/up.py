@@ -67,6 +67,11 @@ STEEPEST = 0.85
 and not of its optical frame (z ahead), a frequent mistake."""
 
 
+def tells_roll(mount: Pose | None) -> bool:
+    """Whether a mount ``base_from_camera`` says how a camera is rolled."""
+    return mount is not None and abs(mount.rotation[2, 2]) < STEEPEST
+
+
 def held_level(camera_from_world: Pose, mounts: Sequence[Pose | None]) -> Pose:
     """The poses (K,) that level cameras would have in place of mounted ones, which may be rolled or pitched.
 
@@ -76,7 +81,7 @@ def held_level(camera_from_world: Pose, mounts: Sequence[Pose | None]) -> Pose:
     """
     rotation = camera_from_world.rotation.copy()
     for k, mount in enumerate(mounts):
-        if mount is not None and abs(mount.rotation[2, 2]) < STEEPEST:
+        if mount is not None and tells_roll(mount):
             rotation[k] = OPTICAL_FROM_BASE @ mount.rotation @ rotation[k]
     return Pose(rotation, -np.einsum("kij,kj->ki", rotation, camera_from_world.origin))
 

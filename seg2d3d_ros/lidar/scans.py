@@ -79,7 +79,7 @@ def read_scan(message: Any, topic: str) -> Scan:
         DataError: no x, y, z in it.
     """
     points = cloud_to_array(message)
-    names = points.dtype.names or ()
+    names = _plain_fields(points)
     if missing := [name for name in "xyz" if name not in names]:
         raise DataError(f"{topic}: no field {', '.join(missing)} among {', '.join(names) or 'none'}; this is no LiDAR cloud")
     xyz = np.stack([points[name] for name in "xyz"], axis=1).astype(np.float32)
@@ -89,12 +89,17 @@ def read_scan(message: Any, topic: str) -> Scan:
     return Scan(stamp_ns, message.header.frame_id.lstrip("/"), xyz[row], intensity, _offsets(points[row], stamp_ns), row)
 
 
+def _plain_fields(points: np.ndarray) -> list[str]:
+    """Fields of one number a point; those of several (descriptors, histograms) are neither places nor times."""
+    return [name for name in points.dtype.names or () if not points.dtype[name].shape]
+
+
 def _offsets(points: np.ndarray, stamp_ns: int) -> np.ndarray | None:
     """(N,) float32 seconds since the stamp, from what drivers write: seconds (float), nanoseconds (integer), time of day.
 
     Values that are no such thing (a scan that takes more than a second) are ignored.
     """
-    names = points.dtype.names or ()
+    names = _plain_fields(points)
     name = next((name for name in TIME_FIELDS if name in names), None)
     if name is None or len(points) == 0:
         return None

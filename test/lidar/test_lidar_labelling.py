@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,12 +47,15 @@ def pose(x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Po
 
 def cloud(fields: dict[str, np.ndarray], stamp_ns: int = 0, big: bool = False) -> SimpleNamespace:
     codes = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
-    layout = np.dtype([(name, values.dtype.newbyteorder(">" if big else "<")) for name, values in fields.items()])
+    layout = np.dtype(
+        [(name, values.dtype.newbyteorder(">" if big else "<"), values.shape[1:]) for name, values in fields.items()]
+    )
     points = np.empty(len(next(iter(fields.values()))), layout)
     for name, values in fields.items():
         points[name] = values
     described = [
-        SimpleNamespace(name=n, offset=o[1], datatype=codes[o[0].str[1:]], count=1) for n, o in (layout.fields or {}).items()
+        SimpleNamespace(name=n, offset=o[1], datatype=codes[o[0].base.str[1:]], count=max(1, math.prod(o[0].shape)))
+        for n, o in (layout.fields or {}).items()
     ]
     stamp = SimpleNamespace(sec=stamp_ns // SECOND, nanosec=stamp_ns % SECOND)
     return SimpleNamespace(
@@ -91,6 +95,14 @@ def test_times_of_points_as_drivers_write_them(name: str, values: np.ndarray):
         scan = read_scan(cloud({**xyz_fields(np.ones((2, 3))), name: values + 2e9}, 2_000_001_000 * SECOND), "/lidar")
         tolerance = 1e-6
     np.testing.assert_allclose(scan.offset, [0.0, 0.05], atol=tolerance)
+
+
+def test_fields_of_several_numbers_are_neither_places_nor_times():
+    xyz, pairs = xyz_fields(np.ones((4, 3))), np.ones((4, 2), "f4")
+    scan = read_scan(cloud({**xyz, "intensity": pairs, "time": pairs}), "/lidar")
+    assert (len(scan.xyz), scan.intensity, scan.offset) == (4, None, None)
+    with pytest.raises(DataError, match="no field y among x, z"):
+        read_scan(cloud({**xyz, "y": pairs}), "/lidar")
 
 
 def test_clouds_that_are_none():

@@ -6,20 +6,24 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up, up_of_cameras
-from seg2d3d_ros.reconstruction.world.georeference import fit_similarity
+from seg2d3d_ros.reconstruction.world.georeference import fit_either_way_up, fit_similarity
 
 TRUE_SCALE = 7.0
 
 
-def scene(rng, centers, headings, sigma, outliers=0):
-    """Upright cameras at ``centers`` (metres, z up), their poses in an arbitrary model frame, and measured positions."""
+def scene(rng, centers, headings, sigma, outliers=0, roll=0.0):
+    """Cameras at ``centers`` (metres, z up), their poses in an arbitrary model frame, and measured positions.
+
+    The cameras are upright, or rolled by ``roll`` radians.
+    """
+    rolled = Rotation.from_euler("z", roll).as_matrix()
     model_from_world = Rotation.from_rotvec([0.7, -1.1, 2.0]).as_matrix()
     shift = np.array([5.0, -3.0, 2.0])
     poses = []
     for center, heading in zip(centers, headings, strict=True):
         forward = np.array([np.cos(heading), np.sin(heading), 0.0])
         down = np.array([0.0, 0.0, -1.0])
-        camera_from_metres = np.stack([np.cross(down, forward), down, forward])
+        camera_from_metres = rolled @ np.stack([np.cross(down, forward), down, forward])
         rotation = camera_from_metres @ model_from_world.T
         center_model = model_from_world @ center / TRUE_SCALE + shift
         poses.append(np.column_stack([rotation, -rotation @ center_model]))
@@ -67,6 +71,26 @@ def test_straight_street_stays_upright():
     up = fit.similarity.rotation @ up_of_cameras(poses).direction
     assert np.rad2deg(np.arccos(up[2])) < 2.0
     assert np.median(error(fit, poses, centers)) < 2.0
+
+
+@pytest.mark.parametrize("roll", [0.0, np.pi])
+def test_a_bend_tells_which_way_up_the_cameras_were(roll):
+    rng = np.random.default_rng(7)
+    t = np.linspace(0, 1, 40)
+    bend, line = np.column_stack([100 * t, 30 * t**2, 2 * t]), np.column_stack([100 * t, 0 * t, 0 * t])
+    heights, sigma = np.ones(40, bool), np.full(40, 1.0)
+
+    def fitted(centers):
+        poses, measured = scene(rng, centers, rng.normal(0, 0.2, 40), 1.0, outliers=4, roll=roll)
+        return fit_either_way_up(poses, measured, sigma, 0, None, up_of_cameras(poses), heights), poses
+
+    fit, poses = fitted(bend)
+    assert not fit.either_way_up
+    assert np.median(error(fit, poses, bend)) < 0.7
+    assert (fit.similarity.rotation @ up_of_cameras(poses).direction)[2] * np.cos(roll) > 0.99
+    fit, poses = fitted(line)
+    assert fit.either_way_up
+    assert (fit.similarity.rotation @ up_of_cameras(poses).direction)[2] > 0.99, "upright, where nothing tells"
 
 
 def test_reasons_for_no_georeference():

@@ -1,5 +1,7 @@
 """Where images are by GPS and odometry, which of them a scale comes from, and what is said where nothing tells it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pycolmap
 import pytest
@@ -8,9 +10,16 @@ from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS
-from seg2d3d_ros.reconstruction.world.locator import ALTITUDE_UNKNOWN, NOT_GEOREFERENCED, ODOMETRY_SIGMA, RIG_SIGMA, Locator
+from seg2d3d_ros.reconstruction.world.locator import (
+    ALTITUDE_UNKNOWN,
+    NOT_GEOREFERENCED,
+    ODOMETRY_SIGMA,
+    RIG_SIGMA,
+    UP_ASSUMED,
+    Locator,
+)
 
 METRE = 1 / 111320.0
 COUNT = 12
@@ -115,6 +124,23 @@ def test_an_unknown_altitude_is_not_zero_and_is_said(database):
     assert "heights in the map count from its cameras" in warnings.list()[0].text
 
 
+def test_positions_too_poor_to_tell_the_vertical_are_said_unless_a_mount_tells_it(database):
+    found, told = model(), Findings()
+    poor = rows(gps=range(1, 13), sigma=3.0)
+    located = locator(database, poor)
+    assert located.georeference(found, None, told).kind == "enu"
+    (finding,) = told.list()
+    assert (finding.kind, finding.examples) == (UP_ASSUMED, ("12 images from 1.jpg",))
+    again = Findings()
+    located.tell_doubts(found, again)
+    assert again.list() == told.list(), "of a model that lies in its frame already"
+    ahead = Pose(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))
+    for mount, kinds in ((ahead, []), (Pose.identity(), [UP_ASSUMED])):  # of the optical frame, of the camera's body
+        told = Findings()
+        assert Locator(database, poor, CONFIG, {"cam": mount}).georeference(model(), None, told).kind == "enu"
+        assert [finding.kind for finding in told.list()] == kinds
+
+
 def test_without_gps_a_known_scale_gives_metres(database):
     found, located, warnings = model(), locator(database, rows()), Findings()
     assert located.georeference(found, located.scale(found, by_rig=2.0), warnings).kind == "metric"
@@ -150,6 +176,11 @@ def test_what_keeps_a_model_arbitrary_is_said_where_something_could_have_told(da
     (finding,) = warnings.list()
     assert (finding.kind, "only 3 images" in finding.text) == (NOT_GEOREFERENCED, True)
     assert f"at least {MIN_POSITIONS} images" in finding.text.replace("four", "4")
+    found, named = model(), [replace(row, file_name=f"street #1/photo {row.name}.jpg") for row in rows(gps=(1, 2))]
+    for row in named:
+        found.image(row.image_id).name = database_name(row.file_name)
+    locator(database, named).georeference(found, None, warnings)
+    assert "12 images from street #1/photo 1.jpg" in warnings.list()[0].text, "not as COLMAP's database escapes it"
     mounted = Locator(
         FeatureDatabase(database.path.with_name("e.db")), rows(), ReconstructionConfig(), {"cam": Pose.identity()}
     )

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.up import Z
+from seg2d3d_ros.geometry.up import Up, Z
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose
 
@@ -22,6 +22,9 @@ CONSISTENT_DEGREES = 10.0
 ROUNDS = 30
 DIRECTION_SIGMA = np.deg2rad(3.0)
 """Of the direction of a pair's baseline; what positions err comes on top."""
+CAUCHY = 3.0
+EVIDENCE = 25.0
+"""By how much squared standard deviations baselines must fit cameras upside down better before they are called that."""
 
 
 def average_rotations(
@@ -89,18 +92,28 @@ def turn_to_positions(
                 weight.append(1.0 / (DIRECTION_SIGMA**2 + (error / length) ** 2))
     ids = sorted(rotations)
     up = anchor.up(ids, Pose(np.array([rotations[i] for i in ids]), np.zeros((len(ids), 3))))
-    turned = _align(np.array([*source, up.direction]), np.array([*target, Z]), np.array([*weight, 1.0 / up.sigma**2]))
+    directions = np.array(source).reshape(-1, 3), np.array(target).reshape(-1, 3), np.array(weight)
+    turned, upright = _align(*directions, up)
+    over, upside_down = _align(*directions, Up(-up.direction, up.precision))
+    if upside_down < upright - EVIDENCE:  # along a bend the baselines tell cameras that are mounted upside down
+        turned = over
     return {i: rotation @ turned.T for i, rotation in rotations.items()}
 
 
-def _align(source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(3, 3) the rotation that takes directions (N, 3) to others, with Cauchy weights at their standard deviations."""
-    share = weight.copy()
-    share[-1] *= max(len(weight) - 1, 1)  # the vertical counts as much as all baselines: it alone tells of the turn about them
-    robust = share.copy()
-    rotation = np.eye(3)
+def _align(source: np.ndarray, target: np.ndarray, weight: np.ndarray, up: Up) -> tuple[np.ndarray, float]:
+    """(3, 3) the rotation that takes directions to others and ``up`` to z, and the cost of the directions.
+
+    Args:
+        source: (N, 3).
+        target: (N, 3).
+        weight: (N,) 1/rad²; a Cauchy loss turns at three standard deviations.
+        up: counts as much as all directions together, because it alone tells of the turn about them.
+    """
+    sources, targets = np.vstack([source, up.direction]), np.vstack([target, Z])
+    weights = np.append(weight, max(len(weight), 1) / up.sigma**2)
+    robust, rotation = weights, np.eye(3)
     for _ in range(ROUNDS):
-        rotation = Rotation.align_vectors(target, source, weights=robust)[0].as_matrix()
-        error = np.linalg.norm(source @ rotation.T - target, axis=1)
-        robust = share / (1.0 + error**2 * weight / 9.0)
-    return np.asarray(rotation)
+        rotation = Rotation.align_vectors(targets, sources, weights=robust)[0].as_matrix()
+        squares = ((sources @ rotation.T - targets) ** 2).sum(1) * np.append(weight, 1.0 / up.sigma**2)
+        robust = weights / (1.0 + squares / CAUCHY**2)
+    return np.asarray(rotation), float((CAUCHY**2 * np.log1p(squares[:-1] / CAUCHY**2)).sum())

@@ -39,7 +39,7 @@ def locate_submaps(mapper: OnlineMapper, locator: Locator, rig: Rig | None, find
         mapper: its submaps are changed.
         locator: where the images were.
         rig: the mounts, if they are known.
-        findings: gets why a submap keeps an arbitrary scale, and what is wrong with the mounts.
+        findings: gets why a submap keeps an arbitrary scale, what is wrong with the mounts, and what is doubtful.
         final: nothing will follow: mounts must hold now.
     """
     if rig is not None:
@@ -53,7 +53,10 @@ def _locate(
 ) -> None:
     model, kind = submap.reconstruction, submap.frame.kind
     due = len(submap) >= RELOCATE_GROWTH * submap.located or (final and rig is not None and len(submap) > submap.located)
-    if not due and (kind == "enu" or (kind == "metric" and locator.datum is None)):
+    if not due and kind == "enu":
+        locator.tell_doubts(model, findings)
+        return
+    if not due and kind == "metric" and locator.datum is None:
         return
     scale = locator.scale(model, by_rig=None if rig is None else scale_by_rig(model, rig))
     if not due and kind == "metric" and locator.fit(model, scale).similarity is None:

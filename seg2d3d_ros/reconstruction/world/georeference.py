@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -24,6 +24,12 @@ MEDIAN_DISTANCE = {3: 1.5382, 2: 1.1774}
 """Median length of a vector of three, and of two, standard normal numbers."""
 FEW = 20
 """Below so many positions their scatter is too uncertain to call them better than they claim."""
+EVIDENCE = 25.0
+"""By how many squared standard deviations positions must fit one way up better than the other to tell which it is."""
+MAX_STEPS = 150
+"""Of the refinement: thirty are usual; a start on the wrong side of the vertical creeps."""
+ENOUGH = 200
+"""Positions, evenly along the drive, by which the two ways up are compared."""
 TRIALS = 500
 
 
@@ -37,12 +43,21 @@ class Scale:
 
 @dataclass(frozen=True)
 class Fit:
-    """A similarity to the GPS positions, or the reason why there is none in ``problem``."""
+    """A similarity to the GPS positions, or the reason why there is none in ``problem``.
+
+    Attributes:
+        used: number of positions that fit.
+        residual: their root mean square distance in metres.
+        distances: (N,) of all positions in their claimed standard deviations; None where nothing was fitted.
+        either_way_up: whether the positions would fit as well if the cameras were upside down.
+    """
 
     similarity: Similarity | None
     used: int = 0
     residual: float = float("nan")
     problem: str = ""
+    distances: np.ndarray | None = field(default=None, compare=False, repr=False)
+    either_way_up: bool = False
 
 
 def _upright_ransac(source: np.ndarray, target: np.ndarray, sigma: np.ndarray, seed: int) -> tuple[complex, complex]:
@@ -137,8 +152,8 @@ def fit_similarity(
         return np.concatenate([np.sqrt(loss(distances(x) / scatter)), up.residuals(rotation.T @ Z), stretch])
 
     steps = [0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])]
-    x = least_squares(residuals, np.zeros(7), x_scale=steps, args=(_cauchy, 1.0)).x
-    x = least_squares(residuals, x, x_scale=steps, args=(_tukey, _scatter(distances(x), heights))).x
+    x = least_squares(residuals, np.zeros(7), x_scale=steps, args=(_cauchy, 1.0), max_nfev=MAX_STEPS).x
+    x = least_squares(residuals, x, x_scale=steps, args=(_tukey, _scatter(distances(x), heights)), max_nfev=MAX_STEPS).x
     s, rotation, offset = unpack(x)
     similarity = Similarity(s, rotation, offset - s * rotation @ origin)
     apart = np.linalg.norm((similarity.apply(centers) - positions) * measured, axis=1)
@@ -148,11 +163,51 @@ def fit_similarity(
     spread = float(np.sqrt(np.linalg.eigvalsh(np.atleast_2d(np.cov(positions[good].T, bias=True))).max()))
     uncertainty = noise / (np.sqrt(good.sum()) * max(spread, 1e-9))
     if good.sum() < max(MIN_POSITIONS, 0.5 * len(positions)):
-        return Fit(None, problem=f"only {int(good.sum())} of {len(positions)} GPS positions fit the model")
+        problem = f"only {int(good.sum())} of {len(positions)} GPS positions fit the model"
+        return Fit(None, problem=problem, distances=apart / sigma)
     if uncertainty > MAX_UNCERTAINTY:
         return Fit(
             None,
             problem=f"the GPS positions spread over {spread:.1f} m only, with errors of {noise:.1f} m: "
             "scale and direction cannot be told from noise",
+            distances=apart / sigma,
         )
-    return Fit(similarity, int(good.sum()), residual)
+    return Fit(similarity, int(good.sum()), residual, distances=apart / sigma)
+
+
+def fit_either_way_up(
+    camera_from_world: Pose,
+    positions: np.ndarray,
+    sigma: np.ndarray,
+    seed: int,
+    known_scale: Scale | None,
+    up: Up,
+    heights: np.ndarray,
+) -> Fit:
+    """``fit_similarity`` for cameras that may be upside down: as the positions say, and upright where they do not.
+
+    Pictures tell the vertical but for its sign. Positions along a bend tell the sign: to cameras upside down a bend to
+    the left is one to the right.
+
+    Args:
+        camera_from_world, positions, sigma, seed, known_scale, heights: see ``fit_similarity``.
+        up: the vertical if the cameras are upright.
+    """
+
+    def fit(which: np.ndarray, direction: np.ndarray) -> Fit:
+        vertical = Up(direction, up.precision)
+        return fit_similarity(
+            camera_from_world[which], positions[which], sigma[which], seed, known_scale, vertical, heights[which]
+        )
+
+    everyone = np.arange(len(positions))
+    some = everyone[:: max(len(positions) // ENOUGH, 1)]
+    upright, turned = fit(some, up.direction), fit(some, -up.direction)
+    either = False
+    if upright.distances is not None and turned.distances is not None:
+        scatter = min(_scatter(distances, heights[some]) for distances in (upright.distances, turned.distances))
+        for_upright = float(_tukey(turned.distances / scatter).sum() - _tukey(upright.distances / scatter).sum())
+        if for_upright < -EVIDENCE:
+            return fit(everyone, -up.direction)
+        either = for_upright < EVIDENCE
+    return replace(upright if len(some) == len(everyone) else fit(everyone, up.direction), either_way_up=either)

@@ -13,10 +13,10 @@ from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.geometry.up import Up, Z, held_level, rotation_between, up_of_cameras
+from seg2d3d_ros.geometry.up import Z, held_level, rotation_between, tells_roll, up_of_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
-from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_similarity
+from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_either_way_up, fit_similarity
 from seg2d3d_ros.types import WorldFrame
 
 NOT_GEOREFERENCED = Kind(
@@ -30,6 +30,14 @@ ALTITUDE_UNKNOWN = Kind(
     "positions without an altitude",
     cause="they are used east and north only, heights come from {reference}",
     remedy="record altitudes if heights above the ellipsoid matter",
+    level=NOTE,
+)
+UP_ASSUMED = Kind(
+    "up_assumed",
+    "models whose vertical is as their cameras were held",
+    cause="nothing else tells it: the positions lie along too straight a line for their errors",
+    remedy="if pictures stand on their side or head, turn them or give the cameras' mounts (TF, --rig), else the map lies as "
+    "they do; nothing need be done where they stand upright",
     level=NOTE,
 )
 RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
@@ -119,12 +127,35 @@ class Locator:
         metres = np.array([self.positions[ids[k]] for k in located]).reshape(-1, 3)
         sigmas = np.array([self.sigmas[ids[k]] for k in located])
         heights = np.array([ids[k] in self.heights for k in located], bool)
-        return fit_similarity(poses[located], metres, sigmas, self._seed, scale, self.up(ids, poses), heights)
+        mounts = self._mounts_of(ids)
+        fit = fit_similarity if any(map(tells_roll, mounts)) else fit_either_way_up
+        return fit(poses[located], metres, sigmas, self._seed, scale, self.up(ids, poses), heights)
 
     def up(self, image_ids: Sequence[int], poses: Pose) -> Up:
         """The vertical of a model's frame by its images (K,), some of which may be of cameras that are mounted rolled."""
-        camera_of = {row.image_id: row.camera_name for row in self._rows}
-        return up_of_cameras(held_level(poses, [self.mounts.get(camera_of.get(i, "")) for i in image_ids]))
+        return up_of_cameras(held_level(poses, self._mounts_of(image_ids)))
+
+    def _mounts_of(self, image_ids: Sequence[int]) -> list[Pose | None]:
+        """``base_from_camera`` of each image's camera."""
+        return [self.mounts.get(self._camera_of.get(i, "")) for i in image_ids]
+
+    @cached_property
+    def _camera_of(self) -> Mapping[int, str]:
+        return {row.image_id: row.camera_name for row in self._rows}
+
+    def tell_doubts(self, model: pycolmap.Reconstruction, findings: Findings, fit: Fit | None = None) -> None:
+        """Say what does not come from GPS in a model that is in its frame: heights, and which way is up."""
+        if len(self.heights) < len(self.positions):
+            reference = "the other images" if self.heights else "nothing: heights in the map count from its cameras"
+            count = len(self.positions) - len(self.heights)
+            findings.put(Finding(ALTITUDE_UNKNOWN, count, len(self.positions), details={"reference": reference}))
+        if (fit or self.fit(model)).either_way_up:
+            findings.add(UP_ASSUMED, self._shown(model))
+
+    def _shown(self, model: pycolmap.Reconstruction) -> str:
+        """A model in words: its images and the name of the first, as the person knows it."""
+        ids = set(model.reg_image_ids())
+        return f"{len(ids)} images from {min(row.file_name for row in self._rows if row.image_id in ids)}"
 
     def georeference(
         self, model: pycolmap.Reconstruction, scale: Scale | None, findings: Findings, *, level: bool = True
@@ -136,16 +167,13 @@ class Locator:
         Args:
             model: changed in place.
             scale: of the model, if it is known.
-            findings: gets why a model keeps an arbitrary scale although there is GPS or a rig.
+            findings: gets why a model keeps an arbitrary scale although there is GPS or a rig, and ``tell_doubts``.
             level: turn a model without GPS.
         """
         fit = self.fit(model, scale)
         if fit.similarity is not None:
             model.transform(fit.similarity.to_colmap())
-            if len(self.heights) < len(self.positions):
-                reference = "the other images" if self.heights else "nothing: heights in the map count from its cameras"
-                count = len(self.positions) - len(self.heights)
-                findings.put(Finding(ALTITUDE_UNKNOWN, count, len(self.positions), details={"reference": reference}))
+            self.tell_doubts(model, findings, fit)
             return WorldFrame("enu", self.datum)
         upright = self._upright(model) if level else np.eye(3)
         model.transform(Similarity(1.0 if scale is None else scale.factor, upright, np.zeros(3)).to_colmap())
@@ -153,9 +181,7 @@ class Locator:
             return WorldFrame("metric")
         if self.datum is not None or self.mounts:
             unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
-            first = min(model.image(i).name for i in model.reg_image_ids())
-            shown = f"{model.num_reg_images()} images from {first}"
-            findings.add(NOT_GEOREFERENCED, shown, reason=fit.problem + unknown)
+            findings.add(NOT_GEOREFERENCED, self._shown(model), reason=fit.problem + unknown)
         return WorldFrame()
 
     def _upright(self, model: pycolmap.Reconstruction) -> np.ndarray:

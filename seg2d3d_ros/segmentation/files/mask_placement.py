@@ -18,7 +18,7 @@ TURNED = Kind(
     "masks_turned",
     "masks that were turned to how their photos are stored",
     cause="they were made in a viewer that obeys the EXIF orientation",
-    remedy="nothing; segmentation.segments_orientation=stored leaves masks as they are",
+    remedy="nothing need be done; segmentation.segments_orientation=stored leaves masks as they are",
     level=NOTE,
 )
 ORIENTATION_DOUBTED = Kind(
