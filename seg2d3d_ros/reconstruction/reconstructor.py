@@ -19,6 +19,7 @@ from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
 from seg2d3d_ros.reconstruction.features.matching import PairMatcher
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_writer import ModelWriter
+from seg2d3d_ros.reconstruction.rigs.moments import find_moments
 from seg2d3d_ros.reconstruction.rigs.rig_file import configured_mounting
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
@@ -128,7 +129,9 @@ class Reconstructor(ABC):
 
     def _anchor(self, rows: Sequence[ImageRow], locator: Locator) -> Anchor:
         """What is known of where these images were taken."""
-        return Anchor(locator.positions, locator.sigmas, locator.heights, self._rig(rows, locator), locator.up)
+        pairing = self._mounting.pairing if self._mounting else "auto"
+        moments = find_moments(rows, self.config.rig_tolerance, pairing)
+        return Anchor(locator.positions, locator.sigmas, locator.heights, self._rig(rows, locator), moments, locator.up)
 
     def _answer(self, models: list[SparseModel], rows: Sequence[ImageRow], findings: Findings) -> Reconstruction:
         reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers)

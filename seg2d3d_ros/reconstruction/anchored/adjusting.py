@@ -38,6 +38,8 @@ def adjust_anchored(
     sigma: float,
     fixed_cameras: Collection[int],
     threads: int,
+    *,
+    refine: bool,
 ) -> pycolmap.Reconstruction:
     """The model with points, adjusted.
 
@@ -48,30 +50,31 @@ def adjust_anchored(
         sigma: their typical standard deviation in metres.
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
+        refine: whether the mounts may be corrected anyway.
     """
 
-    def rounds(target: pycolmap.Reconstruction, stages: Sequence[tuple[float, float]], *, refine: bool) -> None:
+    def rounds(target: pycolmap.Reconstruction, stages: Sequence[tuple[float, float]], *, free: bool) -> None:
         for loss, limit in stages:
             options = robust_options(pycolmap.LossFunctionType.CAUCHY, ITERATIONS, threads)
             options.ceres.loss_function_scale = loss
-            options.refine_sensor_from_rig = refine
+            options.refine_sensor_from_rig = free
             adjust_to_priors(target, priors, options, fixed_cameras, sigma, pycolmap.LossFunctionType.HUBER)
             pycolmap.ObservationManager(target).filter_all_points3D(limit, MIN_ANGLE)
 
     add_points(model, tracks.longest(BACKBONE))
-    rounds(model, ROUGH, refine=False)
+    rounds(model, ROUGH, free=refine)
     for point_id in list(model.points3D):
         model.delete_point3D(point_id)
     add_points(model, tracks)
-    rounds(model, FINE, refine=False)
-    if any(rig.num_sensors() > 1 for rig in model.rigs.values()):
+    rounds(model, FINE, free=refine)
+    if not refine and any(rig.num_sensors() > 1 for rig in model.rigs.values()):
         refined = copy.deepcopy(model)
-        rounds(refined, FINE, refine=True)
-        held, free = robust_error(model), robust_error(refined)
-        log.info("reprojection error %.2f pixels with the mounts as given, %.2f with refined ones", held, free)
-        if held > MOUNTS_WRONG * free:
+        rounds(refined, FINE, free=True)
+        held, freed = robust_error(model), robust_error(refined)
+        log.info("reprojection error %.2f pixels with the mounts as given, %.2f with refined ones", held, freed)
+        if held > MOUNTS_WRONG * freed:
             return refined
-    rounds(model, FINE, refine=False)
+    rounds(model, FINE, free=refine)
     return model
 
 

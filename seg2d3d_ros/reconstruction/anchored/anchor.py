@@ -9,6 +9,7 @@ import numpy as np
 
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up
+from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
 
 MIN_POSITIONS = 6
@@ -24,6 +25,7 @@ class Anchor:
         sigmas: image id -> standard deviation in metres, as claimed.
         heights: ids of the images whose third coordinate is measured.
         rig: the mounts and frames, if they are known.
+        moments: images of one moment, each camera at most once, whether their mounts are known or not.
         up: of image ids (K,) and their poses (K,) ``camera_from_world``, the vertical of the world frame.
     """
 
@@ -31,6 +33,7 @@ class Anchor:
     sigmas: Mapping[int, float]
     heights: Collection[int]
     rig: Rig | None
+    moments: Sequence[Sequence[ImageRow]]
     up: Callable[[Sequence[int], Pose], Up]
 
     def off(self, image_id: int, place: np.ndarray) -> float:

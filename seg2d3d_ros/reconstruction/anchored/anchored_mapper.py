@@ -24,6 +24,7 @@ from seg2d3d_ros.reconstruction.anchored.placing import place_images
 from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, keypoints_of, relative_poses
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
 from seg2d3d_ros.reconstruction.anchored.tracks import find_tracks
+from seg2d3d_ros.reconstruction.rigs.found_mounts import find_mounts
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import components
 from seg2d3d_ros.reconstruction.world.msac import msac_scores
@@ -78,18 +79,17 @@ def solve_anchored(
         threads: 0 = all cores.
     """
     model, relative = _load(database, pairs, image_ids, min_matches)
-    rig = _within(anchor.rig, model)
+    rig = anchor.rig if _has_frames(anchor.rig, model) else None
     single = to_rig_frames(model, rig) if rig else None
-    rotations: dict[int, np.ndarray] = {}
-    for part in _parts(model, relative, rig):
-        inside = {pair: pose for pair, pose in relative.items() if set(pair) <= part}
-        found = average_rotations(model, inside, seed)
-        if len(found) >= MIN_IMAGES and anchor.holds(found):
-            rotations.update(turn_to_positions(found, consistent_pairs(found, inside), anchor))
+    rotations = _rotations(model, relative, anchor, rig, seed)
+    if rig is None and (rig := find_mounts(rotations, anchor.moments, anchor.positions, anchor.sigmas)):
+        log.info("the cameras %s turn together: they are taken for mounted together", ", ".join(rig.mounts))
+        single = to_rig_frames(model, rig)
+        rotations = _rotations(model, relative, anchor, rig, seed)
     if not rotations:
         return None
     tracks = find_tracks(consistent_pairs(rotations, relative), {i: _rays(model, i) for i in rotations})
-    poses, scatter = place_images(rotations, tracks, anchor)
+    poses, scatter = place_images(rotations, tracks, anchor, rig)
     _set_poses(model, poses)
     sigmas = {i: scatter * anchor.sigmas[i] for i in poses if i in anchor.positions}
     right = {i: anchor.positions[i] for i in sigmas if anchor.off(i, poses[i].origin) <= OUTLIER * sigmas[i]}
@@ -100,6 +100,7 @@ def solve_anchored(
         float(np.median(list(sigmas.values()))),
         fixed_cameras,
         threads,
+        refine=rig is not None and rig.refine,
     )
     kept = {i for i in poses if model.image(i).num_points3D >= MIN_POINTS}
     kept -= {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
@@ -147,13 +148,24 @@ def _set_poses(model: pycolmap.Reconstruction, poses: Mapping[int, Pose]) -> Non
             model.register_frame(image.frame_id)
 
 
-def _within(rig: Rig | None, model: pycolmap.Reconstruction) -> Rig | None:
-    if rig is None or not any(sum(model.exists_image(r.image_id) for r in frame) > 1 for frame in rig.frames):
-        return None
-    return rig
+def _rotations(
+    model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose], anchor: Anchor, rig: Rig | None, seed: int
+) -> dict[int, np.ndarray]:
+    """Image id -> (3, 3) ``camera_from_world`` in east, north, up, of every part that positions can turn there."""
+    rotations: dict[int, np.ndarray] = {}
+    for part in _parts(model, relative, rig):
+        inside = {pair: pose for pair, pose in relative.items() if set(pair) <= part}
+        found = average_rotations(model, inside, seed)
+        if len(found) >= MIN_IMAGES and anchor.holds(found):
+            rotations.update(turn_to_positions(found, consistent_pairs(found, inside), anchor))
+    return rotations
 
 
-def _parts(model: pycolmap.Reconstruction, relative: dict[Pair, RelativePose], rig: Rig | None) -> list[set[int]]:
+def _has_frames(rig: Rig | None, model: pycolmap.Reconstruction) -> bool:
+    return rig is not None and any(sum(model.exists_image(r.image_id) for r in frame) > 1 for frame in rig.frames)
+
+
+def _parts(model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose], rig: Rig | None) -> list[set[int]]:
     """Image ids of the parts that hang together by pairs, and by the mounts."""
     edges = [(a, b, 1) for a, b in relative]
     for frame in rig.frames if rig else ():

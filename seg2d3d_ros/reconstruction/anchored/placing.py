@@ -23,16 +23,19 @@ TYPICAL = 1.5382
 """Median length of a vector of three standard normal numbers."""
 
 
-def place_images(rotations: Mapping[int, np.ndarray], tracks: KeypointTracks, anchor: Anchor) -> tuple[dict[int, Pose], float]:
+def place_images(
+    rotations: Mapping[int, np.ndarray], tracks: KeypointTracks, anchor: Anchor, rig: Rig | None
+) -> tuple[dict[int, Pose], float]:
     """Poses of the images, and how many times their claimed standard deviations the positions scatter (at least 1).
 
     Args:
         rotations: image id -> (3, 3) ``camera_from_world``.
         tracks: of these images.
-        anchor: positions and mounts.
+        anchor: positions.
+        rig: mounts.
     """
     ids = sorted(rotations)
-    places, levers = _places(ids, rotations, anchor.rig)
+    places, levers = _places(ids, rotations, rig)
     known = np.array([k for k, i in enumerate(ids) if i in anchor.positions], np.int64)
     metres = np.array([anchor.positions[ids[k]] for k in known]) - levers[known]
     sigma = np.array([anchor.sigmas[ids[k]] for k in known])

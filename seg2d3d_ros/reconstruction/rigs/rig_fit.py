@@ -42,11 +42,11 @@ def rotation_offset(model: pycolmap.Reconstruction, rig: Rig) -> float | None:
             by_cameras.setdefault((a.camera_name, b.camera_name), []).append(offset)
     if sum(map(len, by_cameras.values())) < MIN_PAIRS:
         return None
-    medians = [_median_rotation(Rotation.from_matrix(np.array(found))) for found in by_cameras.values()]
+    medians = [median_rotation(Rotation.from_matrix(np.array(found))) for found in by_cameras.values()]
     return max(float(np.degrees(median.magnitude())) for median in medians)
 
 
-def _median_rotation(rotations: Rotation) -> Rotation:
+def median_rotation(rotations: Rotation) -> Rotation:
     """The rotation from which most are not far: the mean of the half that is nearest to the best of them."""
     distances = np.array([np.median((one.inv() * rotations).magnitude()) for one in rotations])
     best = rotations[int(np.argmin(distances))]
@@ -101,7 +101,7 @@ def fit_by_rig(
     if len(rotations) < MIN_PAIRS:
         return None
     all_rotations = Rotation.from_matrix(np.array(rotations))
-    median = _median_rotation(all_rotations)
+    median = median_rotation(all_rotations)
     good = np.degrees((median.inv() * all_rotations).magnitude()) <= INLIER_DEGREES
     if good.sum() < MIN_PAIRS or good.mean() < MIN_INLIERS:
         return None

@@ -13,7 +13,7 @@ from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.geometry.up import Z, held_level, rotation_between, tells_roll, up_of_cameras
+from seg2d3d_ros.geometry.up import Up, Z, held_level, rotation_between, tells_roll, up_of_cameras
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_either_way_up, fit_similarity
