@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.anchored.adjusting import adjust_anchored
@@ -24,7 +25,9 @@ from seg2d3d_ros.reconstruction.anchored.placing import place_images
 from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, keypoints_of, relative_poses
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
 from seg2d3d_ros.reconstruction.anchored.tracks import find_tracks
-from seg2d3d_ros.reconstruction.rigs.found_mounts import find_mounts
+from seg2d3d_ros.reconstruction.rigs.found_mounts import find_mounts, largest_difference
+from seg2d3d_ros.reconstruction.rigs.mount_change import mount_change
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED, WRONG_DEGREES
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import components
 from seg2d3d_ros.reconstruction.world.msac import msac_scores
@@ -49,10 +52,12 @@ class AnchoredSolution:
     Attributes:
         model: images are frames of their own.
         support: share of the verified matches between its images that its poses confirm.
+        findings: what is doubtful about the mounts.
     """
 
     model: pycolmap.Reconstruction
     support: float
+    findings: list[Finding]
 
 
 def solve_anchored(
@@ -79,11 +84,10 @@ def solve_anchored(
         threads: 0 = all cores.
     """
     model, relative = _load(database, pairs, image_ids, min_matches)
-    rig = anchor.rig if _has_frames(anchor.rig, model) else None
-    single = to_rig_frames(model, rig) if rig else None
-    rotations = _rotations(model, relative, anchor, rig, seed)
-    if rig is None and (rig := find_mounts(rotations, anchor.moments, anchor.positions, anchor.sigmas)):
-        log.info("the cameras %s turn together: they are taken for mounted together", ", ".join(rig.mounts))
+    rotations = _rotations(model, relative, anchor, None, seed)
+    findings = Findings()
+    rig, single = _believed_rig(model, anchor, rotations, findings), None
+    if rig is not None:
         single = to_rig_frames(model, rig)
         rotations = _rotations(model, relative, anchor, rig, seed)
     if not rotations:
@@ -102,6 +106,8 @@ def solve_anchored(
         threads,
         refine=rig is not None and rig.refine,
     )
+    if rig is not None and rig is anchor.rig:
+        mount_change(model, rig).tell(findings)
     kept = {i for i in poses if model.image(i).num_points3D >= MIN_POINTS}
     kept -= {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
     if single is not None:
@@ -111,7 +117,7 @@ def solve_anchored(
             model.deregister_frame(model.image(image_id).frame_id)
     support = _support(model, relative)
     log.info("anchored: %d of %d images, support %.3f, positions scatter %.2f", len(kept), len(model.images), support, scatter)
-    return AnchoredSolution(model, support)
+    return AnchoredSolution(model, support, findings.list())
 
 
 def _support(model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose]) -> float:
@@ -161,8 +167,22 @@ def _rotations(
     return rotations
 
 
-def _has_frames(rig: Rig | None, model: pycolmap.Reconstruction) -> bool:
-    return rig is not None and any(sum(model.exists_image(r.image_id) for r in frame) > 1 for frame in rig.frames)
+def _believed_rig(
+    model: pycolmap.Reconstruction, anchor: Anchor, rotations: Mapping[int, np.ndarray], findings: Findings
+) -> Rig | None:
+    """The rig as given, unless the images contradict it; else the mounts that these show, or None where they show none."""
+    found = find_mounts(rotations, anchor.moments, anchor.positions, anchor.sigmas)
+    given = anchor.rig
+    if given is not None and any(sum(model.exists_image(r.image_id) for r in frame) > 1 for frame in given.frames):
+        if found is None:
+            return given
+        off = largest_difference(given, found)
+        if off <= WRONG_DEGREES:
+            return given
+        findings.add(MOUNTS_NOT_USED, degrees=f"{off:.1f}")
+    if found is not None:
+        log.info("the cameras %s turn together: they are taken for mounted together", ", ".join(found.mounts))
+    return found
 
 
 def _parts(model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose], rig: Rig | None) -> list[set[int]]:

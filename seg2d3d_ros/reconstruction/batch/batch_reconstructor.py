@@ -32,6 +32,8 @@ class BatchReconstructor(Reconstructor):
         with self._watch("mapping"):
             featured = [row.image_id for row in rows if row.features]
             solved = solve_images(task, featured, pairs, self.config.mapper, progress)
+        for finding in (finding for one in solved for finding in one.findings):
+            findings.put(finding)
         with self._watch("rig"):
             models, scales = self._apply_rig([s.model for s in solved if not s.anchored], task, rows, locator, findings)
             held = [s.model for s in solved if s.anchored]
@@ -61,4 +63,4 @@ class BatchReconstructor(Reconstructor):
             return self.database.colmap_image(by_id[image_id])
 
         models, by_rig = apply_rig(models, rig, load, locator.best_scale, task.fixed_cameras, task.threads, findings)
-        return models, [locator.scale(model, metres) for model, metres in zip(models, by_rig, strict=True)]
+        return models, [locator.scale(model, scale) for model, scale in zip(models, by_rig, strict=True)]

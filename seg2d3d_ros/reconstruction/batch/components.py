@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
@@ -34,10 +35,17 @@ MIN_SUPPORT = 0.7
 
 @dataclass(frozen=True)
 class MappedModel:
-    """A model, and whether positions hold it in place: then it is in their frame, and the mounts hold in it already."""
+    """A model.
+
+    Attributes:
+        model: images are frames of their own.
+        anchored: whether positions hold it in place: then it is in their frame, and the mounts hold in it already.
+        findings: what is doubtful in it.
+    """
 
     model: pycolmap.Reconstruction
     anchored: bool = False
+    findings: Sequence[Finding] = ()
 
 
 def solve_images(
@@ -55,12 +63,12 @@ def solve_images(
     anchored = _anchored(task, image_ids, pairs)
     if anchored is None:
         return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
-    left = sorted(set(image_ids) - set(anchored.reg_image_ids()))
+    left = sorted(set(image_ids) - set(anchored.model.reg_image_ids()))
     others = solve_components(task, left, pairs, mapper, progress)
-    return [MappedModel(anchored, anchored=True), *(MappedModel(model) for model in others)]
+    return [anchored, *(MappedModel(model) for model in others)]
 
 
-def _anchored(task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> pycolmap.Reconstruction | None:
+def _anchored(task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> MappedModel | None:
     """The model that positions hold in place, if they can and the matches agree with it."""
     if task.anchor is None or not task.anchor.holds(image_ids):
         return None
@@ -76,7 +84,7 @@ def _anchored(task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> 
     )
     if solution is None or solution.support < MIN_SUPPORT:
         return None
-    return solution.model
+    return MappedModel(solution.model, anchored=True, findings=solution.findings)
 
 
 def solve_components(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -56,6 +57,16 @@ def find_mounts(
         return None
     frames = [[row for row in moment if row.camera_name in mounts] for moment in moments]
     return Rig(mounts, [frame for frame in frames if frame], refine=True)
+
+
+def largest_difference(given: Rig, found: Rig) -> float:
+    """Degrees by which the rotation between two cameras differs between two rigs, at most over the cameras of both."""
+    names = sorted(given.mounts.keys() & found.mounts.keys())
+    differences = [
+        (given.mounts[a].inverse() @ given.mounts[b]).rotation.T @ (found.mounts[a].inverse() @ found.mounts[b]).rotation
+        for a, b in combinations(names, 2)
+    ]
+    return max((float(np.degrees(Rotation.from_matrix(d).magnitude())) for d in differences), default=0.0)
 
 
 def _near(pairs: Sequence[tuple[int, int]], positions: Mapping[int, np.ndarray], sigmas: Mapping[int, float]) -> bool:

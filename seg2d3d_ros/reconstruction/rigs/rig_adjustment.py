@@ -14,9 +14,11 @@ from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.adjustment import robust_error, robust_options, whole_model
 from seg2d3d_ros.reconstruction.database import ColmapImage
+from seg2d3d_ros.reconstruction.rigs.mount_change import mount_change
 from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import rigid_parts
+from seg2d3d_ros.reconstruction.world.georeference import Scale
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ MOUNTS_NOT_HELD = Kind(
 )
 WRONG_DEGREES = 3.0
 """Mounts that the images contradict by more than this are not used."""
+TOLERATED = 0.1
+"""Pixels by which it may grow anyway."""
 ITERATIONS = 30
 WORSE = 1.1
 """The reprojection error may grow by this factor at most when the mounts are made to hold."""
@@ -46,36 +50,36 @@ class ScaledModel:
     Attributes:
         reconstruction: in metres where ``metric``.
         metric: whether its scale is known, by the mounts or otherwise.
-        by_rig: whether the mounts gave it.
+        by_rig: what its scale is by the mounts, where these tell it; in metres its factor is near 1.
     """
 
     reconstruction: pycolmap.Reconstruction
     metric: bool
-    by_rig: bool
+    by_rig: Scale | None
 
 
 def apply_rig(
     models: Sequence[pycolmap.Reconstruction],
     rig: Rig,
     load: Callable[[int], ColmapImage],
-    scale_of: Callable[[pycolmap.Reconstruction], float | None],
+    scale_of: Callable[[pycolmap.Reconstruction, Scale | None], float | None],
     fixed_cameras: Collection[int],
     threads: int,
     findings: Findings,
-) -> tuple[list[pycolmap.Reconstruction], list[float | None]]:
+) -> tuple[list[pycolmap.Reconstruction], list[Scale | None]]:
     """Scale models to metres, merge them by the rig, and make the mounts hold.
 
     Args:
         models: of single images, the largest first; changed.
         rig: the mounts and frames.
         load: image id -> fresh camera, rig, image with keypoints, frame; to put several models into one.
-        scale_of: metres per unit of a model by other means (GPS, odometry), or None.
+        scale_of: metres per unit of a model, by the mounts if they tell it, GPS and odometry together; or None.
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
         findings: gets what is wrong with the mounts.
 
     Returns:
-        the models, the largest first, and metres per unit of each by the mounts; None where these do not tell.
+        the models, the largest first, and the scale of each by the mounts; None where these do not tell.
     """
     for model in models:
         offset = rotation_offset(model, rig)
@@ -83,7 +87,7 @@ def apply_rig(
             findings.add(MOUNTS_NOT_USED, degrees=f"{offset:.1f}")
             return list(models), [None] * len(models)
     scaled = [_scaled(model, rig, scale_of) for model in models]
-    scaled.sort(key=lambda m: (not m.by_rig, not m.metric, -m.reconstruction.num_reg_images()))
+    scaled.sort(key=lambda m: (m.by_rig is None, not m.metric, -m.reconstruction.num_reg_images()))
 
     def absorb(target: ScaledModel, source: ScaledModel, target_from_source: Similarity) -> None:
         source.reconstruction.transform(target_from_source.to_colmap())
@@ -94,17 +98,18 @@ def apply_rig(
         registered = item.reconstruction.reg_image_ids()
         if item.metric and next(rig.pairs(registered, registered), None) is not None:
             item.reconstruction = hold_mounts(item.reconstruction, rig, fixed_cameras, threads, findings)
-    return [item.reconstruction for item in merged], [1.0 if item.by_rig else None for item in merged]
+    return [item.reconstruction for item in merged], [item.by_rig for item in merged]
 
 
 def _scaled(
-    model: pycolmap.Reconstruction, rig: Rig, scale_of: Callable[[pycolmap.Reconstruction], float | None]
+    model: pycolmap.Reconstruction, rig: Rig, scale_of: Callable[[pycolmap.Reconstruction, Scale | None], float | None]
 ) -> ScaledModel:
     by_rig = scale_by_rig(model, rig)
-    scale = scale_of(model) if by_rig is None else by_rig
-    if scale is not None:
-        model.transform(Similarity(scale, np.eye(3), np.zeros(3)).to_colmap())
-    return ScaledModel(model, scale is not None, by_rig is not None)
+    scale = scale_of(model, by_rig)
+    if scale is None:
+        return ScaledModel(model, metric=False, by_rig=None)
+    model.transform(Similarity(scale, np.eye(3), np.zeros(3)).to_colmap())
+    return ScaledModel(model, metric=True, by_rig=None if by_rig is None else Scale(by_rig.factor / scale, by_rig.sigma))
 
 
 def combine(models: Sequence[pycolmap.Reconstruction], load: Callable[[int], ColmapImage]) -> pycolmap.Reconstruction:
@@ -151,12 +156,29 @@ def hold_mounts(
     single = to_rig_frames(held, rig)
     adjust_rig_frames(held, fixed_cameras, threads, refine=rig.refine)
     after = robust_error(held)
-    if after > WORSE * before + 0.1:
-        findings.add(MOUNTS_NOT_HELD, f"{len(registered)} images", before=f"{before:.2f}", after=f"{after:.2f}")
-        return model
+    limit = WORSE * before + TOLERATED
+    if after > limit:
+        corrected = None if rig.refine else _corrected(held, rig, fixed_cameras, threads, limit, findings)
+        if corrected is None:
+            findings.add(MOUNTS_NOT_HELD, f"{len(registered)} images", before=f"{before:.2f}", after=f"{after:.2f}")
+            return model
+        held = corrected
     held = further(held) or held
     to_single_frames(held, single, keep=registered)
     return held
+
+
+def _corrected(
+    held: pycolmap.Reconstruction, rig: Rig, fixed_cameras: Collection[int], threads: int, limit: float, findings: Findings
+) -> pycolmap.Reconstruction | None:
+    """A copy with refined mounts, where these stay near to what was given and the reprojection error below ``limit``."""
+    corrected = copy.deepcopy(held)
+    adjust_rig_frames(corrected, fixed_cameras, threads, refine=True)
+    change = mount_change(corrected, rig)
+    if robust_error(corrected) > limit or not change.small:
+        return None
+    change.tell(findings)
+    return corrected
 
 
 def place_parts(model: pycolmap.Reconstruction, rig: Rig) -> None:

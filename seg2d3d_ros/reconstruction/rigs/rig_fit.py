@@ -13,6 +13,7 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, camera_from_world
 from seg2d3d_ros.reconstruction.viewgraph import by_size, rigid_parts
+from seg2d3d_ros.reconstruction.world.georeference import Scale
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ MIN_INLIERS = 0.8
 """Share of the pairs that must fit before two models are merged: within a distorted model rotations scatter."""
 MAX_SCALE_ERROR = 0.1
 """Largest relative standard error of a scale that counts as known."""
+MOUNT_SIGMA = 0.005
+"""Metres: of the measured distance between two cameras. Of cameras that are 0.2 m apart it leaves the scale open by 2.5 %."""
 MAX_PATH_RESIDUAL = 0.05
 """Two models are merged when their paths lie this near to each other, as a share of the path's extent."""
 
@@ -54,12 +57,12 @@ def median_rotation(rotations: Rotation) -> Rotation:
     return rotations[near].mean()
 
 
-def scale_by_rig(model: pycolmap.Reconstruction, rig: Rig) -> float | None:
+def scale_by_rig(model: pycolmap.Reconstruction, rig: Rig) -> Scale | None:
     """Metres per model unit by the distances between cameras of one frame, or None where they do not tell.
 
     Only frames count of which two images are connected by points: in others the mounts alone gave the distance.
     """
-    ratios = []
+    ratios, lengths = [], []
     for part in rigid_parts(model):
         for a, b in rig.pairs(part, part):
             known = rig.relative(b, a).translation  # the centre of b in the frame of a
@@ -67,11 +70,14 @@ def scale_by_rig(model: pycolmap.Reconstruction, rig: Rig) -> float | None:
             if a.image_id < b.image_id and length > 0.0:
                 a_from_b = camera_from_world(model, a.image_id) @ camera_from_world(model, b.image_id).inverse()
                 ratios.append(float(a_from_b.translation @ known) / length**2)
+                lengths.append(length)
     if len(ratios) < MIN_PAIRS:
         return None
     middle = float(np.median(ratios))
     error = 1.4826 * float(np.median(np.abs(np.array(ratios) - middle))) / np.sqrt(len(ratios))
-    return 1.0 / middle if middle > 0 and error < MAX_SCALE_ERROR * middle else None
+    if middle <= 0 or error >= MAX_SCALE_ERROR * middle:
+        return None
+    return Scale(1.0 / middle, float(np.hypot(error / middle, MOUNT_SIGMA / np.median(lengths))))
 
 
 def fit_by_rig(

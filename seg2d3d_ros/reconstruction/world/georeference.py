@@ -31,6 +31,8 @@ MAX_STEPS = 150
 ENOUGH = 200
 """Positions, evenly along the drive, by which the two ways up are compared."""
 TRIALS = 500
+DISAGREE = 3.0
+"""Standard deviations from a known scale at which the scale of the positions is tried, too."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,67 @@ def _scatter(distances: np.ndarray, heights: np.ndarray) -> float:
     return max(found, 0.1 if count >= FEW else 1.0)
 
 
+@dataclass(frozen=True)
+class _Aligned:
+    """A local optimum: of what scale, rotation (3, 3) and offset (3,) it is, and what speaks against it."""
+
+    scale: float
+    rotation: np.ndarray
+    offset: np.ndarray
+    distances: np.ndarray
+    others: float
+    scatter: float
+
+    def cost(self, scatter: float) -> float:
+        """Squared standard deviations of the positions, which scatter so many times as much as they claim, and of the rest."""
+        return float(_tukey(self.distances / scatter).sum()) + self.others
+
+
+def _align(
+    centers: np.ndarray,
+    positions: np.ndarray,
+    measured: np.ndarray,
+    sigma: np.ndarray,
+    scale: float,
+    start: np.ndarray,
+    up: Up,
+    known_scale: Scale | None,
+) -> _Aligned:
+    """The optimum that is reached from a scale and a rotation (3, 3).
+
+    Args:
+        centers: (N, 3) around their mean.
+        positions: (N, 3) metres.
+        measured: (N, 3) 1 where a coordinate counts.
+        sigma: (N,) metres.
+        scale, start: where to begin.
+        up, known_scale: as in ``fit_similarity``.
+    """
+    shift = np.median(positions - scale * centers @ start.T, axis=0)
+    heights = measured[:, 2] == 1.0
+
+    def unpack(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        return scale * float(np.exp(x[0])), Rotation.from_rotvec(x[1:4]).as_matrix() @ start, shift + x[4:7]
+
+    def distances(x: np.ndarray) -> np.ndarray:
+        s, rotation, offset = unpack(x)
+        return np.linalg.norm((s * centers @ rotation.T + offset - positions) * measured, axis=1) / sigma
+
+    def others(x: np.ndarray) -> np.ndarray:
+        s, rotation, _ = unpack(x)
+        stretch = [] if known_scale is None else [np.log(s / known_scale.factor) / known_scale.sigma]
+        return np.concatenate([up.residuals(rotation.T @ Z), stretch])
+
+    def residuals(x: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], scatter: float) -> np.ndarray:
+        return np.concatenate([np.sqrt(loss(distances(x) / scatter)), others(x)])
+
+    steps = [0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])]
+    x = least_squares(residuals, np.zeros(7), x_scale=steps, args=(_cauchy, 1.0), max_nfev=MAX_STEPS).x
+    scatter = _scatter(distances(x), heights)
+    x = least_squares(residuals, x, x_scale=steps, args=(_tukey, scatter), max_nfev=MAX_STEPS).x
+    return _Aligned(*unpack(x), distances(x), float((others(x) ** 2).sum()), scatter)
+
+
 def fit_similarity(
     camera_from_world: Pose,
     positions: np.ndarray,
@@ -133,29 +196,23 @@ def fit_similarity(
     scale = abs(a)
     if not np.isfinite(scale) or scale <= 0:
         return Fit(None, problem="all images stand in one place")
-    if known_scale is not None:
-        scale = known_scale.factor
-    start = Rotation.from_euler("z", float(np.angle(a))).as_matrix() @ upright
+    heading = Rotation.from_euler("z", float(np.angle(a))).as_matrix() @ upright
     origin = centers.mean(0)
-    shift = np.median(positions - scale * (centers - origin) @ start.T, axis=0)
 
-    def unpack(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        return scale * float(np.exp(x[0])), Rotation.from_rotvec(x[1:4]).as_matrix() @ start, shift + x[4:7]
+    def aligned(start: float) -> _Aligned:
+        return _align(centers - origin, positions, measured, sigma, start, heading, up, known_scale)
 
-    def distances(x: np.ndarray) -> np.ndarray:
-        s, rotation, offset = unpack(x)
-        return np.linalg.norm((s * (centers - origin) @ rotation.T + offset - positions) * measured, axis=1) / sigma
-
-    def residuals(x: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], scatter: float) -> np.ndarray:
-        s, rotation, _ = unpack(x)
-        stretch = [] if known_scale is None else [np.log(s / known_scale.factor) / known_scale.sigma]
-        return np.concatenate([np.sqrt(loss(distances(x) / scatter)), up.residuals(rotation.T @ Z), stretch])
-
-    steps = [0.1, 0.1, 0.1, 0.1, *(3 * [float(np.median(sigma))])]
-    x = least_squares(residuals, np.zeros(7), x_scale=steps, args=(_cauchy, 1.0), max_nfev=MAX_STEPS).x
-    x = least_squares(residuals, x, x_scale=steps, args=(_tukey, _scatter(distances(x), heights)), max_nfev=MAX_STEPS).x
-    s, rotation, offset = unpack(x)
-    similarity = Similarity(s, rotation, offset - s * rotation @ origin)
+    if known_scale is None:
+        best = aligned(scale)
+    else:
+        best = aligned(known_scale.factor)
+        if abs(np.log(scale / known_scale.factor)) > DISAGREE * known_scale.sigma:
+            # Far from the known scale positions have no pull, wrong or right: where they agree on another one, they may win.
+            other = aligned(scale)
+            scatter = min(best.scatter, other.scatter)
+            best = min(best, other, key=lambda found: found.cost(scatter))
+    s, rotation = best.scale, best.rotation
+    similarity = Similarity(s, rotation, best.offset - s * rotation @ origin)
     apart = np.linalg.norm((similarity.apply(centers) - positions) * measured, axis=1)
     good = apart < 3.5 * np.maximum(sigma, np.median(apart))
     residual = float(np.sqrt(np.mean(apart[good] ** 2)))

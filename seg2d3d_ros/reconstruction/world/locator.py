@@ -40,8 +40,8 @@ UP_ASSUMED = Kind(
     "they do; nothing need be done where they stand upright",
     level=NOTE,
 )
-RIG_SIGMA, ODOMETRY_SIGMA = 0.003, 0.03
-"""Relative standard deviations of a model's scale by the distances between cameras, and by wheels."""
+ODOMETRY_SIGMA = 0.03
+"""Relative standard deviation of a model's scale by wheels."""
 
 
 class Locator:
@@ -99,22 +99,21 @@ class Locator:
         """Image id -> (3,) metres for the search of neighbours: by GPS, or by odometry where there is no GPS."""
         return self.positions or self.odometry
 
-    def scale(self, model: pycolmap.Reconstruction, by_rig: float | None = None) -> Scale | None:
+    def scale(self, model: pycolmap.Reconstruction, by_rig: Scale | None = None) -> Scale | None:
         """A model's scale by the rig, where that is known, else by odometry; None where neither says."""
         if by_rig is not None:
-            return Scale(by_rig, RIG_SIGMA)
+            return by_rig
         known = self.odometry
         centers = {i: model.image(i).projection_center() for i in model.reg_image_ids()} if known else {}
         metres = odometry_scale.scale_by_odometry(centers, known, self._rows)
         return None if metres is None else Scale(metres, ODOMETRY_SIGMA)
 
-    def best_scale(self, model: pycolmap.Reconstruction, by_rig: float | None = None) -> float | None:
-        """Metres per model unit by the best that is known: the rig, GPS or odometry."""
+    def best_scale(self, model: pycolmap.Reconstruction, by_rig: Scale | None = None) -> float | None:
+        """Metres per model unit by all that is known, the rig or odometry and GPS, each weighed by its uncertainty."""
         scale = self.scale(model, by_rig)
-        if self.datum is not None and by_rig is None:
-            found = self.fit(model, scale).similarity
-            if found is not None:
-                return found.scale
+        found = self.fit(model, scale).similarity
+        if found is not None:
+            return found.scale
         return None if scale is None else scale.factor
 
     def fit(self, model: pycolmap.Reconstruction, scale: Scale | None = None) -> Fit:
