@@ -179,6 +179,7 @@ def write_reconstruction_figures(
         findings: of what came before the reconstruction.
     """
     models = reconstruction.models if reconstruction else []
+    residuals = reconstruction.residuals if reconstruction else None
     reasons = {**(reconstruction.unregistered if reconstruction else {}), **left_out}
     doubted = [*(reconstruction.findings if reconstruction else []), *_separate_models(models)]
     store.update_metrics(
@@ -187,6 +188,7 @@ def write_reconstruction_figures(
             "timings": {stage: round(value, 3) for stage, value in seconds.items()},
             **_in_words([*findings, *doubted]),
             "unregistered": [{"image": name, "reason": reason} for name, reason in sorted(reasons.items())],
+            "positions": residuals.to_json() if residuals else {},
         }
     )
 

@@ -24,6 +24,7 @@ from seg2d3d_ros.reconstruction.rigs.rig_file import configured_mounting
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.world.locator import Locator
+from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals
 from seg2d3d_ros.types import Keyframe, SparseModel
 
 
@@ -36,12 +37,14 @@ class Reconstruction:
         unregistered: keyframe name -> why it is in no model, in words.
         timings: seconds per stage of this solve.
         findings: what is doubtful in it.
+        residuals: how far its images lie from their positions; None where no model is in the positions' frame.
     """
 
     models: list[SparseModel]
     unregistered: dict[str, str] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    residuals: PositionResiduals | None = None
 
 
 class Reconstructor(ABC):
@@ -133,6 +136,11 @@ class Reconstructor(ABC):
         moments = find_moments(rows, self.config.rig_tolerance, pairing)
         return Anchor(locator.positions, locator.sigmas, locator.heights, self._rig(rows, locator), moments, locator.up)
 
-    def _answer(self, models: list[SparseModel], rows: Sequence[ImageRow], findings: Findings) -> Reconstruction:
+    def _answer(
+        self, models: list[SparseModel], rows: Sequence[ImageRow], locator: Locator, findings: Findings
+    ) -> Reconstruction:
+        residuals = locator.residuals(models)
+        if residuals is not None:
+            residuals.tell(findings)
         reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers)
-        return Reconstruction(models, reasons, self._watch.take(), findings.list())
+        return Reconstruction(models, reasons, self._watch.take(), findings.list(), residuals)

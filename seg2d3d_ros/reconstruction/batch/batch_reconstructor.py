@@ -43,7 +43,7 @@ class BatchReconstructor(Reconstructor):
         with self._watch("writing"):
             renumber(models, self.database.colors, self._writer.keypoint_ids(findings=findings))
             written = self._writer.write(models, frames, rows)
-        return self._answer(written, rows, findings)
+        return self._answer(written, rows, locator, findings)
 
     def _apply_rig(
         self,

@@ -106,4 +106,4 @@ class OnlineReconstructor(Reconstructor):
         with self._watch("writing"):
             models = self._revisions.write(rows)
         self._swapped = False
-        return self._answer(models, rows, findings)
+        return self._answer(models, rows, locator, findings)

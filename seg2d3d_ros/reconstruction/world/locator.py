@@ -17,7 +17,8 @@ from seg2d3d_ros.geometry.up import Up, Z, held_level, rotation_between, tells_r
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_either_way_up, fit_similarity
-from seg2d3d_ros.types import WorldFrame
+from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals, position_residuals
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 NOT_GEOREFERENCED = Kind(
     "not_georeferenced",
@@ -150,6 +151,25 @@ class Locator:
             findings.put(Finding(ALTITUDE_UNKNOWN, count, len(self.positions), details={"reference": reference}))
         if (fit or self.fit(model)).either_way_up:
             findings.add(UP_ASSUMED, self._shown(model))
+
+    def residuals(self, models: Sequence[SparseModel]) -> PositionResiduals | None:
+        """How far the images of those models that are in the positions' frame lie from their positions."""
+        placed = [model for model in models if model.frame.kind == "enu"]
+        if not placed:
+            return None
+        name_of = {row.image_id: row.name for row in self._rows}
+        centers = {
+            name: center
+            for model in placed
+            for name, center in zip(model.names, Pose.from_matrix(model.camera_from_world).origin, strict=True)
+        }
+        return position_residuals(
+            centers,
+            {row.name: row.camera_name for row in self._rows},
+            {name_of[i]: position for i, position in self.positions.items()},
+            {name_of[i]: sigma for i, sigma in self.sigmas.items()},
+            {name_of[i] for i in self.heights},
+        )
 
     def _shown(self, model: pycolmap.Reconstruction) -> str:
         """A model in words: its images and the name of the first, as the person knows it."""
