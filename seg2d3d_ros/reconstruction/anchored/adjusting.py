@@ -40,8 +40,8 @@ def adjust_anchored(
     threads: int,
     *,
     refine: bool,
-) -> pycolmap.Reconstruction:
-    """The model with points, adjusted.
+) -> tuple[pycolmap.Reconstruction, bool]:
+    """The model with points, adjusted, and whether its mounts are no longer those that were given.
 
     Args:
         model: poses, in the positions' frame, and no points; in rig frames where a rig is known. It is changed.
@@ -73,9 +73,9 @@ def adjust_anchored(
         held, freed = robust_error(model), robust_error(refined)
         log.info("reprojection error %.2f pixels with the mounts as given, %.2f with refined ones", held, freed)
         if held > MOUNTS_WRONG * freed:
-            return refined
+            return refined, True
     rounds(model, FINE, free=refine)
-    return model
+    return model, refine
 
 
 def add_points(model: pycolmap.Reconstruction, tracks: KeypointTracks) -> None:

@@ -97,7 +97,7 @@ def solve_anchored(
     _set_poses(model, poses)
     sigmas = {i: scatter * anchor.sigmas[i] for i in poses if i in anchor.positions}
     right = {i: anchor.positions[i] for i in sigmas if anchor.off(i, poses[i].origin) <= OUTLIER * sigmas[i]}
-    model = adjust_anchored(
+    model, refined = adjust_anchored(
         model,
         tracks,
         make_priors(model, right, sigmas, anchor.heights),
@@ -106,7 +106,7 @@ def solve_anchored(
         threads,
         refine=rig is not None and rig.refine,
     )
-    if rig is not None and rig is anchor.rig:
+    if refined and rig is not None and rig is anchor.rig:
         mount_change(model, rig).tell(findings)
     kept = {i for i in poses if model.image(i).num_points3D >= MIN_POINTS}
     kept -= {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}

@@ -24,6 +24,9 @@ CAUCHY = 3.0
 RAY_CAUCHY = 2.0
 ITERATIONS = 50
 CONVERGED = 1e-4
+LOST = np.deg2rad(4.0)
+"""Angle between ray and point that most rays of a place exceed only where its position is wrong."""
+RESECTIONS = 20
 NEAREST = 1e-3
 START_DISTANCE = 10.0
 """Metres at which a point begins where its rays are parallel."""
@@ -73,7 +76,42 @@ class Positioning:
         points = nearest_points(self.tracks, self._origins(places))
         for sigma in ROUGH_TO_FINE:
             places, points = self._descend(places, points, float(sigma))
+        lost = self._lost(places, points)
+        if lost.any() and not lost.all():
+            places = self._resect(places, lost)
+            points = nearest_points(self.tracks, self._origins(places))
+            for sigma in ROUGH_TO_FINE[-2:]:
+                places, points = self._descend(places, points, float(sigma))
         return places, points
+
+    def _lost(self, places: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(F,) bool: places whose rays pass by their points: a wrong position holds them, far from where the rays pull."""
+        passes = self.angles(places, points) > LOST
+        seen = np.bincount(self.places, minlength=len(places))
+        return np.asarray((seen > 0) & (np.bincount(self.places, passes, minlength=len(places)) > 0.5 * seen))
+
+    def _resect(self, places: np.ndarray, lost: np.ndarray) -> np.ndarray:
+        """Places (F, 3) of which the lost ones are where their rays meet the points that the others see, by absolute error."""
+        tracks, good = self.tracks, ~lost[self.places]
+        known = np.bincount(tracks.tracks[good], minlength=len(tracks)) >= 2
+        trusted = tracks.take(known)
+        rows = known[tracks.tracks]
+        kept = KeypointTracks(*(part[good[rows]] for part in (trusted.images, trusted.keypoints, trusted.tracks, trusted.rays)))
+        points = nearest_points(kept, self._origins(places)[rows][good[rows]])
+        bare = ~good[rows]
+        place, rays = self.places[rows][bare], trusted.rays[bare]
+        targets = points[trusted.tracks[bare]] - self.levers[rows][bare]
+        across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
+        weight, found = np.ones(len(place)), places
+        for _ in range(RESECTIONS):
+            matrix = _sum(weight[:, None, None] * across, place, len(places))
+            right = _sum(weight[:, None] * np.einsum("nij,nj->ni", across, targets), place, len(places))
+            solvable = lost & (np.linalg.eigvalsh(matrix)[:, 0] > 1e-6)
+            found = places.copy()
+            found[solvable] = np.linalg.solve(matrix[solvable], right[solvable][:, :, None])[:, :, 0]
+            miss = np.linalg.norm(np.einsum("nij,nj->ni", across, targets - found[place]), axis=1)
+            weight = 1.0 / np.maximum(miss, 0.05)
+        return found
 
     def angles(self, places: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(K,) radians between each ray and the direction of its point."""

@@ -30,7 +30,7 @@ OFF = 6.0
 TYPICAL = {3: 1.5382, 2: 1.1774}
 """Median length of a vector of three, and of two, standard normal numbers."""
 SAME_CAMERA = 1.5
-"""A camera is named where its images lie farther off than those of all by this factor."""
+"""A camera is named where its images lie farther off than those of all others by this factor."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,10 @@ class PositionResiduals:
         }
 
     def _worst_camera(self) -> str:
-        by_camera = self.by_camera()
+        by_camera, names = self.by_camera(), np.array(self.cameras)
         worst = max(by_camera, key=lambda name: by_camera[name])
-        if len(by_camera) < 2 or by_camera[worst] < SAME_CAMERA * float(np.median(list(by_camera.values()))):
+        others = self.metres[~self.off & (names != worst)]
+        if not len(others) or by_camera[worst] < SAME_CAMERA * _rms(others):
             return ""
         return f", those of camera {worst} {by_camera[worst]:.2f} m"
 

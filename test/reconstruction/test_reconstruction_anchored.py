@@ -1,0 +1,102 @@
+"""Drives of four outward cameras that positions hold in place: with and without mounts, with wrong fixes and wrong mounts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers_outward_cameras import OutwardDrive, given_mounts
+
+from seg2d3d_ros.reconstruction.rigs.mount_change import MOUNTS_CORRECTED
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED
+
+KNOWN_OR_FOUND = pytest.mark.parametrize("mounts", [given_mounts(), None], ids=["mounts given", "mounts found"])
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    return OutwardDrive(tmp_path_factory.mktemp("drive") / "database.db")
+
+
+def rms(values):
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def kinds(answer):
+    return {finding.kind for finding in answer.findings}
+
+
+@KNOWN_OR_FOUND
+def test_every_image_is_where_its_position_says(drive, mounts):
+    answer = drive.solve(drive.positions()[0], mounts=mounts)
+    assert answer.model.num_reg_images() == len(drive.rows)
+    assert answer.model.num_frames() == len(drive.rows), "images are frames of their own again"
+    assert rms(drive.offsets(answer.model)) < 0.03
+    assert answer.support > 0.95
+    assert answer.findings == []
+
+
+@pytest.mark.parametrize(("mounts", "claimed"), [(given_mounts(), 3.0), (None, 3.0), (given_mounts(), 0.05)])
+def test_poor_positions_and_outliers_do_not_bend_the_street(drive, mounts, claimed):
+    """Three metres of noise, and a tenth 30 m off; also where they claim to be good to 5 cm."""
+    positions, _ = drive.positions(noise=3.0, outliers=0.1)
+    answer = drive.solve(positions, claimed=claimed, mounts=mounts)
+    assert answer.model.num_reg_images() == len(drive.rows)
+    assert rms(drive.offsets(answer.model, scaled=True)) < 0.05
+    centers = np.array([answer.model.image(i).projection_center() for i in sorted(drive.truth)])
+    off = centers - np.array([drive.truth[i].origin for i in sorted(drive.truth)])
+    assert rms(np.linalg.norm(off, axis=1)) < 2.0, "it is where most of the positions are"
+
+
+def test_positions_of_one_camera_place_all(drive):
+    front = {i: position for i, position in drive.positions()[0].items() if i % 10 == 1}
+    answer = drive.solve(front, mounts=given_mounts())
+    assert answer.model.num_reg_images() == len(drive.rows)
+    assert rms(drive.offsets(answer.model)) < 0.1
+
+
+@pytest.mark.parametrize("wrong", ["turned", "swapped"])
+def test_mounts_that_the_images_contradict_are_told_and_not_used(drive, wrong):
+    mounts = given_mounts(left=10.0)
+    if wrong == "swapped":
+        mounts = given_mounts()
+        mounts["left"], mounts["right"] = mounts["right"], mounts["left"]
+    answer = drive.solve(drive.positions()[0], mounts=mounts)
+    assert kinds(answer) == {MOUNTS_NOT_USED}
+    assert rms(drive.offsets(answer.model)) < 0.03
+    assert answer.model.num_reg_images() == len(drive.rows)
+
+
+def test_a_mount_that_is_a_little_wrong_is_corrected_and_told(drive):
+    answer = drive.solve(drive.positions()[0], mounts=given_mounts(left=1.0))
+    (finding,) = answer.findings
+    assert finding.kind == MOUNTS_CORRECTED
+    assert finding.examples[0].startswith(("left by 0.9", "left by 1.0"))
+    assert rms(drive.offsets(answer.model)) < 0.03
+
+
+@KNOWN_OR_FOUND
+def test_parts_that_share_no_points_lie_in_one_frame(tmp_path, mounts):
+    drive = OutwardDrive(tmp_path / "database.db", gap=6)
+    answer = drive.solve(drive.positions()[0], mounts=mounts)
+    assert answer.model.num_reg_images() == len(drive.rows)
+    assert rms(drive.offsets(answer.model)) < 0.06
+
+
+@KNOWN_OR_FOUND
+def test_places_that_look_alike_join_nothing(tmp_path, mounts):
+    drive = OutwardDrive(tmp_path / "database.db", doppelgangers=8, seed=3)
+    answer = drive.solve(drive.positions()[0], mounts=mounts)
+    assert answer.model.num_reg_images() == len(drive.rows)
+    assert rms(drive.offsets(answer.model)) < 0.03
+    assert answer.support < 0.994, "the false pairs count against it"
+
+
+def test_images_of_one_moment_are_told_by_their_names(tmp_path):
+    drive = OutwardDrive(tmp_path / "database.db", stamps=False)
+    assert rms(drive.offsets(drive.solve(drive.positions()[0]).model)) < 0.03
+
+
+def test_without_enough_positions_there_is_no_such_solution(drive):
+    positions, _ = drive.positions()
+    assert drive.solve(dict(list(positions.items())[:5])) is None
+    assert drive.solve(positions, claimed=100.0) is None, "positions that err more than they spread say nothing"
