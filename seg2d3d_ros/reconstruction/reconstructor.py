@@ -20,7 +20,7 @@ from seg2d3d_ros.reconstruction.features.matching import PairMatcher
 from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_writer import ModelWriter
 from seg2d3d_ros.reconstruction.rigs.moments import find_moments
-from seg2d3d_ros.reconstruction.rigs.rig_file import configured_mounting
+from seg2d3d_ros.reconstruction.rigs.rig_file import RIG_UNUSED, configured_mounting
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.world.locator import Locator
@@ -139,6 +139,8 @@ class Reconstructor(ABC):
     def _answer(
         self, models: list[SparseModel], rows: Sequence[ImageRow], locator: Locator, findings: Findings
     ) -> Reconstruction:
+        if self._mounting and self._mounting.path and self._rig(rows, locator) is None:
+            findings.add(RIG_UNUSED, self._mounting.path, reason=self._mounting.why_unused(rows, self.config.rig_tolerance))
         residuals = locator.residuals(models)
         if residuals is not None:
             residuals.tell(findings)

@@ -77,7 +77,7 @@ class Checked:
         self.database = FeatureDatabase(tmp_path / "map/database.db")
         self.config = ReconstructionConfig(mode="online", threads=1)
         tried = PairTable(np.zeros((0, 3), np.int64) if scene is None else pairs(scene), 15)
-        self.check = GlobalCheck(mapper, tried, self.database, self.config, Stopwatch())
+        self.check = GlobalCheck(mapper, tried, self.database, self.config, lambda rows, locator: None, Stopwatch())
         if scene is not None:
             self.database.inlier_matches = lambda a, b: scene.geometries[(a, b)].inlier_matches
             self.database.keypoints = lambda i: scene.keypoints[i]
@@ -159,7 +159,7 @@ def test_cancelling_leaves_the_solver_running_and_its_answer_is_not_lost(tmp_pat
     """Whoever waits is let go at the next tenth of a second; the thread cannot be stopped, so its answer comes later."""
     scene = Scene(tmp_path / "d.db", frames=8)
     solver, released = BackgroundSolver(2), threading.Event()
-    solve = background_solver.solve_components
+    solve = background_solver.solve_images
 
     def slow(*args):
         released.wait(30)
@@ -169,7 +169,7 @@ def test_cancelling_leaves_the_solver_running_and_its_answer_is_not_lost(tmp_pat
         raise Cancelled("stop")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(background_solver, "solve_components", slow)
+        patch.setattr(background_solver, "solve_images", slow)
         solver.start(task(tmp_path / "d.db", scene.truth), list(scene.truth.images), pairs(scene))
         begin = time.monotonic()
         with pytest.raises(Cancelled):

@@ -11,12 +11,11 @@ from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
-from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS
+from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS, Scale
 from seg2d3d_ros.reconstruction.world.locator import (
     ALTITUDE_UNKNOWN,
     NOT_GEOREFERENCED,
     ODOMETRY_SIGMA,
-    RIG_SIGMA,
     UP_ASSUMED,
     Locator,
 )
@@ -90,8 +89,8 @@ def test_neighbours_are_by_gps_else_by_odometry(tmp_path):
 def test_scales_come_from_the_rig_then_gps_then_odometry(tmp_path):
     odometry, nothing = Known(tmp_path / "d.db"), FeatureDatabase(tmp_path / "e.db")
     known = locator(odometry, rows())
-    assert known.scale(model(), by_rig=3.0).factor == 3.0
-    assert known.scale(model(), by_rig=3.0).sigma == RIG_SIGMA
+    by_rig = Scale(3.0, 0.01)
+    assert known.scale(model(), by_rig) == by_rig
     assert known.scale(model()).factor == pytest.approx(2.0, rel=1e-6)
     assert known.scale(model()).sigma == ODOMETRY_SIGMA
     assert known.best_scale(model()) == pytest.approx(2.0, rel=1e-6)
@@ -99,7 +98,14 @@ def test_scales_come_from_the_rig_then_gps_then_odometry(tmp_path):
     located = locator(nothing, rows(gps=range(1, 13)))
     assert located.scale(model()) is None
     assert located.best_scale(model()) == pytest.approx(2.0, rel=0.02)
-    assert located.best_scale(model(), by_rig=3.0) == 3.0
+    assert known.best_scale(model(), by_rig) == 3.0
+
+
+@pytest.mark.parametrize(("rig_sigma", "gps_sigma", "expected"), [(0.05, 0.1, 2.0), (0.001, 3.0, 2.6)])
+def test_rig_and_gps_are_weighed_by_their_uncertainties(database, rig_sigma, gps_sigma, expected):
+    """The rig says 2.6, 60 m of positions say 2: which of them is right is for their standard deviations to tell."""
+    located = locator(database, rows(gps=range(1, 13), sigma=gps_sigma))
+    assert located.best_scale(model(), Scale(2.6, rig_sigma)) == pytest.approx(expected, rel=0.02)
 
 
 def test_models_are_moved_to_where_their_images_were(database):
@@ -143,7 +149,7 @@ def test_positions_too_poor_to_tell_the_vertical_are_said_unless_a_mount_tells_i
 
 def test_without_gps_a_known_scale_gives_metres(database):
     found, located, warnings = model(), locator(database, rows()), Findings()
-    assert located.georeference(found, located.scale(found, by_rig=2.0), warnings).kind == "metric"
+    assert located.georeference(found, Scale(2.0, 0.01), warnings).kind == "metric"
     np.testing.assert_allclose(found.image(4).projection_center(), place(4), atol=1e-9)
     assert warnings.list() == []
 
@@ -156,7 +162,7 @@ def test_without_gps_the_cameras_say_what_is_up(database):
         found.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(tilted), np.zeros(3)))
         lying = np.array([found.image(i).projection_center() for i in range(1, COUNT + 1)])
         assert np.ptp(lying[:, 2]) > 5
-        located.georeference(found, located.scale(found, by_rig=scale), Findings())
+        located.georeference(found, scale and Scale(scale, 0.01), Findings())
         standing = np.array([found.image(i).projection_center() for i in range(1, COUNT + 1)])
         np.testing.assert_allclose(standing[:, 2], 0.0, atol=1e-9)
         np.testing.assert_allclose(

@@ -14,7 +14,7 @@ The simulator's ``rig.json`` is read too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,18 @@ import numpy as np
 
 from seg2d3d_ros.disk.documents import read_yaml, shown
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Kind
 from seg2d3d_ros.geometry.pose import UNIT_TOLERANCE, Pose
+from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.moments import PAIRINGS, Pairing
 
+RIG_UNUSED = Kind(
+    "rig_unused",
+    "rigs of which no two images belong together",
+    cause="{reason}",
+    remedy="name the cameras in the rig file as the images' folders or names do (<camera>_<nanoseconds>.jpg), or say with "
+    "frames: time, stem or order which images are of one moment; see reconstruction.rig_tolerance",
+)
 LARGEST_VEHICLE = 1000.0
 """Metres; a camera that is said to be farther from its vehicle's origin is a mistake, of millimetres for metres perhaps."""
 
@@ -43,6 +52,15 @@ class Mounting:
     mounts: Mapping[str, Pose]
     pairing: Pairing = "auto"
     path: str = ""
+
+    def why_unused(self, rows: Sequence[ImageRow], tolerance: float) -> str:
+        """Why no two of the images are of one moment, in words."""
+        cameras = sorted({row.camera_name for row in rows})
+        if len(set(cameras) & self.mounts.keys()) < 2:
+            return f"it names the cameras {', '.join(self.mounts)}, the images are of {', '.join(cameras) or 'none'}"
+        if any(row.stamp_ns > 0 for row in rows):
+            return f"no two cameras have images within {1000 * tolerance:g} ms of each other"
+        return "the images have no time, and no two cameras have images of one name"
 
 
 def read_rig_file(path: Path) -> Mounting:

@@ -13,14 +13,14 @@ from seg2d3d_ros.findings import EXAMPLES, Finding, Findings, Kind
 MAP_CONTRADICTED = Kind(
     "map_contradicted",
     "images of a map whose positions contradict it",
-    cause="they lie {rms:.2f} m (rms) from their positions, which claim {claimed:.2f} m{most}",
+    cause="they lie {rms} m (rms) from their positions, which claim {claimed} m{most}",
     remedy="do not measure in this map before you know which is wrong: the positions (clock, datum, which image they belong "
     "to, a claim that is too good) or the map (too little overlap, wrong matches); metrics.json has the distance of each image",
 )
 POSITIONS_OFF = Kind(
     "positions_off",
     "positions that the images contradict",
-    cause="they lie {least:.1f} m and more from where the images say, {times:.0f} times what they claim",
+    cause="they lie {least} m and more from where the images say, {times} times what they claim",
     remedy="check these fixes (reflections, clock, the wrong file); they do not pull at the map",
 )
 CONTRADICTED = 3.0
@@ -68,13 +68,13 @@ class PositionResiduals:
         if self.scatter > CONTRADICTED:
             kept = self.metres[~off]
             most = self._worst_camera()
-            details = {"rms": _rms(kept), "claimed": float(np.median(self.sigmas)), "most": most}
+            details = {"rms": f"{_rms(kept):.2f}", "claimed": f"{np.median(self.sigmas):.2f}", "most": most}
             findings.put(Finding(MAP_CONTRADICTED, int((~off).sum()), count, (), details))
         if off.any():
             order = np.argsort(-self.metres)
             shown = tuple(f"{self.names[k]} by {self.metres[k]:.1f} m" for k in order[:EXAMPLES] if off[k])
             times = float((self.metres / self.sigmas)[off].min())
-            details = {"least": float(self.metres[off].min()), "times": times}
+            details = {"least": f"{self.metres[off].min():.1f}", "times": f"{times:.0f}"}
             findings.put(Finding(POSITIONS_OFF, int(off.sum()), count, shown, details))
 
     def by_camera(self) -> dict[str, float]:
