@@ -93,7 +93,11 @@ def solve_anchored(
     if not rotations:
         return None
     tracks = find_tracks(consistent_pairs(rotations, relative), {i: _rays(model, i) for i in rotations})
-    poses, scatter = place_images(rotations, tracks, anchor, rig)
+    placed = place_images(rotations, tracks, anchor, rig)
+    poses, scatter = placed.poses, placed.scatter
+    if single is not None and placed.rig is not None and placed.rig is not rig:
+        to_single_frames(model, single, keep=())
+        rig, single = placed.rig, to_rig_frames(model, placed.rig)
     _set_poses(model, poses)
     sigmas = {i: scatter * anchor.sigmas[i] for i in poses if i in anchor.positions}
     right = {i: anchor.positions[i] for i in sigmas if anchor.off(i, poses[i].origin) <= OUTLIER * sigmas[i]}

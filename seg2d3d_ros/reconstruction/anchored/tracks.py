@@ -34,8 +34,11 @@ class KeypointTracks:
     def take(self, kept: np.ndarray) -> KeypointTracks:
         """Those of some tracks (P,) bool."""
         rows = kept[self.tracks]
-        numbers = np.cumsum(kept) - 1
-        return KeypointTracks(self.images[rows], self.keypoints[rows], numbers[self.tracks[rows]], self.rays[rows])
+        return self.rows(rows, (np.cumsum(kept) - 1)[self.tracks[rows]])
+
+    def rows(self, rows: np.ndarray, numbers: np.ndarray) -> KeypointTracks:
+        """Some observations (K,) bool, whose tracks get new numbers, one for each that is left."""
+        return KeypointTracks(self.images[rows], self.keypoints[rows], numbers, self.rays[rows])
 
     def turned(self, rotations: Mapping[int, np.ndarray]) -> KeypointTracks:
         """With rays in the world frame, by image id -> (3, 3) ``camera_from_world``."""
