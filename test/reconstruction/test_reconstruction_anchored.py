@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers_outward_cameras import OutwardDrive, given_mounts
 
+from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
+from seg2d3d_ros.reconstruction.batch import components
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.rigs.mount_change import MOUNTS_CORRECTED
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED
 
@@ -32,6 +37,7 @@ def test_every_image_is_where_its_position_says(drive, mounts):
     assert answer.model.num_frames() == len(drive.rows), "images are frames of their own again"
     assert rms(drive.offsets(answer.model)) < 0.03
     assert answer.support > 0.95
+    assert answer.sure
     assert answer.findings == []
 
 
@@ -45,6 +51,7 @@ def test_poor_positions_and_outliers_do_not_bend_the_street(drive, mounts, claim
     centers = np.array([answer.model.image(i).projection_center() for i in sorted(drive.truth)])
     off = centers - np.array([drive.truth[i].origin for i in sorted(drive.truth)])
     assert rms(np.linalg.norm(off, axis=1)) < 2.0, "it is where most of the positions are"
+    assert answer.sure == (claimed == 3.0), "a solution whose positions are worse than they claim is compared with others"
 
 
 def test_positions_of_one_camera_place_all(drive):
@@ -100,3 +107,22 @@ def test_without_enough_positions_there_is_no_such_solution(drive):
     positions, _ = drive.positions()
     assert drive.solve(dict(list(positions.items())[:5])) is None
     assert drive.solve(positions, claimed=100.0) is None, "positions that err more than they spread say nothing"
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_a_solution_that_may_be_wrong_is_compared_with_one_that_nothing_holds(drive, monkeypatch, sure):
+    """The rival is taken where it confirms clearly more matches; a sure solution is not compared at all."""
+    answer, asked = drive.solve(drive.positions()[0]), []
+    wrong = drive.solve(drive.positions()[0]).model
+    for image_id in sorted(wrong.reg_image_ids())[::2]:
+        wrong.deregister_frame(wrong.image(image_id).frame_id)
+    held = AnchoredSolution(answer.model if sure else wrong, answer.relative, 1.0, [])
+    monkeypatch.setattr(components, "solve_anchored", lambda *_, **__: held)
+    others = lambda task, ids, *_: asked.append(len(ids)) or [answer.model][: len(ids)]  # noqa: E731
+    monkeypatch.setattr(components, "solve_components", others)
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True))
+    ids = [row.image_id for row in drive.rows]
+    found = components.solve_images(task, ids, drive.pairs, "auto")
+    assert [model.anchored for model in found] == [sure]
+    assert found[0].model is answer.model
+    assert asked == ([0] if sure else [len(ids)])

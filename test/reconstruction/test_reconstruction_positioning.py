@@ -11,13 +11,15 @@ from scipy.spatial.transform import Rotation
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
-from seg2d3d_ros.reconstruction.anchored.positioning import Measured, Positioning
+from seg2d3d_ros.reconstruction.anchored.positioning import Positioning
 from seg2d3d_ros.reconstruction.anchored.relative_poses import RelativePose
 from seg2d3d_ros.reconstruction.anchored.rotations import turn_to_positions
+from seg2d3d_ros.reconstruction.anchored.stations import Stations
 from seg2d3d_ros.reconstruction.anchored.tracks import KeypointTracks, find_tracks
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.found_mounts import find_mounts
 from seg2d3d_ros.reconstruction.rigs.moments import find_moments
+from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
 
 SECOND = 10**9
 
@@ -36,6 +38,18 @@ def scene(places, seed=0, points=80):
     return KeypointTracks(images, tracks, tracks, rays), xyz
 
 
+def positioned(tracks, stations, measured, metres, sigma):
+    """The problem, its unknowns and its points."""
+    weights = np.full((len(measured), 3), 1 / sigma**2)
+    problem = Positioning(tracks, stations, tracks.images, np.array(measured), metres, weights)
+    return problem, *problem.solve(stations.start(np.array(measured), metres))
+
+
+def single(count):
+    """Stations of cameras of their own, whose axes are those of the world."""
+    return Stations.of(range(count), {k: np.eye(3) for k in range(count)}, None)
+
+
 class TestPositioning:
     @settings(max_examples=15, deadline=None)
     @given(st.integers(0, 1000))
@@ -46,9 +60,7 @@ class TestPositioning:
         tracks, xyz = scene(places, seed)
         given_places = places + rng.normal(0, 0.05, places.shape)
         given_places[rng.integers(8)] += [0.0, 7.0, 7.0]
-        measured = Measured(np.arange(8), given_places, np.full((8, 3), 1 / 0.05**2))
-        problem = Positioning(tracks, tracks.images, np.zeros((len(tracks.images), 3)), measured, given_places)
-        found, points = problem.solve()
+        problem, found, points = positioned(tracks, single(8), range(8), given_places, 0.05)
         assert np.abs(found - places).max() < 0.3
         assert np.median(np.linalg.norm(points - xyz, axis=1)) < 0.3
         assert np.median(problem.angles(found, points)) < 0.01
@@ -56,20 +68,21 @@ class TestPositioning:
     def test_a_place_without_a_position_is_found_by_its_rays(self):
         places = np.column_stack([2.5 * np.arange(6), np.zeros(6), np.full(6, 1.5)])
         tracks, _ = scene(places)
-        measured = Measured(np.arange(5), places[:5], np.full((5, 3), 100.0))
-        start = np.vstack([places[:5], [[0.0, 0.0, 0.0]]])
-        found, _ = Positioning(tracks, tracks.images, np.zeros((len(tracks.images), 3)), measured, start).solve()
+        _, found, _ = positioned(tracks, single(6), range(5), places[:5], 0.1)
         assert np.abs(found - places).max() < 0.01
 
-    def test_levers_are_between_place_and_image(self):
-        """Two images at one place, half a metre to each side of it."""
+    @pytest.mark.parametrize("known", [True, False], ids=["known mounts", "mounts of unknown length"])
+    def test_two_cameras_at_one_place(self, known):
+        """They look to opposite sides, a metre apart; positions are of the left one only."""
         places = np.column_stack([3.0 * np.arange(5), np.zeros(5), np.full(5, 1.5)])
-        side = np.array([0.0, 0.5, 0.0])
-        tracks, _ = scene(np.vstack([places + side, places - side]))
-        lever = np.where((tracks.images < 5)[:, None], side, -side)
-        measured = Measured(np.arange(5), places, np.full((5, 3), 100.0))
-        found, _ = Positioning(tracks, tracks.images % 5, lever, measured, places + 0.3).solve()
-        assert np.abs(found - places).max() < 0.01
+        arm = np.array([0.0, -1.0, 0.0])
+        tracks, _ = scene(np.vstack([places, places + arm]))
+        mounts = {"left": Pose.identity(), "right": Pose(np.eye(3), arm if known else np.zeros(3))}
+        frames = [[row(k, "left"), row(5 + k, "right")] for k in range(5)]
+        rig = Rig(mounts, frames, refine=not known)
+        stations = Stations.of(range(10), {k: np.eye(3) for k in range(10)}, rig)
+        _, found, _ = positioned(tracks, stations, range(5), places, 0.05)
+        assert np.abs(stations.origins(found) - np.vstack([places, places + arm])).max() < 0.02
 
 
 class TestTracks:

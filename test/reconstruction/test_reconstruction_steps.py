@@ -45,7 +45,7 @@ def test_a_batch_solve(tmp_path, monkeypatch):
         reconstructor.add(frame)
     spy(monkeypatch, reconstructor.matcher, "match_all", steps, "pairs", lambda call: (call[1]["more"], len(call[0][1])))
     for module, name in (
-        (batch_reconstructor, "solve_components"),
+        (batch_reconstructor, "solve_images"),
         (reconstructor_module, "make_rig"),
         (batch_reconstructor, "renumber"),
         (reconstructor_module, "unregistered_reasons"),
@@ -56,7 +56,8 @@ def test_a_batch_solve(tmp_path, monkeypatch):
     assert steps == [
         ("pairs", False, 4),
         ("pairs", True, 4),
-        ("solve_components",),
+        ("make_rig",),  # what is known of places goes into the solution
+        ("solve_images",),
         ("make_rig",),
         ("georeference",),
         ("renumber",),

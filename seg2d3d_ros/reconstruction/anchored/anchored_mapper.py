@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.findings import Finding, Findings
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.anchored.adjusting import adjust_anchored
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
+from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
 from seg2d3d_ros.reconstruction.anchored.placing import place_images
 from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, keypoints_of, relative_poses
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
@@ -30,7 +30,6 @@ from seg2d3d_ros.reconstruction.rigs.mount_change import mount_change
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED, WRONG_DEGREES
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, to_rig_frames, to_single_frames
 from seg2d3d_ros.reconstruction.viewgraph import components
-from seg2d3d_ros.reconstruction.world.msac import msac_scores
 from seg2d3d_ros.reconstruction.world.position_priors import make_priors
 
 log = logging.getLogger(__name__)
@@ -43,21 +42,6 @@ OUTLIER = 4.0
 """Positions further off than this many standard deviations, when places are found, are left out of the adjustment."""
 CONTRADICTED = 8.0
 """An image whose keypoints pull it so many standard deviations away from its position has wrong matches: it is refused."""
-
-
-@dataclass(frozen=True)
-class AnchoredSolution:
-    """What came of it.
-
-    Attributes:
-        model: images are frames of their own.
-        support: share of the verified matches between its images that its poses confirm.
-        findings: what is doubtful about the mounts.
-    """
-
-    model: pycolmap.Reconstruction
-    support: float
-    findings: list[Finding]
 
 
 def solve_anchored(
@@ -112,6 +96,7 @@ def solve_anchored(
     )
     if refined and rig is not None and rig is anchor.rig:
         mount_change(model, rig).tell(findings)
+    located = [i for i in model.images if i in anchor.positions]
     kept = {i for i in poses if model.image(i).num_points3D >= MIN_POINTS}
     kept -= {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
     if single is not None:
@@ -119,16 +104,12 @@ def solve_anchored(
     else:
         for image_id in set(model.reg_image_ids()) - kept:
             model.deregister_frame(model.image(image_id).frame_id)
-    support = _support(model, relative)
-    log.info("anchored: %d of %d images, support %.3f, positions scatter %.2f", len(kept), len(model.images), support, scatter)
-    return AnchoredSolution(model, support, findings.list())
-
-
-def _support(model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose]) -> float:
-    """Share of the verified matches between registered images that the poses confirm."""
-    pairs = [pair for pair in relative if all(model.image(i).has_pose for i in pair)]
-    scores = msac_scores(model, pairs, lambda a, b: relative[a, b].matches, lambda i: keypoints_of(model.image(i)))
-    return float(scores.sum() / max(sum(len(relative[pair].matches) for pair in pairs), 1))
+    agreement = [i in kept and anchor.off(i, model.image(i).projection_center()) <= OUTLIER * anchor.sigmas[i] for i in located]
+    solution = AnchoredSolution(model, relative, float(np.mean(agreement)), findings.list())
+    log.info(
+        "held by positions: %d of %d images, %.3f of the matches confirmed", len(kept), len(model.images), solution.support
+    )
+    return solution
 
 
 def _load(

@@ -17,7 +17,7 @@ from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
 
 log = logging.getLogger(__name__)
 
-TRACKS_PER_IMAGE = 150
+TRACKS_PER_IMAGE = 100
 """Of the longest tracks; more move nothing."""
 CLAIMED = 1.5
 """Positions that scatter by this factor more than they claim are weighed by their scatter."""

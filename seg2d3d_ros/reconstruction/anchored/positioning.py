@@ -25,7 +25,7 @@ CAUCHY = 3.0
 """Standard deviations where the loss of a position turns from square to logarithmic."""
 RAY_CAUCHY = 2.0
 ITERATIONS = 50
-CONVERGED = 1e-4
+CONVERGED = 1e-3
 LOST = np.deg2rad(4.0)
 """Angle between ray and point that most rays of a place exceed only where its position is wrong."""
 RESECTIONS = 20

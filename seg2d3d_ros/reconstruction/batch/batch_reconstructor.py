@@ -12,7 +12,8 @@ from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import ColmapImage, ImageRow
 from seg2d3d_ros.reconstruction.point_ids import renumber
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
-from seg2d3d_ros.reconstruction.rigs.rig_adjustment import apply_rig
+from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED, apply_rig
+from seg2d3d_ros.reconstruction.rigs.rig_fit import scale_by_rig
 from seg2d3d_ros.reconstruction.world.georeference import Scale
 from seg2d3d_ros.reconstruction.world.locator import Locator
 
@@ -37,13 +38,21 @@ class BatchReconstructor(Reconstructor):
         with self._watch("rig"):
             models, scales = self._apply_rig([s.model for s in solved if not s.anchored], task, rows, locator, findings)
             held = [s.model for s in solved if s.anchored]
-            models, scales = held + models, [locator.scale(model) for model in held] + scales
+            models, scales = held + models, [self._scale(model, rows, locator, findings) for model in held] + scales
         with self._watch("georeference"):
             frames = [locator.georeference(model, scale, findings) for model, scale in zip(models, scales, strict=True)]
         with self._watch("writing"):
             renumber(models, self.database.colors, self._writer.keypoint_ids(findings=findings))
             written = self._writer.write(models, frames, rows)
         return self._answer(written, rows, locator, findings)
+
+    def _scale(
+        self, model: pycolmap.Reconstruction, rows: Sequence[ImageRow], locator: Locator, findings: Findings
+    ) -> Scale | None:
+        """Of a model that positions hold in place, by mounts that it does not contradict, or by odometry."""
+        rig = self._rig(rows, locator)
+        believed = rig is not None and not any(finding.kind == MOUNTS_NOT_USED for finding in findings.list())
+        return locator.scale(model, scale_by_rig(model, rig) if rig is not None and believed else None)
 
     def _apply_rig(
         self,

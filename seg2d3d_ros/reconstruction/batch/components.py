@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 INCREMENTAL_SECONDS = 2
 """Time per image that the incremental mapper may take when it is only the second opinion."""
-MIN_SUPPORT = 0.7
-"""Share of the verified matches that a solution held by positions must confirm; right ones reach .85 and more."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +58,9 @@ def solve_images(
         mapper: see ``solve_component``.
         progress: called with ("mapping", components done, components).
     """
-    anchored = _anchored(task, image_ids, pairs)
-    if anchored is None:
-        return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
-    left = sorted(set(image_ids) - set(anchored.model.reg_image_ids()))
-    others = solve_components(task, left, pairs, mapper, progress)
-    return [anchored, *(MappedModel(model) for model in others)]
-
-
-def _anchored(task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> MappedModel | None:
-    """The model that positions hold in place, if they can and the matches agree with it."""
     if task.anchor is None or not task.anchor.holds(image_ids):
-        return None
-    solution = solve_anchored(
+        return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
+    anchored = solve_anchored(
         task.database,
         task.anchor,
         pairs,
@@ -82,9 +70,14 @@ def _anchored(task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> 
         seed=task.seed,
         threads=task.threads,
     )
-    if solution is None or solution.support < MIN_SUPPORT:
-        return None
-    return MappedModel(solution.model, anchored=True, findings=solution.findings)
+    left = set(image_ids) - set(anchored.model.reg_image_ids() if anchored else ())
+    if anchored is None or not anchored.sure:
+        rivals = solve_components(task, image_ids, pairs, mapper, progress)
+        if anchored is None or not anchored.beats(rivals):
+            return [MappedModel(model) for model in rivals]
+    others = solve_components(task, sorted(left), pairs, mapper, progress)
+    held = MappedModel(anchored.model, anchored=True, findings=anchored.findings)
+    return [held, *(MappedModel(model) for model in others)]
 
 
 def solve_components(

@@ -25,8 +25,8 @@ MIN_INLIERS = 0.8
 """Share of the pairs that must fit before two models are merged: within a distorted model rotations scatter."""
 MAX_SCALE_ERROR = 0.1
 """Largest relative standard error of a scale that counts as known."""
-MOUNT_SIGMA = 0.005
-"""Metres: of the measured distance between two cameras. Of cameras that are 0.2 m apart it leaves the scale open by 2.5 %."""
+MOUNT_SIGMA = 0.003
+"""Metres: of the measured distance between two cameras. Of cameras that are 0.2 m apart it leaves the scale open by 1.5 %."""
 MAX_PATH_RESIDUAL = 0.05
 """Two models are merged when their paths lie this near to each other, as a share of the path's extent."""
 
