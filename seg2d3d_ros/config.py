@@ -190,6 +190,7 @@ class ReconstructionConfig:
         "batch = all keyframes at once, again and again; auto = online in the nodes, batch with all images at hand (run, bag)",
         choices=("auto", "online", "batch"),
     )
+    model: str = param("", "folder of a finished COLMAP model of the images, taken as it is: nothing is matched or mapped")
     mapper: str = param(
         "auto", "global = GLOMAP, incremental = COLMAP, auto = the better of both", choices=("auto", "global", "incremental")
     )

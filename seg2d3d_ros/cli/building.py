@@ -81,6 +81,7 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         "segmentation.movable": _words(args.movable) if args.movable else None,
         "segmentation.allow_download": args.download,
         "reconstruction.rig": args.rig,
+        "reconstruction.model": getattr(args, "model", None),
         "reconstruction.masks": args.masks,
         "association.method": args.method,
         "association.recover": args.recover,

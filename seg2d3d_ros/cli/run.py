@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gps", default="exif", metavar="exif|none|FILE", help="positions: from EXIF (default), a CSV file, or none"
     )
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="a finished COLMAP model of these images (COLMAP, hloc, …), taken as it is: only objects and outputs are made",
+    )
     parser.add_argument("--order", default="name", metavar="name|shuffle:SEED", help="order in which the images are taken")
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
+from seg2d3d_ros.reconstruction.given_model import GivenModel
 from seg2d3d_ros.reconstruction.online.online_mapper import nothing
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
@@ -15,5 +17,13 @@ from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
 def open_reconstructor(
     root: Path, config: ReconstructionConfig, cancelled: Callable[[], None] = nothing, *, live: bool = False
 ) -> Reconstructor:
-    """The reconstructor that ``config.mode`` asks for; ``live`` where keyframes arrive one after the other."""
+    """The reconstructor that ``config`` asks for; ``live`` where keyframes arrive one after the other.
+
+    Raises:
+        UsageError: a finished model was given for keyframes that have yet to come.
+    """
+    if config.model:
+        if live:
+            raise UsageError("reconstruction.model, a finished model, is for `seg2d3d run`: images to come are not in it")
+        return GivenModel(root, config)
     return OnlineReconstructor(root, config, cancelled) if config.is_online(live=live) else BatchReconstructor(root, config)

@@ -48,7 +48,46 @@ class Reconstruction:
 
 
 class Reconstructor(ABC):
-    """Owns ``root/database.db`` and ``root/sparse``, where its state survives the process; one process at a time.
+    """Keyframes in, models of them out."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Keyframes added so far, in this process or a former one."""
+
+    @abstractmethod
+    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
+        """Take one keyframe; one that was added before is left as it is.
+
+        Args:
+            keyframe: with ``file_name``, the image's name in the COLMAP model; without a camera a guess is made, which
+                all images of the camera's name and size share and refine together.
+            ignore: (H, W) bool, True where keypoints are not wanted, beside what the camera's mask (``config.masks``) says.
+
+        Returns:
+            The number of features that were found, 0 where none are looked for.
+
+        Raises:
+            DataError: the image cannot be decoded, or the calibration is for another aspect ratio.
+            UsageError: the camera's mask has another size than the image.
+        """
+
+    @abstractmethod
+    def solve(self, progress: Progress | None = None) -> Reconstruction:
+        """Models of all keyframes added so far; ``root/sparse`` is replaced by them.
+
+        Args:
+            progress: called with (stage, done, total).
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+class FeatureReconstructor(Reconstructor):
+    """Finds and matches features. Owns ``root/database.db`` and ``root/sparse``, where its state survives the process; one
+    process at a time.
 
     Attributes:
         database: of the map.
@@ -70,41 +109,20 @@ class Reconstructor(ABC):
         self._features = {row.name: row.features for row in self.database.images()}
 
     def close(self) -> None:
-        """Release the database."""
+        """See ``Reconstructor``."""
         self.database.close()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Keyframes added so far, in this process or a former one."""
+        """See ``Reconstructor``."""
         return tuple(self._features)
 
     def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
-        """Find the features of one keyframe; one that was added before is left as it is.
-
-        Args:
-            keyframe: with ``file_name``, the image's name in the COLMAP model; without a camera a guess is made, which
-                all images of the camera's name and size share and refine together.
-            ignore: (H, W) bool, True where keypoints are not wanted, beside what the camera's mask (``config.masks``) says.
-
-        Returns:
-            The number of features.
-
-        Raises:
-            DataError: the image cannot be decoded, or the calibration is for another aspect ratio.
-            UsageError: the camera's mask has another size than the image.
-        """
+        """See ``Reconstructor``."""
         if keyframe.name not in self._features:
             with self._watch("features"):
                 self._features[keyframe.name] = self._extract(keyframe, ignore)
         return self._features[keyframe.name]
-
-    @abstractmethod
-    def solve(self, progress: Progress | None = None) -> Reconstruction:
-        """Map all keyframes added so far, georeference, and replace ``root/sparse``.
-
-        Args:
-            progress: called with (stage, done, total).
-        """
 
     def _extract(self, keyframe: Keyframe, ignore: np.ndarray | None) -> int:
         source, config = keyframe.source or keyframe.name, self.config

@@ -11,14 +11,14 @@ from seg2d3d_ros.reconstruction.batch.components import solve_images
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import ColmapImage, ImageRow
 from seg2d3d_ros.reconstruction.point_ids import renumber
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
+from seg2d3d_ros.reconstruction.reconstructor import FeatureReconstructor, Reconstruction
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED, apply_rig
 from seg2d3d_ros.reconstruction.rigs.rig_fit import scale_by_rig
 from seg2d3d_ros.reconstruction.world.georeference import Scale
 from seg2d3d_ros.reconstruction.world.locator import Locator
 
 
-class BatchReconstructor(Reconstructor):
+class BatchReconstructor(FeatureReconstructor):
     """Solves all keyframes together, with every ``solve`` anew."""
 
     def solve(self, progress: Progress | None = None) -> Reconstruction:

@@ -17,11 +17,11 @@ from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck
 from seg2d3d_ros.reconstruction.online.locating import locate_submaps
 from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper, nothing
 from seg2d3d_ros.reconstruction.online.revisions import Revisions
-from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
+from seg2d3d_ros.reconstruction.reconstructor import FeatureReconstructor, Reconstruction
 from seg2d3d_ros.reconstruction.world.locator import Locator
 
 
-class OnlineReconstructor(Reconstructor):
+class OnlineReconstructor(FeatureReconstructor):
     """Takes keyframes one by one with ``grow``; ``solve`` finishes what is there.
 
     Args:

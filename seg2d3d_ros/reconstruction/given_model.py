@@ -1,0 +1,208 @@
+"""A finished COLMAP model, from COLMAP, hloc or anybody, in the place of a reconstruction of our own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import EXAMPLES, NOTE, Finding, Kind
+from seg2d3d_ros.progress import Progress, Stopwatch
+from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
+from seg2d3d_ros.reconstruction.model_check import check_model
+from seg2d3d_ros.reconstruction.model_writer import ModelWriter
+from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
+from seg2d3d_ros.reconstruction.viewgraph import by_size
+from seg2d3d_ros.types import Keyframe, WorldFrame
+
+MODEL_IMAGES_ABSENT = Kind(
+    "model_images_absent",
+    "images of the given model without a photograph",
+    cause="no photograph among the images has their name",
+    remedy="give the folder that the model was made of; the points that only these images see are left out",
+)
+FRAME_KEPT = Kind(
+    "given_frame_kept",
+    "positions that are not used",
+    cause="the given model keeps its own frame and scale",
+    remedy="bring the model to east, north, up before (COLMAP's model_aligner), or run without it",
+    level=NOTE,
+)
+SAME_SHAPE = 0.01
+"""Relative difference of two aspect ratios that counts as none: sizes are whole pixels."""
+NOT_IN_MODEL, NO_POSE = "the given model has no image of this name", "the given model has no pose for it"
+GIVE_ANOTHER = "give a whole model, as COLMAP writes it"
+
+
+class GivenModel(Reconstructor):
+    """Takes the poses, cameras, points, frame and names of a model as they are.
+
+    An image is found in the model by its name (``left/0001.jpg``), else by the end of its name if only one image of the model
+    has it. Photographs of another size than the model's images, but of the same shape, are theirs scaled.
+
+    Args:
+        root: the map folder.
+        config: its ``model`` is the folder of the model, or that above several (``0``, ``1``, …), as COLMAP writes them.
+
+    Raises:
+        UsageError: there is no model.
+        DataError: it is damaged.
+    """
+
+    def __init__(self, root: Path, config: ReconstructionConfig) -> None:
+        self._models = sorted((open_given(folder) for folder in given_folders(Path(config.model))), key=by_size)
+        self._path, self._watch = config.model, Stopwatch()
+        self._database = FeatureDatabase(Path(root) / "database.db")
+        self._writer = ModelWriter(Path(root), self._database)
+        self._found: dict[str, tuple[Keyframe, tuple[int, int]]] = {}
+        self._lacking: dict[str, str] = {}
+        self._by_name = {
+            image.name: (k, image_id) for k, m in reversed([*enumerate(self._models)]) for image_id, image in m.images.items()
+        }
+        ends = Counter(PurePosixPath(name).name for name in self._by_name)
+        self._by_end = {end: at for name, at in self._by_name.items() if ends[end := PurePosixPath(name).name] == 1}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See ``Reconstructor``."""
+        return (*self._found, *self._lacking)
+
+    def close(self) -> None:
+        """See ``Reconstructor``."""
+        self._database.close()
+
+    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
+        """See ``Reconstructor``; ``ignore`` changes nothing, because the points are there."""
+        file_name = PurePosixPath(keyframe.file_name)
+        place = self._by_name.get(str(file_name)) or self._by_end.get(file_name.name)
+        if place is None:
+            self._lacking[keyframe.name] = NOT_IN_MODEL
+            return 0
+        if other := next((name for name, (_, at) in self._found.items() if at == place and name != keyframe.name), ""):
+            raise DataError(f"{keyframe.source or file_name}: the given model has one image for it and for {other}")
+        model = self._models[place[0]]
+        camera, (width, height) = model.camera(model.image(place[1]).camera_id), keyframe.size
+        if abs(width * camera.height / (height * camera.width) - 1.0) > SAME_SHAPE:
+            raise DataError(
+                f"{keyframe.source or file_name}: {width}×{height} pixels, in the given model {camera.width}×{camera.height}; "
+                "give the pictures that the model was made of (undistorted ones for the model of `image_undistorter`)"
+            )
+        self._found[keyframe.name] = keyframe, place
+        return 0
+
+    def solve(self, progress: Progress | None = None) -> Reconstruction:
+        """See ``Reconstructor``."""
+        models, rows, absent = [], [], []
+        with self._watch("writing"):
+            for k, model in enumerate(self._models):
+                taken = {image_id: keyframe for keyframe, (number, image_id) in self._found.values() if number == k}
+                posed = [i for i in taken if model.image(i).has_pose]
+                absent += [model.image(i).name for i in model.reg_image_ids() if i not in taken]
+                if posed:
+                    models.append(_resized(_only(model, posed), taken))
+                    rows += [_row(image_id, taken[image_id]) for image_id in posed]
+            written = self._writer.write(models, [WorldFrame()] * len(models), rows)
+        placed = {name for model in written for name in model.names}
+        reasons = {name: self._lacking.get(name, NO_POSE) for name in self.names if name not in placed}
+        total = len(absent) + len(self._found)
+        findings = [Finding(MODEL_IMAGES_ABSENT, len(absent), total, tuple(absent[:EXAMPLES]))] if absent else []
+        located = [name for name, (keyframe, _) in self._found.items() if keyframe.geo is not None]
+        if located:
+            findings.append(Finding(FRAME_KEPT, len(located), len(self._found), tuple(located[:EXAMPLES])))
+        return Reconstruction(written, reasons, self._watch.take(), findings)
+
+
+def given_folders(path: Path) -> list[Path]:
+    """The folders of the models in ``path``: itself, its ``sparse``, or those below that are called by numbers.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for folder in (path, path / "sparse"):
+        for found in ([folder], sorted(f for f in folder.glob("[0-9]*") if f.is_dir())):
+            if models := [f for f in found if any((f / f"images{end}").is_file() for end in (".bin", ".txt"))]:
+                return models
+    raise UsageError(f"{path}: no COLMAP model there (cameras, images and points3D, as .bin or .txt)")
+
+
+def open_given(folder: Path) -> pycolmap.Reconstruction:
+    """A model that somebody else wrote, also one of before COLMAP knew rigs.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if (folder / "rigs.bin").is_file():
+        check_model(folder, GIVE_ANOTHER)
+    try:
+        return pycolmap.Reconstruction(folder)
+    except (RuntimeError, ValueError, LookupError, OSError, MemoryError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise DataError(f"{folder}: COLMAP cannot read the model ({reason}); {GIVE_ANOTHER}") from error
+
+
+def _row(image_id: int, keyframe: Keyframe) -> ImageRow:
+    return ImageRow(image_id, 0, keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns, 0, keyframe.geo)
+
+
+def _only(model: pycolmap.Reconstruction, posed: Sequence[int]) -> pycolmap.Reconstruction:
+    """The model, or, where it has other images too, one of these images alone, each a frame of its own."""
+    if set(posed) == set(model.images):
+        return model
+    part: pycolmap.Reconstruction = pycolmap.Reconstruction()
+    for image_id in sorted(posed):
+        old = model.image(image_id)
+        camera = model.camera(old.camera_id)
+        if not part.exists_camera(camera.camera_id):
+            part.add_camera(camera)
+            rig = pycolmap.Rig(rig_id=camera.camera_id)
+            rig.add_ref_sensor(camera.sensor_id)
+            part.add_rig(rig)
+        keypoints = np.array([p.xy for p in old.points2D], np.float64).reshape(-1, 2)
+        image = pycolmap.Image(name=old.name, keypoints=keypoints, camera_id=camera.camera_id, image_id=image_id)
+        frame = pycolmap.Frame(frame_id=image_id, rig_id=camera.camera_id, rig_from_world=old.cam_from_world())
+        frame.add_data_id(image.data_id)
+        image.frame_id = image_id
+        part.add_frame(frame)
+        part.add_image(image)
+        part.register_frame(image_id)
+    kept = set(posed)
+    for _, point in sorted(model.points3D.items()):
+        seen = [element for element in point.track.elements if element.image_id in kept]
+        if len(seen) >= 2:
+            track = pycolmap.Track()
+            for element in seen:
+                track.add_element(element.image_id, element.point2D_idx)
+            part.add_point3D(point.xyz, track, point.color)
+    part.update_point_3d_errors()
+    return part
+
+
+def _resized(model: pycolmap.Reconstruction, keyframes: Mapping[int, Keyframe]) -> pycolmap.Reconstruction:
+    """The model with cameras and keypoints of the photographs' size, in place.
+
+    Raises:
+        DataError: photographs of one camera have different sizes.
+    """
+    sizes: dict[int, tuple[int, int]] = {}
+    for image_id in sorted(model.reg_image_ids()):
+        camera, size = model.camera(model.image(image_id).camera_id), keyframes[image_id].size
+        if sizes.setdefault(camera.camera_id, size) != size:
+            raise DataError(
+                f"{keyframes[image_id].source}: {size[0]}×{size[1]} pixels, others of its camera in the given model "
+                f"{sizes[camera.camera_id][0]}×{sizes[camera.camera_id][1]}; give pictures of one size"
+            )
+    scale = {i: np.divide(size, (model.camera(i).width, model.camera(i).height)) for i, size in sizes.items()}
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        if (scale[image.camera_id] != 1.0).any():
+            for point in image.points2D:
+                point.xy = point.xy * scale[image.camera_id]
+    for camera_id, (width, height) in sizes.items():
+        if (scale[camera_id] != 1.0).any():
+            model.camera(camera_id).rescale(width, height)
+    return model
