@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from seg2d3d_ros.cli.supervisor import can_supervise, interruption_line, supervise
+    from seg2d3d_ros.cli.supervisor import can_supervise, interruption_line, supervise, tell_if_interrupted
 except KeyboardInterrupt:  # nobody looks after it yet
     sys.exit(130)
 
@@ -87,6 +87,7 @@ def run_command(arguments: list[str], *, told_by_parent: bool = False) -> int:
 
     args = build_parser(_command(arguments)).parse_args(arguments)
     set_up_logging(verbose=args.verbose)
+    tell_if_interrupted("")  # what a command before this one in the same process left to say
     try:
         code: int = importlib.import_module(f"seg2d3d_ros.cli.{args.command}").run(args)
         sys.stdout.flush()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seg2d3d_ros.cli.main import main, run_command
-from seg2d3d_ros.cli.supervisor import crash_words
+from seg2d3d_ros.cli.supervisor import crash_words, tell_if_interrupted
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere commands run in the first process")
 LIMIT_S = 60.0
@@ -290,6 +290,7 @@ class TestInProcess:
         def interrupt(_):
             raise KeyboardInterrupt
 
+        tell_if_interrupted("what a command before it said does not count")
         monkeypatch.setattr("seg2d3d_ros.cli.doctor.run", interrupt)
         assert run_command(["doctor"]) == 130
         assert capsys.readouterr().err == "seg2d3d doctor: interrupted\n"
