@@ -37,8 +37,8 @@ class OutwardDrive:
         path: of the database.
     """
 
-    def __init__(self, path, *, moments=12, step=3.5, seed=0, noise=0.3, stamps=True, gap=None, doppelgangers=0):
-        self.rng, self.path, self.gap = np.random.default_rng(seed), path, gap
+    def __init__(self, path, *, moments=12, step=3.5, seed=0, noise=0.3, stamps=True, gap=None, doppelgangers=0, focals=None):
+        self.rng, self.path, self.gap, self.focals = np.random.default_rng(seed), path, gap, focals or {}
         self.rows, self.truth, self._seen = [], {}, {}
         xyz = self._street(moments * step)
         for k in range(moments):
@@ -136,9 +136,9 @@ class OutwardDrive:
             self._seen[image_id] = np.vstack([xy, added]), np.concatenate([points, -1 - number * 60 - np.arange(60)])
 
     def camera(self, number):
-        return pycolmap.Camera(
-            camera_id=number, model="PINHOLE", width=SIZE, height=SIZE, params=[FOCAL, FOCAL, SIZE / 2, SIZE / 2]
-        )
+        """As it is calibrated, rightly or (``focals``: number -> pixels) not."""
+        params = [self.focals.get(number, FOCAL)] * 2 + [SIZE / 2, SIZE / 2]
+        return pycolmap.Camera(camera_id=number, model="PINHOLE", width=SIZE, height=SIZE, params=params)
 
     def positions(self, noise=0.05, outliers=0.0, seed=1):
         """Image id -> measured position, and the ids of those that are 30 m off."""

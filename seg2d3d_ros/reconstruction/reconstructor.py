@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,12 +155,17 @@ class FeatureReconstructor(Reconstructor):
         return Anchor(locator.positions, locator.sigmas, locator.heights, self._rig(rows, locator), moments, locator.up)
 
     def _answer(
-        self, models: list[SparseModel], rows: Sequence[ImageRow], locator: Locator, findings: Findings
+        self,
+        models: list[SparseModel],
+        rows: Sequence[ImageRow],
+        locator: Locator,
+        findings: Findings,
+        refused: Collection[int] = (),
     ) -> Reconstruction:
         if self._mounting and self._mounting.path and self._rig(rows, locator) is None:
             findings.add(RIG_UNUSED, self._mounting.path, reason=self._mounting.why_unused(rows, self.config.rig_tolerance))
         residuals = locator.residuals(models)
         if residuals is not None:
             residuals.tell(findings)
-        reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers)
+        reasons = unregistered_reasons(rows, self.matcher.tried.rows(), models, self.config.min_pair_inliers, refused)
         return Reconstruction(models, reasons, self._watch.take(), findings.list(), residuals)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -13,7 +13,11 @@ FEW_FEATURES = 100
 
 
 def unregistered_reasons(
-    rows: Sequence[ImageRow], pairs: np.ndarray, models: Sequence[SparseModel], min_matches: int
+    rows: Sequence[ImageRow],
+    pairs: np.ndarray,
+    models: Sequence[SparseModel],
+    min_matches: int,
+    refused: Collection[int] = (),
 ) -> dict[str, str]:
     """Keyframe name -> reason, for every image in no model.
 
@@ -22,6 +26,7 @@ def unregistered_reasons(
         pairs: (M, 3) image id, image id, verified matches, of every pair tried.
         models: the result.
         min_matches: verified matches that make a pair.
+        refused: ids of images that were refused because of their positions.
     """
     registered = {name for model in models for name in model.names}
     names = {row.image_id: row.name for row in rows}
@@ -34,6 +39,8 @@ def unregistered_reasons(
         most = int(mine[:, 2].max(initial=0))
         if len(rows) == 1:
             reasons[row.name] = "it is the only image; at least two views of the same place are needed"
+        elif row.image_id in refused:
+            reasons[row.name] = "its matches pull it far from its position: one of the two is wrong"
         elif row.features == 0:
             reasons[row.name] = "no features were found: the picture is blank, blurred or masked"
         elif len(strong) == 0:

@@ -9,6 +9,7 @@ import pytest
 from helpers_outward_cameras import OutwardDrive, given_mounts
 
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
+from seg2d3d_ros.reconstruction.anchored.calibration_doubt import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.batch import components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.rigs.mount_change import MOUNTS_CORRECTED
@@ -101,6 +102,15 @@ def test_places_that_look_alike_join_nothing(tmp_path, mounts):
 def test_images_of_one_moment_are_told_by_their_names(tmp_path):
     drive = OutwardDrive(tmp_path / "database.db", stamps=False)
     assert rms(drive.offsets(drive.solve(drive.positions()[0]).model)) < 0.03
+
+
+@pytest.mark.parametrize("focal", [250.0, 650.0])
+def test_a_camera_with_a_wrong_focal_length_is_named(tmp_path, focal):
+    """Calibrated as 400 pixels are three of them, rightly; the left one (the second) is not."""
+    drive = OutwardDrive(tmp_path / "database.db", focals={2: focal})
+    (finding,) = [f for f in drive.solve(drive.positions()[0]).findings if f.kind == CALIBRATION_DOUBTED]
+    assert (finding.count, finding.of) == (1, 4)
+    assert finding.examples[0].startswith("left by +" if focal < 400.0 else "left by -")
 
 
 def test_without_enough_positions_there_is_no_such_solution(drive):

@@ -21,6 +21,7 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.anchored.adjusting import adjust_anchored
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
+from seg2d3d_ros.reconstruction.anchored.calibration_doubt import doubt_calibrations
 from seg2d3d_ros.reconstruction.anchored.placing import place_images
 from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, keypoints_of, relative_poses
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
@@ -85,27 +86,24 @@ def solve_anchored(
     _set_poses(model, poses)
     sigmas = {i: scatter * anchor.sigmas[i] for i in poses if i in anchor.positions}
     right = {i: anchor.positions[i] for i in sigmas if anchor.off(i, poses[i].origin) <= OUTLIER * sigmas[i]}
-    model, refined = adjust_anchored(
-        model,
-        tracks,
-        make_priors(model, right, sigmas, anchor.heights),
-        float(np.median(list(sigmas.values()))),
-        fixed_cameras,
-        threads,
-        refine=rig is not None and rig.refine,
-    )
+    priors, sigma = make_priors(model, right, sigmas, anchor.heights), float(np.median(list(sigmas.values())))
+    refine = rig is not None and rig.refine
+    model, refined = adjust_anchored(model, tracks, priors, sigma, fixed_cameras, threads, refine=refine)
+    names = {row.camera_id: row.camera_name for moment in anchor.moments for row in moment}
+    doubt_calibrations(model, priors, sigma, fixed_cameras, names, threads, findings)
     if refined and rig is not None and rig is anchor.rig:
         mount_change(model, rig).tell(findings)
     located = [i for i in model.images if i in anchor.positions]
     kept = {i for i in poses if model.image(i).num_points3D >= MIN_POINTS}
-    kept -= {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
+    refused = {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
+    kept -= refused
     if single is not None:
         to_single_frames(model, single, keep=kept)
     else:
         for image_id in set(model.reg_image_ids()) - kept:
             model.deregister_frame(model.image(image_id).frame_id)
     agreement = [i in kept and anchor.off(i, model.image(i).projection_center()) <= OUTLIER * anchor.sigmas[i] for i in located]
-    solution = AnchoredSolution(model, relative, float(np.mean(agreement)), findings.list())
+    solution = AnchoredSolution(model, relative, float(np.mean(agreement)), findings.list(), frozenset(refused))
     log.info(
         "held by positions: %d of %d images, %.3f of the matches confirmed", len(kept), len(model.images), solution.support
     )

@@ -25,13 +25,15 @@ class AnchoredSolution:
         model: images are frames of their own.
         relative: the verified pairs.
         agreement: share of the positions that it confirms, to within what they claim; those of images that it lacks count.
-        findings: what is doubtful about the mounts.
+        findings: what is doubtful about mounts and calibrations.
+        refused: ids of images that are not registered because their keypoints contradict their positions.
     """
 
     model: pycolmap.Reconstruction
     relative: Mapping[Pair, RelativePose]
     agreement: float
     findings: list[Finding]
+    refused: frozenset[int] = frozenset()
 
     @property
     def sure(self) -> bool:

@@ -44,7 +44,7 @@ class BatchReconstructor(FeatureReconstructor):
         with self._watch("writing"):
             renumber(models, self.database.colors, self._writer.keypoint_ids(findings=findings))
             written = self._writer.write(models, frames, rows)
-        return self._answer(written, rows, locator, findings)
+        return self._answer(written, rows, locator, findings, {i for one in solved for i in one.refused})
 
     def _scale(
         self, model: pycolmap.Reconstruction, rows: Sequence[ImageRow], locator: Locator, findings: Findings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +39,13 @@ class MappedModel:
         model: images are frames of their own.
         anchored: whether positions hold it in place: then it is in their frame, and the mounts hold in it already.
         findings: what is doubtful in it.
+        refused: ids of images that it refused because their keypoints contradict their positions.
     """
 
     model: pycolmap.Reconstruction
     anchored: bool = False
     findings: Sequence[Finding] = ()
+    refused: Collection[int] = ()
 
 
 def solve_images(
@@ -75,8 +77,8 @@ def solve_images(
         rivals = solve_components(task, image_ids, pairs, mapper, progress)
         if anchored is None or not anchored.beats(rivals):
             return [MappedModel(model) for model in rivals]
-    others = solve_components(task, sorted(left), pairs, mapper, progress)
-    held = MappedModel(anchored.model, anchored=True, findings=anchored.findings)
+    others = solve_components(task, sorted(left - anchored.refused), pairs, mapper, progress)
+    held = MappedModel(anchored.model, anchored=True, findings=anchored.findings, refused=anchored.refused)
     return [held, *(MappedModel(model) for model in others)]
 
 

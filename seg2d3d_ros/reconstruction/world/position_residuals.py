@@ -23,7 +23,7 @@ POSITIONS_OFF = Kind(
     cause="they lie {least} m and more from where the images say, {times} times what they claim",
     remedy="check these fixes (reflections, clock, the wrong file); they do not pull at the map",
 )
-CONTRADICTED = 3.0
+CONTRADICTED = 2.0
 """A map is contradicted where its positions scatter by so many times what they claim."""
 OFF = 6.0
 """A single position is off at so many standard deviations, or times the scatter of all where that is larger."""
