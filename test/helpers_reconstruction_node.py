@@ -25,6 +25,7 @@ class PreparedWorker:
     """Answers at once: every decodable-looking keyframe is added, every solution is the prepared model of those."""
 
     models: dict[int, SparseModel] = {}  # noqa: RUF012  (set by the test)
+    residuals = None
     busy = False
 
     def __init__(self, *_args):
@@ -39,7 +40,8 @@ class PreparedWorker:
 
     def solve(self):
         model = self.models.get(len(self.names))
-        self.news.append(Revised(Reconstruction([model], {}, {"mapping": 0.1})) if model else Failed("no overlap"))
+        answer = Reconstruction([model], {}, {"mapping": 0.1}, residuals=self.residuals)
+        self.news.append(Revised(answer) if model else Failed("no overlap"))
 
     def events(self):
         news, self.news = self.news, []

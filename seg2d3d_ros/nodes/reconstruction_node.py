@@ -194,6 +194,8 @@ class ReconstructionNode(ManagedNode):
             "stage": figures.stage or ("solving" if self._session.solving else "idle"),
         }
         values.update(figures.odd)
+        if (built := self._session.reconstruction) and built.residuals:
+            values |= built.residuals.in_words()
         with self._shared:
             values.update({f"{stage} [s]": f"{seconds:.2f}" for stage, seconds in self._seconds.items()})
         for key, value in values.items():

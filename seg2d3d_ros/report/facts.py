@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seg2d3d_ros.findings import ERROR, LEVELS, WARNING
 from seg2d3d_ros.report.content import Content, Instance
@@ -102,7 +104,20 @@ def _gps(content: Content) -> str:
     place = ""
     if {"latitude", "longitude", "altitude"} <= set(datum):
         place = f"; datum {datum['latitude']:.6f}°, {datum['longitude']:.6f}°, {datum['altitude']:.1f} m (WGS84)"
-    return f"{given}; the map is in metres east, north and up{place}"
+    return f"{given}; the map is in metres east, north and up{place}{_distances(content.metrics.get('positions') or {})}"
+
+
+def _distances(positions: Mapping[str, Any]) -> str:
+    """How far the images lie from their positions, as metrics.json has it."""
+    if not positions.get("images"):
+        return ""
+    by_camera = positions.get("cameras") or {}
+    each = ", ".join(f"{name} {metres:.2f} m" for name, metres in by_camera.items()) if len(by_camera) > 1 else ""
+    off = f"; {positions['off']} positions are off" if positions.get("off") else ""
+    return (
+        f"; images lie {positions['rms']:.2f} m (rms) from their positions, which claim {positions['claimed']:.2f} m"
+        f"{f' ({each})' if each else ''}{off}"
+    )
 
 
 def cameras(content: Content) -> list[tuple[tuple[str, ...], int]]:

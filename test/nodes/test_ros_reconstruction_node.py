@@ -31,6 +31,7 @@ from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
 from seg2d3d_ros.progress import TimeLeft
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened, Stopped
+from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals
 from seg2d3d_ros.ros.map_exchange import map_publisher
 from seg2d3d_ros.ros.messages.conversion import bytes_to_compressed, fix_from_geo, keyframe_name, make_header
 from seg2d3d_ros.types import Keyframe
@@ -142,6 +143,21 @@ def test_reset_empties_map_and_topics(world, tmp_path, monkeypatch):
     for name in model.names:
         bench.keyframe(name)
     assert bench.finalize().success, "a new map grows"
+
+
+def test_distances_to_positions_are_told(world, tmp_path, monkeypatch):
+    """In /diagnostics while the map grows, and in metrics.json, with those of every image."""
+    model, _ = scene(4)
+    off = np.array([0.1, 0.2, 0.1, 20.0])
+    residuals = PositionResiduals(list(model.names), ["front"] * 4, off, np.full(4, 0.1), np.full(4, 3))
+    monkeypatch.setattr(PreparedWorker, "residuals", residuals)
+    bench = ReconstructionBench(world, tmp_path, monkeypatch, {4: model}, update_every=4, reconstruction__mode="batch")
+    for name in model.names:
+        bench.keyframe(name)
+    assert wait_for(lambda: value(bench.node, "distance to positions, rms [m]") == "0.14")
+    assert value(bench.node, "positions off") == "1 of 4"
+    assert bench.finalize().success
+    assert MapStore(tmp_path).read_metrics()["positions"]["distances"][model.names[3]] == 20.0
 
 
 def test_solves_while_it_grows(world, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The page as a reader's browser sees it: parsed, its pictures decoded, its words compared with the map directory."""
 
 import base64
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -18,6 +19,8 @@ from seg2d3d_ros.findings import LEVELS, Finding, Findings, Kind
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import hex_color, instance_colors
 from seg2d3d_ros.report import write_report
+from seg2d3d_ros.report.content import read_content
+from seg2d3d_ros.report.facts import inputs
 from seg2d3d_ros.report.overlays import NO_OVERLAY, write_overlays
 from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
 from seg2d3d_ros.report.words import duration, file_size
@@ -146,6 +149,15 @@ def test_reasons_warnings_times_inputs_and_truth_are_told(page):
         "points.ply",
     ):
         assert words in page.text.replace("\xa0", " ")
+
+
+def test_distances_to_positions_stand_beside_them(store):
+    content = read_content(store.root)
+    positions = {"images": 9, "rms": 0.041, "claimed": 0.1, "off": 2, "cameras": {"front": 0.03, "rear": 0.05}}
+    told = inputs(dataclasses.replace(content, metrics={**content.metrics, "positions": positions}))["GPS"]
+    assert "images lie 0.04 m (rms) from their positions, which claim 0.10 m (front 0.03 m, rear 0.05 m)" in told
+    assert told.endswith("2 positions are off")
+    assert "images lie" not in inputs(content)["GPS"]
 
 
 def test_what_to_check_comes_first_the_gravest_and_the_least_sure_before_the_others(tmp_path):

@@ -82,6 +82,14 @@ class PositionResiduals:
         good, names = ~self.off, np.array(self.cameras)
         return {name: _rms(self.metres[good & (names == name)]) for name in sorted(set(names[good].tolist()))}
 
+    def in_words(self) -> dict[str, str]:
+        """For /diagnostics."""
+        return {
+            "distance to positions, rms [m]": f"{_rms(self.metres[~self.off]):.2f}",
+            "positions scatter, times their claim": f"{self.scatter:.1f}",
+            "positions off": f"{int(self.off.sum())} of {len(self.names)}",
+        }
+
     def to_json(self) -> dict[str, Any]:
         """For metrics.json, in metres."""
         good = ~self.off
