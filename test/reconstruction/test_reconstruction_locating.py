@@ -85,7 +85,7 @@ def test_with_rig_and_gps(steps):
         ("companions",),
         ("positions", "positions", True),
         ("hold", "adjusted"),
-        ("georeference", "held", 1.0),  # positions alone leave the tilt open
+        ("georeference", "held", 2.0),  # positions alone leave the tilt open
     ]
     assert (submap.frame.kind, submap.located) == ("enu", 10)
 
@@ -105,7 +105,7 @@ def test_with_gps_alone(steps):
     assert steps[:3] == [
         ("georeference", "model", 3.0),
         ("positions", "positions", False),
-        ("georeference", "adjusted", 1.0),
+        ("georeference", "adjusted", 3.0),
     ]
 
 

@@ -58,7 +58,7 @@ def _locate(
         return
     if not due and kind == "metric" and locator.datum is None:
         return
-    scale = locator.scale(model, by_rig=None if rig is None else scale_by_rig(model, rig))
+    scale = _scale(model, locator, rig)
     if not due and kind == "metric" and locator.fit(model, scale).similarity is None:
         return
     frame = locator.georeference(model, scale, findings, level=due)  # else a map would turn a little with every revision
@@ -87,8 +87,12 @@ def _locate(
     if adjusted is not None and adjusted is not submap.reconstruction:
         submap.take_solution(adjusted)
     if frame.kind == "enu":  # positions alone leave the tilt about a street open
-        scale = None if scale is None else Scale(1.0, scale.sigma)
-        locator.georeference(submap.reconstruction, scale, Findings())
+        # The adjustment brought the model, mounts and all, to the scale of the positions: what the mounts say counts once more.
+        locator.georeference(submap.reconstruction, _scale(submap.reconstruction, locator, rig), Findings())
+
+
+def _scale(model: pycolmap.Reconstruction, locator: Locator, rig: Rig | None) -> Scale | None:
+    return locator.scale(model, None if rig is None else scale_by_rig(model, rig))
 
 
 def merge_submaps_by_rig(submaps: Sequence[Submap], rig: Rig, locator: Locator) -> list[Submap]:
