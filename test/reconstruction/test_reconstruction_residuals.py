@@ -42,7 +42,7 @@ def test_a_map_that_its_positions_contradict_is_told_with_the_worst_camera():
     finding = told(residuals(np.vstack([NOISE * 8, NOISE[:20] * 25]), cameras=["front"] * 40 + ["rear"] * 20))[MAP_CONTRADICTED]
     assert finding.of == 60
     assert finding.count > 55
-    assert "which claim 0.10 m" in finding.text
+    assert "which claim 0.17 m" in finding.text
     assert "camera rear" in finding.text
     assert POSITIONS_OFF not in told(residuals(NOISE * 8))
 

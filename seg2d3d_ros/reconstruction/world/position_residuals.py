@@ -58,6 +58,11 @@ class PositionResiduals:
         return float(np.median(self.metres / self.sigmas / typical)) if len(self.metres) else 0.0
 
     @property
+    def claimed(self) -> float:
+        """Metres that the distances are by their claims (rms of all measured coordinates, the middle of all positions)."""
+        return float(np.median(self.sigmas * np.sqrt(self.measured))) if len(self.names) else 0.0
+
+    @property
     def off(self) -> np.ndarray:
         """(N,) bool: positions that do not fit although others do."""
         return np.asarray(self.metres > OFF * self.sigmas * max(self.scatter, 1.0))
@@ -68,7 +73,7 @@ class PositionResiduals:
         if self.scatter > CONTRADICTED:
             kept = self.metres[~off]
             most = self._worst_camera()
-            details = {"rms": f"{_rms(kept):.2f}", "claimed": f"{np.median(self.sigmas):.2f}", "most": most}
+            details = {"rms": f"{_rms(kept):.2f}", "claimed": f"{self.claimed:.2f}", "most": most}
             findings.put(Finding(MAP_CONTRADICTED, int((~off).sum()), count, (), details))
         if off.any():
             order = np.argsort(-self.metres)
@@ -96,7 +101,7 @@ class PositionResiduals:
         return {
             "images": len(self.names),
             "rms": round(_rms(self.metres[good]), 4),
-            "claimed": round(float(np.median(self.sigmas)), 4) if len(self.names) else 0.0,
+            "claimed": round(self.claimed, 4),
             "scatter": round(self.scatter, 3),
             "off": int(self.off.sum()),
             "cameras": {name: round(value, 4) for name, value in self.by_camera().items()},
