@@ -43,7 +43,7 @@ SEGMENTS_WITHOUT_POINTS = Kind(
 SEGMENTS_WITHOUT_INSTANCE = Kind(
     "segments_without_instance",
     "segments that belong to no instance",
-    cause="{pointless} of them hold no 3D point, {apart} share too few points with segments of other images",
+    cause="they hold no 3D point, or share too few with segments of other images: {counts}",
     remedy="these masks have no object in labels/ and tracks.json; more images of these places would tie them",
     level=NOTE,
 )
@@ -133,7 +133,9 @@ def doubts(
         for label in impossible:  # told already
             alone[list(label.rows)] = False
         pointless = int(np.count_nonzero(alone & empty))
-        details = {"pointless": pointless, "apart": int(alone.sum()) - pointless}
+        apart = int(alone.sum()) - pointless
+        counts = [f"{pointless} without points"] * bool(pointless) + [f"{apart} with too few"] * bool(apart)
+        details = {"counts": ", ".join(counts)}
         found += [Finding(SEGMENTS_WITHOUT_INSTANCE, int(alone.sum()), len(alone), details=details)] if alone.any() else []
     return found
 

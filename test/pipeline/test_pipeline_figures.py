@@ -42,7 +42,7 @@ def test_segments_without_points_are_a_doubt_where_they_are_many():
     few = incidence_of([[[1, 2]], [[1], []]], 3)
     (found,) = doubts(few, dataclasses.replace(NOTHING, segment_instance=np.array([1, 0, 0], np.int32)), 2)
     assert (found.kind, found.count, found.of) == (SEGMENTS_WITHOUT_INSTANCE, 2, 3)
-    assert "1 of them hold no 3D point, 1 share too few" in found.text
+    assert "other images: 1 without points, 1 with too few" in found.text
     assert doubts(few, dataclasses.replace(NOTHING, segment_instance=np.ones(3, np.int32)), 2) == []
     (dropped,) = doubts(few, NOTHING, 2, [ImpossibleLabel("view0", 1, (0,)), ImpossibleLabel("view1", 1, (1, 2))])
     assert dropped.kind is IMPOSSIBLE_LABELS, "these are told once"
