@@ -142,3 +142,23 @@ def test_a_solution_that_may_be_wrong_is_compared_with_one_that_nothing_holds(dr
     assert [model.anchored for model in found] == [sure]
     assert found[0].model is answer.model
     assert asked == ([0] if sure else [len(ids)])
+
+
+@pytest.mark.parametrize("wrong", ["matches", "positions"])
+def test_where_positions_cannot_hold_anything_the_ordinary_mappers_are_asked(drive, monkeypatch, caplog, wrong):
+    """Positions that lie kilometres from each other at random, and an error of COLMAP's."""
+    if wrong == "positions":
+        rng = np.random.default_rng(0)
+        answer = drive.solve({i: 1e4 * rng.normal(size=3) for i in drive.truth}, claimed=0.05)
+        assert answer is None or not answer.sure
+        return
+
+    def fail(*_, **__):
+        raise RuntimeError("no solution")
+
+    monkeypatch.setattr(components, "solve_anchored", fail)
+    monkeypatch.setattr(components, "solve_components", lambda *_: ["ordinary"])
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True))
+    (found,) = components.solve_images(task, [1, 2, 3], drive.pairs, "auto")
+    assert (found.model, found.anchored) == ("ordinary", False)
+    assert "positions cannot hold the map in place (no solution)" in caplog.text

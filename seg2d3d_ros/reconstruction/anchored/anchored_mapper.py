@@ -78,6 +78,8 @@ def solve_anchored(
     if not rotations:
         return None
     tracks = find_tracks(consistent_pairs(rotations, relative), {i: _rays(model, i) for i in rotations})
+    if len(tracks) < MIN_POINTS:
+        return None
     placed = place_images(rotations, tracks, anchor, rig)
     poses, scatter = placed.poses, placed.scatter
     if single is not None and placed.rig is not None and placed.rig is not rig:
@@ -86,6 +88,8 @@ def solve_anchored(
     _set_poses(model, poses)
     sigmas = {i: scatter * anchor.sigmas[i] for i in poses if i in anchor.positions}
     right = {i: anchor.positions[i] for i in sigmas if anchor.off(i, poses[i].origin) <= OUTLIER * sigmas[i]}
+    if not anchor.holds(right):
+        return None
     priors, sigma = make_priors(model, right, sigmas, anchor.heights), float(np.median(list(sigmas.values())))
     refine = rig is not None and rig.refine
     model, refined = adjust_anchored(model, tracks, priors, sigma, fixed_cameras, threads, refine=refine)

@@ -12,7 +12,9 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
+from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
+from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
 from seg2d3d_ros.reconstruction.viewgraph import (
@@ -62,16 +64,7 @@ def solve_images(
     """
     if task.anchor is None or not task.anchor.holds(image_ids):
         return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
-    anchored = solve_anchored(
-        task.database,
-        task.anchor,
-        pairs,
-        image_ids,
-        min_matches=task.min_matches,
-        fixed_cameras=task.fixed_cameras.keys(),
-        seed=task.seed,
-        threads=task.threads,
-    )
+    anchored = _held_by_positions(task, task.anchor, image_ids, pairs)
     left = set(image_ids) - set(anchored.model.reg_image_ids() if anchored else ())
     if anchored is None or not anchored.sure:
         rivals = solve_components(task, image_ids, pairs, mapper, progress)
@@ -80,6 +73,26 @@ def solve_images(
     others = solve_components(task, sorted(left - anchored.refused), pairs, mapper, progress)
     held = MappedModel(anchored.model, anchored=True, findings=anchored.findings, refused=anchored.refused)
     return [held, *(MappedModel(model) for model in others)]
+
+
+def _held_by_positions(
+    task: MapperTask, anchor: Anchor, image_ids: Sequence[int], pairs: np.ndarray
+) -> AnchoredSolution | None:
+    try:
+        return solve_anchored(
+            task.database,
+            anchor,
+            pairs,
+            image_ids,
+            min_matches=task.min_matches,
+            fixed_cameras=task.fixed_cameras.keys(),
+            seed=task.seed,
+            threads=task.threads,
+        )
+    except (RuntimeError, ValueError) as error:
+        # COLMAP's and NumPy's, for geometry that has no solution; the ordinary mappers do without positions.
+        log.warning("positions cannot hold the map in place (%s): it is solved without them", error)
+        return None
 
 
 def solve_components(
