@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -37,6 +38,16 @@ SAME_SHAPE = 0.01
 """Relative difference of two aspect ratios that counts as none: sizes are whole pixels."""
 NOT_IN_MODEL, NO_POSE = "the given model has no image of this name", "the given model has no pose for it"
 GIVE_ANOTHER = "give a whole model, as COLMAP writes it"
+GIVE_ONE = "give the folder of one of them"
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    """What is kept of a keyframe: who it is, its size, and its place among the models: which one, and the image's id there."""
+
+    row: ImageRow
+    size: tuple[int, int]
+    place: tuple[int, int]
 
 
 class GivenModel(Reconstructor):
@@ -56,10 +67,11 @@ class GivenModel(Reconstructor):
 
     def __init__(self, root: Path, config: ReconstructionConfig) -> None:
         self._models = sorted((open_given(folder) for folder in given_folders(Path(config.model))), key=by_size)
-        self._path, self._watch = config.model, Stopwatch()
+        self._watch = Stopwatch()
         self._database = FeatureDatabase(Path(root) / "database.db")
         self._writer = ModelWriter(Path(root), self._database)
-        self._found: dict[str, tuple[Keyframe, tuple[int, int]]] = {}
+        self._photographs: dict[str, _Photograph] = {}
+        self._taken: dict[tuple[int, int], str] = {}
         self._lacking: dict[str, str] = {}
         self._by_name = {
             image.name: (k, image_id) for k, m in reversed([*enumerate(self._models)]) for image_id, image in m.images.items()
@@ -70,7 +82,7 @@ class GivenModel(Reconstructor):
     @property
     def names(self) -> tuple[str, ...]:
         """See ``Reconstructor``."""
-        return (*self._found, *self._lacking)
+        return (*self._photographs, *self._lacking)
 
     def close(self) -> None:
         """See ``Reconstructor``."""
@@ -83,7 +95,7 @@ class GivenModel(Reconstructor):
         if place is None:
             self._lacking[keyframe.name] = NOT_IN_MODEL
             return 0
-        if other := next((name for name, (_, at) in self._found.items() if at == place and name != keyframe.name), ""):
+        if (other := self._taken.setdefault(place, keyframe.name)) != keyframe.name:
             raise DataError(f"{keyframe.source or file_name}: the given model has one image for it and for {other}")
         model = self._models[place[0]]
         camera, (width, height) = model.camera(model.image(place[1]).camera_id), keyframe.size
@@ -92,7 +104,8 @@ class GivenModel(Reconstructor):
                 f"{keyframe.source or file_name}: {width}×{height} pixels, in the given model {camera.width}×{camera.height}; "
                 "give the pictures that the model was made of (undistorted ones for the model of `image_undistorter`)"
             )
-        self._found[keyframe.name] = keyframe, place
+        row = ImageRow(place[1], 0, keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns, 0, keyframe.geo)
+        self._photographs[keyframe.name] = _Photograph(row, keyframe.size, place)  # not its pixels: there may be thousands
         return 0
 
     def solve(self, progress: Progress | None = None) -> Reconstruction:
@@ -100,20 +113,22 @@ class GivenModel(Reconstructor):
         models, rows, absent = [], [], []
         with self._watch("writing"):
             for k, model in enumerate(self._models):
-                taken = {image_id: keyframe for keyframe, (number, image_id) in self._found.values() if number == k}
+                taken = {p.place[1]: p for p in self._photographs.values() if p.place[0] == k}
                 posed = [i for i in taken if model.image(i).has_pose]
-                absent += [model.image(i).name for i in model.reg_image_ids() if i not in taken]
+                others = (model.image(i).name for i in model.reg_image_ids() if i not in taken)
+                absent += [name for name in others if self._by_name[name][0] == k]  # else a larger model has it
                 if posed:
                     models.append(_resized(_only(model, posed), taken))
-                    rows += [_row(image_id, taken[image_id]) for image_id in posed]
+                    rows += [taken[image_id].row for image_id in posed]
+            _require_distinct(rows)
             written = self._writer.write(models, [WorldFrame()] * len(models), rows)
         placed = {name for model in written for name in model.names}
         reasons = {name: self._lacking.get(name, NO_POSE) for name in self.names if name not in placed}
-        total = len(absent) + len(self._found)
+        total = len(absent) + len(self._photographs)
         findings = [Finding(MODEL_IMAGES_ABSENT, len(absent), total, tuple(absent[:EXAMPLES]))] if absent else []
-        located = [name for name, (keyframe, _) in self._found.items() if keyframe.geo is not None]
+        located = [name for name, photograph in self._photographs.items() if photograph.row.geo is not None]
         if located:
-            findings.append(Finding(FRAME_KEPT, len(located), len(self._found), tuple(located[:EXAMPLES])))
+            findings.append(Finding(FRAME_KEPT, len(located), len(self._photographs), tuple(located[:EXAMPLES])))
         return Reconstruction(written, reasons, self._watch.take(), findings)
 
 
@@ -145,8 +160,10 @@ def open_given(folder: Path) -> pycolmap.Reconstruction:
         raise DataError(f"{folder}: COLMAP cannot read the model ({reason}); {GIVE_ANOTHER}") from error
 
 
-def _row(image_id: int, keyframe: Keyframe) -> ImageRow:
-    return ImageRow(image_id, 0, keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns, 0, keyframe.geo)
+def _require_distinct(rows: Sequence[ImageRow]) -> None:
+    """Images of several models must not share a number: those of one COLMAP database do not."""
+    if len({row.image_id for row in rows}) < len(rows):
+        raise DataError(f"the given models number different images alike, so they are of different databases; {GIVE_ONE}")
 
 
 def _only(model: pycolmap.Reconstruction, posed: Sequence[int]) -> pycolmap.Reconstruction:
@@ -182,7 +199,7 @@ def _only(model: pycolmap.Reconstruction, posed: Sequence[int]) -> pycolmap.Reco
     return part
 
 
-def _resized(model: pycolmap.Reconstruction, keyframes: Mapping[int, Keyframe]) -> pycolmap.Reconstruction:
+def _resized(model: pycolmap.Reconstruction, photographs: Mapping[int, _Photograph]) -> pycolmap.Reconstruction:
     """The model with cameras and keypoints of the photographs' size, in place.
 
     Raises:
@@ -190,10 +207,10 @@ def _resized(model: pycolmap.Reconstruction, keyframes: Mapping[int, Keyframe]) 
     """
     sizes: dict[int, tuple[int, int]] = {}
     for image_id in sorted(model.reg_image_ids()):
-        camera, size = model.camera(model.image(image_id).camera_id), keyframes[image_id].size
+        camera, size = model.camera(model.image(image_id).camera_id), photographs[image_id].size
         if sizes.setdefault(camera.camera_id, size) != size:
             raise DataError(
-                f"{keyframes[image_id].source}: {size[0]}×{size[1]} pixels, others of its camera in the given model "
+                f"{photographs[image_id].row.file_name}: {size[0]}×{size[1]} pixels, others of its camera in the given model "
                 f"{sizes[camera.camera_id][0]}×{sizes[camera.camera_id][1]}; give pictures of one size"
             )
     scale = {i: np.divide(size, (model.camera(i).width, model.camera(i).height)) for i, size in sizes.items()}

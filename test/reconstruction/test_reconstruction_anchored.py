@@ -162,3 +162,17 @@ def test_where_positions_cannot_hold_anything_the_ordinary_mappers_are_asked(dri
     (found,) = components.solve_images(task, [1, 2, 3], drive.pairs, "auto")
     assert (found.model, found.anchored) == ("ordinary", False)
     assert "positions cannot hold the map in place (no solution)" in caplog.text
+
+
+def test_a_focal_length_that_strayed_goes_back_in_a_held_model_too(drive, solved, monkeypatch):
+    """It came with the images and was refined; the motion has led it astray."""
+    model = copy.deepcopy(solved.model)
+    model.camera(1).focal_length_x = model.camera(1).focal_length_y = 600.0
+    held = SimpleNamespace(model=model, sure=True, findings=[], refused=frozenset())
+    monkeypatch.setattr(components, "solve_anchored", lambda *_, **__: held)
+    monkeypatch.setattr(components, "solve_components", lambda *_: [])
+    known = {1: tuple(solved.model.camera(1).params)}
+    holds = SimpleNamespace(holds=lambda ids: True)
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, known_focals=known, anchor=holds)
+    (found,) = components.solve_images(task, [row.image_id for row in drive.rows], drive.pairs, "auto")
+    assert tuple(found.model.camera(1).params) == known[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from helpers_rigs import HEIGHT, STOPS, WIDTH, Drive
@@ -135,3 +137,40 @@ def test_folders_without_a_model_and_damaged_ones(tmp_path, original):
 def test_a_live_map_cannot_be_made_of_one(tmp_path):
     with pytest.raises(UsageError, match="for `seg2d3d run`"):
         open_reconstructor(tmp_path, ReconstructionConfig(model=str(tmp_path)), live=True)
+
+
+def test_a_model_of_before_colmap_knew_rigs(given, tmp_path):
+    for name in ("rigs.bin", "frames.bin"):
+        (tmp_path / "given" / name).unlink()
+    assert given(*everything()).solve().models[0].names[0] == "left_0000"
+
+
+def test_an_image_that_two_models_have_is_in_the_larger_one(tmp_path, original):
+    for number, left in ((0, 8), (1, 3)):
+        model = copy.deepcopy(original)
+        for image_id in sorted(model.reg_image_ids())[left:]:
+            model.deregister_frame(model.image(image_id).frame_id)
+        (tmp_path / "given" / str(number)).mkdir(parents=True)
+        model.write_binary(tmp_path / "given" / str(number))
+    reconstructor = GivenModel(tmp_path, ReconstructionConfig(model=str(tmp_path / "given")))
+    for one in everything():
+        reconstructor.add(one)
+    answer = reconstructor.solve()
+    reconstructor.close()
+    assert ([len(model.names) for model in answer.models], answer.findings) == ([STOPS], [])
+
+
+def test_models_of_different_databases_are_not_mixed_up(tmp_path, original):
+    """Each has an image 1 of its own."""
+    for number, folder in enumerate(("left", "right")):
+        model = copy.deepcopy(original)
+        for k, image_id in enumerate(sorted(model.images)):
+            model.image(image_id).name = f"{folder}/{k:04d}.jpg"
+        (tmp_path / "given" / str(number)).mkdir(parents=True)
+        model.write_binary(tmp_path / "given" / str(number))
+    reconstructor = GivenModel(tmp_path, ReconstructionConfig(model=str(tmp_path / "given")))
+    for one in (*everything(), *(photograph(f"right/{k:04d}.jpg") for k in range(STOPS))):
+        reconstructor.add(one)
+    with pytest.raises(DataError, match="of different databases"):
+        reconstructor.solve()
+    reconstructor.close()

@@ -11,7 +11,10 @@ from helpers_reconstruction import misfit
 from test_reconstruction_online_mapper import Scene
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.progress import Stopwatch
+from seg2d3d_ros.reconstruction.anchored.calibration_doubt import CALIBRATION_DOUBTED
+from seg2d3d_ros.reconstruction.batch.components import MappedModel
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import PAIR_BASE, FeatureDatabase
 from seg2d3d_ros.reconstruction.features.matching import PairTable
@@ -68,6 +71,16 @@ def test_a_solution_is_found_beside_its_owner_or_at_once(tmp_path, threads):
     assert misfit(model, scene.truth) < 1e-3
     assert solver.take() is None  # only once
     assert not solver.started
+
+
+def test_what_a_solution_doubts_stays_to_be_told(tmp_path, monkeypatch):
+    doubt = Finding(CALIBRATION_DOUBTED, 1, 3, (), {"percent": "80"})
+    monkeypatch.setattr(background_solver, "solve_images", lambda *_: [MappedModel("model", anchored=True, findings=[doubt])])
+    scene = Scene(tmp_path / "d.db", frames=2)
+    checked = Checked(tmp_path, scene)
+    checked.check._solver.start(task(tmp_path / "d.db", scene.truth), [1, 2], pairs(scene))
+    assert checked.check.findings == [doubt]
+    assert checked.check._solver.take() == ["model"]
 
 
 class Checked:

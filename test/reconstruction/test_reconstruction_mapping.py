@@ -255,4 +255,5 @@ def test_reasons_in_words():
     assert "none of which could be placed" in reasons["1"]
     assert "the best of 2 tried has 9" in reasons["3"]
     assert "no features" in reasons["4"]
+    assert "far from its position" in unregistered_reasons(images, pairs, [], 15, refused={images[0].image_id})[images[0].name]
     assert "only image" in unregistered_reasons(images[:1], pairs[:0], [], 15)["1"]

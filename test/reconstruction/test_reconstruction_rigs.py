@@ -24,6 +24,7 @@ from scipy.spatial.transform import Rotation
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.adjustment import robust_error
+from seg2d3d_ros.reconstruction.rigs.mount_change import MOUNTS_CORRECTED
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_HELD, MOUNTS_NOT_USED, hold_mounts
 from seg2d3d_ros.reconstruction.rigs.rig_fit import fit_by_rig, merge_by_rig, rotation_offset, scale_by_rig
 from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig, to_rig_frames, to_single_frames
@@ -294,6 +295,16 @@ class TestHold:
         assert hold_mounts(model, rig_of(drive, wrong), (1, 2), 1, warnings) is model
         (finding,) = warnings.list()
         assert (finding.kind, "would grow" in finding.text) == (MOUNTS_NOT_HELD, True)
+
+    def test_mounts_that_are_a_little_wrong_are_corrected_and_told(self):
+        drive, both = self.shared()
+        (model,) = drive.models([("left", "right")], mounts=both)
+        warnings = Findings()
+        held = hold_mounts(model, rig_of(drive, {**both, "right": turned(both["right"], "y", 2)}), (1, 2), 1, warnings)
+        assert rotation_offset(held, rig_of(drive, both)) < 0.1
+        (finding,) = warnings.list()
+        assert finding.kind == MOUNTS_CORRECTED
+        assert "right by 2.0" in finding.examples[0] or "right by 1.9" in finding.examples[0]
 
     def test_a_further_adjustment_sees_rig_frames_and_counts(self):
         drive, both = self.shared()

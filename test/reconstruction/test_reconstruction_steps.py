@@ -6,8 +6,10 @@ import pytest
 from test_reconstruction_reconstructor import CONFIG, keyframe, views
 
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction import reconstructor as reconstructor_module
+from seg2d3d_ros.reconstruction.anchored.calibration_doubt import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.batch import batch_reconstructor
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.model_writer import recover_folder, swap_folder
@@ -95,8 +97,11 @@ def test_an_online_solve(tmp_path, monkeypatch):
         ("all ids",),  # of a global solution; those of a submap that goes on are kept
     ]
     steps.clear()
-    reconstructor._revise(reconstructor.database.images(), Locator(reconstructor.database, [], CONFIG))
+    doubt = Finding(CALIBRATION_DOUBTED, 1, 3, ("left by +80 %",), {"percent": "80"})
+    reconstructor.check._solver.findings = [doubt]
+    revision = reconstructor._revise(reconstructor.database.images(), Locator(reconstructor.database, [], CONFIG))
     assert steps == [("ids",)]
+    assert doubt in revision.findings, "what a global solution doubts reaches whoever asks the map"
     assert {"pairs", "matching", "mapping", "global solution", "georeference", "writing"} <= result.timings.keys()
     reconstructor.close()
 

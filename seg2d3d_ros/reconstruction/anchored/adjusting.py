@@ -21,7 +21,7 @@ ROUGH = ((8.0, 40.0), (3.0, 12.0))
 """Pixels where the loss turns, and beyond which observations are dropped afterwards, while poses are rough."""
 FINE = ((1.0, 4.0),)
 BACKBONE = 300
-"""KeypointTracks of an image that the rough rounds use."""
+"""Tracks of an image that the rough rounds use."""
 ITERATIONS = 20
 MIN_ANGLE = 1.0
 """Degrees between the rays of a point, at least."""

@@ -71,6 +71,7 @@ def solve_images(
         if anchored is None or not anchored.beats(rivals):
             return [MappedModel(model) for model in rivals]
     others = solve_components(task, sorted(left - anchored.refused), pairs, mapper, progress)
+    _keep_known_focals(anchored.model, task)
     held = MappedModel(anchored.model, anchored=True, findings=anchored.findings, refused=anchored.refused)
     return [held, *(MappedModel(model) for model in others)]
 
@@ -129,10 +130,14 @@ def solve_component(task: MapperTask, members: Sequence[int], pairs: np.ndarray,
     """
     models = _best(task, members, pairs, mapper)
     for model in models:
-        if gone := strayed(model, task.known_focals):
-            log.info("the motion does not determine the focal length of %d cameras: the known one is kept", len(gone))
-            hold_cameras(model, {**task.fixed_cameras, **gone}, task.threads)
+        _keep_known_focals(model, task)
     return models
+
+
+def _keep_known_focals(model: pycolmap.Reconstruction, task: MapperTask) -> None:
+    if gone := strayed(model, task.known_focals):
+        log.info("the motion does not determine the focal length of %d cameras: the known one is kept", len(gone))
+        hold_cameras(model, {**task.fixed_cameras, **gone}, task.threads)
 
 
 def _best(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: str) -> list[pycolmap.Reconstruction]:

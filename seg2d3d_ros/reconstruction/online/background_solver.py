@@ -16,6 +16,7 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.disk.leftovers import scratch_folder
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.reconstruction.batch.components import solve_images
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 
@@ -44,12 +45,16 @@ class BackgroundSolver:
 
     Args:
         threads: 1 = at once, so that the result does not depend on the machine's speed.
+
+    Attributes:
+        findings: what the last solution doubts, taken or not: calibrations and mounts.
     """
 
     def __init__(self, threads: int) -> None:
         self._at_once = threads == 1
         self._thread: threading.Thread | None = None
         self._answer: list[pycolmap.Reconstruction] | None = None
+        self.findings: list[Finding] = []
 
     @property
     def started(self) -> bool:
@@ -70,7 +75,9 @@ class BackgroundSolver:
 
         def work() -> None:
             try:
-                self._answer = [solved.model for solved in solve_images(own, image_ids, pairs, "global")]
+                solved = solve_images(own, image_ids, pairs, "global")
+                self.findings = [finding for one in solved for finding in one.findings]
+                self._answer = [one.model for one in solved]
             except (RuntimeError, ValueError) as error:
                 log.warning("the global solution failed: %s", error)
                 self._answer = []

@@ -13,6 +13,7 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.config import ReconstructionConfig
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
@@ -105,6 +106,11 @@ class GlobalCheck:
         self.checked = 0
         self._seen = 0
         self._doubts = 0
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the last global solution doubts of calibrations and mounts."""
+        return self._solver.findings
 
     def due(self, images: int) -> bool:
         """Whether a map of this many registered images, which there may be reason to doubt, asks for a check."""

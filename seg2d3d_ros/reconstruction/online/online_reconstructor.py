@@ -101,6 +101,8 @@ class OnlineReconstructor(FeatureReconstructor):
     def _revise(self, rows: Sequence[ImageRow], locator: Locator, *, final: bool = False) -> Reconstruction:
         """Bring the submaps into the world, write them, and describe the map."""
         findings = Findings()
+        for finding in self.check.findings:
+            findings.put(finding)
         with self._watch("georeference"):
             locate_submaps(self.mapper, locator, self._rig(rows, locator), findings, final=final)
         with self._watch("writing"):
