@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from helpers_report import LOOK_NORTH, street
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.report.content import read_content
@@ -150,3 +153,18 @@ def test_the_smallest_components_are_counted_and_not_drawn(tmp_path):
     page = render(read_content(store.root))
     assert page.count("<svg") == 4
     assert "Not drawn: 2 smaller components with 8 images together." in page
+
+
+def test_the_plan_of_positions_that_the_documentation_names(tmp_path):
+    """``benchmarks/position_plan.py``: a picture where the map has positions, a sentence where it has none."""
+    pytest.importorskip("matplotlib")
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    import position_plan
+
+    root = street(tmp_path / "map").root
+    position_plan.draw(root, tmp_path / "plan.png")
+    picture = cv2.imread(str(tmp_path / "plan.png"))
+    assert (picture != 255).any(axis=2).mean() > 0.01
+    shutil.rmtree(root / "sparse")
+    with pytest.raises(DataError, match="not in the frame of its positions"):
+        position_plan.draw(root, tmp_path / "plan.png")
