@@ -27,7 +27,6 @@ from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.solve import associate, stacked_xyz
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation import baselines
 from seg2d3d_ros.evaluation.bytetrack import bytetrack
 from seg2d3d_ros.evaluation.clustering import owners
@@ -37,6 +36,7 @@ from seg2d3d_ros.evaluation.overlaps import OverlapCounter, Overlaps, relabel
 from seg2d3d_ros.evaluation.reading import natural_key
 from seg2d3d_ros.images import decode_rgb, read_labels
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence, Segments, SparseModel
 
 DETECTORS = ("clean", "typical", "hard")

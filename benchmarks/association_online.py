@@ -37,10 +37,10 @@ from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.solve import associate, stacked_up
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.clustering import adjusted_rand_index
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 CONFIG = AssociationConfig()

@@ -23,8 +23,8 @@ from scipy import sparse
 
 from seg2d3d_ros.association.consensus import consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.clustering import mask_clustering
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence
 
 SET_BY_SET = 2000

@@ -27,8 +27,8 @@ from scipy.special import expit
 from seg2d3d_ros.association.judging import scores
 from seg2d3d_ros.association.judging.impossible import without_impossible
 from seg2d3d_ros.association.solve import associate, stacked_up
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.points import true_owners
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence, Instances
 
 DETECTORS, THINNING = ("typical", "hard"), (1, 2, 4)

@@ -26,8 +26,8 @@ import numpy as np
 from reconstruction import Revealing, machine
 from street import Street
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 ORDERS = ("forward", "random", "inside out")
 STEP = 25

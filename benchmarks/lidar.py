@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.evaluation.points import UNKNOWN, point_metrics
 from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.lidar.labeller import CloudLabeller
@@ -30,6 +29,7 @@ from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import CLOUD
+from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.simulation.lidar_scanner import TOPIC
 
 IGNORE = 65535

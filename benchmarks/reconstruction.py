@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
@@ -35,6 +34,7 @@ from seg2d3d_ros.reconstruction.batch.components import solve_component
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 from seg2d3d_ros.reconstruction.database import PAIR_BASE, ImageRow
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import SparseModel
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"

@@ -34,7 +34,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from truth_poses import read_truth_poses
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points, weighted_similarity
 from seg2d3d_ros.geometry.wgs84 import GeoPosition, from_enu, to_enu
@@ -42,6 +41,7 @@ from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.world.georeference import fit_similarity
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.simulation.drive import ANTENNA, base_from_camera
 from seg2d3d_ros.simulation.gnss import DATUM
 from seg2d3d_ros.simulation.street_folder import simulate

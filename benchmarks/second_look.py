@@ -24,13 +24,13 @@ from seg2d3d_ros.association.masks.recovered_masks import RecoveringRepair, labe
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.coverage import coverage_metrics, detected_images
 from seg2d3d_ros.evaluation.overlaps import OverlapCounter
 from seg2d3d_ros.evaluation.tracking import hota_metrics
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.pipeline.second_look import asks_of, second_round
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.segmentation.models.mask_models import Mask
 from seg2d3d_ros.simulation.detector import DetectorQuality, detect
 from seg2d3d_ros.simulation.street_folder import IGNORE, simulate

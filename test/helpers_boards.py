@@ -9,8 +9,8 @@ import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 120.0

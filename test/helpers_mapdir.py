@@ -17,13 +17,14 @@ from helpers_maps import two_houses, write_result
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.config import AssociationConfig, Config
+from seg2d3d_ros.config import Config
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.mapstore.directory.marker import MARKER_FILE, WHOLE, mark
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Keyframe
 
 ROOT = Path(__file__).parents[1]

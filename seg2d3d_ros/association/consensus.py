@@ -22,7 +22,7 @@ from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.association.agglomeration import agglomerate
 from seg2d3d_ros.association.evidence import Groups, ones_at, sample
 from seg2d3d_ros.association.reliability import reliability_by_objects, reliability_by_views, same_view_pairs, weight_matrix
-from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Incidence, Placements
 
 PROJECTED = 0.3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.sections.association_config import AssociationConfig
 
 
 def published_tracks(matrix: sparse.csr_matrix, keyframes: np.ndarray, config: AssociationConfig) -> np.ndarray:

@@ -11,9 +11,9 @@ from seg2d3d_ros.arrays import concatenated, places
 from seg2d3d_ros.association.consensus import Tracks, consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
 from seg2d3d_ros.association.votes import vote_points
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes, oriented_box
 from seg2d3d_ros.geometry.up import Z
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Incidence, Instances, Placements, SparseModel
 
 

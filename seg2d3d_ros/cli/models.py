@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from seg2d3d_ros.config import SegmentationConfig
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models.download import download
 from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir
 

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 
 from seg2d3d_ros.association.votes import vote_labels
-from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.dense.plane_sweep import UndistortedView, sweep
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
@@ -20,6 +19,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.types import SparseModel
 
 FILE = "dense.ply"

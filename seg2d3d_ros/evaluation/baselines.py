@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.cloud import MapCloud
 from seg2d3d_ros.evaluation.clustering import owners
 from seg2d3d_ros.evaluation.overlaps import Overlaps
+from seg2d3d_ros.sections.association_config import AssociationConfig
 
 
 def one_id(raw: Overlaps) -> np.ndarray:

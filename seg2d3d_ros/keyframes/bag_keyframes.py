@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from seg2d3d_ros.config import KeyframeConfig, SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.keyframes.streams.bag_pass import BagItem, BagPass, BagSource
@@ -15,6 +14,8 @@ from seg2d3d_ros.recording.cameras import possible_masks, recorded_cameras
 from seg2d3d_ros.recording.reader import Recording, open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.recording.topics import FIX, INFO, ODOMETRY
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 
 IMAGE_TOPICS_LEFT_OUT = Kind(
     "image_topics_left_out",

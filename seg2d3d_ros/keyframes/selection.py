@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import decode_small_gray
 from seg2d3d_ros.keyframes.motion import SHARPNESS_WIDTH, MotionView, motion, sharpness
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.lidar.labeller import CloudLabeller
@@ -18,6 +17,7 @@ from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import Recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
+from seg2d3d_ros.sections.cloud_config import CloudConfig
 
 FILE = "cloud.ply"
 DYNAMIC_MESSAGES = 2000

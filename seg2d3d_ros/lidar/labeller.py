@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
@@ -16,6 +15,7 @@ from seg2d3d_ros.geometry.trajectory import Trajectory
 from seg2d3d_ros.geometry.voxels import one_per_voxel
 from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
 from seg2d3d_ros.lidar.scans import Scan
+from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.types import SparseModel
 
 CHUNK_POINTS = 400_000

@@ -27,7 +27,6 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import ERROR, Finding, Kind
 from seg2d3d_ros.pipeline.second_look import look_again
@@ -43,6 +42,7 @@ from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.parameters import SegmentationParameters
 from seg2d3d_ros.ros.node.qos import LATCHED, PROMPTS, SEGMENTS
 from seg2d3d_ros.ros.node.spinning import spin_node
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.encoding import from_mono16, to_mono16, with_added
 from seg2d3d_ros.segmentation.factory import create_segmenter

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import EXAMPLES, NOTE, Finding, Kind
 from seg2d3d_ros.progress import Progress, Stopwatch
@@ -19,6 +18,7 @@ from seg2d3d_ros.reconstruction.model_check import check_model
 from seg2d3d_ros.reconstruction.model_writer import ModelWriter
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 from seg2d3d_ros.reconstruction.viewgraph import by_size
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe, WorldFrame
 
 MODEL_IMAGES_ABSENT = Kind(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.given_model import GivenModel
 from seg2d3d_ros.reconstruction.online.online_mapper import nothing
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
 from seg2d3d_ros.reconstruction.reconstructor import Reconstructor
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 
 def open_reconstructor(

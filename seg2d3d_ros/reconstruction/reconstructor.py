@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.progress import Progress, Stopwatch
@@ -25,6 +24,7 @@ from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
 from seg2d3d_ros.reconstruction.world.locator import Locator
 from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe, SparseModel
 
 

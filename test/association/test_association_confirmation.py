@@ -11,8 +11,8 @@ from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.online.confirmation import Confirmation
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit
 from seg2d3d_ros.association.online.online_association import OnlineAssociation
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Incidence, Instances, Segments
 
 

@@ -17,8 +17,8 @@ from seg2d3d_ros.association.evidence import Groups, shares, votes
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.reliability import reliability_by_views, same_view_pairs, weight_matrix
 from seg2d3d_ros.association.solve import associate, take_segments
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.evaluation.clustering import mask_clustering
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Placements
 
 CONSENSUS = AssociationConfig(method="consensus")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Placements
 
 CONSENSUS = AssociationConfig(method="consensus")

@@ -10,8 +10,8 @@ from scipy import sparse
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.association.votes import vote_points
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Segments
 
 

@@ -21,8 +21,8 @@ from seg2d3d_ros.association.online.online_association import OnlineAssociation
 from seg2d3d_ros.association.online_incidence import OnlineIncidence
 from seg2d3d_ros.association.segment_lookup import SegmentLookup
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.config import AssociationConfig
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Segments
 
 CONFIG = AssociationConfig()

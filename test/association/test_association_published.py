@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from seg2d3d_ros.association.published import published_tracks
-from seg2d3d_ros.config import AssociationConfig, make_config
+from seg2d3d_ros.config import make_config
+from seg2d3d_ros.sections.association_config import AssociationConfig
 
 
 def config(**values) -> AssociationConfig:

@@ -142,7 +142,7 @@ def test_boxes_stand_on_the_models_own_vertical():
 
     from seg2d3d_ros.association.incidence import build_incidence
     from seg2d3d_ros.association.solve import associate
-    from seg2d3d_ros.config import AssociationConfig
+    from seg2d3d_ros.sections.association_config import AssociationConfig
 
     model, segments = two_houses()
     incidence = build_incidence([model], segments)

@@ -10,7 +10,7 @@ from helpers_maps import two_houses, write_result
 
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.solve import associate
-from seg2d3d_ros.config import AssociationConfig, Config, load_config
+from seg2d3d_ros.config import Config, load_config
 from seg2d3d_ros.disk import atomic
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
@@ -20,6 +20,7 @@ from seg2d3d_ros.mapstore.point_cloud import read_points, stray_points
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import instance_colors
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Instances, Keyframe
 
 

@@ -22,13 +22,14 @@ from helpers_drive_bag import (
     stamp,
 )
 
-from seg2d3d_ros.config import KeyframeConfig, SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import decode_rgb, encode_png
 from seg2d3d_ros.keyframes import bag_keyframes
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.keyframes.streams.camera_input import CALIBRATION_UNUSABLE, IMAGES_UNREADABLE, NO_CAMERA_INFO
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.encoding import from_mono16
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
 

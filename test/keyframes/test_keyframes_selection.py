@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.keyframes.motion import MotionView, motion, sharpness
 from seg2d3d_ros.keyframes.selection import ImageSelector, small_gray
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.types import Keyframe
 
 WIDTH, HEIGHT = 320, 240

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from helpers_bags import ROS2, SECOND, START
 
-from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.keyframes.streams.fixes import (
     CLOCK,
     FIXES_CLOCK,
@@ -17,6 +16,7 @@ from seg2d3d_ros.keyframes.streams.fixes import (
     NO_FIX,
     FixFilter,
 )
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 
 NAN = float("nan")
 STEP = 1e-5

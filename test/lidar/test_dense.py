@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.dense import densify as dense
 from seg2d3d_ros.dense.plane_sweep import UndistortedView, sweep
 from seg2d3d_ros.errors import DataError
@@ -17,6 +16,7 @@ from seg2d3d_ros.images import encode_png, write_labels
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL, DEPTH = 160, 120, 150.0, 8.0

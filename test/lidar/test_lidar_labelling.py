@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.config import CloudConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.camera import Camera
@@ -32,6 +31,7 @@ from seg2d3d_ros.lidar.labeller import (
 from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, read_points
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 SECOND = 1_000_000_000

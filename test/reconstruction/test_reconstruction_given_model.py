@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from helpers_rigs import HEIGHT, STOPS, WIDTH, Drive
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.reconstruction.given_model import FRAME_KEPT, MODEL_IMAGES_ABSENT, GivenModel
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe
 
 PICTURES = {size: encode_jpeg(np.full((size[1], size[0], 3), 90, np.uint8)) for size in ((640, 480), (1280, 960), (640, 400))}

@@ -10,7 +10,6 @@ import pytest
 from helpers_reconstruction import misfit
 from test_reconstruction_online_mapper import Scene
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.reconstruction.anchored.calibration_doubt import CALIBRATION_DOUBTED
@@ -23,6 +22,7 @@ from seg2d3d_ros.reconstruction.online.background_solver import TABLES, Backgrou
 from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, nothing
 from seg2d3d_ros.reconstruction.world.locator import Locator
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 
 def task(path, truth):

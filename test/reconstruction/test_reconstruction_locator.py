@@ -6,7 +6,6 @@ import numpy as np
 import pycolmap
 import pytest
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
@@ -19,6 +18,7 @@ from seg2d3d_ros.reconstruction.world.locator import (
     UP_ASSUMED,
     Locator,
 )
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 METRE = 1 / 111320.0
 COUNT = 12

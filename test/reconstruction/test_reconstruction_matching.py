@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.progress import Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.features import matching
 from seg2d3d_ros.reconstruction.features.matching import PairMatcher, PairTable
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, candidate_pairs, partners_of, poor_images
 from seg2d3d_ros.reconstruction.features.place_recognition import PlaceRecognition
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 
 def rows(count, **changes):

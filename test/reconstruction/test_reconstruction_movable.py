@@ -8,7 +8,7 @@ import pytest
 from helpers_scene import HEIGHT, WIDTH, render, textures
 from helpers_session import Solved
 
-from seg2d3d_ros.config import ReconstructionConfig, make_config
+from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.camera import Camera
@@ -19,6 +19,7 @@ from seg2d3d_ros.pipeline.offline import build_map
 from seg2d3d_ros.reconstruction import opening
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.movable import class_ids, movable_mask, without_classes
 from seg2d3d_ros.types import Keyframe, Segments

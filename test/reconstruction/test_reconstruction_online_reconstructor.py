@@ -14,7 +14,6 @@ import pytest
 from helpers_reconstruction import drain
 from helpers_scene import FOCAL, HEIGHT, WIDTH, render, textures
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.disk.leftovers import WORK_FOLDER
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
@@ -25,6 +24,7 @@ from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconst
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Opened, Progressed, Rejected, Revised, Stopped
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe
 
 CONFIG = ReconstructionConfig(mode="online", max_features=1200, threads=1)
@@ -304,7 +304,7 @@ def test_the_process_ends_with_its_owner_even_while_the_solver_holds_the_lock(tm
     """The owner is killed without mercy; a worker that is halted (as one in the solver's C++ is) goes with it."""
     script = (
         "import sys, time, pathlib\n"
-        "from seg2d3d_ros.config import ReconstructionConfig\n"
+        "from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig\n"
         "from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker\n"
         "if __name__ == '__main__':\n"
         "    worker = ReconstructionWorker(pathlib.Path(sys.argv[1]), ReconstructionConfig())\n"

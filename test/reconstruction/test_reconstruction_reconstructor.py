@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from helpers_reconstruction import drain
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import decode_rgb, encode_jpeg
@@ -22,6 +21,7 @@ from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.model_writer import FORMER_MODEL_DAMAGED
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe
 
 CASTLE = Path(__file__).parents[3] / "shared/data/castle-P30"

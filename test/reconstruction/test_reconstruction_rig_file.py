@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers_rigs import MOUNTS, SECOND, taken
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.rigs.rig_file import RIG_UNUSED, Mounting, read_rig_file
 from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 
 class TestFile:

@@ -5,7 +5,6 @@ import pycolmap
 import pytest
 from test_reconstruction_reconstructor import CONFIG, keyframe, views
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction import reconstructor as reconstructor_module
@@ -18,6 +17,7 @@ from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconst
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
 from seg2d3d_ros.reconstruction.point_ids import BLOCK
 from seg2d3d_ros.reconstruction.world.locator import Locator
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 METRE = 1 / 111320.0
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_reconstruction_submap_merging import consistent
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled, nothing
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from reconstruction import Revealing

@@ -13,10 +13,10 @@ from helpers_scene import render, textures
 from helpers_walk import CAMERA, SECOND
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import FeatureDatabase
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe
 
 pytest.importorskip("pycolmap")

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.mask import encode
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.files.class_table import BAD_SCORES, OTHER_CLASSES
 from seg2d3d_ros.segmentation.files.coco import BY_ROWS, NO_PHOTO, NOT_LISTED, SIZE_DOUBTED, CocoInstances

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models.detections import Detections
 from seg2d3d_ros.segmentation.models.everything import Everything, cut_off, distinct, grid
 from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import encode_jpeg, encode_png
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.files.class_table import BAD_SCORES, NEAR_CLASSES, OTHER_CLASSES
 from seg2d3d_ros.segmentation.files.label_images import LabelImages

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.image_files import PIXEL_LIMIT
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
 from seg2d3d_ros.segmentation.files.mask_images import read_mask
 from seg2d3d_ros.segmentation.files.mask_placement import ORIENTATION_DOUBTED, TURNED

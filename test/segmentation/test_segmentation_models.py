@@ -20,11 +20,11 @@ import helpers_checkpoints as checkpoints
 import torch
 
 from seg2d3d_ros.association.masks.missed import MissedView
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.pipeline.second_look import Ask, look_again
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
 from seg2d3d_ros.segmentation.models.mask_models import HubSam, MetaSam
@@ -271,7 +271,7 @@ class TestFactory:
         first = create_segmenter(config)
         made = first.segment(KEYFRAME)
         code = (
-            "import sys; from pathlib import Path; from seg2d3d_ros.config import SegmentationConfig\n"
+            "import sys; from pathlib import Path; from seg2d3d_ros.sections.segmentation_config import SegmentationConfig\n"
             "from seg2d3d_ros.segmentation.factory import create_segmenter; from seg2d3d_ros.types import Keyframe\n"
             f"segmenter = create_segmenter({config!r})\n"
             f"segments = segmenter.segment(Keyframe('k', 'camera', 0, Path({str(tmp_path / 'k.png')!r}).read_bytes()))\n"

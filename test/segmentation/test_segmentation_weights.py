@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from seg2d3d_ros.cli.main import main
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.models import weights
 from seg2d3d_ros.segmentation.models.download import download

@@ -21,7 +21,7 @@ from seg2d3d_ros.association.consensus import (
     tracks_of,
     unite_masks,
 )
-from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence
 
 

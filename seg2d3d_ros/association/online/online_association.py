@@ -27,7 +27,7 @@ from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_pa
 from seg2d3d_ros.association.online.online_labels import Labelling
 from seg2d3d_ros.association.online_incidence import Delta, OnlineIncidence, Subset
 from seg2d3d_ros.association.solve import METHODS, assign, describe, projects, stacked_up, stacked_xyz
-from seg2d3d_ros.config import AssociationConfig
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
 SETTLE = 0.15

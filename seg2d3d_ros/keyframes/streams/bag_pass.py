@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
@@ -24,6 +23,7 @@ from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.cameras import CameraTopic
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.recording.reader import Recording
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.types import Keyframe
 
 SEGMENTS_DELAY = 5.0

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from seg2d3d_ros.config import KeyframeConfig
 from seg2d3d_ros.findings import ERROR, NOTE, Finding, Kind
 from seg2d3d_ros.geometry.trajectory import StampedSeries
 from seg2d3d_ros.geometry.wgs84 import GeoPosition, is_null_island, wrapped
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 
 FIXES_REFUSED = Kind(
     "fixes_refused",

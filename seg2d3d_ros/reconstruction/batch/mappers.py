@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seg2d3d_ros.colmap import pycolmap, thread_count
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.thresholds import Thresholds
 from seg2d3d_ros.reconstruction.viewgraph import MIN_IMAGES
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 ALL_TRACKS = 2**31 - 1
 

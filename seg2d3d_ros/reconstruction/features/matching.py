@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap, thread_count
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, RICH_PARTNERS, candidate_pairs, partners_of, poor_images
 from seg2d3d_ros.reconstruction.features.place_recognition import PlaceRecognition
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 BATCH = 64
 """Pairs between two reports of progress; what is done is in the database and need not be done again."""

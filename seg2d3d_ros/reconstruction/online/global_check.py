@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.progress import Stopwatch
@@ -27,6 +26,7 @@ from seg2d3d_ros.reconstruction.online.submap import Submap
 from seg2d3d_ros.reconstruction.thresholds import PLENTY
 from seg2d3d_ros.reconstruction.world.locator import Locator
 from seg2d3d_ros.reconstruction.world.msac import msac_scores
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.database import ImageRow
@@ -19,6 +18,7 @@ from seg2d3d_ros.reconstruction.online.online_mapper import OnlineMapper, nothin
 from seg2d3d_ros.reconstruction.online.revisions import Revisions
 from seg2d3d_ros.reconstruction.reconstructor import FeatureReconstructor, Reconstruction
 from seg2d3d_ros.reconstruction.world.locator import Locator
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 
 class OnlineReconstructor(FeatureReconstructor):

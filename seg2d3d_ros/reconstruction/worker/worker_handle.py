@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.reconstruction.worker.worker_events import (
     Add,
@@ -35,6 +34,7 @@ from seg2d3d_ros.reconstruction.worker.worker_events import (
     Stopped,
 )
 from seg2d3d_ros.reconstruction.worker.worker_process import serve
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe
 
 ATTEMPTS = 2

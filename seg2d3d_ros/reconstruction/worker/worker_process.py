@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.synchronize import Event as CancelEvent
 from pathlib import Path
 
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.disk.leftovers import WORK_FOLDER, remove
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.reconstruction.model_io import read_models
@@ -37,6 +36,7 @@ from seg2d3d_ros.reconstruction.worker.worker_events import (
     Solve,
     Stopped,
 )
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.config import ReconstructionConfig
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
@@ -18,6 +17,7 @@ from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_either_way_up, fit_similarity
 from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals, position_residuals
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 NOT_GEOREFERENCED = Kind(

@@ -9,7 +9,6 @@ import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Kind
 from seg2d3d_ros.keyframes.waiting import Synchronizer
@@ -17,6 +16,7 @@ from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, read_class_names
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, is_unsegmented, keyframe_name
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 from seg2d3d_ros.ros.node.qos import LATCHED, SEGMENTS
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.encoding import PER_CLASS
 from seg2d3d_ros.segmentation.movable import class_ids
 from seg2d3d_ros.types import Keyframe

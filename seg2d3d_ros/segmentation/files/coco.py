@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.image_files import pixel_limit
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.files.class_table import ClassTable
 from seg2d3d_ros.segmentation.files.coco_document import CocoDocument, CocoImage
 from seg2d3d_ros.segmentation.files.coco_masks import decode, load_pycocotools, run_lengths_size, written_by_rows

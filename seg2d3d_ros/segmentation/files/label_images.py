@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.masks import region_of
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.files.class_table import ClassTable
 from seg2d3d_ros.segmentation.files.mask_files import MASK_SUFFIXES, MaskFiles
 from seg2d3d_ros.segmentation.files.mask_images import MaskImage, read_mask

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.geometry.masks import Region, overlap
 from seg2d3d_ros.images import decode_rgb
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models import tiles
 from seg2d3d_ros.segmentation.models.finishing import finished
 from seg2d3d_ros.segmentation.models.grounded_sam import crop

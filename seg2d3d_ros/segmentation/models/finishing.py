@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.masks import Region, cleaned, parts
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.types import Segments
 

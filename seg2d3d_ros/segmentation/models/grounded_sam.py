@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from seg2d3d_ros.arrays import concatenated
-from seg2d3d_ros.config import SegmentationConfig
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import decode_rgb
+from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models import tiles
 from seg2d3d_ros.segmentation.models.detections import Detections, merged_across_tiles, plausible, suppress, without_rows
 from seg2d3d_ros.segmentation.models.finishing import finished, thresholds

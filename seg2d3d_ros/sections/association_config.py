@@ -1,0 +1,50 @@
+"""Parameters: which segments are the same object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seg2d3d_ros.declaration import param
+
+
+@dataclass(frozen=True)
+class AssociationConfig:
+    """Which segments are the same object."""
+
+    method: str = param(
+        "consensus",
+        "consensus = all views vote on which segments are one object, published = the paper's two-stage method",
+        choices=("consensus", "published"),
+    )
+    project: bool = param(True, "consensus: count points also in views that should see them but did not match them")
+    enough_points: int = param(
+        60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
+    )
+    repair: bool = param(True, "consensus: cut segments that show several objects")
+    recover: bool = param(
+        False, "draw objects that the detector missed in a view, from their 3D points, as observations of low score"
+    )
+    spread: bool = param(
+        True,
+        "draw objects, from their 3D points, also in images for which no masks were given, as observations of low score",
+    )
+    confirm_images: int = param(
+        3,
+        "nodes: images in which an object must be seen before it is shown; finalize shows all",
+        low=1,
+        high=100000,
+    )
+    overlay_width: int = param(
+        1024,
+        "of the pictures in overlays/, the labels on the photographs; 0 = none are drawn",
+        unit="px",
+        low=0,
+        high=8192,
+    )
+    consensus_min_images: int = param(1, "consensus: images an object needs", low=1, high=100000)
+    similarity: float = param(
+        0.05, "published: Jaccard index with the reference above which a segment belongs to its track (tau)", low=0.0, high=1.0
+    )
+    merge_similarity: float = param(0.8, "published: Jaccard index above which two tracks merge (tau_M)", low=0.0, high=1.0)
+    min_points: int = param(10, "published: distinct 3D points a track needs", low=1, high=100000)
+    min_images: int = param(4, "published: images a track needs", low=1, high=100000)
