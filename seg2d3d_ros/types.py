@@ -21,6 +21,7 @@ from scipy import sparse
 from seg2d3d_ros.arrays import check_array, places
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.geometry.pose import Pose
@@ -44,6 +45,7 @@ class Keyframe:
         geo: WGS84 position, or None.
         mount: ``base_from_camera`` in metres, where the camera's place on the vehicle is known (TF).
         odometry: ``odom_from_base`` at the capture time: metres, drifting, from the wheels or an IMU.
+        given: the pose that a navigation system or another program gave the image, or None.
         file_name: the image's name in the COLMAP model and below the image folder, e.g. ``0001.jpg``.
         source: path or topic, for messages to the user.
     """
@@ -58,6 +60,7 @@ class Keyframe:
     source: str = ""
     mount: Pose | None = field(default=None, compare=False, repr=False)
     odometry: Pose | None = field(default=None, compare=False, repr=False)
+    given: GivenPose | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -152,10 +155,12 @@ class WorldFrame:
 
     ``arbitrary``: origin, axes and scale are the solver's. ``metric``: metres, arbitrary origin.
     ``enu``: metres east, north, up of ``datum`` (latitude, longitude in degrees, altitude in metres; WGS84).
+    ``given``: origin and axes are those of the poses that the images were given.
     """
 
     kind: FrameKind = "arbitrary"
     datum: tuple[float, float, float] | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True)

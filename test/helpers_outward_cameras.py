@@ -10,6 +10,7 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import held_level, up_of_cameras
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
+from seg2d3d_ros.reconstruction.anchored.held_poses import solve_held
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.moments import find_moments
 from seg2d3d_ros.reconstruction.rigs.rig_frames import make_rig
@@ -37,8 +38,11 @@ class OutwardDrive:
         path: of the database.
     """
 
-    def __init__(self, path, *, moments=12, step=3.5, seed=0, noise=0.3, stamps=True, gap=None, doppelgangers=0, focals=None):
+    def __init__(
+        self, path, *, moments=12, step=3.5, seed=0, noise=0.3, stamps=True, gap=None, alone=(), doppelgangers=0, focals=None
+    ):
         self.rng, self.path, self.gap, self.focals = np.random.default_rng(seed), path, gap, focals or {}
+        self.alone = alone  # ids of images that match no other
         self.rows, self.truth, self._seen = [], {}, {}
         xyz = self._street(moments * step)
         for k in range(moments):
@@ -100,6 +104,8 @@ class OutwardDrive:
             for b in self.rows[k + 1 :]:
                 if self.gap is not None and (a.image_id < 10 * self.gap) != (b.image_id < 10 * self.gap):
                     continue
+                if {a.image_id, b.image_id} & set(self.alone):
+                    continue
                 _, here, there = np.intersect1d(self._seen[a.image_id][1], self._seen[b.image_id][1], return_indices=True)
                 if len(here) >= 30:
                     pairs.append((a.image_id, b.image_id, self._match(database, a.image_id, b.image_id, here, there)))
@@ -150,18 +156,45 @@ class OutwardDrive:
             found[i] = found[i] + 30.0 * away / np.linalg.norm(away)
         return found, set(wrong)
 
-    def solve(self, positions, *, claimed=0.05, mounts=None):
-        """The answer of ``solve_anchored``; ``mounts``: camera name -> base_from_camera, None = unknown."""
+    def anchor(self, positions, *, claimed=0.05, mounts=None, attitudes=None, fixed=False):
+        """What is known; arguments as of ``solve``."""
         rig = None if mounts is None else make_rig(mounts, self.rows, 0.005, refine=False)
         names = {row.image_id: row.camera_name for row in self.rows}
 
         def up(image_ids, poses):
             return up_of_cameras(held_level(poses, [(mounts or {}).get(names[i]) for i in image_ids]))
 
-        sigmas = dict.fromkeys(positions, claimed)
-        anchor = Anchor(positions, sigmas, set(positions), rig, find_moments(self.rows, 0.005), up)
-        ids = [row.image_id for row in self.rows]
-        return solve_anchored(self.path, anchor, self.pairs, ids, min_matches=15, fixed_cameras={1, 2, 3, 4}, seed=0, threads=1)
+        sigmas, moments = dict.fromkeys(positions, claimed), find_moments(self.rows, 0.005)
+        return Anchor(positions, sigmas, set(positions), rig, moments, up, attitudes or {}, np.radians(0.1), fixed)
+
+    def solve(self, positions, *, fixed=False, **known):
+        """The answer of ``solve_anchored``, or of ``solve_held`` where the given poses are ``fixed``.
+
+        Further arguments: ``claimed``: metres that positions claim to be good to; ``mounts``: camera name -> base_from_camera,
+        None = unknown; ``attitudes``: image id -> meaning -> (3, 3) world_from_camera.
+        """
+        anchor, ids = self.anchor(positions, fixed=fixed, **known), [row.image_id for row in self.rows]
+        options = {"min_matches": 15, "fixed_cameras": {1, 2, 3, 4}, "threads": 1}
+        if fixed:
+            return solve_held(self.path, anchor, self.pairs, ids, **options)
+        return solve_anchored(self.path, anchor, self.pairs, ids, seed=0, **options)
+
+    def attitudes(self, noise=0.1, seed=2, **turned):
+        """Image id -> (3, 3) measured ``world_from_camera``; by camera name, degrees by which its are turned."""
+        rng = np.random.default_rng(seed)
+        found = {}
+        for row in self.rows:
+            error = Rotation.from_rotvec(np.radians(rng.normal(0, noise, 3)))
+            off = Rotation.from_euler("y", turned.get(row.camera_name, 0.0), degrees=True)
+            found[row.image_id] = error.as_matrix() @ self.truth[row.image_id].rotation.T @ off.as_matrix()
+        return found
+
+    def turns(self, model):
+        """Image id -> degrees between a registered camera's rotation and the true one."""
+        found = {i: model.image(i).cam_from_world().rotation.matrix() for i in model.reg_image_ids()}
+        return {
+            i: float(np.degrees(Rotation.from_matrix(turn @ self.truth[i].rotation.T).magnitude())) for i, turn in found.items()
+        }
 
     def offsets(self, model, *, scaled=False):
         """(K,) metres between the registered cameras and the truth after the best rigid motion, or similarity."""

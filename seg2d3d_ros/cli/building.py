@@ -82,6 +82,7 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         "segmentation.allow_download": args.download,
         "reconstruction.rig": args.rig,
         "reconstruction.model": getattr(args, "model", None),
+        "reconstruction.trust": getattr(args, "trust", None),
         "reconstruction.masks": args.masks,
         "association.method": args.method,
         "association.recover": args.recover,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
+
+if TYPE_CHECKING:
+    from seg2d3d_ros.keyframes.folder_scan import PhotoFile
+    from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints, PoseSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,19 +32,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a finished COLMAP model of these images (COLMAP, hloc, …), taken as it is: only objects and outputs are made",
     )
+    parser.add_argument(
+        "--poses",
+        metavar="FILE|DIR",
+        help="where each image was taken and how it was turned: a table like that of --gps with roll,pitch,yaw (INS), a TUM or "
+        "KITTI trajectory, transforms.json, OpenSfM's reconstruction.json, or a COLMAP model",
+    )
+    parser.add_argument(
+        "--trust",
+        choices=("prior", "fixed"),
+        help="poses are evidence beside the images (prior, the default), or right (fixed): then only points are found",
+    )
     parser.add_argument("--order", default="name", metavar="name|shuffle:SEED", help="order in which the images are taken")
 
 
 def run(args: argparse.Namespace) -> int:
     """Build the map and its report."""
     from seg2d3d_ros.keyframes.folder import read_folder
+    from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints
     from seg2d3d_ros.segmentation.factory import create_segmenter
     from seg2d3d_ros.segmentation.files.photo_names import PhotoName
 
     findings = Findings()
     config = config_from_args(args, overrides_from_args(args))
     gps = args.gps if args.gps in ("exif", "none") else Path(args.gps)
-    source = read_folder(args.images, camera=args.camera, gps=gps, order=args.order, findings=findings)
+    poses = _poses(Path(args.poses), PoseHints.of(config.keyframes)) if args.poses else None
+    if args.trust and poses is None:
+        raise UsageError("--trust says how far the poses of --poses are trusted; give them, too")
+    source = read_folder(args.images, camera=args.camera, gps=gps, poses=poses, order=args.order, findings=findings)
     if config.segmentation.segmenter == "label_images" and args.segments is None:
         raise UsageError(
             "no segments: give --segmenter grounded_sam to find the label by text, --segments DIR with a label image per "
@@ -58,3 +79,22 @@ def run(args: argparse.Namespace) -> int:
         skipped=lambda: dict(source.skipped),
         total=len(source),
     )
+
+
+def _poses(path: Path, hints: PoseHints) -> Callable[[Sequence[PhotoFile], Findings], PoseSource]:
+    """What reads the poses once the photographs are known."""
+    from seg2d3d_ros.keyframes.positions.pose_file import named_poses, read_poses
+    from seg2d3d_ros.keyframes.positions.pose_rows import PoseRow
+
+    def read(photos: Sequence[PhotoFile], findings: Findings) -> PoseSource:
+        if path.is_dir():
+            from seg2d3d_ros.reconstruction.given_model import model_poses
+
+            rows = [
+                PoseRow(k, name, hints.pose(pose.rotation, pose.translation, body="camera", metric=False))
+                for k, (name, pose) in enumerate(model_poses(path).items(), start=1)
+            ]
+            return named_poses(str(path), rows, photos, findings)
+        return read_poses(path, photos, hints, findings)
+
+    return read

@@ -6,7 +6,7 @@ import logging
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from seg2d3d_ros.images import decode_small_gray
 from seg2d3d_ros.keyframes import photo_findings as kinds
 from seg2d3d_ros.keyframes.camera_file import CameraFile, Fitting, read_camera_file
 from seg2d3d_ros.keyframes.folder_scan import FORMAT_NOT_READ, FolderScan, PhotoFile, scan_folder
-from seg2d3d_ros.keyframes.image_positions import positions_of_table, tell_missing
 from seg2d3d_ros.keyframes.panorama import looks_like_panorama
 from seg2d3d_ros.keyframes.photo_header import GeoProblem, PhotoHeader, read_header
+from seg2d3d_ros.keyframes.positions.image_positions import positions_of_table, tell_missing
+from seg2d3d_ros.keyframes.positions.pose_rows import PoseSource
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -60,14 +61,16 @@ class ImageFolder:
         scan: FolderScan,
         cameras: CameraFile | None,
         positions: Mapping[str, GeoPosition] | None,
+        poses: PoseSource | None,
         findings: Findings,
     ):
         self.root = root
         self._photos, self._not_tried = scan.photos, scan.left_out
-        self._cameras, self._positions, self._findings = cameras, positions, findings
+        self._cameras, self._positions, self._poses, self._findings = cameras, positions, poses, findings
         self._seen: dict[Kind, list[tuple[str, dict[str, Any]]]] = {}
         self._problems: Counter[GeoProblem] = Counter()
         self._located: dict[str, bool] = {}
+        self._without_pose: list[str] = []
         self.skipped: dict[str, str] = {}
         self._start()
 
@@ -99,13 +102,15 @@ class ImageFolder:
             yield keyframe
         if self._positions is None:
             self._tell_positions()
+        if self._poses is not None:
+            self._poses.tell(self._without_pose, kept, self._findings)
         if not kept:
             reasons = "; ".join(self._finding(kind).text for kind in self._seen)
             raise DataError(f"{self.root}: none of {len(self._photos)} images can be used: {reasons}")
 
     def _start(self) -> None:
         """Forget what an earlier iteration found."""
-        self._seen, self._problems, self._located = {}, Counter(), {}
+        self._seen, self._problems, self._located, self._without_pose = {}, Counter(), {}, []
         self.skipped = {name: item.reason for name, item in self._not_tried.items()}
         for name, item in self._not_tried.items():
             self._note(item.kind, name, reason=item.reason.removeprefix(f"{self.root / name}: "), kept=item.kept)
@@ -128,15 +133,20 @@ class ImageFolder:
             camera_name = camera_name or match["camera"]
         camera_name = camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera"
         camera = self._camera(camera_name, header, photo) if self._cameras else header.camera
+        geo = self._position(header, photo) if self._positions is None else self._positions.get(photo.name)
+        row = self._poses.of(photo, stamp) if self._poses else None
+        if self._poses is not None and row is None:
+            self._without_pose.append(photo.name)
         return Keyframe(
             name=photo.name,
             camera_name=camera_name,
             stamp_ns=stamp,
             encoded=encoded,
             camera=camera,
-            geo=self._position(header, photo) if self._positions is None else self._positions.get(photo.name),
+            geo=row.geo if row is not None and row.geo is not None else geo,
             file_name=photo.file_name,
             source=str(photo.path.resolve()),
+            given=row.given if row is not None else None,
         )
 
     def _usable(self, photo: PhotoFile) -> tuple[bytes, PhotoHeader]:
@@ -221,6 +231,7 @@ def read_folder(
     *,
     camera: Path | None = None,
     gps: str | Path | None = "exif",
+    poses: Callable[[Sequence[PhotoFile], Findings], PoseSource] | None = None,
     order: str = "name",
     findings: Findings | None = None,
 ) -> ImageFolder:
@@ -237,6 +248,8 @@ def read_folder(
         images: the folder.
         camera: file with the intrinsics; else EXIF, else unknown (None).
         gps: ``"exif"``, a table, or None (or ``"none"``) for no positions.
+        poses: makes of the photographs, in the order of their names, what knows their poses; a place that this says counts
+            more than one of ``gps``.
         findings: gets what is not used, and what is doubtful.
         order: ``"name"`` (numbers count as numbers) or ``"shuffle:SEED"``.
 
@@ -248,12 +261,13 @@ def read_folder(
     scan = scan_folder(root)
     for kind, count in Counter(item.kind for item in scan.left_out.values()).items():
         log.warning("left out: %d %s", count, kind.what)
+    source = None if poses is None else poses(scan.photos, findings)
     _put_in_order(scan.photos, order)
     cameras = None if camera is None else read_camera_file(Path(camera))
     positions: dict[str, GeoPosition] | None = None if str(gps) == "exif" else {}
     if gps is not None and str(gps) not in ("exif", "none"):
         positions = positions_of_table(Path(gps), scan.photos, findings)
-    return ImageFolder(root, scan, cameras, positions, findings)
+    return ImageFolder(root, scan, cameras, positions, source, findings)
 
 
 def _put_in_order(photos: list[PhotoFile], order: str) -> None:

@@ -11,7 +11,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.disk.documents import parse_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.database_check import PAIR_BASE, REMEDY, check_file, check_rows
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS seg2d3d_images (image_id INTEGER PRIMARY KEY, name TE
     camera_name TEXT NOT NULL, stamp_ns INTEGER NOT NULL, geo TEXT, features INTEGER NOT NULL, colors BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_mounts (camera_name TEXT PRIMARY KEY, base_from_camera TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_odometry (name TEXT PRIMARY KEY, odom_from_base TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS seg2d3d_given_poses (name TEXT PRIMARY KEY, pose TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -123,7 +125,7 @@ class FeatureDatabase:
             self._check_owner()
             self._sqlite.executescript(_TABLES + _REPAIR)
             check_rows(self.path, self._sqlite)
-            for _ in self.images(), self.mounts(), self.odometry(), self.datum(), self._state("revision"):
+            for _ in self.images(), self.mounts(), self.odometry(), self.given_poses(), self.datum(), self._state("revision"):
                 pass  # what is kept as text can be read
         except (RuntimeError, sqlite3.Error) as error:
             reason = " ".join(str(error).split())
@@ -197,13 +199,14 @@ class FeatureDatabase:
             self._colmap.write_keypoints(image.image_id, features.keypoints)
             descriptors = pycolmap.FeatureDescriptors(type=pycolmap.FeatureExtractorType.SIFT, data=features.descriptors)
             self._colmap.write_descriptors(image.image_id, descriptors)
-        self._note_poses(keyframe)
+        self.note_poses(keyframe)
         identity = (keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns)
         values = (image.image_id, *identity, _encode_geo(keyframe.geo), len(features), features.colors.tobytes())
         self._sqlite.execute("INSERT INTO seg2d3d_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         return int(image.image_id)
 
-    def _note_poses(self, keyframe: Keyframe) -> None:
+    def note_poses(self, keyframe: Keyframe) -> None:
+        """Keep what a keyframe says of its mount, its odometry and its given pose."""
         for table, key, pose in (
             ("seg2d3d_mounts", keyframe.camera_name, keyframe.mount),
             ("seg2d3d_odometry", keyframe.name, keyframe.odometry),
@@ -211,6 +214,23 @@ class FeatureDatabase:
             if pose is not None:
                 value = json.dumps(pose.matrix.tolist())
                 self._sqlite.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, value))
+
+        if keyframe.given is not None:
+            values = [value.tolist() if isinstance(value, np.ndarray) else value for value in astuple(keyframe.given)]
+            self._sqlite.execute(
+                "INSERT OR REPLACE INTO seg2d3d_given_poses VALUES (?, ?)", (keyframe.name, json.dumps(values))
+            )
+
+    def given_poses(self) -> dict[int, GivenPose]:
+        """Image id -> the pose that somebody gave it."""
+        rows = self._sqlite.execute(
+            "SELECT image_id, pose FROM seg2d3d_given_poses JOIN seg2d3d_images USING (name) ORDER BY image_id"
+        )
+        found = {}
+        for image_id, text in rows:
+            rotation, position, *rest = parse_json(text, "database.db", remedy=REMEDY)
+            found[image_id] = GivenPose(np.array(rotation), None if position is None else np.array(position), *rest)
+        return found
 
     def mounts(self) -> dict[str, Pose]:
         """Camera name -> ``base_from_camera``, as the keyframes said it last."""

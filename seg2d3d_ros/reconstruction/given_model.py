@@ -11,13 +11,15 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.findings import EXAMPLES, NOTE, Finding, Kind
+from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
+from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.model_check import check_model
 from seg2d3d_ros.reconstruction.model_writer import ModelWriter
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
 from seg2d3d_ros.reconstruction.viewgraph import by_size
+from seg2d3d_ros.reconstruction.world.locator import FRAME_KEPT
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe, WorldFrame
 
@@ -26,13 +28,6 @@ MODEL_IMAGES_ABSENT = Kind(
     "images of the given model without a photograph",
     cause="no photograph among the images has their name",
     remedy="give the folder that the model was made of; the points that only these images see are left out",
-)
-FRAME_KEPT = Kind(
-    "given_frame_kept",
-    "positions that are not used",
-    cause="the given model keeps its own frame and scale",
-    remedy="bring the model to east, north, up before (COLMAP's model_aligner), or run without it",
-    level=NOTE,
 )
 SAME_SHAPE = 0.01
 """Relative difference of two aspect ratios that counts as none: sizes are whole pixels."""
@@ -128,7 +123,9 @@ class GivenModel(Reconstructor):
         findings = [Finding(MODEL_IMAGES_ABSENT, len(absent), total, tuple(absent[:EXAMPLES]))] if absent else []
         located = [name for name, photograph in self._photographs.items() if photograph.row.geo is not None]
         if located:
-            findings.append(Finding(FRAME_KEPT, len(located), len(self._photographs), tuple(located[:EXAMPLES])))
+            findings.append(
+                Finding(FRAME_KEPT, len(located), len(self._photographs), tuple(located[:EXAMPLES]), {"what": "model"})
+            )
         return Reconstruction(written, reasons, self._watch.take(), findings)
 
 
@@ -158,6 +155,21 @@ def open_given(folder: Path) -> pycolmap.Reconstruction:
     except (RuntimeError, ValueError, LookupError, OSError, MemoryError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise DataError(f"{folder}: COLMAP cannot read the model ({reason}); {GIVE_ANOTHER}") from error
+
+
+def model_poses(folder: Path) -> dict[str, Pose]:
+    """Name of an image -> ``world_from_camera`` of the model in a folder, the largest one where there are several.
+
+    Raises:
+        UsageError: there is no model.
+        DataError: it is damaged, or has no pose.
+    """
+    model = min((open_given(one) for one in given_folders(folder)), key=by_size)
+    images = [model.image(i) for i in model.reg_image_ids()]
+    poses = {image.name: Pose.from_colmap(image.cam_from_world()).inverse() for image in images}
+    if not poses:
+        raise DataError(f"{folder}: no image of the model has a pose; {GIVE_ANOTHER}")
+    return poses
 
 
 def _require_distinct(rows: Sequence[ImageRow]) -> None:

@@ -94,7 +94,8 @@ def sparse_model(
 def write_frame(folder: Path, frame: WorldFrame, revision: int, names: Mapping[str, str]) -> None:
     """Say beside a COLMAP model what its coordinates mean and which keyframe each image is."""
     datum = None if frame.datum is None else list(frame.datum)
-    write_json(folder / FRAME_FILE, {"kind": frame.kind, "datum": datum, "revision": revision, "keyframes": dict(names)})
+    entries = {"kind": frame.kind, "datum": datum, "given": frame.given, "revision": revision, "keyframes": dict(names)}
+    write_json(folder / FRAME_FILE, entries)
 
 
 def read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
@@ -108,7 +109,7 @@ def read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
         if value["kind"] not in get_args(FrameKind) or (datum is not None and len(datum) != 3):
             raise ValueError(f"kind {shown(value['kind'])}, datum {shown(datum)}")
         names = {str(name): str(keyframe) for name, keyframe in value["keyframes"].items()}
-        return WorldFrame(value["kind"], datum), int(value["revision"]), names
+        return WorldFrame(value["kind"], datum, bool(value.get("given", False))), int(value["revision"]), names
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{path}: says not what the model's coordinates mean ({reason}); {REMEDY}") from error

@@ -119,7 +119,9 @@ class FeatureReconstructor(Reconstructor):
 
     def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
         """See ``Reconstructor``."""
-        if keyframe.name not in self._features:
+        if keyframe.name in self._features:
+            self.database.note_poses(keyframe)  # those may be new: a map can be resumed with poses
+        else:
             with self._watch("features"):
                 self._features[keyframe.name] = self._extract(keyframe, ignore)
         return self._features[keyframe.name]
@@ -152,7 +154,17 @@ class FeatureReconstructor(Reconstructor):
         """What is known of where these images were taken."""
         pairing = self._mounting.pairing if self._mounting else "auto"
         moments = find_moments(rows, self.config.rig_tolerance, pairing)
-        return Anchor(locator.positions, locator.sigmas, locator.heights, self._rig(rows, locator), moments, locator.up)
+        return Anchor(
+            locator.positions,
+            locator.sigmas,
+            locator.heights,
+            self._rig(rows, locator),
+            moments,
+            locator.up,
+            locator.attitudes,
+            locator.rotation_sigma,
+            self.config.trust == "fixed",
+        )
 
     def _answer(
         self,

@@ -41,3 +41,21 @@ class KeyframeConfig:
         high=1e10,
     )
     ignore_fix_status: bool = param(False, "use GPS fixes whose status says 'no fix': some drivers never set it")
+    pose_body: str = param(
+        "auto",
+        "what given poses (--poses, pose_topic) are of: camera, vehicle (then the mounts are added: TF, --rig), "
+        "auto = whichever agrees with the images",
+        choices=("auto", "camera", "vehicle"),
+    )
+    pose_angles: str = param(
+        "auto",
+        "roll, pitch and yaw of given poses: ned = yaw clockwise from north, nose up is positive (INS), enu = yaw "
+        "counter-clockwise from east, nose down is positive (ROS), auto = whichever agrees with the images",
+        choices=("auto", "ned", "enu"),
+    )
+    pose_sigma: float = param(
+        0.1, "standard deviation of given poses' places, where they do not say it", unit="m", low=0.001, high=1000.0
+    )
+    pose_rotation_sigma: float = param(
+        0.5, "standard deviation of given poses' rotations, where they do not say it", unit="degrees", low=0.001, high=180.0
+    )

@@ -40,6 +40,12 @@ class ReconstructionConfig:
     max_gps_sigma: float = param(
         50.0, "positions with a larger standard deviation are ignored", unit="m", low=0.01, high=10000.0
     )
+    trust: str = param(
+        "prior",
+        "given poses (--poses, pose_topic): prior = evidence beside the images, weighed by their uncertainties, "
+        "fixed = they are right, and only points are found",
+        choices=("prior", "fixed"),
+    )
     seed: int = param(0, "seed of every random choice", low=0, high=2**31 - 1)
     threads: int = param(0, "threads; 0 = all cores, 1 = bit-identical results", low=0, high=1024)
 

@@ -94,7 +94,7 @@ def received(fixes: Sequence[Fix]) -> StampedSeries[Fix]:
 
 
 def gps_csv(rows: Sequence[tuple[str, Fix]]) -> str:
-    """``gps.csv``: file name and fix of each image that has one, as ``keyframes.positions_file`` reads it."""
+    """``gps.csv``: file name and fix of each image that has one, as ``keyframes.positions.positions_file`` reads it."""
     lines = ["image,latitude,longitude,altitude,sigma"]
     for (name, fix), geo in zip(rows, from_enu(np.array([fix.enu for _, fix in rows]), DATUM), strict=True):
         lines.append(f"{name},{geo.latitude:.9f},{geo.longitude:.9f},{geo.altitude:.4f},{fix.sigma:g}")

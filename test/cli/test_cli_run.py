@@ -9,10 +9,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pycolmap
 import pytest
 from helpers_scene import write_scene
 
 from seg2d3d_ros.cli.main import main
+from seg2d3d_ros.geometry.pose import Pose
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,38 @@ def test_resume_keeps_the_features_and_replace_starts_anew(scene, tmp_path):
 
 
 # Bad input
+
+
+def poses_of(out):
+    """Name of the image -> camera_from_world (3, 4)."""
+    found = pycolmap.Reconstruction(out / "sparse/0")
+    return {image.name: image.cam_from_world().matrix() for image in found.images.values() if image.has_pose}
+
+
+@pytest.mark.parametrize("form", ["model", "tum"])
+def test_given_poses_that_are_trusted_are_the_map(scene, built, tmp_path, capsys, form):
+    known, poses = poses_of(built), built / "sparse/0"
+    if form == "tum":
+        poses = tmp_path / "poses.txt"
+        lines = []
+        for name, matrix in known.items():
+            pose = Pose.from_matrix(matrix).inverse()
+            lines.append(" ".join([name, *(f"{v:.12f}" for v in (*pose.translation, *pose.quaternion))]))
+        poses.write_text("\n".join(lines[1:]))
+    out = tmp_path / "map"
+    assert run(scene, out, "--segmenter", "none", "--poses", str(poses), "--trust", "fixed") == 0
+    told, found = capsys.readouterr().out, poses_of(out)
+    given = list(known)[1:] if form == "tum" else list(known)
+    for name in given:
+        np.testing.assert_allclose(found[name], known[name], atol=1e-6)
+    assert "9 of 10 images registered in one model" in told if form == "tum" else "10 of 10" in told
+    assert ("images without a pose: 1 of 10" in told) == (form == "tum")
+    assert "trust: fixed" in (out / "config.yaml").read_text()
+
+
+def test_trust_needs_poses(scene, tmp_path, capsys):
+    assert run(scene, tmp_path / "map", "--segmenter", "none", "--trust", "fixed") == 2
+    assert "--poses" in capsys.readouterr().err
 
 
 def test_an_empty_folder(tmp_path, capsys):

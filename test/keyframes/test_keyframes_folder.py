@@ -13,7 +13,7 @@ from seg2d3d_ros.image_files import require_complete
 from seg2d3d_ros.images import decode_rgb, encode_jpeg, encode_png, image_size
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.keyframes.folder import read_folder
-from seg2d3d_ros.keyframes.image_positions import ROWS_WITHOUT_IMAGE, WITHOUT_POSITION
+from seg2d3d_ros.keyframes.positions.image_positions import ROWS_WITHOUT_IMAGE, WITHOUT_POSITION
 
 STAMP = 1_700_000_000_123_456_789
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.keyframes.folder_scan import PhotoFile
-from seg2d3d_ros.keyframes.image_positions import (
+from seg2d3d_ros.keyframes.positions.image_positions import (
     POSITIONS_ZERO,
     ROWS_AMBIGUOUS,
     ROWS_UNREADABLE,

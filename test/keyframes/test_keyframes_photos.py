@@ -17,7 +17,6 @@ from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.keyframes.folder_scan import FORMAT_NOT_READ, SAME_PHOTO
-from seg2d3d_ros.keyframes.image_positions import WITHOUT_POSITION
 from seg2d3d_ros.keyframes.panorama import looks_like_panorama
 from seg2d3d_ros.keyframes.photo_findings import (
     CALIBRATION_SCALED,
@@ -37,6 +36,7 @@ from seg2d3d_ros.keyframes.photo_findings import (
     TURNED,
     UNREADABLE,
 )
+from seg2d3d_ros.keyframes.positions.image_positions import WITHOUT_POSITION
 
 
 def picture(width=96, height=64, seed=0):

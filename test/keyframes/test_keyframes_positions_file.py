@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.keyframes.coordinates import angle, height, number
-from seg2d3d_ros.keyframes.positions_file import ZERO, read_positions
+from seg2d3d_ros.keyframes.positions.coordinates import angle, height, number
+from seg2d3d_ros.keyframes.positions.positions_file import ZERO, read_positions
 
 HEAD = "image,latitude,longitude,altitude"
 

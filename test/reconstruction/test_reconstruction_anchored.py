@@ -136,7 +136,7 @@ def test_a_solution_that_may_be_wrong_is_compared_with_one_that_nothing_holds(dr
     monkeypatch.setattr(components, "solve_anchored", lambda *_, **__: held)
     others = lambda task, ids, *_: asked.append(len(ids)) or [answer.model][: len(ids)]  # noqa: E731
     monkeypatch.setattr(components, "solve_components", others)
-    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True))
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True, fixed=False))
     ids = [row.image_id for row in drive.rows]
     found = components.solve_images(task, ids, drive.pairs, "auto")
     assert [model.anchored for model in found] == [sure]
@@ -158,7 +158,7 @@ def test_where_positions_cannot_hold_anything_the_ordinary_mappers_are_asked(dri
 
     monkeypatch.setattr(components, "solve_anchored", fail)
     monkeypatch.setattr(components, "solve_components", lambda *_: ["ordinary"])
-    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True))
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True, fixed=False))
     (found,) = components.solve_images(task, [1, 2, 3], drive.pairs, "auto")
     assert (found.model, found.anchored) == ("ordinary", False)
     assert "positions cannot hold the map in place (no solution)" in caplog.text
@@ -168,11 +168,11 @@ def test_a_focal_length_that_strayed_goes_back_in_a_held_model_too(drive, solved
     """It came with the images and was refined; the motion has led it astray."""
     model = copy.deepcopy(solved.model)
     model.camera(1).focal_length_x = model.camera(1).focal_length_y = 600.0
-    held = SimpleNamespace(model=model, sure=True, findings=[], refused=frozenset())
+    held = SimpleNamespace(model=model, sure=True, findings=[], refused=frozenset(), settled=False)
     monkeypatch.setattr(components, "solve_anchored", lambda *_, **__: held)
     monkeypatch.setattr(components, "solve_components", lambda *_: [])
     known = {1: tuple(solved.model.camera(1).params)}
-    holds = SimpleNamespace(holds=lambda ids: True)
+    holds = SimpleNamespace(holds=lambda ids: True, fixed=False)
     task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, known_focals=known, anchor=holds)
     (found,) = components.solve_images(task, [row.image_id for row in drive.rows], drive.pairs, "auto")
     assert tuple(found.model.camera(1).params) == known[1]

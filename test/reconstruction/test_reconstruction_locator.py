@@ -7,18 +7,21 @@ import pycolmap
 import pytest
 
 from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS, Scale
 from seg2d3d_ros.reconstruction.world.locator import (
     ALTITUDE_UNKNOWN,
+    FRAME_KEPT,
     NOT_GEOREFERENCED,
     ODOMETRY_SIGMA,
     UP_ASSUMED,
     Locator,
 )
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
+from seg2d3d_ros.types import WorldFrame
 
 METRE = 1 / 111320.0
 COUNT = 12
@@ -67,12 +70,12 @@ def locator(database, images, **config):
 
 
 def test_the_datum_waits_for_positions_and_stays(database):
-    assert locator(database, rows(gps=(1, 2))).datum is None
+    assert locator(database, rows(gps=(1, 2))).world is None
     assert locator(database, rows(gps=(1, 2))).positions == {}
     first = locator(database, rows(gps=(1, 2, 3)))
     assert set(first.positions) == set(first.sigmas) == {1, 2, 3}
     later = locator(database, rows(gps=range(6, 13)))
-    assert later.datum == first.datum
+    assert later.world == first.world
     np.testing.assert_allclose(later.positions[12] - later.positions[6], place(12) - place(6), atol=0.3)
 
 
@@ -192,3 +195,36 @@ def test_what_keeps_a_model_arbitrary_is_said_where_something_could_have_told(da
     )
     mounted.georeference(model(), None, warnings)
     assert "the mounted cameras share no points" in warnings.list()[0].text
+
+
+class Posed(FeatureDatabase):
+    """A database whose images were given poses."""
+
+    metric = True
+
+    def given_poses(self):
+        north = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # world_from_camera of a level one that looks there
+        return {i: GivenPose(north, place(i) + 100.0, "optical", "camera", 0.1, 0.01, self.metric) for i in range(1, COUNT + 1)}
+
+
+@pytest.mark.parametrize("metric", [True, False])
+def test_poses_in_a_frame_of_their_own_are_the_map_and_gps_is_said_to_be_unused(tmp_path, metric):
+    database = Posed(tmp_path / "d.db")
+    database.metric = metric
+    where, found, findings = locator(database, rows(gps=range(1, 9))), model(), Findings()
+    assert where.world == WorldFrame("metric" if metric else "arbitrary", given=True)
+    assert where.georeference(found, None, findings) == where.world
+    np.testing.assert_allclose(found.image(3).projection_center(), place(3) + 100.0, atol=0.05)
+    (kept,) = [f for f in findings.list() if f.kind == FRAME_KEPT]
+    assert (kept.count, kept.of) == (8, COUNT)
+
+
+def test_given_rotations_tell_the_vertical(tmp_path):
+    """Of cameras that all lie on their side, which their rows alone cannot know."""
+    where, found = locator(Posed(tmp_path / "d.db"), rows()), model()
+    side = Pose(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.zeros(3))
+    ids = sorted(found.images)
+    lying = Pose.stack([Pose.from_colmap(found.image(i).cam_from_world()) @ side for i in ids])
+    up = where.up(ids, lying)
+    np.testing.assert_allclose(up.direction, side.rotation.T @ [0, 0, 1], atol=1e-6)
+    assert up.sigma == pytest.approx(0.01)

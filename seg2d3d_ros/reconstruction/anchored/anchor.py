@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Anchor:
         heights: ids of the images whose third coordinate is measured.
         rig: the mounts and frames, if they are known.
         moments: images of one moment, each camera at most once, whether their mounts are known or not.
+        attitudes: image id -> what its given rotation may mean -> (3, 3) ``world_from_camera``, the likeliest first.
+        rotation_sigma: standard deviation of the given rotations in radians.
+        fixed: whether the given poses are right.
         up: of image ids (K,) and their poses (K,) ``camera_from_world``, the vertical of the world frame.
     """
 
@@ -35,6 +38,14 @@ class Anchor:
     rig: Rig | None
     moments: Sequence[Sequence[ImageRow]]
     up: Callable[[Sequence[int], Pose], Up]
+    attitudes: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    rotation_sigma: float = 0.01
+    fixed: bool = False
+
+    @property
+    def camera_names(self) -> dict[int, str]:
+        """Image id -> name of its camera."""
+        return {row.image_id: row.camera_name for moment in self.moments for row in moment}
 
     def off(self, image_id: int, place: np.ndarray) -> float:
         """Metres between a place (3,) and the image's position, of what is measured of it."""

@@ -16,15 +16,17 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.findings import Findings
-from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.anchored.adjusting import adjust_anchored
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
+from seg2d3d_ros.reconstruction.anchored.attitudes import believed_attitudes
 from seg2d3d_ros.reconstruction.anchored.calibration_doubt import doubt_calibrations
+from seg2d3d_ros.reconstruction.anchored.loading import image_rays, load_images
 from seg2d3d_ros.reconstruction.anchored.placing import place_images
-from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose, keypoints_of, relative_poses
+from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
+from seg2d3d_ros.reconstruction.anchored.settling import settle
 from seg2d3d_ros.reconstruction.anchored.tracks import find_tracks
 from seg2d3d_ros.reconstruction.rigs.found_mounts import find_mounts, largest_difference
 from seg2d3d_ros.reconstruction.rigs.mount_change import mount_change
@@ -68,19 +70,22 @@ def solve_anchored(
         seed: of random choices.
         threads: 0 = all cores.
     """
-    model, relative = _load(database, pairs, image_ids, min_matches)
-    rotations = _rotations(model, relative, anchor, None, seed)
+    posed = set(image_ids) & anchor.attitudes.keys() & anchor.positions.keys()
+    posed = set(image_ids) & anchor.attitudes.keys() & anchor.positions.keys()
+    model, relative = load_images(database, pairs, image_ids, min_matches, posed)
     findings = Findings()
+    rotations, given = _rotations(model, relative, anchor, None, seed, findings)
     rig, single = _believed_rig(model, anchor, rotations, findings), None
     if rig is not None:
         single = to_rig_frames(model, rig)
-        rotations = _rotations(model, relative, anchor, rig, seed)
+        rotations, given = _rotations(model, relative, anchor, rig, seed, Findings())
     if not rotations:
         return None
-    tracks = find_tracks(consistent_pairs(rotations, relative), {i: _rays(model, i) for i in rotations})
+    tracks = find_tracks(consistent_pairs(rotations, relative), {i: image_rays(model, i) for i in rotations})
     if len(tracks) < MIN_POINTS:
         return None
-    placed = place_images(rotations, tracks, anchor, rig)
+    seen = set(tracks.images.tolist())
+    placed = place_images({i: turn for i, turn in rotations.items() if i in seen or i in anchor.positions}, tracks, anchor, rig)
     poses, scatter = placed.poses, placed.scatter
     if single is not None and placed.rig is not None and placed.rig is not rig:
         to_single_frames(model, single, keep=())
@@ -97,37 +102,27 @@ def solve_anchored(
     doubt_calibrations(model, priors, sigma, fixed_cameras, names, threads, findings)
     if refined and rig is not None and rig is anchor.rig:
         mount_change(model, rig).tell(findings)
-    located = [i for i in model.images if i in anchor.positions]
-    kept = {i for i in poses if model.image(i).num_points3D >= MIN_POINTS}
+    if given:
+        settle(model, right, sigmas, anchor.heights, given, anchor.rotation_sigma)
     refused = {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
-    kept -= refused
+    bare = {i for i in poses if model.image(i).num_points3D < MIN_POINTS}
+    kept = (poses.keys() - bare - refused) | (bare & given.keys())
     if single is not None:
         to_single_frames(model, single, keep=kept)
     else:
         for image_id in set(model.reg_image_ids()) - kept:
             model.deregister_frame(model.image(image_id).frame_id)
+    for image_id in bare & kept:  # too few points to know better than what was given
+        image = model.image(image_id)
+        model.frame(image.frame_id).set_cam_from_world(image.camera_id, poses[image_id].to_colmap())
+    located = [i for i in model.images if i in anchor.positions]
     agreement = [i in kept and anchor.off(i, model.image(i).projection_center()) <= OUTLIER * anchor.sigmas[i] for i in located]
-    solution = AnchoredSolution(model, relative, float(np.mean(agreement)), findings.list(), frozenset(refused))
+    share = float(np.mean(agreement))
+    solution = AnchoredSolution(model, relative, share, findings.list(), frozenset(refused - kept), bool(given))
     log.info(
         "held by positions: %d of %d images, %.3f of the matches confirmed", len(kept), len(model.images), solution.support
     )
     return solution
-
-
-def _load(
-    database: Path, pairs: np.ndarray, image_ids: Collection[int], min_matches: int
-) -> tuple[pycolmap.Reconstruction, dict[Pair, RelativePose]]:
-    """All images without poses, and how those of each verified pair lie to each other."""
-    chosen = pairs[(pairs[:, 2] >= min_matches) & np.isin(pairs[:, :2], list(image_ids)).all(1)]
-    handle = pycolmap.Database.open(database)
-    try:
-        options = pycolmap.DatabaseCacheOptions()
-        options.min_num_matches = min_matches
-        model = pycolmap.Reconstruction()
-        model.load(pycolmap.DatabaseCache.create(handle, options))
-        return model, relative_poses(handle, model, chosen.tolist())
-    finally:
-        handle.close()
 
 
 def _set_poses(model: pycolmap.Reconstruction, poses: Mapping[int, Pose]) -> None:
@@ -142,16 +137,23 @@ def _set_poses(model: pycolmap.Reconstruction, poses: Mapping[int, Pose]) -> Non
 
 
 def _rotations(
-    model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose], anchor: Anchor, rig: Rig | None, seed: int
-) -> dict[int, np.ndarray]:
-    """Image id -> (3, 3) ``camera_from_world`` in east, north, up, of every part that positions can turn there."""
-    rotations: dict[int, np.ndarray] = {}
+    model: pycolmap.Reconstruction,
+    relative: Mapping[Pair, RelativePose],
+    anchor: Anchor,
+    rig: Rig | None,
+    seed: int,
+    findings: Findings,
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Image id -> (3, 3) ``camera_from_world`` in the positions' frame: of every part that positions can turn there, and of
+    the images whose rotation was given, the better of both where an image has both; then those that were given, alone."""
+    averaged: dict[int, np.ndarray] = {}
     for part in _parts(model, relative, rig):
         inside = {pair: pose for pair, pose in relative.items() if set(pair) <= part}
         found = average_rotations(model, inside, seed)
         if len(found) >= MIN_IMAGES and anchor.holds(found):
-            rotations.update(turn_to_positions(found, consistent_pairs(found, inside), anchor))
-    return rotations
+            averaged.update(turn_to_positions(found, consistent_pairs(found, inside), anchor))
+    given, better = believed_attitudes(anchor, relative, averaged, anchor.camera_names, findings)
+    return ({**averaged, **given} if better else {**given, **averaged}), given
 
 
 def _believed_rig(
@@ -179,10 +181,3 @@ def _parts(model: pycolmap.Reconstruction, relative: Mapping[Pair, RelativePose]
         there = sorted(r.image_id for r in frame if model.exists_image(r.image_id))
         edges += [(there[0], other, 1) for other in there[1:]]
     return [set(part) for part in components(np.array(edges, np.int64).reshape(-1, 3), sorted(model.images), 1)]
-
-
-def _rays(model: pycolmap.Reconstruction, image_id: int) -> np.ndarray:
-    """(N, 3) unit vectors of an image's keypoints in the camera frame."""
-    image = model.image(image_id)
-    rays = Camera.from_colmap(model.camera(image.camera_id)).rays(keypoints_of(image))
-    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))

@@ -26,6 +26,7 @@ class AnchoredSolution:
         relative: the verified pairs.
         agreement: share of the positions that it confirms, to within what they claim; those of images that it lacks count.
         findings: what is doubtful about mounts and calibrations.
+        settled: whether given rotations say how it is turned as a whole.
         refused: ids of images that are not registered because their keypoints contradict their positions.
     """
 
@@ -34,6 +35,7 @@ class AnchoredSolution:
     agreement: float
     findings: list[Finding]
     refused: frozenset[int] = frozenset()
+    settled: bool = False
 
     @property
     def sure(self) -> bool:

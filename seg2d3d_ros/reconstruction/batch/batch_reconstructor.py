@@ -31,7 +31,7 @@ class BatchReconstructor(FeatureReconstructor):
         task = MapperTask.of(self.database, rows, self.config, self._anchor(rows, locator))
         pairs = self.matcher.tried.rows()
         with self._watch("mapping"):
-            featured = [row.image_id for row in rows if row.features]
+            featured = [row.image_id for row in rows if row.features or row.image_id in locator.given]
             solved = solve_images(task, featured, pairs, self.config.mapper, progress)
         for finding in (finding for one in solved for finding in one.findings):
             findings.put(finding)
@@ -40,7 +40,11 @@ class BatchReconstructor(FeatureReconstructor):
             held = [s.model for s in solved if s.anchored]
             models, scales = held + models, [self._scale(model, rows, locator, findings) for model in held] + scales
         with self._watch("georeference"):
-            frames = [locator.georeference(model, scale, findings) for model, scale in zip(models, scales, strict=True)]
+            settled = [s.model for s in solved if s.settled]
+            frames = [
+                locator.world if model in settled and locator.world else locator.georeference(model, scale, findings)
+                for model, scale in zip(models, scales, strict=True)
+            ]
         with self._watch("writing"):
             renumber(models, self.database.colors, self._writer.keypoint_ids(findings=findings))
             written = self._writer.write(models, frames, rows)

@@ -15,6 +15,7 @@ from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
+from seg2d3d_ros.reconstruction.anchored.held_poses import solve_held
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
 from seg2d3d_ros.reconstruction.viewgraph import (
@@ -40,12 +41,14 @@ class MappedModel:
     Attributes:
         model: images are frames of their own.
         anchored: whether positions hold it in place: then it is in their frame, and the mounts hold in it already.
+        settled: whether the poses that its images were given say where it lies: nothing may move it.
         findings: what is doubtful in it.
         refused: ids of images that it refused because their keypoints contradict their positions.
     """
 
     model: pycolmap.Reconstruction
     anchored: bool = False
+    settled: bool = False
     findings: Sequence[Finding] = ()
     refused: Collection[int] = ()
 
@@ -62,6 +65,10 @@ def solve_images(
         mapper: see ``solve_component``.
         progress: called with ("mapping", components done, components).
     """
+    if task.anchor is not None and task.anchor.fixed and (posed := _held(task, task.anchor, image_ids, pairs)) is not None:
+        rest = sorted(set(image_ids) - set(posed.model.reg_image_ids()))
+        fixed = MappedModel(posed.model, anchored=True, settled=True, findings=posed.findings)
+        return [fixed, *(MappedModel(model) for model in solve_components(task, rest, pairs, mapper, progress))]
     if task.anchor is None or not task.anchor.holds(image_ids):
         return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
     anchored = _held_by_positions(task, task.anchor, image_ids, pairs)
@@ -72,8 +79,20 @@ def solve_images(
             return [MappedModel(model) for model in rivals]
     others = solve_components(task, sorted(left - anchored.refused), pairs, mapper, progress)
     _keep_known_focals(anchored.model, task)
-    held = MappedModel(anchored.model, anchored=True, findings=anchored.findings, refused=anchored.refused)
+    held = MappedModel(anchored.model, True, anchored.settled, anchored.findings, anchored.refused)
     return [held, *(MappedModel(model) for model in others)]
+
+
+def _held(task: MapperTask, anchor: Anchor, image_ids: Sequence[int], pairs: np.ndarray) -> AnchoredSolution | None:
+    return solve_held(
+        task.database,
+        anchor,
+        pairs,
+        image_ids,
+        min_matches=task.min_matches,
+        fixed_cameras=task.fixed_cameras.keys(),
+        threads=task.threads,
+    )
 
 
 def _held_by_positions(

@@ -53,10 +53,11 @@ def _locate(
 ) -> None:
     model, kind = submap.reconstruction, submap.frame.kind
     due = len(submap) >= RELOCATE_GROWTH * submap.located or (final and rig is not None and len(submap) > submap.located)
-    if not due and kind == "enu":
+    placed = submap.frame == locator.world
+    if not due and placed:
         locator.tell_doubts(model, findings)
         return
-    if not due and kind == "metric" and locator.datum is None:
+    if not due and kind == "metric" and locator.world is None:
         return
     scale = _scale(model, locator, rig)
     if not due and kind == "metric" and locator.fit(model, scale).similarity is None:
@@ -64,14 +65,14 @@ def _locate(
     frame = locator.georeference(model, scale, findings, level=due)  # else a map would turn a little with every revision
     if due or frame.kind != "arbitrary":
         submap.frame, submap.located = frame, len(submap)
-    if frame.kind == "arbitrary":
+    if frame.kind == "arbitrary" and frame != locator.world:
         return
     options, fixed_cameras = mapper.options(mapper.thresholds, len(submap)), mapper.fixed_cameras
     options.global_adjustment.refine_sensor_from_rig = rig is not None and rig.refine
 
     def pull(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction | None:
         """A copy of the model as positions pull at it; None where there are none, or where they do not fit."""
-        if frame.kind != "enu":
+        if frame != locator.world:
             return None
         return adjust_with_positions(
             model, locator.positions, locator.sigmas, options.global_adjustment, fixed_cameras, locator.heights
@@ -86,7 +87,7 @@ def _locate(
             adjusted = hold_mounts(submap.reconstruction, rig, fixed_cameras, mapper.threads, findings, pull)
     if adjusted is not None and adjusted is not submap.reconstruction:
         submap.take_solution(adjusted)
-    if frame.kind == "enu":  # positions alone leave the tilt about a street open
+    if frame == locator.world:  # positions alone leave the tilt about a street open
         # The adjustment brought the model, mounts and all, to the scale of the positions: what the mounts say counts once more.
         locator.georeference(submap.reconstruction, _scale(submap.reconstruction, locator, rig), Findings())
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
+from seg2d3d_ros.findings import EXAMPLES, NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
@@ -16,6 +16,7 @@ from seg2d3d_ros.geometry.up import Up, Z, held_level, rotation_between, tells_r
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_either_way_up, fit_similarity
+from seg2d3d_ros.reconstruction.world.given_attitudes import up_by_attitudes
 from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals, position_residuals
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
@@ -41,6 +42,13 @@ UP_ASSUMED = Kind(
     "they do; nothing need be done where they stand upright",
     level=NOTE,
 )
+FRAME_KEPT = Kind(
+    "given_frame_kept",
+    "positions that are not used",
+    cause="what was given, a {what}, keeps its own frame and scale",
+    remedy="bring it to east, north, up before (COLMAP's model_aligner; poses with latitude and longitude), or run without it",
+    level=NOTE,
+)
 ODOMETRY_SIGMA = 0.03
 """Relative standard deviation of a model's scale by wheels."""
 
@@ -55,9 +63,9 @@ class Locator:
         mounts: camera name -> ``base_from_camera``; None = as the keyframes said.
 
     Attributes:
-        datum: latitude, longitude, altitude of the origin of ``positions``, or None.
-        positions: image id -> (3,) metres east, north, up by GPS. Where the altitude is unknown, up is the median of the
-            known ones, or 0.
+        world: the frame of ``positions``: east, north, up of a datum, or that of given poses; None without positions.
+        positions: image id -> (3,) metres east, north, up by GPS, or the places of poses in a frame of their own (whose
+            unit counts as metres). Where the altitude is unknown, up is the median of the known ones, or 0.
         heights: ids of the images whose altitude is known.
         sigmas: image id -> standard deviation of its position in metres.
     """
@@ -72,13 +80,22 @@ class Locator:
         self._database, self._rows, self._seed, self._given_mounts = database, rows, config.seed, mounts
         sigmas = {row.image_id: row.geo.sigma for row in rows if row.geo is not None}
         known = {row.image_id: row.geo for row in rows if row.geo and sigmas[row.image_id] <= config.max_gps_sigma}
-        self.datum = database.datum()
-        if self.datum is None and len(known) >= wgs84.DATUM_POSITIONS:
-            self.datum = wgs84.choose_datum(list(known.values()))
-            database.set_datum(self.datum)
+        ids = {row.image_id for row in rows}
+        self.given = {image_id: given for image_id, given in database.given_poses().items() if image_id in ids}
+        self.world: WorldFrame | None = None
         self.positions: dict[int, np.ndarray] = {}
-        if self.datum is not None:
-            metres = wgs84.to_enu(list(known.values()), self.datum)
+        if own := {i: given for i, given in self.given.items() if given.position is not None}:
+            self.world = WorldFrame("metric" if all(given.metric for given in own.values()) else "arbitrary", given=True)
+            self.positions = {i: given.position for i, given in own.items() if given.position is not None}
+            self.heights, self.sigmas = set(own), {i: given.sigma for i, given in own.items()}
+            return
+        datum = database.datum()
+        if datum is None and len(known) >= wgs84.DATUM_POSITIONS:
+            datum = wgs84.choose_datum(list(known.values()))
+            database.set_datum(datum)
+        if datum is not None:
+            self.world = WorldFrame("enu", datum)
+            metres = wgs84.to_enu(list(known.values()), datum)
             unknown = np.isnan(metres[:, 2])
             metres[unknown, 2] = np.median(metres[~unknown, 2]) if not unknown.all() else 0.0
             self.positions = dict(zip(known, metres, strict=True))
@@ -94,6 +111,16 @@ class Locator:
     def odometry(self) -> Mapping[int, np.ndarray]:
         """Image id -> (3,) metres by odometry."""
         return odometry_scale.positions(self._database.odometry(), self.mounts, self._rows)
+
+    @cached_property
+    def attitudes(self) -> Mapping[int, Mapping[str, np.ndarray]]:
+        """Image id -> what its given rotation may mean -> (3, 3) ``world_from_camera``; see ``GivenPose.readings``."""
+        return {i: given.readings(self.mounts.get(self._camera_of[i])) for i, given in self.given.items()}
+
+    @property
+    def rotation_sigma(self) -> float:
+        """Of the given rotations, in radians (median)."""
+        return float(np.median([given.rotation_sigma for given in self.given.values()])) if self.given else 0.0
 
     @property
     def places(self) -> Mapping[int, np.ndarray]:
@@ -119,7 +146,7 @@ class Locator:
 
     def fit(self, model: pycolmap.Reconstruction, scale: Scale | None = None) -> Fit:
         """The similarity that takes a model to its images' GPS positions, or why there is none."""
-        if self.datum is None:
+        if self.world is None:
             return Fit(None, problem="there is no GPS")
         ids = sorted(model.reg_image_ids())
         poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
@@ -132,7 +159,11 @@ class Locator:
         return fit(poses[located], metres, sigmas, self._seed, scale, self.up(ids, poses), heights)
 
     def up(self, image_ids: Sequence[int], poses: Pose) -> Up:
-        """The vertical of a model's frame by its images (K,), some of which may be of cameras that are mounted rolled."""
+        """The vertical of a model's frame by its images (K,), whose rotations were given or which may be mounted rolled."""
+        known = [k for k, i in enumerate(image_ids) if i in self.attitudes]
+        given = up_by_attitudes(poses[known], [self.attitudes[image_ids[k]] for k in known], self.rotation_sigma)
+        if given is not None:
+            return given
         return up_of_cameras(held_level(poses, self._mounts_of(image_ids)))
 
     def _mounts_of(self, image_ids: Sequence[int]) -> list[Pose | None]:
@@ -149,12 +180,16 @@ class Locator:
             reference = "the other images" if self.heights else "nothing: heights in the map count from its cameras"
             count = len(self.positions) - len(self.heights)
             findings.put(Finding(ALTITUDE_UNKNOWN, count, len(self.positions), details={"reference": reference}))
+        if self.world is not None and self.world.given:
+            located = [row.name for row in self._rows if row.geo is not None]
+            details = {"what": "trajectory or a set of poses"}
+            findings.put(Finding(FRAME_KEPT, len(located), len(self._rows), tuple(located[:EXAMPLES]), details))
         if (fit or self.fit(model)).either_way_up:
             findings.add(UP_ASSUMED, self._shown(model))
 
     def residuals(self, models: Sequence[SparseModel]) -> PositionResiduals | None:
         """How far the images of those models that are in the positions' frame lie from their positions."""
-        placed = [model for model in models if model.frame.kind == "enu"]
+        placed = [model for model in models if model.frame == self.world]
         if not placed:
             return None
         name_of = {row.image_id: row.name for row in self._rows}
@@ -190,15 +225,15 @@ class Locator:
             level: turn a model without GPS.
         """
         fit = self.fit(model, scale)
-        if fit.similarity is not None:
+        if fit.similarity is not None and self.world is not None:
             model.transform(fit.similarity.to_colmap())
             self.tell_doubts(model, findings, fit)
-            return WorldFrame("enu", self.datum)
+            return self.world
         upright = self._upright(model) if level else np.eye(3)
         model.transform(Similarity(1.0 if scale is None else scale.factor, upright, np.zeros(3)).to_colmap())
         if scale is not None:
             return WorldFrame("metric")
-        if self.datum is not None or self.mounts:
+        if self.world is not None or self.mounts:
             unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
             findings.add(NOT_GEOREFERENCED, self._shown(model), reason=fit.problem + unknown)
         return WorldFrame()

@@ -7,14 +7,13 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Protocol, TypeVar
 
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
-from seg2d3d_ros.geometry.wgs84 import GeoPosition, to_enu
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.image_files import IMAGE_SUFFIXES, OTHER_SUFFIXES
 from seg2d3d_ros.keyframes.folder_scan import PhotoFile
-from seg2d3d_ros.keyframes.positions_file import ZERO, PositionRow, PositionTable, read_positions
+from seg2d3d_ros.keyframes.positions.positions_file import ZERO, PositionTable, read_positions
 
 POSITIONS_ZERO = Kind(
     "positions_zero",
@@ -62,14 +61,36 @@ def positions_of_table(path: Path, photos: Sequence[PhotoFile], findings: Findin
         UsageError: no such file.
         DataError: no table of positions, or none that can be used.
     """
-    table = read_positions(path)
+    return {name: row.geo for name, row in rows_of_photos(read_positions(path), photos, findings).items()}
+
+
+class Line(Protocol):
+    """A line of a table that names an image."""
+
+    @property
+    def line(self) -> int:
+        """Where it stands."""
+
+    @property
+    def image(self) -> str:
+        """As the table writes it."""
+
+    def metres_from(self: L, other: L) -> float:
+        """Of its place from that of another line."""
+
+
+L = TypeVar("L", bound=Line)
+
+
+def rows_of_photos(table: PositionTable[L], photos: Sequence[PhotoFile], findings: Findings) -> dict[str, L]:
+    """The lines of a table by the names of the photographs that they belong to; see ``positions_of_table``."""
     lines = _lines_of(table.rows, photos)
     found, unclear = _unambiguous(lines, photos)
     _tell(table, lines, found, unclear, photos, findings)
     return found
 
 
-def _lines_of(rows: Iterable[PositionRow], photos: Sequence[PhotoFile]) -> dict[int, tuple[PositionRow, list[PhotoFile]]]:
+def _lines_of(rows: Iterable[L], photos: Sequence[PhotoFile]) -> dict[int, tuple[L, list[PhotoFile]]]:
     """For each line the photographs that it may mean: those with which most of its folders agree."""
     by_stem: dict[str, list[PhotoFile]] = defaultdict(list)
     for photo in photos:
@@ -113,9 +134,9 @@ def _plain(name: str) -> str:
 
 
 def _unambiguous(
-    lines: Mapping[int, tuple[PositionRow, list[PhotoFile]]], photos: Sequence[PhotoFile]
-) -> tuple[dict[str, GeoPosition], dict[int, str]]:
-    """Positions by photograph, and by line why it is not clear which photograph it means."""
+    lines: Mapping[int, tuple[L, list[PhotoFile]]], photos: Sequence[PhotoFile]
+) -> tuple[dict[str, L], dict[int, str]]:
+    """Lines by photograph, and by line why it is not clear which photograph it means."""
     unclear, claims = {}, defaultdict(list)
     for line, (row, meant) in lines.items():
         if len(meant) > 1:
@@ -126,26 +147,17 @@ def _unambiguous(
     for name, rated in claims.items():
         best = max(agreement for agreement, _ in rated)
         rows = [row for agreement, row in rated if agreement == best]
-        if _apart(rows) > SAME_PLACE:
+        if max(row.metres_from(rows[0]) for row in rows) > SAME_PLACE:
             unclear.update(dict.fromkeys((row.line for row in rows), f"{rows[0].image} stands in {len(rows)} lines"))
         else:
-            found[name] = rows[0].geo
+            found[name] = rows[0]
     return {photo.name: found[photo.name] for photo in photos if photo.name in found}, unclear
 
 
-def _apart(rows: Sequence[PositionRow]) -> float:
-    """Largest distance in metres, east and north, of some positions from the first."""
-    if len(rows) < 2:
-        return 0.0
-    first = rows[0].geo
-    metres = to_enu([row.geo for row in rows], (first.latitude, first.longitude, 0.0))
-    return float(np.linalg.norm(metres[:, :2], axis=1).max())
-
-
 def _tell(
-    table: PositionTable,
-    lines: Mapping[int, tuple[PositionRow, list[PhotoFile]]],
-    found: Mapping[str, GeoPosition],
+    table: PositionTable[L],
+    lines: Mapping[int, tuple[L, list[PhotoFile]]],
+    found: Mapping[str, L],
     unclear: Mapping[int, str],
     photos: Sequence[PhotoFile],
     findings: Findings,

@@ -1,22 +1,25 @@
-"""GPS positions of images from a table, ``--gps FILE``, as people and programs write them."""
+"""Positions of images from a table, ``--gps FILE``, as people and programs write them; and attitudes, ``--poses FILE``."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.geometry.wgs84 import GeoPosition, is_null_island
-from seg2d3d_ros.keyframes.coordinates import angle, height, number
+from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.attitude import enu_from_camera, enu_from_vehicle
+from seg2d3d_ros.geometry.given_pose import Axes
+from seg2d3d_ros.geometry.pose import UNIT_TOLERANCE, Pose
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, is_null_island, to_enu
+from seg2d3d_ros.keyframes.positions.coordinates import angle, height, number
+from seg2d3d_ros.keyframes.positions.table_text import table_rows
 
+R = TypeVar("R")
 COLUMNS = {
     "image": "image imagename imagefile filename file name label photo photoname picture sourcefile path key bild bildname "
     "datei dateiname foto",
@@ -24,12 +27,23 @@ COLUMNS = {
     "longitude": "longitude lon lng long londeg longitudedeg longitudedegrees gpslongitude länge laenge längengrad "
     "laengengrad xlongitude x",
     "altitude": "altitude alt altm altitudem ele elevation height heightm gpsaltitude höhe hoehe zaltitude z",
-    "sigma": "sigma sigmam accuracy accuracym horizontalaccuracy hacc std stddev error gpshpositioningerror genauigkeit",
+    "sigma": "sigma sigmam accuracy accuracym horizontalaccuracy hacc std stddev error gpshpositioningerror genauigkeit "
+    "sigmaposition sigmaxy sigmahorizontal positionsigma sigmas",
+    "roll": "roll rolldeg rollangle bank",
+    "pitch": "pitch pitchdeg pitchangle",
+    "yaw": "yaw yawdeg yawangle heading headingdeg hdg azimuth",
+    "omega": "omega",
+    "phi": "phi",
+    "kappa": "kappa",
+    "qx": "qx quatx quaternionx",
+    "qy": "qy quaty quaterniony",
+    "qz": "qz quatz quaternionz",
+    "qw": "qw quatw quaternionw",
+    "rotation sigma": "sigmarotation sigmaattitude sigmaangles sigmayaw sigmaheading sigmadeg sigmadegrees rotationsigma "
+    "attitudesigma",
 }
 """Names of the columns without case, blanks, units in brackets and signs; those of exiftool and Metashape among them."""
 DEFAULT_ORDER = ("image", "latitude", "longitude", "altitude", "sigma")
-LARGEST = 200_000_000
-"""Bytes of a table that is read."""
 ZERO = "latitude 0, longitude 0"
 MAX_SIGMA = 1e6
 
@@ -37,36 +51,60 @@ _Projection: TypeAlias = Callable[[float, float], "tuple[float, float]"]
 """Latitude and longitude in degrees of x (east) and y (north)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """How a camera or vehicle stands, as a line says.
+
+    Attributes:
+        rotation: (3, 3) ``enu_from_body``.
+        axes: of the body, see ``geometry.given_pose``.
+        of_camera: whether it can be a camera's only.
+        sigma: standard deviation about any axis in radians, NaN where the table does not say.
+    """
+
+    rotation: np.ndarray
+    axes: Axes
+    of_camera: bool
+    sigma: float
+
+
+@dataclass(frozen=True, eq=False)
 class PositionRow:
-    """A position, the name of its image as the table writes it, and the line where it stands."""
+    """A position, the name of its image as the table writes it, the line where it stands, and the attitude, if it says one."""
 
     line: int
     image: str
     geo: GeoPosition
+    turn: Turn | None = None
+
+    def metres_from(self, other: PositionRow) -> float:
+        """East and north, from the place of another line."""
+        metres = to_enu([self.geo], (other.geo.latitude, other.geo.longitude, 0.0))
+        return float(np.linalg.norm(metres[0, :2]))
 
 
 @dataclass
-class PositionTable:
+class PositionTable(Generic[R]):
     """What a table says.
 
     Attributes:
-        rows: the positions.
+        rows: the positions, or poses.
         gaps: lines that name an image but no position: gaps in reception.
         refused: line -> why it is not used.
     """
 
-    rows: list[PositionRow] = field(default_factory=list)
+    rows: list[R] = field(default_factory=list)
     gaps: int = 0
     refused: dict[int, str] = field(default_factory=dict)
 
 
-def read_positions(path: Path) -> PositionTable:
+def read_positions(path: Path) -> PositionTable[PositionRow]:
     """Positions of images from a table with the columns image, latitude, longitude and, optional, altitude and sigma (metres).
 
     Separated by commas, semicolons, tabs or blanks; with decimal points or commas; degrees as numbers, with letters, or with
     minutes and seconds; in UTF-8, UTF-16 or Windows' encoding; the columns under the names of ``COLUMNS``, or without a
-    head in the order of ``DEFAULT_ORDER``. Also OpenDroneMap's ``geo.txt``: a coordinate system in the first line, then name,
+    head in the order of ``DEFAULT_ORDER``. Columns of an attitude are taken along: roll, pitch, yaw or omega, phi, kappa in
+    degrees, or a quaternion qx, qy, qz, qw. Also OpenDroneMap's ``geo.txt``: a coordinate system in the first line, then name,
     x, y, z.
 
     Raises:
@@ -74,10 +112,7 @@ def read_positions(path: Path) -> PositionTable:
         DataError: no table of positions, or not one row that can be read.
     """
     path = Path(path)
-    lines = list(_rows(_text(path)))
-    lines = [(number_, cells) for number_, cells in lines if any(cell.strip() for cell in cells)]
-    if not lines:
-        raise DataError(f"{path}: the positions table is empty")
+    lines = table_rows(path)
     system = _coordinate_system(lines[0][1])
     if system:
         order: Sequence[str] = ("image", "longitude", "latitude", "altitude")
@@ -91,7 +126,7 @@ def read_positions(path: Path) -> PositionTable:
                 f"{path}: no columns image, latitude and longitude; the first line is {','.join(lines[0][1])[:80]!r}, expected "
                 "image,latitude,longitude,altitude[,sigma]"
             )
-    table = PositionTable()
+    table: PositionTable[PositionRow] = PositionTable()
     for line, cells in body:
         try:
             row = _row(line, dict(zip(order, cells, strict=False)), to_degrees)
@@ -107,44 +142,6 @@ def read_positions(path: Path) -> PositionTable:
         first = "; ".join(f"line {line}: {reason}" for line, reason in list(table.refused.items())[:3])
         raise DataError(f"{path}: not one of {len(table.refused)} positions can be used: {first}")
     return table
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: larger than {LARGEST // 1_000_000} MB, no table of positions")
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: the GPS table cannot be read ({error.strerror or error})") from error
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", errors="replace").replace("\0", "")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
-    if text.count("\0") > len(text) // 4:  # UTF-16 without a byte order mark
-        text = content.decode("utf-16-be" if content[:1] == b"\0" else "utf-16-le", errors="replace")
-    return text.replace("\0", "")
-
-
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of each line."""
-    sample = [line for line in text.splitlines()[:50] if line.strip() and not line.startswith("#")] or [text]
-    second = sample[min(1, len(sample) - 1)]
-    separator = next((s for s in ";\t|," if second.count(s) >= 2), None)
-    if separator is None:
-        for line, words in enumerate(text.splitlines(), start=1):
-            yield line, words.split()
-        return
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            cells = ["", str(error)]
-        yield reader.line_num, cells
 
 
 def _columns(cells: Sequence[str]) -> tuple[str, ...]:
@@ -189,7 +186,31 @@ def _row(
         raise ValueError(ZERO)
     if abs(latitude) > 90 or abs(longitude) > 360:
         raise ValueError(_beyond(latitude, longitude))
-    return PositionRow(line, image, GeoPosition(latitude, longitude, height(cells.get("altitude", "")), _covariance(cells)))
+    geo = GeoPosition(latitude, longitude, height(cells.get("altitude", "")), _covariance(cells))
+    return PositionRow(line, image, geo, _turn(cells))
+
+
+def _turn(cells: dict[str, str]) -> Turn | None:
+    """The attitude of a line: a quaternion, omega, phi, kappa or roll, pitch, yaw in degrees; None where it has none."""
+    try:
+        sigma = np.radians(number(cells.get("rotation sigma", "")))
+    except ValueError:
+        sigma = math.nan
+    sigma = float(sigma) if sigma > 0 else math.nan
+    for names in ("qx qy qz qw", "omega phi kappa", "roll pitch yaw"):
+        try:
+            values = np.array([number(cells[name]) for name in names.split()])
+        except (KeyError, ValueError):
+            continue
+        if not np.isfinite(values).all():
+            continue
+        if names.startswith("roll"):
+            return Turn(enu_from_vehicle(np.radians(values), "ned"), "angles", False, sigma)
+        if names.startswith("omega"):
+            return Turn(enu_from_camera(np.radians(values)), "optical", True, sigma)
+        if abs(np.linalg.norm(values) - 1.0) <= UNIT_TOLERANCE:
+            return Turn(Pose.from_quaternion(values, np.zeros(3)).rotation, "optical", False, sigma)
+    return None
 
 
 def _beyond(latitude: float, longitude: float) -> str:
