@@ -156,7 +156,7 @@ class OutwardDrive:
             found[i] = found[i] + 30.0 * away / np.linalg.norm(away)
         return found, set(wrong)
 
-    def anchor(self, positions, *, claimed=0.05, mounts=None, attitudes=None, fixed=False):
+    def anchor(self, positions, *, claimed=0.05, mounts=None, attitudes=None, levers=None, fixed=False):
         """What is known; arguments as of ``solve``."""
         rig = None if mounts is None else make_rig(mounts, self.rows, 0.005, refine=False)
         names = {row.image_id: row.camera_name for row in self.rows}
@@ -165,13 +165,15 @@ class OutwardDrive:
             return up_of_cameras(held_level(poses, [(mounts or {}).get(names[i]) for i in image_ids]))
 
         sigmas, moments = dict.fromkeys(positions, claimed), find_moments(self.rows, 0.005)
-        return Anchor(positions, sigmas, set(positions), rig, moments, up, attitudes or {}, np.radians(0.1), fixed)
+        return Anchor(
+            positions, sigmas, set(positions), rig, moments, up, attitudes or {}, np.radians(0.1), levers or {}, fixed
+        )
 
     def solve(self, positions, *, fixed=False, **known):
         """The answer of ``solve_anchored``, or of ``solve_held`` where the given poses are ``fixed``.
 
         Further arguments: ``claimed``: metres that positions claim to be good to; ``mounts``: camera name -> base_from_camera,
-        None = unknown; ``attitudes``: image id -> meaning -> (3, 3) world_from_camera.
+        None = unknown; ``attitudes``: image id -> meaning -> (3, 3) world_from_camera; ``levers``: see ``Anchor``.
         """
         anchor, ids = self.anchor(positions, fixed=fixed, **known), [row.image_id for row in self.rows]
         options = {"min_matches": 15, "fixed_cameras": {1, 2, 3, 4}, "threads": 1}

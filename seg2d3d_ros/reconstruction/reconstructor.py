@@ -144,7 +144,8 @@ class FeatureReconstructor(Reconstructor):
         return len(features)
 
     def _locator(self, rows: Sequence[ImageRow]) -> Locator:
-        return Locator(self.database, rows, self.config, self._mounting.mounts if self._mounting else None)
+        known = self._mounting
+        return Locator(self.database, rows, self.config, known.mounts if known else None, known.antenna if known else None)
 
     def _rig(self, rows: Sequence[ImageRow], locator: Locator) -> Rig | None:
         pairing = self._mounting.pairing if self._mounting else "auto"
@@ -163,6 +164,7 @@ class FeatureReconstructor(Reconstructor):
             locator.up,
             locator.attitudes,
             locator.rotation_sigma,
+            locator.levers,
             self.config.trust == "fixed",
         )
 

@@ -49,6 +49,16 @@ def test_every_image_is_where_its_position_says(drive, solved, given):
     assert answer.findings == []
 
 
+def test_positions_of_an_antenna_are_taken_for_those_of_an_antenna(drive):
+    """It is a metre and a half behind the cameras, which a bend turns along."""
+    mounts, antenna = given_mounts(), np.array([-1.5, 0.3, 0.5])
+    levers = {row.image_id: mounts[row.camera_name].inverse().apply(antenna[None])[0] for row in drive.rows}
+    measured = {i: pose.inverse().apply(levers[i][None])[0] for i, pose in drive.truth.items()}
+    answer = drive.solve(measured, mounts=mounts, levers=levers)
+    centers = np.array([answer.model.image(i).projection_center() for i in sorted(drive.truth)])
+    assert rms(np.linalg.norm(centers - [drive.truth[i].origin for i in sorted(drive.truth)], axis=1)) < 0.05
+
+
 @pytest.mark.parametrize(("mounts", "claimed"), [(given_mounts(), 3.0), (None, 3.0), (given_mounts(), 0.05)])
 def test_poor_positions_and_outliers_do_not_bend_the_street(drive, mounts, claimed):
     """Three metres of noise, and a tenth 30 m off; also where they claim to be good to 5 cm."""

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pycolmap
 import pytest
+from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.geometry.wgs84 import GeoPosition, from_enu, to_enu
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
 from seg2d3d_ros.reconstruction.world.georeference import MIN_POSITIONS, Scale
 from seg2d3d_ros.reconstruction.world.locator import (
@@ -21,7 +22,7 @@ from seg2d3d_ros.reconstruction.world.locator import (
     Locator,
 )
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
-from seg2d3d_ros.types import WorldFrame
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 METRE = 1 / 111320.0
 COUNT = 12
@@ -228,3 +229,29 @@ def test_given_rotations_tell_the_vertical(tmp_path):
     up = where.up(ids, lying)
     np.testing.assert_allclose(up.direction, side.rotation.T @ [0, 0, 1], atol=1e-6)
     assert up.sigma == pytest.approx(0.01)
+
+
+def test_a_model_is_put_where_its_cameras_were_not_where_the_antenna_was(tmp_path):
+    """The antenna is two metres ahead of a camera that looks ahead, and the vehicle turns by a right angle."""
+    turns = [Rotation.from_euler("z", 90.0 * i / COUNT, degrees=True).as_matrix() for i in range(1, COUNT + 1)]
+    ahead = Pose(np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]), np.zeros(3))  # camera_from_base
+    antenna, scale = np.array([2.0, 0.0, 1.0]), 0.5
+    found = pycolmap.Reconstruction()
+    found.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(1, "PINHOLE", 100.0, 100, 100))
+    images = []
+    for i, turn in enumerate(turns, start=1):
+        rotation = ahead.rotation @ turn.T
+        image = pycolmap.Image(name=f"{i}.jpg", keypoints=np.zeros((1, 2)), camera_id=1, image_id=i)
+        found.add_image_with_trivial_frame(image, Pose(rotation, -rotation @ (scale * place(i))).to_colmap())
+        there = from_enu((place(i) + turn @ antenna)[None], (0.0, 0.0, 0.0))[0]
+        geo = GeoPosition(there.latitude, there.longitude, there.altitude, 0.05**2 * np.eye(3))
+        images.append(ImageRow(i, 1, f"{i}", f"{i}.jpg", "cam", 10**9 * i, 100, geo))
+    where = Locator(FeatureDatabase(tmp_path / "d.db"), images, CONFIG, {"cam": ahead.inverse()}, antenna)
+    frame = where.georeference(found, None, Findings())
+    truth = to_enu(from_enu(np.array([place(i) for i in range(1, COUNT + 1)]), (0.0, 0.0, 0.0)), frame.datum)
+    np.testing.assert_allclose([found.image(i).projection_center() for i in range(1, COUNT + 1)], truth, atol=0.02)
+    poses = np.array([found.image(i).cam_from_world().matrix() for i in range(1, COUNT + 1)])
+    nothing = np.zeros((0, 3)), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32), np.zeros(0, np.int64)
+    none = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
+    written = SparseModel(tuple(row.name for row in images), (), poses, *nothing, *none, frame=frame)
+    assert where.residuals([written]).metres.max() < 0.02

@@ -31,6 +31,25 @@ class TestFile:
         np.testing.assert_allclose(found["b"].inverse().matrix, found["a"].matrix, atol=1e-6)
 
     @pytest.mark.parametrize(
+        "written",
+        [
+            "rig_from_antenna: [1, 2, 3]",
+            "base_from_antenna: {translation: [1, 2, 3]}",
+            "antenna_from_base: [-1, -2, -3]",
+            "antenna_from_rig: {translation: [-2, 1, -3], quaternion_xyzw: [0, 0, -0.7071068, 0.7071068]}",
+        ],
+    )
+    def test_the_antennas_place(self, tmp_path, written):
+        path, camera = tmp_path / "rig.yaml", "{rig_from_sensor: {translation: [0, 0, 0], quaternion_wxyz: [1, 0, 0, 0]}}"
+        path.write_text(f"cameras: {{a: {camera}}}\ngps:\n  {written}\n")
+        np.testing.assert_allclose(read_rig_file(path).antenna, [1, 2, 3], atol=1e-6)
+        path.write_text(f"cameras: {{a: {camera}}}\n")
+        assert read_rig_file(path).antenna is None
+        path.write_text(f"cameras: {{a: {camera}}}\ngps: [1, 2, 3]\n")
+        with pytest.raises(DataError, match="rig_from_antenna"):
+            read_rig_file(path)
+
+    @pytest.mark.parametrize(
         ("text", "words"),
         [
             ("- a", "expected 'cameras"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
+from seg2d3d_ros.reconstruction.world.levers import camera_positions
 
 MIN_POSITIONS = 6
 """Positions from which a solution is anchored at them: of fewer a single wrong one decides."""
@@ -28,6 +29,7 @@ class Anchor:
         moments: images of one moment, each camera at most once, whether their mounts are known or not.
         attitudes: image id -> what its given rotation may mean -> (3, 3) ``world_from_camera``, the likeliest first.
         rotation_sigma: standard deviation of the given rotations in radians.
+        levers: image id -> (3,) metres in the camera's frame, where its position was measured if that is not the camera.
         fixed: whether the given poses are right.
         up: of image ids (K,) and their poses (K,) ``camera_from_world``, the vertical of the world frame.
     """
@@ -40,12 +42,17 @@ class Anchor:
     up: Callable[[Sequence[int], Pose], Up]
     attitudes: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
     rotation_sigma: float = 0.01
+    levers: Mapping[int, np.ndarray] = field(default_factory=dict)
     fixed: bool = False
 
     @property
     def camera_names(self) -> dict[int, str]:
         """Image id -> name of its camera."""
         return {row.image_id: row.camera_name for moment in self.moments for row in moment}
+
+    def at_cameras(self, rotations: Mapping[int, np.ndarray]) -> Anchor:
+        """The same with the positions of the cameras, whose rotations (image id -> (3, 3) ``camera_from_world``) are known."""
+        return replace(self, positions=camera_positions(self.positions, self.levers, rotations))
 
     def off(self, image_id: int, place: np.ndarray) -> float:
         """Metres between a place (3,) and the image's position, of what is measured of it."""

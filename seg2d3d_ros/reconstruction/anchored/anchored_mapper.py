@@ -81,6 +81,7 @@ def solve_anchored(
         rotations, given = _rotations(model, relative, anchor, rig, seed, Findings())
     if not rotations:
         return None
+    anchor = anchor.at_cameras(rotations)
     tracks = find_tracks(consistent_pairs(rotations, relative), {i: image_rays(model, i) for i in rotations})
     if len(tracks) < MIN_POINTS:
         return None

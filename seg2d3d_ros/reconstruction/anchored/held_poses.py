@@ -41,6 +41,7 @@ def solve_held(
     rotations = {i: turn for i, turn in rotations.items() if i in posed}
     if not rotations:
         return None
+    anchor = anchor.at_cameras(rotations)
     for image_id, rotation in rotations.items():
         image = model.image(image_id)
         pose = Pose(rotation, -rotation @ anchor.positions[image_id])

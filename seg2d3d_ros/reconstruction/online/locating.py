@@ -75,7 +75,7 @@ def _locate(
         if frame != locator.world:
             return None
         return adjust_with_positions(
-            model, locator.positions, locator.sigmas, options.global_adjustment, fixed_cameras, locator.heights
+            model, locator.at_cameras(model), locator.sigmas, options.global_adjustment, fixed_cameras, locator.heights
         )
 
     adjusted = None

@@ -7,6 +7,8 @@
         sensor_from_rig:                     # or rig_from_sensor
           translation: [0.1, 0.0, -0.5]      # metres
           quaternion_wxyz: [1.0, 0.0, 0.0, 0.0]   # or quaternion_xyzw, as ROS writes it
+    gps:                                     # where positions are measured on the vehicle; without it: at the cameras
+      rig_from_antenna: [0.0, -1.2, 0.4]     # metres; or antenna_from_base, a pose as above
     frames: auto                             # which images are of one moment: by time, stem or order; auto: time, else stem
 
 The simulator's ``rig.json`` is read too.
@@ -47,11 +49,13 @@ class Mounting:
         mounts: camera name -> ``rig_from_camera`` in metres.
         pairing: which images are of one moment, see ``find_moments``.
         path: of the file that says so; empty where none does.
+        antenna: (3,) metres, where positions are measured, in the rig's frame; None where the file does not say.
     """
 
     mounts: Mapping[str, Pose]
     pairing: Pairing = "auto"
     path: str = ""
+    antenna: np.ndarray | None = None
 
     def why_unused(self, rows: Sequence[ImageRow], tolerance: float) -> str:
         """Why no two of the images are of one moment, in words."""
@@ -78,12 +82,30 @@ def read_rig_file(path: Path) -> Mounting:
     if pairing not in PAIRINGS:
         raise DataError(f"{path}: frames is one of {', '.join(PAIRINGS)}, not {shown(pairing)}")
     mounts = {str(name): _mount(entry, f"{path}: camera {shown(name)}") for name, entry in entries.items()}
-    return Mounting(mounts, pairing, str(path))
+    antenna = None if tree.get("gps") is None else _antenna(tree["gps"], f"{path}: gps")
+    return Mounting(mounts, pairing, str(path), antenna)
 
 
 def configured_mounting(rig: str) -> Mounting | None:
     """What ``reconstruction.rig`` gives: the mounts of a file, none at all, or None = as the keyframes say (auto)."""
     return None if rig == "auto" else Mounting({}) if rig == "none" else read_rig_file(Path(rig))
+
+
+def _antenna(entry: Any, where: str) -> np.ndarray:
+    """(3,) metres in the rig's frame.
+
+    Raises:
+        DataError: neither a place in the rig nor a pose of the rig.
+    """
+    entry = entry if isinstance(entry, dict) else {}
+    for target in ("rig", "base"):
+        for value, inverse in ((entry.get(f"{target}_from_antenna"), False), (entry.get(f"antenna_from_{target}"), True)):
+            if value is not None:
+                flat = {"translation": value} if isinstance(value, list) else dict(value) if isinstance(value, dict) else {}
+                upright = {} if flat.keys() & {"quaternion_wxyz", "quaternion_xyzw"} else {"quaternion_wxyz": [1, 0, 0, 0]}
+                pose = _pose({**flat, **upright}, where)
+                return pose.inverse().translation if inverse else pose.translation
+    raise DataError(f"{where}: expected rig_from_antenna: [x, y, z] in metres, got {shown(entry)}")
 
 
 def _mount(entry: Any, where: str) -> Pose:

@@ -17,6 +17,7 @@ from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
 from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_either_way_up, fit_similarity
 from seg2d3d_ros.reconstruction.world.given_attitudes import up_by_attitudes
+from seg2d3d_ros.reconstruction.world.levers import camera_positions
 from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals, position_residuals
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
@@ -49,6 +50,8 @@ FRAME_KEPT = Kind(
     remedy="bring it to east, north, up before (COLMAP's model_aligner; poses with latitude and longitude), or run without it",
     level=NOTE,
 )
+LEVER_ROUNDS = 4
+"""Fits after that of the antenna's positions for the cameras': levers turn with the model, each time by a tenth as much."""
 ODOMETRY_SIGMA = 0.03
 """Relative standard deviation of a model's scale by wheels."""
 
@@ -61,6 +64,7 @@ class Locator:
         rows: the images.
         config: which positions are good enough.
         mounts: camera name -> ``base_from_camera``; None = as the keyframes said.
+        antenna: (3,) metres, where positions are measured on the vehicle; None = at the cameras.
 
     Attributes:
         world: the frame of ``positions``: east, north, up of a datum, or that of given poses; None without positions.
@@ -68,6 +72,7 @@ class Locator:
             unit counts as metres). Where the altitude is unknown, up is the median of the known ones, or 0.
         heights: ids of the images whose altitude is known.
         sigmas: image id -> standard deviation of its position in metres.
+        given: image id -> the pose that it was given.
     """
 
     def __init__(
@@ -76,8 +81,10 @@ class Locator:
         rows: Sequence[ImageRow],
         config: ReconstructionConfig,
         mounts: Mapping[str, Pose] | None = None,
+        antenna: np.ndarray | None = None,
     ) -> None:
-        self._database, self._rows, self._seed, self._given_mounts = database, rows, config.seed, mounts
+        self._database, self._rows, self._seed = database, rows, config.seed
+        self._given_mounts, self._antenna = mounts, antenna
         sigmas = {row.image_id: row.geo.sigma for row in rows if row.geo is not None}
         known = {row.image_id: row.geo for row in rows if row.geo and sigmas[row.image_id] <= config.max_gps_sigma}
         ids = {row.image_id for row in rows}
@@ -116,6 +123,19 @@ class Locator:
     def attitudes(self) -> Mapping[int, Mapping[str, np.ndarray]]:
         """Image id -> what its given rotation may mean -> (3, 3) ``world_from_camera``; see ``GivenPose.readings``."""
         return {i: given.readings(self.mounts.get(self._camera_of[i])) for i, given in self.given.items()}
+
+    @cached_property
+    def levers(self) -> Mapping[int, np.ndarray]:
+        """Image id -> (3,) metres in the camera's frame, where its position was measured if that is not the camera: at the
+        antenna, or at the vehicle's origin where poses are said to be the vehicle's."""
+        found = {}
+        for image_id in self.positions:
+            mount, given = self.mounts.get(self._camera_of[image_id]), self.given.get(image_id)
+            if mount is not None and given is not None and given.body == "vehicle":
+                found[image_id] = mount.inverse().translation
+            elif mount is not None and given is None and self._antenna is not None:
+                found[image_id] = mount.inverse().apply(self._antenna[None])[0]
+        return found
 
     @property
     def rotation_sigma(self) -> float:
@@ -156,7 +176,21 @@ class Locator:
         heights = np.array([ids[k] in self.heights for k in located], bool)
         mounts = self._mounts_of(ids)
         fit = fit_similarity if any(map(tells_roll, mounts)) else fit_either_way_up
-        return fit(poses[located], metres, sigmas, self._seed, scale, self.up(ids, poses), heights)
+        rest = sigmas, self._seed, scale, self.up(ids, poses), heights
+        found = fit(poses[located], metres, *rest)
+        for _ in range(LEVER_ROUNDS if self.levers else 0):
+            if found.similarity is None:
+                break
+            world_from_model = found.similarity.rotation  # tells the levers' directions
+            turns = {ids[k]: poses[k].rotation @ world_from_model.T for k in located}
+            moved = camera_positions({ids[k]: self.positions[ids[k]] for k in located}, self.levers, turns)
+            found = fit(poses[located], np.array([moved[ids[k]] for k in located]), *rest)
+        return found
+
+    def at_cameras(self, model: pycolmap.Reconstruction) -> dict[int, np.ndarray]:
+        """Image id -> (3,) metres, where the cameras are by the positions, of a model in the positions' frame."""
+        turns = {i: model.image(i).cam_from_world().rotation.matrix() for i in model.reg_image_ids()}
+        return camera_positions(self.positions, self.levers, turns)
 
     def up(self, image_ids: Sequence[int], poses: Pose) -> Up:
         """The vertical of a model's frame by its images (K,), whose rotations were given or which may be mounted rolled."""
@@ -193,15 +227,13 @@ class Locator:
         if not placed:
             return None
         name_of = {row.image_id: row.name for row in self._rows}
-        centers = {
-            name: center
-            for model in placed
-            for name, center in zip(model.names, Pose.from_matrix(model.camera_from_world).origin, strict=True)
-        }
+        poses = {name: pose for model in placed for name, pose in zip(model.names, model.pose, strict=True)}
+        turns = {i: poses[name].rotation for i, name in name_of.items() if name in poses}
+        positions = camera_positions(self.positions, self.levers, turns)
         return position_residuals(
-            centers,
+            {name: pose.origin for name, pose in poses.items()},
             {row.name: row.camera_name for row in self._rows},
-            {name_of[i]: position for i, position in self.positions.items()},
+            {name_of[i]: position for i, position in positions.items()},
             {name_of[i]: sigma for i, sigma in self.sigmas.items()},
             {name_of[i] for i in self.heights},
         )
