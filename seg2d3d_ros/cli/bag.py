@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg2d3d_ros.cli.building import Step, add_map_arguments, build, overrides_from_args
+from seg2d3d_ros.cli.building import Step, add_map_arguments, add_trust_argument, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.config import Config, make_config
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.keyframes.bag_keyframes import BagKeyframes, read_bag
 from seg2d3d_ros.lidar.cloud_file import FILE as CLOUD_FILE
@@ -28,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cloud", default="", metavar="TOPIC", help="PointCloud2 topic of a LiDAR: its scans get the labels, in MAP/cloud.ply"
     )
     parser.add_argument("--odom", default="", metavar="TOPIC", help="nav_msgs/Odometry topic: metres where there is no GPS")
+    parser.add_argument(
+        "--pose",
+        default="",
+        metavar="TOPIC",
+        help="Odometry or Pose(WithCovariance)Stamped topic: poses that the images are given",
+    )
+    add_trust_argument(parser)
     parser.add_argument("--fix", default="", metavar="TOPIC", help="NavSatFix topic; default: the one with most messages")
 
 
@@ -38,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
     findings = Findings()
     config = config_from_args(args, overrides_from_args(args))
+    if args.trust and not args.pose:
+        raise UsageError("--trust says how far the poses of --pose are trusted; give their topic, too")
     if config.segmentation.segmenter == "label_images" and args.segments is None:
         config = make_config({"segmentation.segmenter": "topic"}, config)
     segmentation = config.segmentation
-    topics = {"cameras": args.cameras, "fix_topic": args.fix, "odom_topic": args.odom}
+    topics = {"cameras": args.cameras, "fix_topic": args.fix, "odom_topic": args.odom, "pose_topic": args.pose}
     tolerance = segmentation.stamp_tolerance
     with read_bag(args.bag, **topics, config=config.keyframes, tolerance=tolerance, findings=findings) as bag:
         recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area, findings, bag.without_masks())

@@ -72,6 +72,15 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
 
 
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """``--trust``, beside the option that gives poses."""
+    parser.add_argument(
+        "--trust",
+        choices=("prior", "fixed"),
+        help="poses are evidence beside the images (prior, the default), or right (fixed): then only points are found",
+    )
+
+
 def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
     """Parameters that have an option of their own."""
     options: dict[str, Value | None] = {

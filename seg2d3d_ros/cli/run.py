@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg2d3d_ros.cli.building import add_map_arguments, build, overrides_from_args
+from seg2d3d_ros.cli.building import add_map_arguments, add_trust_argument, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
@@ -38,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where each image was taken and how it was turned: a table like that of --gps with roll,pitch,yaw (INS), a TUM or "
         "KITTI trajectory, transforms.json, OpenSfM's reconstruction.json, or a COLMAP model",
     )
-    parser.add_argument(
-        "--trust",
-        choices=("prior", "fixed"),
-        help="poses are evidence beside the images (prior, the default), or right (fixed): then only points are found",
-    )
+    add_trust_argument(parser)
     parser.add_argument("--order", default="name", metavar="name|shuffle:SEED", help="order in which the images are taken")
 
 

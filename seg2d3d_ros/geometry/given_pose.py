@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -38,6 +39,28 @@ class GivenPose:
     sigma: float
     rotation_sigma: float
     metric: bool = True
+
+    def interpolate(self, other: GivenPose, share: float) -> GivenPose:
+        """The pose at ``share`` of the way to another, as sure as the less sure one: errors of neighbours are alike."""
+        here, there = (Pose(p.rotation, np.zeros(3) if p.position is None else p.position) for p in (self, other))
+        pose = here.interpolate(there, share)
+        return replace(
+            self,
+            rotation=pose.rotation,
+            position=None if self.position is None else pose.translation,
+            sigma=max(self.sigma, other.sigma),
+            rotation_sigma=max(self.rotation_sigma, other.rotation_sigma),
+        )
+
+    def to_json(self) -> list[Any]:
+        """JSON-able."""
+        return [value.tolist() if isinstance(value, np.ndarray) else value for value in astuple(self)]
+
+    @classmethod
+    def from_json(cls, item: Sequence[Any]) -> GivenPose:
+        """Inverse of ``to_json``."""
+        rotation, position, *rest = item
+        return cls(np.array(rotation, np.float64), None if position is None else np.array(position, np.float64), *rest)
 
     def readings(self, mount: Pose | None) -> dict[str, np.ndarray]:
         """What the rotation may mean, in words -> (3, 3) ``world_from_camera``; the likeliest first.

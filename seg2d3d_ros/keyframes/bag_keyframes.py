@@ -13,7 +13,7 @@ from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.cameras import possible_masks, recorded_cameras
 from seg2d3d_ros.recording.reader import Recording, open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
-from seg2d3d_ros.recording.topics import FIX, INFO, ODOMETRY
+from seg2d3d_ros.recording.topics import FIX, INFO, ODOMETRY, POSES
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 
@@ -59,6 +59,7 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         config: KeyframeConfig,
         progress: Progress | None,
         odom_topic: str = "",
+        pose_topic: str = "",
         findings: Findings | None = None,
         tolerance: float = 0.0,
     ):
@@ -68,9 +69,10 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         self.cameras, self.left_out = recorded_cameras(recording, cameras)
         fix = recording.find(fix_topic, FIX) if fix_topic else self._busiest_fix_topic()
         odometry = recording.find(odom_topic, ODOMETRY) if odom_topic else None
+        poses = recording.find(pose_topic, *POSES) if pose_topic else None
         there = [topic for topic, types in recording.types.items() if INFO in types]
         infos = {c.topic: recording.first(c.info_topic) if c.info_topic in there else None for c in self.cameras}
-        self._source = BagSource(recording, self.cameras, fix, odometry, recorded_frames(recording), infos)
+        self._source = BagSource(recording, self.cameras, fix, odometry, recorded_frames(recording), infos, poses)
         self._tell_topics()
 
     def __exit__(self, *exception: object) -> None:
@@ -129,6 +131,7 @@ def read_bag(
     cameras: Sequence[str] = (),
     fix_topic: str = "",
     odom_topic: str = "",
+    pose_topic: str = "",
     config: KeyframeConfig | None = None,
     tolerance: float = SegmentationConfig.stamp_tolerance,
     progress: Progress | None = None,
@@ -144,6 +147,8 @@ def read_bag(
         cameras: image topics; empty = every camera there is.
         fix_topic: ``NavSatFix`` topic; empty = the only one, or the one with most messages.
         odom_topic: ``nav_msgs/Odometry`` topic; empty = none. The cameras' mounts come from ``/tf_static``.
+        pose_topic: ``Odometry``, ``PoseWithCovarianceStamped`` or ``PoseStamped`` topic whose poses the images are given;
+            empty = none.
         tolerance: seconds between the stamps of a mask and its image.
         progress: called as ``progress("reading", messages so far, all)``.
         findings: gets what cannot be used.
@@ -153,7 +158,7 @@ def read_bag(
         DataError: no camera in it, or nothing that can be read.
     """
     recording = open_recording(Path(bag))
-    options = config or KeyframeConfig(), progress, odom_topic, findings, tolerance
+    options = config or KeyframeConfig(), progress, odom_topic, pose_topic, findings, tolerance
     try:
         return BagKeyframes(recording, cameras, fix_topic, *options)
     except (DataError, UsageError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.types import Keyframe
@@ -33,6 +34,7 @@ class KeyframeRecord:
     geo: GeoPosition | None = None
     mount: Pose | None = field(default=None, compare=False)
     odometry: Pose | None = field(default=None, compare=False)
+    given: GivenPose | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, keyframe: Keyframe, image: Path | str) -> KeyframeRecord:
@@ -52,6 +54,10 @@ class KeyframeRecord:
             del item[name]
             if (pose := getattr(self, name)) is not None:
                 item[name] = pose.matrix.tolist()
+        if self.given is None:
+            del item["given"]
+        else:
+            item["given"] = self.given.to_json()
         if self.geo is not None:
             item["geo"]["altitude"] = self.geo.altitude if self.geo.has_altitude else None
             if self.geo.covariance is not None:
@@ -68,5 +74,7 @@ class KeyframeRecord:
             altitude = math.nan if geo["altitude"] is None else geo["altitude"]
             covariance = None if geo["covariance"] is None else np.array(geo["covariance"])
             geo = GeoPosition(**{**geo, "altitude": altitude, "covariance": covariance})
-        poses = {name: Pose.from_matrix(item[name]) for name in _POSES if item.get(name) is not None}
+        poses: dict[str, Any] = {name: Pose.from_matrix(item[name]) for name in _POSES if item.get(name) is not None}
+        if item.get("given") is not None:
+            poses["given"] = GivenPose.from_json(item["given"])
         return cls(**{**item, "camera": camera, "geo": geo, **poses})

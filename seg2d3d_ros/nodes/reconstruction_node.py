@@ -98,7 +98,7 @@ class ReconstructionNode(ManagedNode):
         self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
         self._session = self._new_session()
         self._mapping = self.worker("mapping", self._map, depth=self.config.keyframes.max_pending, on_drop=self._dropped)
-        self._vehicle = VehiclePoses(self, self.ros.odom_topic, self.config.reconstruction.rig)
+        self._vehicle = VehiclePoses(self, self.ros.odom_topic, self.ros.pose_topic, self.config)
         self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
         self._keyframes = KeyframeSubscription(self, self._received)
         self._twins = TwinWatch(self)

@@ -11,7 +11,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -216,21 +216,15 @@ class FeatureDatabase:
                 self._sqlite.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, value))
 
         if keyframe.given is not None:
-            values = [value.tolist() if isinstance(value, np.ndarray) else value for value in astuple(keyframe.given)]
-            self._sqlite.execute(
-                "INSERT OR REPLACE INTO seg2d3d_given_poses VALUES (?, ?)", (keyframe.name, json.dumps(values))
-            )
+            row = (keyframe.name, json.dumps(keyframe.given.to_json()))
+            self._sqlite.execute("INSERT OR REPLACE INTO seg2d3d_given_poses VALUES (?, ?)", row)
 
     def given_poses(self) -> dict[int, GivenPose]:
         """Image id -> the pose that somebody gave it."""
         rows = self._sqlite.execute(
             "SELECT image_id, pose FROM seg2d3d_given_poses JOIN seg2d3d_images USING (name) ORDER BY image_id"
         )
-        found = {}
-        for image_id, text in rows:
-            rotation, position, *rest = parse_json(text, "database.db", remedy=REMEDY)
-            found[image_id] = GivenPose(np.array(rotation), None if position is None else np.array(position), *rest)
-        return found
+        return {i: GivenPose.from_json(parse_json(text, "database.db", remedy=REMEDY)) for i, text in rows}
 
     def mounts(self) -> dict[str, Pose]:
         """Camera name -> ``base_from_camera``, as the keyframes said it last."""

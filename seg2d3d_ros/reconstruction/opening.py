@@ -20,10 +20,14 @@ def open_reconstructor(
     """The reconstructor that ``config`` asks for; ``live`` where keyframes arrive one after the other.
 
     Raises:
-        UsageError: a finished model was given for keyframes that have yet to come.
+        UsageError: a finished model was given for keyframes that have yet to come, or fixed poses for the online mode.
     """
     if config.model:
         if live:
             raise UsageError("reconstruction.model, a finished model, is for `seg2d3d run`: images to come are not in it")
         return GivenModel(root, config)
+    if config.trust == "fixed" and config.is_online(live=live):
+        raise UsageError(
+            "reconstruction.trust: fixed is for all images at once (reconstruction.mode: batch); online, poses are a prior"
+        )
     return OnlineReconstructor(root, config, cancelled) if config.is_online(live=live) else BatchReconstructor(root, config)

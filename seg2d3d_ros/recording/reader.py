@@ -86,16 +86,16 @@ class Recording(AbstractContextManager["Recording"]):
         """The same in words."""
         return [finding.text for finding in self.findings]
 
-    def find(self, wanted: str, msgtype: str) -> str:
-        """The full name of a topic of this type that the user named, with or without its leading slash.
+    def find(self, wanted: str, *msgtypes: str) -> str:
+        """The full name of a topic of one of these types that the user named, with or without its leading slash.
 
         Raises:
             UsageError: there is none, or nothing was recorded on it.
         """
-        found = [name for name, types in self.types.items() if msgtype in types]
+        found = [name for name, types in self.types.items() if set(types) & set(msgtypes)]
         name = wanted if wanted.startswith("/") else f"/{wanted}"
         if name not in found:
-            kind = msgtype.rpartition("/")[2]
+            kind = " or ".join(msgtype.rpartition("/")[2] for msgtype in msgtypes)
             raise UsageError(f"no {kind} on {wanted}; there are {', '.join(found) or 'none'}")
         return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import numpy as np
@@ -14,6 +15,8 @@ from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.odometry import VehicleOdometry
+from seg2d3d_ros.keyframes.positions.pose_messages import PoseMessages
+from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.world.georeference import Scale, fit_similarity
@@ -136,6 +139,48 @@ def test_a_bag_gives_mounts_and_odometry(tmp_path):
     record = KeyframeRecord.from_json(KeyframeRecord.of(items[2], "a.jpg").to_json()).keyframe(b"x")
     np.testing.assert_array_equal(record.mount.matrix, items[2].mount.matrix)
     np.testing.assert_array_equal(record.odometry.matrix, items[2].odometry.matrix)
+
+
+def test_a_bag_gives_poses_that_images_keep_in_the_map(tmp_path):
+    """The same messages, trusted as poses: of the vehicle, in their own frame; also in a map's records."""
+    with read_bag(recording(tmp_path), pose_topic="odom") as bag:
+        items = [item.keyframe for item in bag]
+        assert bag.counts["poses"] == 60
+    given = {k.stamp_ns: k.given for k in items if k.given is not None}
+    assert len(given) > 1
+    for stamp_ns, pose in given.items():
+        np.testing.assert_allclose(pose.position, [0.3 * ((stamp_ns - START) / SECOND * 10 - 0.5), 0, 0], atol=0.2)
+        assert (pose.body, pose.sigma, pose.metric) == ("vehicle", 0.1, True)
+    item = next(k for k in items if k.given is not None)
+    record = KeyframeRecord.from_json(json.loads(json.dumps(KeyframeRecord.of(item, "a.jpg").to_json())))
+    np.testing.assert_array_equal(record.given.rotation, item.given.rotation)
+    np.testing.assert_array_equal(record.given.position, item.given.position)
+    assert record.given.axes == item.given.axes
+    with pytest.raises(UsageError, match="no Odometry or PoseWithCovarianceStamped or PoseStamped on /ins"):
+        read_bag(recording(tmp_path / "again"), pose_topic="/ins")
+
+
+class TestPoseMessages:
+    def test_covariance_says_how_good_a_pose_is(self):
+        poses, message = PoseMessages(PoseHints()), odometry(1.0)
+        message.pose.covariance = np.diag([0.01, 0.04, 0.01, 1e-6, 1e-6, 4e-6]).ravel()
+        assert poses.add_message(message, SECOND)
+        assert poses.at(SECOND).sigma == pytest.approx(0.2)
+        assert poses.at(SECOND).rotation_sigma == pytest.approx(0.002)
+        assert poses.base == "base_link"
+
+    def test_without_one_the_configuration_does(self):
+        poses = PoseMessages(PoseHints(body="camera", sigma=0.3, rotation_sigma=2.0))
+        bare = types.SimpleNamespace(pose=odometry(1.0).pose.pose)
+        assert poses.add_message(bare, SECOND)
+        assert (poses.at(SECOND).body, poses.at(SECOND).sigma) == ("camera", 0.3)
+        assert np.degrees(poses.at(SECOND).rotation_sigma) == pytest.approx(2.0)
+        assert poses.base == ""
+
+    def test_what_is_no_pose_is_ignored(self):
+        poses = PoseMessages(PoseHints())
+        assert not poses.add_message(odometry(np.nan), SECOND)
+        assert poses.ignored == 1
 
 
 def test_without_odometry_topic_none_is_read_and_a_wrong_one_is_named(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
+import geometry_msgs.msg  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
@@ -35,6 +36,7 @@ class Node:
 
     def __init__(self):
         self.callbacks, self.timers, self.counts, self.words = {}, [], {}, []
+        self.graph = {}
         self.findings = Findings()
         self.diagnostics = types.SimpleNamespace(count=self.count, findings=self.findings, set=lambda *what: None)
         self.errors = types.SimpleNamespace(refused=lambda topic, error: self.words.append(str(error)))
@@ -57,6 +59,12 @@ class Node:
 
     def get_publishers_info_by_topic(self, topic):
         return []
+
+    def get_topic_names_and_types(self):
+        return list(self.graph.items())
+
+    def count_publishers(self, topic):
+        return int(topic in self.graph)
 
 
 def keyframe(k=1):
@@ -173,9 +181,30 @@ def test_mask_mount_and_odometry_survive_a_restart(tmp_path):
         np.testing.assert_array_equal(first.odometry.matrix, pose.scaled(2).matrix)
 
 
+@pytest.mark.parametrize("kind", ["Odometry", "PoseWithCovarianceStamped", "PoseStamped"])
+def test_keyframes_get_the_pose_of_their_moment_whatever_message_says_it(kind):
+    node, make = Node(), getattr(geometry_msgs.msg, kind, Odometry)
+    poses = VehiclePoses(node, "", "ins", make_config({"reconstruction.rig": "none"}))
+    (search,) = node.timers
+    search()
+    assert "/ins" not in node.callbacks, "nobody publishes yet"
+    node.graph["/ins"] = [f"{'nav_msgs' if kind == 'Odometry' else 'geometry_msgs'}/msg/{kind}"]
+    search()
+    search()
+    for k in (0, 1):
+        message = make(header=make_header(SECOND + k * SECOND // 5, "map"))
+        pose = message.pose if kind == "PoseStamped" else message.pose.pose
+        pose.position.x, pose.orientation.w = float(k), 1.0
+        node.callbacks["/ins"](message)
+    item = Keyframe("a", "front", SECOND + SECOND // 10, b"")
+    complete = poses.complete(item, make_header(item.stamp_ns, "front"))
+    np.testing.assert_allclose(complete.given.position, [0.5, 0, 0])
+    assert complete.odometry is None
+
+
 def test_keyframes_get_the_odometry_of_their_moment():
     node = Node()
-    poses = VehiclePoses(node, "odom", "none")
+    poses = VehiclePoses(node, "odom", "", make_config({"reconstruction.rig": "none"}))
     for k in (0, 1):
         message = Odometry(header=make_header(SECOND + k * SECOND // 5, "odom"), child_frame_id="base_link")
         message.pose.pose.position.x, message.pose.pose.orientation.w = float(k), 1.0

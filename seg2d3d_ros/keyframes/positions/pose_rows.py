@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.attitude import AngleConvention
 from seg2d3d_ros.geometry.given_pose import Axes, Body, GivenPose
-from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.trajectory import StampedSeries
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.keyframes.folder_scan import PhotoFile
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
@@ -135,40 +134,25 @@ class PosesByName(PoseSource):
 
 
 class PosesByTime(PoseSource):
-    """Poses along a way, interpolated where they are near enough in time; the sigmas are those of the poses.
+    """Poses along a way, interpolated where they are near enough in time.
 
     Args:
         source: see ``PoseSource``.
-        stamps_ns: (N,) ascending.
+        stamps_ns: (N,) any order.
         rows: (N,) the poses.
         max_gap: seconds between two poses between which others are interpolated.
     """
 
     def __init__(self, source: str, stamps_ns: Sequence[int], rows: Sequence[PoseRow], max_gap: float) -> None:
         super().__init__(source)
-        self._stamps, self._rows, self._gap = list(stamps_ns), rows, max_gap * 1e9
+        self._series: StampedSeries[GivenPose] = StampedSeries(max_gap)
+        for stamp_ns, row in zip(stamps_ns, rows, strict=True):
+            self._series.add(stamp_ns, row.given)
 
     def of(self, photo: PhotoFile, stamp_ns: int) -> PoseRow | None:
         """See ``PoseSource``."""
-        after = bisect.bisect_left(self._stamps, stamp_ns)
-        if after < len(self._stamps) and self._stamps[after] == stamp_ns:
-            return self._rows[after]
-        if stamp_ns <= 0 or not 0 < after < len(self._stamps):
-            return None
-        before, width = after - 1, self._stamps[after] - self._stamps[after - 1]
-        if width > self._gap:
-            return None
-        share = (stamp_ns - self._stamps[before]) / width
-        return _between(self._rows[before], self._rows[after], share)
-
-
-def _between(one: PoseRow, other: PoseRow, share: float) -> PoseRow:
-    a, b = one.given, other.given
-    assert a.position is not None, "trajectories have places"
-    assert b.position is not None, "trajectories have places"
-    pose = Pose(a.rotation, a.position).interpolate(Pose(b.rotation, b.position), share)
-    sigmas = max(a.sigma, b.sigma), max(a.rotation_sigma, b.rotation_sigma)
-    return PoseRow(one.line, one.image, GivenPose(pose.rotation, pose.translation, a.axes, a.body, *sigmas, a.metric))
+        given = self._series.at(stamp_ns) if stamp_ns > 0 else None
+        return None if given is None else PoseRow(0, photo.name, given)
 
 
 class PosesByOrder(PoseSource):

@@ -83,9 +83,7 @@ def by_time(path: Path, rows: Sequence[PoseRow], max_gap: float) -> PosesByTime 
     if times is None:
         return None
     # The digits are taken as they stand: a float has too few of them for nanoseconds since 1970.
-    stamps = [_nanoseconds(row.image) for row in rows]
-    order = np.argsort(stamps, kind="stable")
-    return PosesByTime(str(path), [stamps[k] for k in order], [rows[k] for k in order], max_gap)
+    return PosesByTime(str(path), [_nanoseconds(row.image) for row in rows], rows, max_gap)
 
 
 def _nanoseconds(text: str) -> int:

@@ -13,6 +13,8 @@ from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
+from seg2d3d_ros.keyframes.positions.pose_messages import PoseMessages
+from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE, PoseHints
 from seg2d3d_ros.keyframes.selection import ImageSelector
 from seg2d3d_ros.keyframes.streams.camera_input import IMAGES_OUT_OF_ORDER, STAMPS_ZERO
 from seg2d3d_ros.keyframes.streams.fixes import FixFilter
@@ -49,7 +51,7 @@ class BagSource(NamedTuple):
 
     Attributes:
         cameras: the camera topics.
-        fix, odometry: topics, or None.
+        fix, odometry, poses: topics, or None.
         frames: of the vehicle's sensors.
         infos: ``CameraInfo`` by image topic.
     """
@@ -60,6 +62,7 @@ class BagSource(NamedTuple):
     odometry: str | None
     frames: FrameTree
     infos: dict[str, Any | None]
+    poses: str | None = None
 
 
 class _Image(NamedTuple):
@@ -98,6 +101,7 @@ class BagPass:
         self._selector: ImageSelector[_Image] = ImageSelector(config)
         self._fixes = FixFilter(config)
         self._odometry = VehicleOdometry()
+        self._poses = PoseMessages(PoseHints.of(config))
         self._mounts: dict[str, Pose] | None = None
         self._images = RecordedImages(source.infos, findings)
         self._cameras = {camera.topic: camera for camera in source.cameras}
@@ -108,11 +112,13 @@ class BagPass:
         self._unstamped: Counter[str] = Counter()
         self._newest_ns = 0
         self._newest_of: dict[str, int] = {}
-        waits = (source.fix, config.max_fix_gap), (source.odometry, MAX_GAP), (topics, SEGMENTS_DELAY)
+        gap = config.max_fix_gap
+        waits = (source.fix, gap), (source.odometry, MAX_GAP), (source.poses, gap), (topics, SEGMENTS_DELAY)
         self._hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
         there: list[Callable[[_Chosen], bool]] = [
             lambda chosen: not source.fix or self._fixes.reaches(chosen.image.stamp_ns),
             lambda chosen: not source.odometry or self._odometry.reaches(chosen.image.stamp_ns),
+            lambda chosen: not source.poses or self._poses.reaches(chosen.image.stamp_ns),
             lambda chosen: self.masks.is_there(chosen.image.camera.name, chosen.image.stamp_ns),
         ]
         self._waiting = WaitingKeyframes([Companion(is_there, self._hold_ns) for is_there in there], in_order=True)
@@ -127,14 +133,18 @@ class BagPass:
     def items(self) -> Iterator[BagItem]:
         """All keyframes in about the order of time."""
         source = self._source
-        names = [*self._cameras, *self._camera_of_masks, *filter(None, [source.fix, source.odometry])]
+        others = dict.fromkeys(topic for topic in (source.fix, source.odometry, source.poses) if topic)
+        names = [*self._cameras, *self._camera_of_masks, *others]
         total = sum(source.recording.topics[name].count for name in names)
         for done, (topic, log_ns, message) in enumerate(source.recording.messages(names), start=1):
             stamp_ns = self._stamp(topic, message, log_ns)
             if topic in self._cameras:
                 yield from self._image(_Image(self._cameras[topic], message, stamp_ns, log_ns))
-            elif topic == source.odometry:
-                self._counts["odometry"] += self._odometry.add_message(message, stamp_ns)
+            elif topic in (source.odometry, source.poses):
+                if topic == source.odometry:
+                    self._counts["odometry"] += self._odometry.add_message(message, stamp_ns)
+                if topic == source.poses:
+                    self._counts["poses"] += self._poses.add_message(message, stamp_ns)
             elif topic == source.fix:
                 self._fixes.add(message, stamp_ns, log_ns)
             else:
@@ -184,13 +194,16 @@ class BagPass:
             geo = self._fixes.at(image.stamp_ns)
             self._counts["without_position"] += bool(self._source.fix) and geo is None
             mount, odometry = self._mount(image.camera.name), self._odometry.at(image.stamp_ns)
-            yield BagItem(replace(keyframe, geo=geo, mount=mount, odometry=odometry), labels, reason)
+            given = self._poses.at(image.stamp_ns)
+            self._counts["without_pose"] += bool(self._source.poses) and given is None
+            known = replace(keyframe, geo=geo, mount=mount, odometry=odometry, given=given)
+            yield BagItem(known, labels, reason)
 
     def _mount(self, camera: str) -> Pose | None:
         """Where a camera is on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
         if self._mounts is None:
             frames = {camera.name: camera.frame_id for camera in self._source.cameras}
-            self._mounts = self._source.frames.mounts(frames, self._odometry.base)
+            self._mounts = self._source.frames.mounts(frames, self._odometry.base or self._poses.base)
         return self._mounts.get(camera)
 
     def _tell(self) -> None:
@@ -203,6 +216,7 @@ class BagPass:
             Finding(IMAGES_OUT_OF_ORDER, counts.late + counts.repeated, counts.seen, (), late),
             Finding(STAMPS_ZERO, self._unstamped.total(), 0, (), {"detail": unstamped}),
             Finding(WITHOUT_POSITION, self._counts["without_position"], counts.kept, (), {"reason": reason}),
+            Finding(WITHOUT_POSE, self._counts["without_pose"], counts.kept, (), {"source": self._source.poses or ""}),
             *self._fixes.findings(),
             *self.masks.findings(),
         ]

@@ -99,6 +99,11 @@ class ReconstructionParameters(MapParameters):
 
     publish_tf: bool = param(False, "publish map -> <camera frame>_keyframe of the latest registered keyframe on /tf")
     odom_topic: str = param("", "nav_msgs/Odometry topic: gives metres where there is no GPS; empty = none")
+    pose_topic: str = param(
+        "",
+        "Odometry, PoseWithCovarianceStamped or PoseStamped topic of poses that are better than odometry: the map is in their "
+        "frame (reconstruction.trust, keyframes.pose_body); empty = none",
+    )
     movable_wait: float = param(
         30.0,
         "how long a keyframe waits for its segments where segmentation.movable names classes; then it is used as it is",
