@@ -1,6 +1,7 @@
 """Where images are by GPS and odometry, which of them a scale comes from, and what is said where nothing tells it."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pycolmap
@@ -255,3 +256,18 @@ def test_a_model_is_put_where_its_cameras_were_not_where_the_antenna_was(tmp_pat
     none = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
     written = SparseModel(tuple(row.name for row in images), (), poses, *nothing, *none, frame=frame)
     assert where.residuals([written]).metres.max() < 0.02
+
+
+def test_positions_that_are_a_second_late_are_said_to_be(database):
+    """Each is that of the next image."""
+    images = [
+        replace(row, geo=later.geo) for row, later in zip(rows(gps=range(1, 12)), rows(gps=range(2, 13))[1:], strict=False)
+    ]
+    where, found = Locator(database, images, CONFIG), model(scale=1.0)
+    found.deregister_frame(found.image(COUNT).frame_id)
+    assert where.georeference(found, Scale(1.0, 0.001), Findings()).kind == "enu"
+    poses = np.array([found.image(i).cam_from_world().matrix() for i in range(1, COUNT)])
+    nothing = np.zeros((0, 3)), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32), np.zeros(0, np.int64)
+    none = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
+    written = SparseModel(tuple(row.name for row in images), (), poses, *nothing, *none, frame=where.world)
+    assert where.residuals([written]).clock.seconds == pytest.approx(1.0, abs=0.1)

@@ -19,6 +19,7 @@ def residuals(offsets, sigma=0.1, heights=True, cameras=None):
         positions,
         dict.fromkeys(positions, sigma),
         set(names) if heights else set(),
+        dict.fromkeys(names, 0),
     )
 
 

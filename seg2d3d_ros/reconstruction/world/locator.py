@@ -236,6 +236,7 @@ class Locator:
             {name_of[i]: position for i, position in positions.items()},
             {name_of[i]: sigma for i, sigma in self.sigmas.items()},
             {name_of[i] for i in self.heights},
+            {row.name: row.stamp_ns for row in self._rows},
         )
 
     def _shown(self, model: pycolmap.Reconstruction) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.findings import EXAMPLES, Finding, Findings, Kind
+from seg2d3d_ros.reconstruction.world.clock_offset import ClockOffset, clock_offset
 
 MAP_CONTRADICTED = Kind(
     "map_contradicted",
@@ -43,6 +44,7 @@ class PositionResiduals:
         metres: (N,) between the image in the map and its position, of the coordinates that were measured.
         sigmas: (N,) standard deviations that the positions claim.
         measured: (N,) int, 3, or 2 where the height is unknown.
+        clock: by how much the positions' clock is off, where that explains the distances.
     """
 
     names: list[str]
@@ -50,6 +52,7 @@ class PositionResiduals:
     metres: np.ndarray
     sigmas: np.ndarray
     measured: np.ndarray
+    clock: ClockOffset | None = None
 
     @property
     def scatter(self) -> float:
@@ -69,6 +72,8 @@ class PositionResiduals:
 
     def tell(self, findings: Findings) -> None:
         """Say where map and positions contradict each other."""
+        if self.clock is not None:
+            self.clock.tell(findings)
         off, count = self.off, len(self.names)
         if self.scatter > CONTRADICTED:
             kept = self.metres[~off]
@@ -123,6 +128,7 @@ def position_residuals(
     positions: Mapping[str, np.ndarray],
     sigmas: Mapping[str, float],
     heights: Collection[str],
+    stamps_ns: Mapping[str, int],
 ) -> PositionResiduals:
     """Of the images that have both a place in the map and a position.
 
@@ -132,13 +138,17 @@ def position_residuals(
         positions: image name -> (3,) metres in the same frame.
         sigmas: image name -> standard deviation in metres.
         heights: names of the images whose third coordinate was measured.
+        stamps_ns: image name -> capture time, 0 = unknown.
     """
     names = sorted(centers.keys() & positions.keys())
     apart = np.array([centers[n] - positions[n] for n in names]).reshape(-1, 3)
     measured = np.array([3 if n in heights else 2 for n in names], np.int64)
     apart[measured == 2, 2] = 0.0
     claimed = np.array([sigmas[n] for n in names])
-    return PositionResiduals(names, [cameras[n] for n in names], np.linalg.norm(apart, axis=1), claimed, measured)
+    stamps, places = np.array([stamps_ns[n] for n in names], np.int64), np.array([centers[n] for n in names]).reshape(-1, 3)
+    taken_by = [cameras[n] for n in names]
+    clock = clock_offset(taken_by, stamps, places, -apart, claimed)
+    return PositionResiduals(names, taken_by, np.linalg.norm(apart, axis=1), claimed, measured, clock)
 
 
 def _rms(metres: np.ndarray) -> float:
