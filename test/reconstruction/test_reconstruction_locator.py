@@ -1,7 +1,6 @@
 """Where images are by GPS and odometry, which of them a scale comes from, and what is said where nothing tells it."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pycolmap

@@ -23,6 +23,8 @@ SURE = 4.0
 """Standard deviations that an offset must be from nothing."""
 BETTER = 0.7
 """The distances must shrink by this factor."""
+SINGULAR = 1e12
+"""Condition beyond which a shift and a turn explain what an offset would."""
 ROUNDS = 10
 CAUCHY = 2.0
 
@@ -79,15 +81,14 @@ def clock_offset(
         scale = max(float(np.median(rest)) / 1.5, 1e-6)
         weight = 1.0 / (1.0 + (rest / (CAUCHY * scale)) ** 2)
     information = left.T @ left / max(scale, 1.0) ** 2
-    try:
-        deviation = float(np.sqrt(np.linalg.inv(information)[0, 0]))
-    except np.linalg.LinAlgError:
+    if np.linalg.cond(information) > SINGULAR:
         return None
+    deviation = float(np.sqrt(np.linalg.inv(information)[0, 0]))
     without = derivative[:, :, 1:].reshape(-1, 6) * np.repeat(half, 3)[:, None]
     rigid = np.linalg.lstsq(without, (offset * half[:, None]).ravel(), rcond=1e-9)[0]
     before = _rms(offset - derivative[:, :, 1:] @ rigid, weight)
     after = _rms(offset - derivative @ found, weight)
-    sure = np.isfinite(deviation) and abs(found[0]) > SURE * deviation and after < BETTER * before
+    sure = abs(found[0]) > SURE * deviation and after < BETTER * before
     return ClockOffset(float(found[0]), deviation, before, after) if sure else None
 
 
