@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from seg2d3d_ros.images import decode_rgb, read_labels, write_labels
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
 from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.keyframes.folder_scan import PhotoFile
+from seg2d3d_ros.keyframes.positions.pose_file import read_poses
+from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints, PoseSource
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, Features
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.segmentation.factory import create_segmenter
@@ -103,6 +106,21 @@ def positions(root: Path, findings: Findings) -> Any:
     return [frame.geo is not None for frame in source]
 
 
+def poses(root: Path, findings: Findings) -> Any:
+    """Poses of the photographs in each of the forms."""
+    counts = []
+    for name in POSES:
+
+        def source(photos: Sequence[PhotoFile], told: Findings, name: str = name) -> PoseSource:
+            return read_poses(root / name, photos, PoseHints(), told)
+
+        own = Findings()
+        frames = read_folder(root / "images", camera=None, gps="none", order="name", poses=source, findings=own)
+        counts.append(sum(frame.given is not None for frame in frames))
+        findings.update(own.list())
+    return counts
+
+
 def bag(root: Path, findings: Findings, name: str) -> Any:
     """A recording with one camera."""
     with read_bag(root / name, config=Config().keyframes, findings=findings) as recording:
@@ -139,6 +157,7 @@ def checkpoint(root: Path, _findings: Findings) -> Any:
 
 
 NAMES = ("a.jpg", "b.png", "c.webp", "d.tif", "e.bmp")
+POSES = ("poses.csv", "poses.tum", "poses.kitti", "transforms.json", "reconstruction.json")
 TARGETS = {
     "image": Target(tuple(f"images/{name}" for name in NAMES), images, loses_nothing=True),
     "mask": Target(("segments/a.png", "segments/b.png"), masks, loses_nothing=True),
@@ -146,6 +165,7 @@ TARGETS = {
     "coco": Target(("coco.json",), coco, text=True),
     "camera": Target(("camera.json",), lambda root, _: len(read_camera_file(root / "camera.json")._cameras), text=True),
     "positions": Target(("gps.csv",), positions, text=True),
+    "poses": Target(POSES, poses, text=True),
     "rig": Target(("rig.yaml",), lambda root, _: len(read_rig_file(root / "rig.yaml").mounts), text=True),
     "params": Target(("params.yaml",), lambda root, _: len(load_config(file=root / "params.yaml").flat()), text=True),
     "mcap": Target(("drive.mcap",), lambda root, findings: bag(root, findings, "drive.mcap")),
@@ -178,6 +198,7 @@ def make_inputs(base: Path, names: list[str]) -> None:
     (base / "camera.json").write_text(json.dumps({"cameras": {"front": pinhole, "left": pinhole}}))
     rows = [f"{name},{55.7 + k * 1e-4},{13.2},{40.0 + k},1.5" for k, name in enumerate(NAMES)]
     (base / "gps.csv").write_text("\n".join(["image,latitude,longitude,altitude,sigma", *rows]) + "\n")
+    make_poses(base)
     mount = "{translation: [0.1, 0.0, -0.5], quaternion_wxyz: [1.0, 0.0, 0.0, 0.0]}"
     (base / "rig.yaml").write_text(f"cameras:\n  front:\n    sensor_from_rig: {mount}\n  left:\n    rig_from_sensor: {mount}\n")
     (base / "params.yaml").write_text(Config().to_yaml())
@@ -193,6 +214,19 @@ def make_inputs(base: Path, names: list[str]) -> None:
         import torch
 
         torch.save({f"layer{k}.weight": torch.ones(4, 4) for k in range(3)}, base / "weights.pth")
+
+
+def make_poses(base: Path) -> None:
+    """A pose of each photograph, in each of the forms."""
+    rows = [f"{name},{55.7 + k * 1e-4},13.2,40,1,2,{30 + k}" for k, name in enumerate(NAMES)]
+    (base / "poses.csv").write_text("\n".join(["image,latitude,longitude,altitude,roll,pitch,yaw", *rows]) + "\n")
+    (base / "poses.tum").write_text("".join(f"{name} {k}.5 2.0 0.1 0.0 0.0 0.6 0.8\n" for k, name in enumerate(NAMES)))
+    (base / "poses.kitti").write_text("".join(f"1 0 0 {k}.5 0 1 0 2.0 0 0 1 0.1\n" for k in range(len(NAMES))))
+    matrix = [[1.0, 0.0, 0.0, 2.5], [0.0, 1.0, 0.0, 0.5], [0.0, 0.0, 1.0, 0.1], [0.0, 0.0, 0.0, 1.0]]
+    frames = [{"file_path": f"images/{name}", "transform_matrix": matrix} for name in NAMES]
+    (base / "transforms.json").write_text(json.dumps({"frames": frames}))
+    shots = {name: {"rotation": [0.1, 0.2, 0.3], "translation": [1.0, 2.0, 3.0], "camera": "c"} for name in NAMES}
+    (base / "reconstruction.json").write_text(json.dumps([{"shots": shots}]))
 
 
 def coco_document() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fuzz import CLEAR, choose, judge, outcome
 from fuzz_mutations import mutate
 from fuzz_targets import TARGETS, make_inputs
 
-CHEAP = ["image", "mask", "segments.json", "coco", "camera", "positions", "rig", "params", "database"]
+CHEAP = ["image", "mask", "segments.json", "coco", "camera", "positions", "poses", "rig", "params", "database"]
 CASES = 12
 """Of each reader."""
 

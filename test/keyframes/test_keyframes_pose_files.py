@@ -14,7 +14,7 @@ from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import from_enu
 from seg2d3d_ros.keyframes.folder_scan import PhotoFile
-from seg2d3d_ros.keyframes.positions.image_positions import ROWS_WITHOUT_IMAGE
+from seg2d3d_ros.keyframes.positions.image_positions import ROWS_UNREADABLE, ROWS_WITHOUT_IMAGE
 from seg2d3d_ros.keyframes.positions.pose_file import read_poses
 from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE, PoseHints
 
@@ -100,8 +100,11 @@ def test_tum_lines_with_times_are_interpolated_where_they_are_near(tmp_path, for
     stamps = [1_700_000_000_123_456_789 + k * 500_000_000 for k in (0, 1, 9, 10)]
     text = "\n".join(line(form.format(*divmod(stamp, 10**9)), k) for k, stamp in enumerate(stamps))
     middle = stamps[0] + 125_000_000
+    text += "\n1700000001.5 nothing\n"
     at = dict(zip(NAMES, (stamps[0], middle, stamps[1] + 10**9, stamps[3] + 10**9), strict=True))
-    rows = read(tmp_path / "poses.tum", text, stamps=at)
+    findings = Findings()
+    rows = read(tmp_path / "poses.tum", text, stamps=at, findings=findings)
+    assert [(f.kind, f.count, f.of, f.examples) for f in findings.list()] == [(ROWS_UNREADABLE, 1, 5, ("line 5",))]
     assert set(rows) == {"left_0001", "left_0002"}, "of the others no pose is near enough"
     np.testing.assert_allclose(rows["left_0001"].given.position, PLACES[0], atol=1e-6)
     np.testing.assert_allclose(rows["left_0002"].given.position, 0.75 * PLACES[0] + 0.25 * PLACES[1], atol=1e-6)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.findings import EXAMPLES, Finding, Findings
 from seg2d3d_ros.geometry.attitude import enu_from_vehicle, vehicle_angles
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.keyframes.folder_scan import PhotoFile
-from seg2d3d_ros.keyframes.positions.image_positions import rows_of_photos
+from seg2d3d_ros.keyframes.positions.image_positions import ROWS_UNREADABLE, rows_of_photos
 from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints, PoseRow, PosesByName, PoseSource
 from seg2d3d_ros.keyframes.positions.positions_file import PositionRow, PositionTable, read_positions
 from seg2d3d_ros.keyframes.positions.scene_file import scene_rows
@@ -48,10 +48,14 @@ def read_poses(path: Path, photos: Sequence[PhotoFile], hints: PoseHints, findin
     if body and is_tum(body[0][1]):
         rows = [tum_row(line, cells, hints) for line, cells in lines]
         known = [row for row in rows if row is not None]
-        refused = {
-            line: "no time or name, place and quaternion" for (line, _), row in zip(lines, rows, strict=True) if row is None
-        }
-        return by_time(path, known, hints.max_gap) or named_poses(str(path), known, photos, findings, refused)
+        reason = "no time or name, place and quaternion"
+        refused = {line: reason for (line, _), row in zip(lines, rows, strict=True) if row is None}
+        along = by_time(path, known, hints.max_gap)
+        if along is None:
+            return named_poses(str(path), known, photos, findings, refused)
+        shown = tuple(f"line {line}" for line in refused)
+        findings.put(Finding(ROWS_UNREADABLE, len(refused), len(lines), shown[:EXAMPLES], {"reason": reason}))
+        return along
     return _table(path, photos, hints, findings)
 
 
