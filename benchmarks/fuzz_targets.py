@@ -151,7 +151,7 @@ def database(root: Path, _findings: Findings) -> Any:
 
 def checkpoint(root: Path, _findings: Findings) -> Any:
     """Weights, which may hold code."""
-    from seg2d3d_ros.segmentation.models.checkpoints import read_state
+    from seg2d3d_ros.networks.checkpoints import read_state
 
     return len(read_state(root / "weights.pth"))
 

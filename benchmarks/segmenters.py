@@ -228,7 +228,7 @@ def write(name: str, folder: Path) -> None:
 
 def measure(name: str, folder: Path, device: str, repeat: int, queue: Any) -> None:
     """Load and run a model, and tell what it took."""
-    from seg2d3d_ros.segmentation.models.runtime import Runtime
+    from seg2d3d_ros.networks.runtime import Runtime
 
     image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     runtime = Runtime(device)

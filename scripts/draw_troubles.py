@@ -10,7 +10,7 @@ DOCUMENT = ROOT / "docs" / "troubleshooting.md"
 BEGIN, END = "<!-- begin: made by scripts/draw_troubles.py -->\n", "<!-- end -->\n"
 STAGES = {
     "images, positions, recordings": ("keyframes", "recording", "images"),
-    "masks": ("segmentation",),
+    "masks": ("segmentation", "networks"),
     "reconstruction": ("reconstruction",),
     "objects": ("association", "pipeline"),
     "clouds": ("lidar", "dense"),

@@ -104,6 +104,44 @@ def write_sam2(folder: Path) -> Path:
     return folder
 
 
+def write_lightglue(folder: Path) -> Path:
+    """A LightGlue of two layers with a small SuperPoint, whose scores are far below those of trained ones.
+
+    Its attention is switched off and its projections are rotations, so that it matches equal descriptors.
+    """
+    import torch
+    from transformers import LightGlueConfig, LightGlueForKeypointMatching, SuperPointConfig
+
+    torch.manual_seed(0)
+    detector = SuperPointConfig(
+        encoder_hidden_sizes=[8, 8, 16, 16],
+        decoder_hidden_size=32,
+        descriptor_decoder_dim=64,
+        keypoint_threshold=0.0,
+        nms_radius=4,
+    )
+    config = LightGlueConfig(
+        keypoint_detector_config=detector, descriptor_dim=64, num_hidden_layers=2, num_attention_heads=2, filter_threshold=0.0
+    )
+    model = LightGlueForKeypointMatching(config)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "keypoint_detector" in name:
+                (torch.nn.init.kaiming_normal_ if weights.ndim > 1 else torch.nn.init.zeros_)(weights)
+            elif ".self_mlp.fc2" in name or ".cross_mlp.fc2" in name:
+                weights.zero_()
+            elif "final_projection.weight" in name:
+                weights.copy_(12 * torch.linalg.qr(torch.randn(64, 64))[0])
+            elif "final_projection.bias" in name or "matchability.weight" in name:
+                weights.zero_()
+            elif "matchability.bias" in name:
+                weights.fill_(5.0)
+            elif "token_confidence" in name:
+                weights.fill_(-1.0)
+    model.save_pretrained(folder)
+    return folder
+
+
 CLASSES = {0: "road", 1: "building, edifice", 2: "car"}
 
 

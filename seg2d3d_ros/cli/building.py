@@ -59,6 +59,11 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rig", metavar="FILE|none", help="where the cameras are on the vehicle (YAML); default: by TF where a bag has it"
     )
+    parser.add_argument(
+        "--features",
+        metavar="NAME",
+        help="keypoints of the images: sift (default), or superpoint (with LightGlue), for images that are far apart",
+    )
     parser.add_argument("--method", metavar="NAME", help="association method")
     parser.add_argument(
         "--recover", action="store_true", help="draw objects where the detector missed them, from their 3D points; low score"
@@ -93,6 +98,7 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         "reconstruction.model": getattr(args, "model", None),
         "reconstruction.trust": getattr(args, "trust", None),
         "reconstruction.masks": args.masks,
+        "reconstruction.features": args.features,
         "association.method": args.method,
         "association.recover": args.recover,
         "cloud.densify": args.densify,

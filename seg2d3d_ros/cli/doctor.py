@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 
-from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir
+from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
 
 _PIP = f"{sys.executable} -m pip install"
 _HERE = "(in the project's folder)"

@@ -1,17 +1,19 @@
-"""``seg2d3d models``: what can find objects here, what it takes, and where its files are or have to go."""
+"""``seg2d3d models``: what can find objects or keypoints here, what it takes, and where its files are or have to go."""
 
 from __future__ import annotations
 
 import argparse
 
+from seg2d3d_ros.networks.download import download
+from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
-from seg2d3d_ros.segmentation.models.download import download
-from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir
 
 _TITLES = {
     "detector": "boxes for a text: segmentation.detector_model (grounded_sam)",
     "masks": "masks for boxes or points: segmentation.mask_model (grounded_sam, everything)",
     "panoptic": "fixed classes: segmentation.panoptic_model (panoptic)",
+    "features": "keypoints and their matches: reconstruction.features_model (superpoint)",
 }
 
 
@@ -37,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
                 download(model)
                 print(f"{name}: {model.path}")
         return 0
-    chosen = set(vars(SegmentationConfig()).values())
+    segmenters = set(vars(SegmentationConfig()).values())
+    chosen = segmenters | {ReconstructionConfig().features_model}
     print(f"models are kept in {folder} (or found in the Hugging Face cache); * = the default")
     for role, title in _TITLES.items():
         print(f"\n{title}")
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             state = "present" if model.present else "missing"
             print(f" {star} {known.name:<58}{known.megabytes:>6} MB  {state}  {known.licence}")
             print(f"     {model.path}")
-    missing = [known.name for known in KNOWN if known.name in chosen and not find_model(known.name, folder).present]
+    missing = [known.name for known in KNOWN if known.name in segmenters and not find_model(known.name, folder).present]
     if missing:
-        print("\nTo get the defaults: seg2d3d models --download " + " ".join(missing))
+        print("\nTo get the defaults of the segmenters: seg2d3d models --download " + " ".join(missing))
     return 0

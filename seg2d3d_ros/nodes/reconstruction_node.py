@@ -78,12 +78,16 @@ class ReconstructionNode(ManagedNode):
     ros: ReconstructionParameters
 
     def configure(self) -> None:
+        from seg2d3d_ros.reconstruction.features.feature_choice import open_features
+
         self._held = hold_map(Path(self.ros.map_dir))
         self.own(self._held, self._held.release)
         self._store = self._held.store
         self._lock, self._shared = threading.RLock(), threading.Lock()
         self._headers: dict[str, Header] = {}
         self._seconds: dict[str, float] = {}
+        # The worker opens them too; what is missing is said, or fetched, before anything runs.
+        open_features(self.config.reconstruction, self.config.segmentation.networks, self.diagnostics.findings)
         objects = self.config.segmentation.segmenter != "none"
         self._completion = MapCompletion(
             self, self._store, self.OWN_SECTIONS, objects=objects, others=lambda: self._others.gather()
@@ -122,7 +126,7 @@ class ReconstructionNode(ManagedNode):
             schedule = Schedule(self.ros.update_every, self.ros.update_growth, self.ros.update_idle)
         session = MappingSession(
             self._store,
-            worker_factory(self._store, self.config.reconstruction),
+            worker_factory(self._store, self.config.reconstruction, self.config.segmentation.networks),
             schedule,
             on_revision=self._revised,
             on_failure=self._worker_failed,

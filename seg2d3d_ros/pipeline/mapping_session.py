@@ -18,6 +18,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.pipeline.arrivals import Arrivals
 from seg2d3d_ros.pipeline.backlog import Backlog
 from seg2d3d_ros.pipeline.schedule import MIN_KEYFRAMES, Schedule
@@ -332,6 +333,8 @@ class MappingSession:
         self._give_up(self.figures.last_failure)
 
 
-def worker_factory(store: MapStore, config: ReconstructionConfig) -> Callable[[], ReconstructionWorker]:
+def worker_factory(
+    store: MapStore, config: ReconstructionConfig, networks: NetworkSettings
+) -> Callable[[], ReconstructionWorker]:
     """Starts the real worker process on a map directory."""
-    return lambda: ReconstructionWorker(store.root, config)
+    return lambda: ReconstructionWorker(store.root, config, networks)

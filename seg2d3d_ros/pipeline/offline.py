@@ -54,7 +54,10 @@ def build_map(
     from seg2d3d_ros.reconstruction.opening import open_reconstructor
 
     store.write_config(config)
-    session, reconstructor = AssociationSession(store, config), open_reconstructor(store.root, config.reconstruction)
+    session, reconstructor = (
+        AssociationSession(store, config),
+        open_reconstructor(store.root, config.reconstruction, config.segmentation.networks),
+    )
     intake = Intake(store, config.segmentation, reconstructor, segmenter, images_in, findings)
     looker = getattr(segmenter, "looker", None) if config.segmentation.second_look else None
     batches = _batches(keyframes, intake.batch, lambda done: progress("images", done, total))

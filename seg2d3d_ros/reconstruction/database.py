@@ -20,12 +20,12 @@ import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.disk.documents import parse_json
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
-from seg2d3d_ros.reconstruction.database_check import PAIR_BASE, REMEDY, check_file, check_rows
+from seg2d3d_ros.reconstruction.database_check import PAIR_BASE, REMEDY, SIFT, SIFT_BYTES, check_file, check_rows
 from seg2d3d_ros.types import Keyframe
 
 _TABLES = """
@@ -55,7 +55,7 @@ class Features:
 
     Attributes:
         keypoints: (N, 4) float32 x, y, scale, orientation in full-size pixels (first pixel's centre at 0.5, 0.5).
-        descriptors: (N, 128) uint8, RootSIFT.
+        descriptors: (N, 128) uint8, RootSIFT; or (N, D) float32 of a network, kept in half precision.
         colors: (N, 3) uint8 RGB at the keypoints.
     """
 
@@ -81,6 +81,13 @@ class ImageRow:
     stamp_ns: int
     features: int
     geo: GeoPosition | None
+
+
+def _encode_descriptors(descriptors: np.ndarray) -> pycolmap.FeatureDescriptors:
+    kinds = pycolmap.FeatureExtractorType
+    if descriptors.dtype == np.uint8:
+        return pycolmap.FeatureDescriptors(type=kinds.SIFT, data=descriptors)
+    return pycolmap.FeatureDescriptors(type=kinds.UNDEFINED, data=descriptors.astype(np.float16).view(np.uint8))
 
 
 ColmapImage: TypeAlias = "tuple[pycolmap.Camera, pycolmap.Rig, pycolmap.Image, pycolmap.Frame]"
@@ -125,7 +132,15 @@ class FeatureDatabase:
             self._check_owner()
             self._sqlite.executescript(_TABLES + _REPAIR)
             check_rows(self.path, self._sqlite)
-            for _ in self.images(), self.mounts(), self.odometry(), self.given_poses(), self.datum(), self._state("revision"):
+            for _ in (
+                self.images(),
+                self.mounts(),
+                self.odometry(),
+                self.given_poses(),
+                self.datum(),
+                self._state("revision"),
+                self._state("features"),
+            ):
                 pass  # what is kept as text can be read
         except (RuntimeError, sqlite3.Error) as error:
             reason = " ".join(str(error).split())
@@ -197,8 +212,7 @@ class FeatureDatabase:
             frame.add_data_id(image.data_id)
             self._colmap.write_frame(frame)
             self._colmap.write_keypoints(image.image_id, features.keypoints)
-            descriptors = pycolmap.FeatureDescriptors(type=pycolmap.FeatureExtractorType.SIFT, data=features.descriptors)
-            self._colmap.write_descriptors(image.image_id, descriptors)
+            self._colmap.write_descriptors(image.image_id, _encode_descriptors(features.descriptors))
         self.note_poses(keyframe)
         identity = (keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns)
         values = (image.image_id, *identity, _encode_geo(keyframe.geo), len(features), features.colors.tobytes())
@@ -246,10 +260,12 @@ class FeatureDatabase:
         )
         return [ImageRow(*(*row, _decode_geo(geo))) for *row, geo in rows]
 
-    def descriptors(self, image_id: int, count: int) -> np.ndarray:
-        """(≤ ``count``, 128) uint8, those of largest scale."""
-        descriptors = self._table("descriptors", image_id, np.uint8, 128)
-        if len(descriptors) <= count:
+    def descriptors(self, image_id: int, count: int | None = None) -> np.ndarray:
+        """(≤ ``count``, D) as in ``Features``, those of largest scale; of equal scales the first."""
+        descriptors = self._table("descriptors", image_id, np.uint8, SIFT_BYTES)
+        if self._row("SELECT type FROM descriptors WHERE image_id = ?", image_id)[0] != SIFT:
+            descriptors = descriptors.view(np.float16).astype(np.float32)
+        if count is None or len(descriptors) <= count:
             return descriptors
         return descriptors[np.argsort(-self.keypoints(image_id)[:, 2], kind="stable")[:count]]
 
@@ -260,6 +276,18 @@ class FeatureDatabase:
     def _table(self, name: str, image_id: int, kind: type, columns: int) -> np.ndarray:
         rows, cols, data = self._row(f"SELECT rows, cols, data FROM {name} WHERE image_id = ?", image_id)
         return np.frombuffer(data or b"", kind).reshape(rows, cols or columns)
+
+    def image_cameras(self, image_ids: Iterable[int]) -> dict[int, Camera]:
+        """Image id -> its camera, as it was given."""
+        read = {row.image_id: row.camera_id for row in self.images()}
+        wanted = {i: read[i] for i in image_ids}
+        rows = {k: self._colmap.read_camera(k) for k in set(wanted.values())}
+        cameras = {k: Camera.from_colmap(row, calibrated=row.has_prior_focal_length) for k, row in rows.items()}
+        return {i: cameras[k] for i, k in wanted.items()}
+
+    def write_matches(self, first: int, second: int, matches: np.ndarray) -> None:
+        """Write (M, 2) keypoint indices of two images, ``first`` < ``second``, that have yet to be verified."""
+        self._colmap.write_matches(first, second, np.ascontiguousarray(matches, np.uint32).reshape(-1, 2))
 
     def colors(self, image_id: int) -> np.ndarray:
         """(N, 3) uint8 RGB at the keypoints."""
@@ -298,6 +326,20 @@ class FeatureDatabase:
         """(M, 2) uint32 keypoint indices in the two images, ``first`` < ``second``."""
         row = self._row("SELECT data FROM two_view_geometries WHERE pair_id = ?", first * PAIR_BASE + second)
         return np.frombuffer((row and row[0]) or b"", np.uint32).reshape(-1, 2)
+
+    def use_features(self, name: str) -> None:
+        """Note that the map's keypoints are of this kind.
+
+        Raises:
+            UsageError: they are of another kind.
+        """
+        there = self._state("features") or ("sift" if self.images() else name)
+        if there != name:
+            raise UsageError(
+                f"{self.path}: the map's keypoints are of kind {there}, which cannot be matched with {name}: go on with "
+                f"reconstruction.features {there}, or choose another map folder"
+            )
+        self._set_state("features", name)
 
     def _state(self, key: str) -> Any:
         row = self._row("SELECT value FROM seg2d3d_state WHERE key = ?", key)

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 REMEDY = "end the program that writes it, or take the file away and make the map again without --resume"
 PAIR_BASE = 2147483647
 """COLMAP's kMaxNumImages: pair_id = smaller image id * base + larger image id."""
+SIFT, SIFT_BYTES = 0, 128
+"""COLMAP's number of the kind, and the bytes of a descriptor. Descriptors of other kinds are numbers of two bytes."""
 _HEADER = b"SQLite format 3\0"
 _QUICK_CHECK_BYTES = 1 << 30
 """Larger databases are not searched page by page: it would delay a vehicle's restart for minutes."""
@@ -85,10 +87,10 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
         counts[image] = rows
         if not _fits(kinds, rows, cols, size, 4) or cols not in (2, 4, 6) or rows != features or colors != 3 * features:
             yield f"keypoints of image {image}"
-    for image, kinds, rows, cols, size in connection.execute(
-        f"SELECT image_id, {sizes.format('descriptors')} FROM descriptors JOIN seg2d3d_images USING (image_id)"
+    for image, kinds, rows, cols, size, kind in connection.execute(
+        f"SELECT image_id, {sizes.format('descriptors')}, type FROM descriptors JOIN seg2d3d_images USING (image_id)"
     ):
-        if not _fits(kinds, rows, cols, size, 1) or rows != counts.get(image) or (rows and cols != 128):
+        if not _fits(kinds, rows, cols, size, 1) or rows != counts.get(image) or (rows and not _are_descriptors(kind, cols)):
             yield f"descriptors of image {image}"
     if without := set(_column(connection, "SELECT image_id FROM seg2d3d_images")) - counts.keys():
         yield f"image {min(without)} has no keypoints"
@@ -107,6 +109,10 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
                 largest = np.frombuffer(data, "<u4").reshape(-1, 2).max(0)
                 if largest[0] >= counts[first] or largest[1] >= counts[second]:
                     yield f"{table} of images {first} and {second} name keypoints that there are not"
+
+
+def _are_descriptors(kind: object, cols: int) -> bool:
+    return cols == SIFT_BYTES if kind == SIFT else cols > 0 and cols % 2 == 0
 
 
 def _column(connection: sqlite3.Connection, query: str) -> list[Any]:

@@ -11,12 +11,14 @@ import numpy as np
 
 from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
+from seg2d3d_ros.reconstruction.features.extraction import extract
+from seg2d3d_ros.reconstruction.features.feature_choice import open_features
 from seg2d3d_ros.reconstruction.features.matching import PairMatcher
-from seg2d3d_ros.reconstruction.features.sift import extract
 from seg2d3d_ros.reconstruction.model_writer import ModelWriter
 from seg2d3d_ros.reconstruction.rigs.moments import find_moments
 from seg2d3d_ros.reconstruction.rigs.rig_file import RIG_UNUSED, configured_mounting
@@ -89,22 +91,28 @@ class FeatureReconstructor(Reconstructor):
     """Finds and matches features. Owns ``root/database.db`` and ``root/sparse``, where its state survives the process; one
     process at a time.
 
+    Args:
+        networks: where models for the features come from and run.
+
     Attributes:
         database: of the map.
         matcher: chooses and matches pairs.
 
     Raises:
         DataError: the database cannot be opened.
-        UsageError: pycolmap is not installed, or there is no file where ``config.masks`` or ``config.rig`` says.
+        UsageError: pycolmap or what the features need is not installed, there is no file where ``config.masks`` or
+            ``config.rig`` says, or the map's keypoints are of another kind.
     """
 
-    def __init__(self, root: Path, config: ReconstructionConfig) -> None:
+    def __init__(self, root: Path, config: ReconstructionConfig, networks: NetworkSettings | None = None) -> None:
         self.root, self.config = Path(root), config
         self._mounting = configured_mounting(config.rig)
         self._masks = CameraMasks(Path(config.masks)) if config.masks else None
-        self._watch = Stopwatch()
+        self._watch, self._doubts = Stopwatch(), Findings()
+        self._local = open_features(config, networks or NetworkSettings(), self._doubts)
         self.database = FeatureDatabase(self.root / "database.db")
-        self.matcher = PairMatcher(self.database, config, self._watch)
+        self.database.use_features(config.features)
+        self.matcher = PairMatcher(self.database, self._local, config, self._watch)
         self._writer = ModelWriter(self.root, self.database)
         self._features = {row.name: row.features for row in self.database.images()}
 
@@ -132,11 +140,7 @@ class FeatureReconstructor(Reconstructor):
             own = self._masks.ignored(keyframe.camera_name, *keyframe.size)
             ignore = own if ignore is None else ignore if own is None else ignore | own
         features = extract(
-            keyframe.encoded,
-            source=source,
-            max_image_size=config.max_image_size,
-            max_features=config.max_features,
-            ignore=ignore,
+            keyframe.encoded, self._local.find, source=source, max_image_size=config.max_image_size, ignore=ignore
         )
         camera = keyframe.camera or Camera.guess(features.width, features.height)
         camera_id = self.database.camera_id(keyframe.camera_name, camera.scaled(features.width, features.height, source))
@@ -178,6 +182,8 @@ class FeatureReconstructor(Reconstructor):
     ) -> Reconstruction:
         if self._mounting and self._mounting.path and self._rig(rows, locator) is None:
             findings.add(RIG_UNUSED, self._mounting.path, reason=self._mounting.why_unused(rows, self.config.rig_tolerance))
+        for finding in self._doubts.list():
+            findings.put(finding)
         residuals = locator.residuals(models)
         if residuals is not None:
             residuals.tell(findings)

@@ -21,8 +21,19 @@ class ReconstructionConfig:
     mapper: str = param(
         "auto", "global = GLOMAP, incremental = COLMAP, auto = the better of both", choices=("auto", "global", "incremental")
     )
+    features: str = param(
+        "sift",
+        "keypoints, and who matches them: sift = without a model, on any machine; superpoint = SuperPoint and LightGlue, for "
+        "images far apart: slow without a GPU, and SuperPoint's weights are for non-commercial use",
+        choices=("sift", "superpoint"),
+    )
+    features_model: str = param(
+        "ETH-CVG/lightglue_superpoint",
+        "superpoint: LightGlue with its SuperPoint; a folder, or an id that `seg2d3d models` lists (how and where models run: "
+        "segmentation.device, precision, models_dir, allow_download)",
+    )
     max_image_size: int = param(1600, "images are scaled down to this for feature extraction", unit="px", low=200, high=10000)
-    max_features: int = param(4096, "SIFT features of an image", low=100, high=100000)
+    max_features: int = param(4096, "features of an image", low=100, high=100000)
     max_pairs: int = param(20, "candidate partners of an image, by appearance, position and time", low=1, high=1000)
     min_pair_inliers: int = param(15, "verified matches that make a pair of images", low=6, high=1000)
     masks: str = param(

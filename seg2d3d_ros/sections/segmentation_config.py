@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seg2d3d_ros.declaration import param
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class SegmentationConfig:
         "", "models' results are kept here and found again; empty = ~/.cache/seg2d3d_ros/segments, none = keep nothing"
     )
     cache_size: int = param(2000, "the oldest results are deleted beyond this size", unit="MB", low=1, high=1000000)
+
+    @property
+    def networks(self) -> NetworkSettings:
+        """Where models come from and run, those of other stages too."""
+        return NetworkSettings(self.models_dir, self.allow_download, self.device, self.precision, self.batch_size)
 
     @property
     def movable_only(self) -> tuple[str, ...]:

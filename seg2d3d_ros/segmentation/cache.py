@@ -17,10 +17,10 @@ import numpy as np
 from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.images import decode_labels, encode_png
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models.mask_models import Looker
 from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 log = logging.getLogger(__name__)

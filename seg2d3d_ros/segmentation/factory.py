@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
@@ -58,6 +58,7 @@ def create_segmenter(
 
 def _model_segmenter(config: SegmentationConfig, findings: Findings) -> Segmenter:
     """Find the weights, without importing torch, and put the parts together."""
+    from seg2d3d_ros.networks.weights import cache_home
     from seg2d3d_ros.segmentation.cache import CachedSegmenter
     from seg2d3d_ros.segmentation.models.everything import Everything
     from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
@@ -65,32 +66,16 @@ def _model_segmenter(config: SegmentationConfig, findings: Findings) -> Segmente
     from seg2d3d_ros.segmentation.models.mask_models import mask_model
     from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
     from seg2d3d_ros.segmentation.models.panoptic import Panoptic
-    from seg2d3d_ros.segmentation.models.runtime import Runtime
-    from seg2d3d_ros.segmentation.models.weights import cache_home, find_model, how_to_get, models_dir, require
 
-    folder = models_dir(config.models_dir)
+    settings = config.networks
     names = [getattr(config, parameter) for parameter in MODELS[config.segmenter]]
-    models = [find_model(name, folder) for name in names]
+    models = settings.find(names)
     packages = {"torch": "torch", "torchvision": "torchvision"}
     if any(model.is_file for model in models):
         packages["segment_anything"] = "segment-anything"
     if not all(model.is_file for model in models):
         packages["transformers"] = "transformers"
-    if config.allow_download:
-        from seg2d3d_ros.segmentation.models.download import download
-
-        require([], packages)
-        for place, model in enumerate(models):
-            if not model.present:
-                try:
-                    download(model)
-                except DataError as error:
-                    others = [how_to_get(other) for other in models[place + 1 :] if not other.present]
-                    raise DataError("\n".join([str(error), *others])) from error
-        models = [find_model(name, folder) for name in names]
-    require(models, packages)
-
-    runtime = Runtime(config.device, config.precision, config.batch_size, findings)
+    models, runtime = settings.obtain(names, packages), settings.runtime(findings)
     inner: ModelSegmenter
     if config.segmenter == "grounded_sam":
         inner = GroundedSam(GroundingDino(models[0].path, runtime), mask_model(models[1], runtime), runtime, config)

@@ -10,7 +10,6 @@ import pytest
 
 from seg2d3d_ros.association.points.enrich import FIRST_ID, enrich
 from seg2d3d_ros.association.points.feature_views import FeatureView
-from seg2d3d_ros.association.points.guided_matching import epipolar_lines, epipolar_matches
 from seg2d3d_ros.association.points.point_tracks import triangulate
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.errors import DataError
@@ -141,57 +140,6 @@ def _view(xy: np.ndarray, pose: Pose, descriptors: np.ndarray) -> FeatureView:
 
 def _pose(x: float) -> Pose:
     return Pose(np.eye(3), np.array([-x, 0.0, 0.0]))
-
-
-def test_the_epipolar_line_tells_equal_descriptors_apart() -> None:
-    """Four windows of one façade look the same; two of them lie on other lines."""
-    rng = np.random.default_rng(0)
-    look = rng.integers(0, 255, (1, 128)).astype(np.uint8)
-    first = np.array([[100.0, 50.0], [100.0, 150.0]])
-    second = first - [30.0, 0.0]
-    a, b = _view(first, _pose(0), look.repeat(2, 0)), _view(second, _pose(1), look.repeat(2, 0))
-    mine, other = epipolar_matches(a, b)
-    assert list(zip(mine, other, strict=True)) == [(0, 0), (1, 1)]
-
-
-@pytest.mark.parametrize(("off", "matched"), [(1.8, True), (2.2, False)])
-def test_a_match_lies_within_two_pixels_of_its_line(off: float, matched: bool) -> None:
-    descriptor = np.random.default_rng(0).integers(0, 255, (1, 128)).astype(np.uint8)
-    here, there = np.array([[100.0, 50.0]]), np.array([[70.0, 50.0 + off]])
-    mine, _ = epipolar_matches(_view(here, _pose(0), descriptor), _view(there, _pose(1), descriptor))
-    assert (len(mine) == 1) == matched
-
-
-@pytest.mark.parametrize(("cosine", "matched"), [(0.91, True), (0.89, False)])
-def test_a_match_has_similar_descriptors(cosine: float, matched: bool) -> None:
-    one, two = np.zeros((2, 1, 128))
-    one[0, 0], two[0, :2] = 250, 250 * np.array([cosine, np.sqrt(1 - cosine**2)])
-    xy = np.array([[100.0, 50.0]])
-    views = (_view(xy, _pose(x), item.astype(np.uint8)) for x, item in ((0, one), (1, two)))
-    assert (len(epipolar_matches(*views)[0]) == 1) == matched
-
-
-def test_equal_windows_on_one_line_are_not_matched() -> None:
-    rng = np.random.default_rng(0)
-    look = rng.integers(0, 255, (1, 128)).astype(np.uint8)
-    first = np.array([[100.0, 50.0], [160.0, 50.0]])
-    a, b = _view(first, _pose(0), look.repeat(2, 0)), _view(first - [30.0, 0.0], _pose(1), look.repeat(2, 0))
-    assert len(epipolar_matches(a, b)[0]) == 0
-
-
-def test_points_of_both_views_lie_on_their_epipolar_lines() -> None:
-    rng = np.random.default_rng(2)
-    turn = cv2.Rodrigues(np.array([0.1, -0.3, 0.05]))[0]
-    xyz = np.column_stack([rng.uniform(-3, 3, (20, 2)), rng.uniform(5, 15, 20)])
-    views = []
-    for pose in (_pose(0.5), Pose(turn, np.array([0.3, -0.2, 1.0]))):
-        xy = CAMERA.project(pose.apply(xyz))
-        views.append(_view(xy, pose, np.zeros((len(xy), 128), np.uint8)))
-    lines = epipolar_lines(*views, np.arange(20))
-    np.testing.assert_allclose((lines * views[1].rays).sum(axis=1), 0, atol=1e-12)
-    # A ray a thousandth beside its line has that distance from it.
-    beside = views[1].rays + 1e-3 * np.column_stack([lines[:, :2], np.zeros(20)])
-    np.testing.assert_allclose((lines * beside).sum(axis=1), 1e-3, atol=1e-12)
 
 
 def test_a_view_that_contradicts_leaves_the_track_and_torn_tracks_vanish() -> None:

@@ -227,7 +227,7 @@ def test_a_photo_of_200_megapixels_needs_less_than_a_gigabyte(tmp_path):
     Image.new("L", (16320, 12240), 90).save(tmp_path / "a.jpg", quality=50)
     program = (
         "import sys; from pathlib import Path; from seg2d3d_ros.keyframes.folder import read_folder; "
-        "from seg2d3d_ros.reconstruction.features.sift import extract; "
+        "from seg2d3d_ros.reconstruction.features.extraction import extract; "
         "[extract(k.encoded, source=k.name, max_image_size=600, max_features=100) for k in read_folder(Path(sys.argv[1]))]; "
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )

@@ -25,6 +25,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.nodes import segmentation_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
@@ -35,7 +36,6 @@ from seg2d3d_ros.ros.messages.prompt_messages import PROMPT, PROMPTS_TOPIC, SEGM
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.models.mask_models import Mask
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 
 pytestmark = pytest.mark.ros
 DOMAIN = own_domain()

@@ -19,6 +19,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.nodes import segmentation_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.segmentation_node import SegmentationNode
@@ -33,7 +34,6 @@ from seg2d3d_ros.ros.messages.conversion import (
 )
 from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Segments
 
 pytestmark = pytest.mark.ros

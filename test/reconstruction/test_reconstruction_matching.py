@@ -11,7 +11,10 @@ from seg2d3d_ros.reconstruction.features import matching
 from seg2d3d_ros.reconstruction.features.matching import PairMatcher, PairTable
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, candidate_pairs, partners_of, poor_images
 from seg2d3d_ros.reconstruction.features.place_recognition import PlaceRecognition
+from seg2d3d_ros.reconstruction.features.sift import Sift
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
+
+CONFIG = ReconstructionConfig(max_pairs=8)
 
 
 def rows(count, **changes):
@@ -98,7 +101,7 @@ class TestTable:
 @pytest.fixture
 def matcher(tmp_path, monkeypatch):
     """A matcher over an empty database whose ``match`` notes what it was asked for."""
-    matcher = PairMatcher(FeatureDatabase(tmp_path / "d.db"), ReconstructionConfig(max_pairs=8), Stopwatch())
+    matcher = PairMatcher(FeatureDatabase(tmp_path / "d.db"), Sift(CONFIG), CONFIG, Stopwatch())
     matcher.asked = []
     monkeypatch.setattr(matcher, "match", lambda pairs, rows, progress=None: matcher.asked.append(list(pairs)))
     return matcher
@@ -130,7 +133,7 @@ class TestMatcher:
         assert len(seen) == 2
 
     def test_what_was_matched_is_noted(self, tmp_path):
-        matcher = PairMatcher(FeatureDatabase(tmp_path / "d.db"), ReconstructionConfig(), Stopwatch())
+        matcher = PairMatcher(FeatureDatabase(tmp_path / "d.db"), Sift(CONFIG), CONFIG, Stopwatch())
         matcher._database.verified = lambda pairs: np.array([[1, 2, 33]])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("pycolmap.match_image_pairs", lambda *_: None)

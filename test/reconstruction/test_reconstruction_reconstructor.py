@@ -1,5 +1,6 @@
 """From encoded images to models on disk: rendered pictures with a known scene, real photographs, restarts, bad input."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -15,8 +16,8 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import decode_rgb, encode_jpeg
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
-from seg2d3d_ros.reconstruction.features import sift
-from seg2d3d_ros.reconstruction.features.sift import extract
+from seg2d3d_ros.reconstruction.features import extraction
+from seg2d3d_ros.reconstruction.features.sift import Sift
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.model_writer import FORMER_MODEL_DAMAGED
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised
@@ -187,15 +188,20 @@ def test_bad_images_are_refused(tmp_path):
     reconstructor.close()
 
 
+def extract(encoded, *, max_features, max_image_size=1600, ignore=None):
+    find = Sift(dataclasses.replace(CONFIG, max_features=max_features)).find
+    return extraction.extract(encoded, find, source="x", max_image_size=max_image_size, ignore=ignore)
+
+
 def test_features_respect_the_mask_the_cap_and_the_scale():
     image = views(0, 1)[0][0]
     left = np.zeros((SIZE[1], SIZE[0]), bool)
     left[:, : SIZE[0] // 2] = True
-    masked = extract(image, source="x", max_image_size=1600, max_features=300, ignore=left)
+    masked = extract(image, max_features=300, ignore=left)
     assert 50 < len(masked) <= 300
     assert masked.keypoints[:, 0].min() >= SIZE[0] // 2
-    assert len(extract(image, source="x", max_image_size=1600, max_features=200)) == 200
-    small = extract(image, source="x", max_image_size=240, max_features=2000)
+    assert len(extract(image, max_features=200)) == 200
+    small = extract(image, max_image_size=240, max_features=2000)
     assert small.keypoints[:, 0].max() > 240
 
 
@@ -208,12 +214,12 @@ def test_huge_photos_are_decoded_smaller_and_their_features_are_those_of_the_who
         asked.append(reduction)
         return decode_rgb(encoded, source, reduction)
 
-    monkeypatch.setattr(sift, "decode_rgb", decode)
-    small = sift.extract(encode_jpeg(pixels, 97), source="a", max_image_size=200, max_features=300)
+    monkeypatch.setattr(extraction, "decode_rgb", decode)
+    small = extract(encode_jpeg(pixels, 97), max_image_size=200, max_features=300)
     assert asked == [4]
     assert (small.width, small.height) == (2003, 1501)
     gray = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (200, 150), interpolation=cv2.INTER_AREA)
-    whole, _ = sift._sift(gray, 300)
+    whole, _ = Sift(dataclasses.replace(CONFIG, max_features=300)).find(gray)
     whole = whole[:, :2] * [2003 / 200, 1501 / 150]
     nearest = np.linalg.norm(small.keypoints[:, None, :2] - whole[None], axis=2).min(axis=1)
     assert np.quantile(nearest, 0.8) < 3.0, "pixels of the whole photo"
@@ -225,7 +231,7 @@ def test_keypoints_use_colmaps_pixel_centres():
     """A blob centred in the picture is found at half its size in COLMAP's convention (0.1 px)."""
     y, x = np.mgrid[:101, :101]
     blob = np.repeat((255 * np.exp(-((x - 50) ** 2 + (y - 50) ** 2) / 72))[..., None], 3, 2).astype(np.uint8)
-    found = extract(encode_jpeg(blob, 100), source="x", max_image_size=1600, max_features=10)
+    found = extract(encode_jpeg(blob, 100), max_features=10)
     assert np.abs(found.keypoints[:, :2] - 50.5).max(1).min() < 0.1
 
 

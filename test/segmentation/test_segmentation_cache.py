@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 CONFIG = SegmentationConfig(segmenter="grounded_sam", prompts=("house", "car"))

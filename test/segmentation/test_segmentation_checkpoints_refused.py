@@ -18,10 +18,10 @@ import helpers_checkpoints as checkpoints
 import torch
 
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_state
+from seg2d3d_ros.networks.checkpoints import load_pretrained, read_state
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
 from seg2d3d_ros.segmentation.models.mask_models import HubSam
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import pytest
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models.detections import Detections
 from seg2d3d_ros.segmentation.models.everything import Everything, cut_off, distinct, grid
 from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
 from seg2d3d_ros.segmentation.models.mask_models import Mask
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe
 
 PLAIN = SegmentationConfig(segmenter="grounded_sam", clean=0.0, min_mask_area=0.0, sky_limit=0.0)

@@ -23,13 +23,13 @@ from seg2d3d_ros.association.masks.missed import MissedView
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import encode_png
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.pipeline.second_look import Ask, look_again
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.factory import create_segmenter
 from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
 from seg2d3d_ros.segmentation.models.mask_models import HubSam, MetaSam
 from seg2d3d_ros.segmentation.models.panoptic import Network, Panoptic, competition
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.segmentation.segmenter import no_segments
 from seg2d3d_ros.types import Keyframe
 

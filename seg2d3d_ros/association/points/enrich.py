@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 
 from seg2d3d_ros.arrays import places
 from seg2d3d_ros.association.points.feature_views import FeatureView, find_features
-from seg2d3d_ros.association.points.guided_matching import epipolar_matches
 from seg2d3d_ros.association.points.point_tracks import PointTracks, triangulate
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.epipolar.guided_matching import guided_matches
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.types import Segments, SparseModel
 
@@ -76,7 +76,9 @@ def _enriched(
         lacking.append(np.isin(views[-1].segment, item.ids[poor[k]]))
     matches = []
     for i, j in np.searchsorted(wanted, pairs).tolist():
-        matches.append((i, j, *epipolar_matches(views[i], views[j], (lacking[i], lacking[j]))))
+        second_from_first = views[j].camera_from_world @ views[i].camera_from_world.inverse()
+        found = guided_matches(views[i], views[j], second_from_first, wanted=(lacking[i], lacking[j]))
+        matches.append((i, j, found[:, 0], found[:, 1]))
     tracks = _plausible(triangulate(views, matches), views, posed, model, wanted)
     return _with_tracks(model, tracks, views, wanted, first)
 

@@ -1,16 +1,14 @@
-"""From likely pairs to verified matches: SIFT descriptors are compared, and the matches checked by epipolar geometry."""
+"""From likely pairs to verified matches, and the table of the pairs that were tried."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.colmap import pycolmap, thread_count
-from seg2d3d_ros.disk.leftovers import scratch_folder
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
+from seg2d3d_ros.reconstruction.features.local_features import LocalFeatures
 from seg2d3d_ros.reconstruction.features.pairs import RICH_MATCHES, RICH_PARTNERS, candidate_pairs, partners_of, poor_images
 from seg2d3d_ros.reconstruction.features.place_recognition import PlaceRecognition
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
@@ -62,7 +60,8 @@ class PairMatcher:
     """Chooses pairs, matches and verifies those that were not tried before, and knows what was tried.
 
     Args:
-        database: of the features; gets the matches.
+        database: of the keypoints; gets the matches.
+        features: match them.
         config: how many pairs, and what makes one.
         watch: gets the stages ``pairs`` and ``matching``.
 
@@ -71,10 +70,12 @@ class PairMatcher:
         recognition: how alike images look.
     """
 
-    def __init__(self, database: FeatureDatabase, config: ReconstructionConfig, watch: Stopwatch) -> None:
+    def __init__(
+        self, database: FeatureDatabase, features: LocalFeatures, config: ReconstructionConfig, watch: Stopwatch
+    ) -> None:
         self.tried = PairTable(database.matched_pairs(), config.min_pair_inliers)
         self.recognition = PlaceRecognition(database.descriptors, config.seed)
-        self._database, self._config, self._watch = database, config, watch
+        self._database, self._features, self._config, self._watch = database, features, config, watch
 
     def match_all(
         self, rows: Sequence[ImageRow], positions: Mapping[int, np.ndarray], *, more: bool, progress: Progress | None = None
@@ -120,22 +121,11 @@ class PairMatcher:
 
         Each pair leaves a row in the database, an empty one where too few matches fit the geometry.
         """
-        config = self._config
         names = {row.image_id: database_name(row.file_name) for row in rows}
-        matching = pycolmap.FeatureMatchingOptions()
-        matching.use_gpu = False
-        matching.num_threads = thread_count(config.threads)
-        verification = pycolmap.TwoViewGeometryOptions()
-        verification.min_num_inliers = config.min_pair_inliers
-        verification.ransac.random_seed = config.seed
-        with self._watch("matching"), scratch_folder() as folder:
+        with self._watch("matching"):
             for start in range(0, len(pairs), BATCH):
                 batch = pairs[start : start + BATCH]
-                listing = Path(folder) / "pairs.txt"
-                listing.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in batch), encoding="utf-8")
-                pairing = pycolmap.ImportedPairingOptions()
-                pairing.match_list_path = listing
-                pycolmap.match_image_pairs(self._database.path, matching, pairing, verification, pycolmap.Device.cpu)
+                self._features.match(self._database, batch, names)
                 self.tried.note(self._database.verified(batch))
                 if progress is not None:
                     progress("matching", min(start + BATCH, len(pairs)), len(pairs))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck
@@ -32,8 +33,14 @@ class OnlineReconstructor(FeatureReconstructor):
         check: compares them with global solutions.
     """
 
-    def __init__(self, root: Path, config: ReconstructionConfig, cancelled: Callable[[], None] = nothing) -> None:
-        super().__init__(root, config)
+    def __init__(
+        self,
+        root: Path,
+        config: ReconstructionConfig,
+        cancelled: Callable[[], None] = nothing,
+        networks: NetworkSettings | None = None,
+    ) -> None:
+        super().__init__(root, config, networks)
         self._checkpoint = cancelled
         self.mapper = OnlineMapper(
             self.database.geometry, min_matches=config.min_pair_inliers, seed=config.seed, threads=config.threads

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.reconstruction.worker.worker_events import (
     Add,
     Added,
@@ -63,8 +64,8 @@ class ReconstructionWorker:
     Use it as a context manager, or call ``close``.
     """
 
-    def __init__(self, root: Path, config: ReconstructionConfig) -> None:
-        self._root, self._config = Path(root), config
+    def __init__(self, root: Path, config: ReconstructionConfig, networks: NetworkSettings | None = None) -> None:
+        self._root, self._config, self._networks = Path(root), config, networks or NetworkSettings()
         self._commands: queue.Queue[Command] = queue.Queue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -173,7 +174,10 @@ class ReconstructionWorker:
             self._connection, theirs = self._context.Pipe()
             self._cancel = self._context.Event()  # a semaphore in /dev/shm
             self._process = self._context.Process(
-                target=serve, args=(self._root, self._config, theirs, self._cancel), name="seg2d3d-reconstruction", daemon=True
+                target=serve,
+                args=(self._root, self._config, self._networks, theirs, self._cancel),
+                name="seg2d3d-reconstruction",
+                daemon=True,
             )
             self._process.start()
         except OSError as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from seg2d3d_ros.disk.leftovers import WORK_FOLDER, remove
 from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.reconstruction.online.online_mapper import Cancelled
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
@@ -57,7 +58,9 @@ def _end_with_parent() -> None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
-def serve(root: Path, config: ReconstructionConfig, connection: Connection, cancel: CancelEvent) -> None:
+def serve(
+    root: Path, config: ReconstructionConfig, networks: NetworkSettings, connection: Connection, cancel: CancelEvent
+) -> None:
     """Commands in, events out, until the connection closes.
 
     Args:
@@ -74,7 +77,7 @@ def serve(root: Path, config: ReconstructionConfig, connection: Connection, canc
 
     try:
         _use_for_temporary_files(work)
-        reconstructor = open_reconstructor(root, config, checkpoint, live=True)
+        reconstructor = open_reconstructor(root, config, networks, checkpoint, live=True)
         models = read_models(root)
     except (Seg2d3dError, OSError) as error:
         connection.send(Failed(str(error)))

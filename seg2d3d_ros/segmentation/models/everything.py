@@ -6,13 +6,13 @@ import numpy as np
 
 from seg2d3d_ros.geometry.masks import Region, overlap
 from seg2d3d_ros.images import decode_rgb
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models import tiles
 from seg2d3d_ros.segmentation.models.finishing import finished
 from seg2d3d_ros.segmentation.models.grounded_sam import crop
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
 from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 EDGE = 3

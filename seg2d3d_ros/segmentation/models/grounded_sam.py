@@ -9,6 +9,7 @@ import numpy as np
 from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import decode_rgb
+from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models import tiles
 from seg2d3d_ros.segmentation.models.detections import Detections, merged_across_tiles, plausible, suppress, without_rows
@@ -16,7 +17,6 @@ from seg2d3d_ros.segmentation.models.finishing import finished, thresholds
 from seg2d3d_ros.segmentation.models.grounding_dino import Detector
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
 from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
-from seg2d3d_ros.segmentation.models.runtime import Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 KEYFRAMES_AT_ONCE = 4

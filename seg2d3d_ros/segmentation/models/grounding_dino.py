@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained
+from seg2d3d_ros.networks.checkpoints import load_pretrained
+from seg2d3d_ros.networks.runtime import LazyModel, Loadable
 from seg2d3d_ros.segmentation.models.detections import Detections
-from seg2d3d_ros.segmentation.models.runtime import LazyModel, Loadable
 
 
 class Detector(Loadable, Protocol):

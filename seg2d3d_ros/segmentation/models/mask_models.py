@@ -11,9 +11,9 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region, region_of
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_config, read_state
-from seg2d3d_ros.segmentation.models.runtime import LazyModel, Loadable, Runtime
-from seg2d3d_ros.segmentation.models.weights import Model
+from seg2d3d_ros.networks.checkpoints import load_pretrained, read_config, read_state
+from seg2d3d_ros.networks.runtime import LazyModel, Loadable, Runtime
+from seg2d3d_ros.networks.weights import Model
 from seg2d3d_ros.types import Keyframe
 
 PROMPTS_AT_ONCE = 64

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.networks.runtime import Loadable, Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
-from seg2d3d_ros.segmentation.models.runtime import Loadable, Runtime
 from seg2d3d_ros.segmentation.segmenter import require_prompts
 from seg2d3d_ros.types import Keyframe, Segments
 

@@ -16,11 +16,11 @@ from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.images import decode_rgb
+from seg2d3d_ros.networks.checkpoints import load_pretrained, read_config
+from seg2d3d_ros.networks.runtime import LazyModel, Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
-from seg2d3d_ros.segmentation.models.checkpoints import load_pretrained, read_config
 from seg2d3d_ros.segmentation.models.finishing import finished, thresholds
 from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
-from seg2d3d_ros.segmentation.models.runtime import LazyModel, Runtime
 from seg2d3d_ros.types import Keyframe, Segments
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class KnownModel:
 
     Attributes:
         name: what the user writes.
-        role: ``detector``, ``masks`` or ``panoptic``.
+        role: ``detector``, ``masks``, ``panoptic`` or ``features``.
         megabytes: size of the weights (10^6 bytes), about.
         licence: of the weights.
         file, url, sha256: for a single checkpoint file; Hub models have none.
@@ -73,6 +74,7 @@ KNOWN = (
     KnownModel("shi-labs/oneformer_cityscapes_swin_large", "panoptic", 880, "MIT (trained on non-commercial data)"),
     KnownModel("shi-labs/oneformer_ade20k_swin_tiny", "panoptic", 203, "MIT"),
     KnownModel("shi-labs/oneformer_coco_swin_large", "panoptic", 880, "MIT"),
+    KnownModel("ETH-CVG/lightglue_superpoint", "features", 53, "LightGlue Apache-2.0, SuperPoint non-commercial (Magic Leap)"),
 )
 _BY_NAME = {model.name: model for model in KNOWN}
 
@@ -178,8 +180,8 @@ def how_to_get(model: Model) -> str:
     return f"  put {source}"
 
 
-def require(models: list[Model], packages: dict[str, str]) -> None:
-    """Refuse to start without what a model segmenter needs, in one message that names everything and the way out.
+def require(models: Sequence[Model], packages: Mapping[str, str]) -> None:
+    """Refuse to start without what models need, in one message that names everything and the way out.
 
     Args:
         models: found with ``find_model``.

@@ -9,7 +9,7 @@ from typing import Any
 
 from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.segmentation.models.weights import WEIGHT_NAMES
+from seg2d3d_ros.networks.weights import WEIGHT_NAMES
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -107,8 +107,15 @@ def load_pretrained(cls: Any, folder: Path, **options: Any) -> Any:
 def _refuse_code(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
         path = folder / name
-        if path.is_file() and "auto_map" in read_config(path):
+        if path.is_file() and _names_code(read_config(path)):
             raise DataError(f"{path}: refused: this model brings its own Python code (auto_map), which is never run here")
+
+
+def _names_code(value: Any) -> bool:
+    """Whether a configuration, or one inside it, names Python code that the model brings."""
+    if isinstance(value, dict):
+        return "auto_map" in value or any(_names_code(part) for part in value.values())
+    return isinstance(value, list) and any(_names_code(part) for part in value)
 
 
 def _weights(folder: Path) -> dict[str, Any]:

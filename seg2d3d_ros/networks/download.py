@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.networks.weights import COMPANIONS, WEIGHT_NAMES, Model, how_to_get
 from seg2d3d_ros.progress import Progress, ProgressBars
-from seg2d3d_ros.segmentation.models.weights import COMPANIONS, WEIGHT_NAMES, Model, how_to_get
 
 log = logging.getLogger(__name__)
 _CHUNK = 1 << 20

@@ -18,7 +18,7 @@ REDUCED = Kind(
     "model_reduced",
     "times that models ran with less than was asked for",
     cause="the memory, or half precision, did not suffice",
-    remedy="choose a smaller model or a smaller segmentation.batch_size",
+    remedy="choose a smaller model, a smaller segmentation.batch_size, or smaller images",
     level=NOTE,
 )
 log = logging.getLogger(__name__)

@@ -13,11 +13,12 @@ import pytest
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.networks import weights
+from seg2d3d_ros.networks.download import download
+from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir, require
+from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.factory import create_segmenter
-from seg2d3d_ros.segmentation.models import weights
-from seg2d3d_ros.segmentation.models.download import download
-from seg2d3d_ros.segmentation.models.weights import KNOWN, find_model, models_dir, require
 
 
 @pytest.fixture(autouse=True)
@@ -92,11 +93,11 @@ class TestSearch:
     def test_every_known_checkpoint_file_has_a_checksum(self):
         for model in KNOWN:
             assert bool(model.file) == (len(model.sha256) == 64) == bool(model.url)
-            assert model.megabytes > 100
+            assert model.megabytes > 50
             assert model.licence
         names = {model.name for model in KNOWN}
         config = SegmentationConfig()
-        assert {config.detector_model, config.mask_model, config.panoptic_model} <= names
+        assert {config.detector_model, config.mask_model, config.panoptic_model, ReconstructionConfig().features_model} <= names
 
 
 class TestWhatIsMissing:

@@ -10,7 +10,7 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 
 torch = pytest.importorskip("torch")
-from seg2d3d_ros.segmentation.models.runtime import REDUCED, Runtime, choose_device  # noqa: E402
+from seg2d3d_ros.networks.runtime import REDUCED, Runtime, choose_device  # noqa: E402
 
 
 class Model:
