@@ -1,6 +1,9 @@
 """Association methods side by side on simulated streets with ground truth.
 
     python benchmarks/association.py WORK --seeds 11 12 13 14 15 [--thinning 1 2 4] [--json FILE] [--plot PNG]
+    python benchmarks/association.py WORK --seeds 41 42 43 44 45 --buildings 42 --keyframes 180 --thinning 1
+
+The second line makes long streets, of some 190 m: there wrong matches tie houses that lie far apart.
 
 For each seed a street is simulated with clean, typical and hard masks and reconstructed once (below WORK, kept for the next
 run). Each method then gets the same masks and the same 3D points, with masks in every image, every 2nd and every 4th.
@@ -26,6 +29,7 @@ from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.masks.repair import Repair
 from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
+from seg2d3d_ros.association.points.off_surface import without_off_surface
 from seg2d3d_ros.association.solve import associate, stacked_xyz
 from seg2d3d_ros.evaluation import baselines
 from seg2d3d_ros.evaluation.bytetrack import bytetrack
@@ -41,7 +45,19 @@ from seg2d3d_ros.types import Incidence, Segments, SparseModel
 
 DETECTORS = ("clean", "typical", "hard")
 THINNING = (1, 2, 4)
-METRICS = ("coverage", "assa", "adjusted_coverage", "hota", "idf1", "false_merges", "tracks")
+METRICS = (
+    "coverage",
+    "assa",
+    "coverage_one_to_one",
+    "adjusted_coverage",
+    "hota",
+    "idf1",
+    "false_merges",
+    "far_unions",
+    "tracks",
+)
+FAR = 30.0
+"""Metres between two houses from which on their union is counted as a far one."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +79,16 @@ class Scene:
         return stacked_xyz(self.models)
 
 
-def prepare(work: Path, seed: int, detectors: Sequence[str]) -> Path:
-    """Simulate and reconstruct what is missing below ``work/<seed>``; returns that folder."""
+def prepare(work: Path, seed: int, detectors: Sequence[str], buildings: int, keyframes: int) -> Path:
+    """Simulate and reconstruct what is missing below ``work/<seed>-<buildings>-<keyframes>``; returns that folder."""
     from seg2d3d_ros.cli.main import main
     from seg2d3d_ros.simulation.street_folder import simulate
 
-    street = work / str(seed)
+    street = work / f"{seed}-{buildings}-{keyframes}"
+    size = {"buildings": buildings, "keyframes": keyframes, "width": 640, "height": 427}
     for detector in dict.fromkeys(["typical", *detectors]):
         if not (street / detector / "gps.csv").exists():
-            simulate(street / detector, seed=seed, detector=detector, width=640, height=427, bag=False)
+            simulate(street / detector, seed=seed, detector=detector, bag=False, **size)
     if not (street / "map" / "metrics.json").exists():
         source = street / "typical"
         options = ["--camera", source / "camera.json", "--gps", source / "gps.csv", "--segments", source / "segments"]
@@ -98,7 +115,7 @@ def load(street: Path, detector: str, thinning: int, enough: int = 0) -> Scene:
         models = enrich(
             models, segments, lambda name: decode_rgb((folder / "images" / f"{name}.jpg").read_bytes()), enough=enough
         )
-    models = without_doppelgangers(models, segments)
+    models = without_off_surface(without_doppelgangers(models, segments), segments)
     incidence = build_incidence(models, segments, project=True)
     return _judged(segments, truth, incidence, models)
 
@@ -182,10 +199,12 @@ def measure(scene: Scene) -> dict[str, dict[str, Any]]:
     for name, method in methods().items():
         labels = method(scene)
         result[name] = score(relabel(scene.raw, labels), scene.raw, labels, detected, owner)
+        result[name]["far_unions"] = far_unions(scene, labels, owner)
     mixed = shuffled(scene, seed=1)
     for name in ORDERED:
         labels = methods()[name](mixed)
         row = score(relabel(mixed.raw, labels), mixed.raw, labels, detected_images(mixed.raw), owners(mixed.raw))
+        row["far_unions"] = far_unions(mixed, labels, owners(mixed.raw))
         result[f"{name}, images shuffled"] = row
     instances = associate(scene.incidence, scene.xyz, AssociationConfig(method="consensus"))
     repair, counter = Repair(scene.incidence, instances), OverlapCounter()
@@ -193,7 +212,28 @@ def measure(scene: Scene) -> dict[str, dict[str, Any]]:
         counter.add(name, scene.truth[name], repair(scene.segments[name]).labels.image())
     labels = np.where(scene.row >= 0, instances.segment_instance[np.maximum(scene.row, 0)], 0)
     result["consensus"] = score(counter.finish(), scene.raw, labels, detected, owner)
+    result["consensus"]["far_unions"] = far_unions(scene, labels, owner)
     return result
+
+
+def far_unions(scene: Scene, labels: np.ndarray, owner: np.ndarray) -> int:
+    """Tracks that hold masks of houses which lie ``FAR`` apart, by the middle of the points in their masks.
+
+    Args:
+        labels: (R,) the track of each raw mask, 0 = none.
+        owner: (R,) the house that each raw mask belongs to, -1 = none.
+    """
+    matrix, xyz = scene.incidence.matrix, scene.xyz
+    middle = {}
+    for house in np.unique(owner[owner >= 0]).tolist():
+        held = matrix[np.unique(scene.row[(owner == house) & (scene.row >= 0)])].indices
+        if len(held):
+            middle[house] = np.median(xyz[held], axis=0)
+    count = 0
+    for track in np.unique(labels[labels > 0]).tolist():
+        places = [middle[house] for house in np.unique(owner[labels == track]).tolist() if house in middle]
+        count += any(float(np.linalg.norm(a - b)) > FAR for a in places for b in places)
+    return count
 
 
 def main() -> None:
@@ -203,13 +243,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15], metavar="N")
     parser.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=DETECTORS)
     parser.add_argument("--thinning", type=int, nargs="+", default=list(THINNING), metavar="N")
+    parser.add_argument("--buildings", type=int, default=10, metavar="N", help="houses of a street")
+    parser.add_argument("--keyframes", type=int, default=96, metavar="N", help="images of a street")
     parser.add_argument("--enough-points", type=int, default=AssociationConfig().enough_points, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="AssA of some methods as a share of the oracle's")
     args = parser.parse_args()
     figures: dict[str, dict[int, dict[str, dict[str, Any]]]] = {}
     for seed in args.seeds:
-        street = prepare(args.work, seed, args.detectors)
+        street = prepare(args.work, seed, args.detectors, args.buildings, args.keyframes)
         for detector in args.detectors:
             for thinning in args.thinning:
                 figures.setdefault(f"{detector}, masks in 1 of {thinning}", {})[seed] = measure(

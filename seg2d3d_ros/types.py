@@ -282,6 +282,7 @@ class Incidence:
         point_ids: (P,) int64.
         observed: the keypoints behind ``matrix``; empty where nobody recorded their pixels.
         projected: points that a keyframe does not observe but, by its pose, should see (``association.projection``).
+        xyz: (P, 3) where the points are, in their component's frame; None where nobody said.
     """
 
     matrix: sparse.csr_matrix
@@ -294,6 +295,7 @@ class Incidence:
     point_ids: np.ndarray
     observed: Placements = field(default_factory=Placements.none)
     projected: Placements = field(default_factory=Placements.none)
+    xyz: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         segments, points = self.matrix.shape

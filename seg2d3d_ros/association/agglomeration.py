@@ -18,12 +18,15 @@ HYSTERESIS = 0.25
 """Weight of an earlier solution, in standard deviations of a sum of random votes: only evidence clearer than that unites what
 was two objects, or divides what was one."""
 MIN_VOTE = 1e-9
+NEAR, DISTANCE_VOTE = 4.0, 0.05
+"""Groups farther apart than ``NEAR`` times the sum of their radii need a sum of votes of this much for each radius beyond: a
+single point that two views share gives a tenth."""
 ROUNDING = 9
 """Decimals of a mean vote: the order in which sums were formed must not decide between equals."""
 
 
 def agglomerate(groups: Groups, weights: sparse.csr_matrix) -> np.ndarray:
-    """Unite groups until no pair has a positive sum of votes.
+    """Unite groups until no pair has a positive sum of votes, or enough for how far apart they lie.
 
     Args:
         weights: (M, M) reliabilities and cannot-link weights of the masks (``evidence``).
@@ -68,5 +71,7 @@ def _attractive_pairs(groups: Groups, weights: sparse.csr_matrix) -> tuple[np.nd
         strength = HYSTERESIS * np.sqrt(weight)
         sums, weight = sums + strength * vote, weight + strength * known
     positive = sums > MIN_VOTE
+    if groups.extents is not None:
+        positive &= sums > DISTANCE_VOTE * (groups.extents.gaps(rows, columns) - NEAR)
     mean_vote = sums[positive] / (weight[positive] + PRIOR_WEIGHT)
     return rows[positive], columns[positive], np.round(mean_vote, ROUNDING)

@@ -20,7 +20,9 @@ from scipy import sparse
 
 from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.association.agglomeration import agglomerate
+from seg2d3d_ros.association.connectivity import split_disconnected
 from seg2d3d_ros.association.evidence import Groups, ones_at, sample
+from seg2d3d_ros.association.extents import Extents
 from seg2d3d_ros.association.reliability import reliability_by_objects, reliability_by_views, same_view_pairs, weight_matrix
 from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Incidence, Placements
@@ -64,7 +66,9 @@ def consensus_tracks(incidence: Incidence, config: AssociationConfig, before: np
     """
     held, visible = point_weights(incidence)
     earlier = None if before is None else membership_of(before)
-    object_of, held_by = _solve(held, visible, incidence.segment_keyframe.astype(np.int64), earlier)
+    view = incidence.segment_keyframe.astype(np.int64)
+    weight = unite_masks(held, visible, view, earlier, incidence.xyz)
+    object_of, held_by = refine(held, visible, view, weight, np.full(held.shape[1], -1), 0, earlier, incidence.xyz)
     return tracks_of(incidence, config, object_of, held_by)
 
 
@@ -123,21 +127,18 @@ def membership_of(instance: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(len(points)), (points, column)), (len(instance), len(ids)))
 
 
-def _solve(
-    held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray, before: sparse.csr_matrix | None
-) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """The object of each point (P,), -1 = none, and the weight of each object in each mask (S, objects)."""
-    weight = unite_masks(held, visible, mask_view, before)
-    return refine(held, visible, mask_view, weight, np.full(held.shape[1], -1), 0, before)
-
-
 def unite_masks(
-    held: sparse.csr_matrix, visible: sparse.csr_matrix, mask_view: np.ndarray, before: sparse.csr_matrix | None = None
+    held: sparse.csr_matrix,
+    visible: sparse.csr_matrix,
+    mask_view: np.ndarray,
+    before: sparse.csr_matrix | None = None,
+    xyz: np.ndarray | None = None,
 ) -> sparse.csr_matrix:
     """Cluster masks to first objects.
 
     Args:
         before: (P, O) the points of an earlier solution's objects (``membership_of``).
+        xyz: (P, 3) where the points are; None = unknown.
 
     Returns:
         (objects, S) the weight of each mask for each object.
@@ -145,7 +146,8 @@ def unite_masks(
     count = held.shape[0]
     pairs = same_view_pairs(mask_view)
     earlier = None if before is None else (held @ before).tocsr()
-    masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view, earlier)
+    extents = None if xyz is None else Extents.of(held, xyz)
+    masks = Groups((held @ held.T).tocsr(), (held @ visible.T).tocsr(), mask_view, earlier, extents)
     reliability, cannot_link = reliability_by_views(masks, pairs)
     some = np.flatnonzero(np.diff(held.indptr))
     size = np.asarray(held.sum(axis=1)).ravel()
@@ -162,8 +164,10 @@ def refine(
     pinned: np.ndarray,
     fixed: int,
     before: sparse.csr_matrix | None = None,
+    xyz: np.ndarray | None = None,
 ) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Divide the points between objects by the masks' weights, unite objects, compute the weights again, and repeat.
+    """Divide the points between objects by the masks' weights, unite objects, compute the weights again, and repeat. What then
+    shares no point with the rest of its object becomes one of its own.
 
     Args:
         held: (S, P) weight of each point in each mask.
@@ -173,6 +177,7 @@ def refine(
         pinned: (P,) the object of points that must not change hands, -1 = free.
         fixed: the first ``fixed`` objects are not united with any other.
         before: (P, O) the points of an earlier solution's objects (``membership_of``).
+        xyz: (P, 3) where the points are; None = unknown.
 
     Returns:
         (P,) object of each point, -1 = none, and (S, objects) its weight in each mask. The first ``fixed`` objects keep
@@ -189,7 +194,8 @@ def refine(
         if refinement == REFINEMENTS - 1:
             break
         earlier = None if before is None else (membership.T @ before).tocsr()
-        groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view, earlier)
+        extents = None if xyz is None else Extents.of(membership.T.tocsr(), xyz)
+        groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view, earlier, extents)
         reliability, cannot_link = reliability_by_objects(held_by, pairs)
         united = agglomerate(groups.take(np.arange(fixed, objects)), weight_matrix(reliability, pairs, cannot_link))
         united = _largest_first(united, np.asarray(held_by.sum(axis=0)).ravel()[fixed:])
@@ -197,6 +203,10 @@ def refine(
         merge = sparse.csr_matrix((np.ones(objects), (np.arange(objects), united)), (objects, int(united.max(initial=-1)) + 1))
         objects = merge.shape[1]
         weight = mask_weights((held_by @ merge).tocsr())
+    connected = split_disconnected(object_of, held, first_largest(held_by), fixed)
+    if connected is not object_of:
+        object_of, labelled = connected, np.flatnonzero(connected >= 0)
+        held_by = (held @ ones_at(labelled, connected[labelled], (points, int(connected.max()) + 1))).tocsr()
     return object_of, held_by
 
 

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from seg2d3d_ros.association.extents import Extents
+
 DAMPING = 2.0
 """Points of a group in a view at which the view's vote has half its weight."""
 RESOLUTION = 0.25
@@ -42,12 +44,14 @@ class Groups:
         visible: (N, K) CSR float64, weight of the group's points that each view sees.
         mask_view: (M,) the view of each mask.
         before: (N, O) CSR float64, the group's points that each object of an earlier solution owns; None = there is none.
+        extents: where the groups lie; None = it is unknown.
     """
 
     inside: sparse.csr_matrix
     visible: sparse.csr_matrix
     mask_view: np.ndarray
     before: sparse.csr_matrix | None = None
+    extents: Extents | None = None
 
     def __len__(self) -> int:
         return self.inside.shape[0]
@@ -55,13 +59,15 @@ class Groups:
     def take(self, rows: np.ndarray) -> Groups:
         """Some of the groups."""
         before = None if self.before is None else self.before[rows]
-        return Groups(self.inside[rows], self.visible[rows], self.mask_view, before)
+        extents = None if self.extents is None else self.extents.take(rows)
+        return Groups(self.inside[rows], self.visible[rows], self.mask_view, before, extents)
 
     def contract(self, owner: np.ndarray, count: int) -> Groups:
         """Unite the groups with the same ``owner`` (N,) < count."""
         merge = sparse.csr_matrix((np.ones(len(owner)), (owner, np.arange(len(owner)))), (count, len(owner)))
         before = None if self.before is None else (merge @ self.before).tocsr()
-        return Groups((merge @ self.inside).tocsr(), (merge @ self.visible).tocsr(), self.mask_view, before)
+        extents = None if self.extents is None else self.extents.contract(owner, count)
+        return Groups((merge @ self.inside).tocsr(), (merge @ self.visible).tocsr(), self.mask_view, before, extents)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ class OnlineIncidence:
         self.slots = 0
         self.names: tuple[str, ...] = ()
         self.point_ids = np.empty(0, np.int64)
+        self._xyz = np.empty((0, 3))
         self.slot_of_column = _NO_SLOTS
         self._column_of_slot = _NO_SLOTS
         self.first_row = np.zeros(1, np.int64)
@@ -147,6 +148,7 @@ class OnlineIncidence:
         new = [name for name in names if name not in self._views or name in fresh]
         made = {name: _new_keyframe(segments.get(name)) for name in new}
         self._number_points(models)
+        self._xyz = np.concatenate([np.empty((0, 3)), *(model.xyz for model in models)])
         seen = self._seen(models)
         changes: dict[str, np.ndarray] = {}
         found: dict[str, _Seen] = {}
@@ -215,11 +217,11 @@ class OnlineIncidence:
         if not self._project or not any(view.segmented for view in self._views.values()):
             return
         wanted = {name for name, view in self._views.items() if names is None or (view.segmented and name in names)}
-        found = project_unobserved(self._models, wanted)
+        found = project_unobserved(self._models, wanted, lambda name, xy: self._views[name].find(xy))
         slot = self.slot_of_column[found.point]
         for name, mine in zip(self.names, places(found.keyframe, len(self.names)), strict=True):
             if name in wanted:
-                self._views[name].projected = _Seen(slot[mine], found.xy[mine], self._views[name].find(found.xy[mine]))
+                self._views[name].projected = _Seen(slot[mine], found.xy[mine], found.segment[mine])
         self._projected = None
 
     def _lay_out(self, names: tuple[str, ...]) -> None:
@@ -287,6 +289,7 @@ class OnlineIncidence:
             point_ids=self.point_ids[self._column_of_slot[slots]],
             observed=within,
             projected=projected,
+            xyz=self._xyz[self._column_of_slot[slots]],
         )
         return Subset(incidence, chosen, slots)
 

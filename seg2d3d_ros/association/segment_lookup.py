@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from seg2d3d_ros.arrays import places
 from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.types import Segments
+from seg2d3d_ros.types import Segments, SparseModel
 
 
 class SegmentLookup:
@@ -33,3 +36,32 @@ class SegmentLookup:
         known = place < len(self._ids)
         known[known] = self._ids[place[known]] == label[known]
         return np.where(known & (label != 0), place, -1).astype(np.int32)
+
+
+def masks_of_observations(model: SparseModel, segments: Mapping[str, Segments]) -> tuple[np.ndarray, np.ndarray]:
+    """The mask at each of the model's N observations.
+
+    Args:
+        segments: by keyframe name.
+
+    Returns:
+        (N,) int64 a number of its own for each mask of each keyframe, -1 outside masks; (N,) float64 the mask's width, in units
+        of its distance: the side of a square as large.
+
+    Raises:
+        DataError: a keypoint outside the label image.
+    """
+    number, width = np.full(len(model.obs_point), -1, np.int64), np.zeros(len(model.obs_point))
+    first = 0
+    for k, (name, mine) in enumerate(zip(model.names, places(model.obs_keyframe, len(model.names)), strict=True)):
+        if name not in segments:
+            continue
+        item = segments[name]
+        place = SegmentLookup(item)(model.obs_xy[mine])
+        inside = place >= 0
+        number[mine] = np.where(inside, first + place, -1)
+        if k < len(model.cameras):
+            side = np.sqrt(item.runs.areas(item.ids)) / model.cameras[k].pixels_per_tangent
+            width[mine[inside]] = side[place[inside]]
+        first += len(item.ids)
+    return number, width

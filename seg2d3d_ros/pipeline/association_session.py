@@ -24,6 +24,7 @@ from seg2d3d_ros.association.online.online_association import OnlineAssociation,
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
 from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
 from seg2d3d_ros.association.points.enrich import enrich
+from seg2d3d_ros.association.points.off_surface import without_off_surface
 from seg2d3d_ros.association.solve import enriches, projects
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.findings import Finding
@@ -76,6 +77,7 @@ class AssociationSession:
         self._arrived: dict[str, NamedSegments] = {}
         self._passed_over = store.read_passed_over()
         self._second_looks = 0
+        self._unused_points = 0
 
     # Masks come in (any thread).
 
@@ -235,7 +237,13 @@ class AssociationSession:
             images = StoredImages(self.store)
             if images.complete:
                 models = enrich(models, self._segments, images.__getitem__, enough=self._config.enough_points)
-        return without_doppelgangers(models, self._segments) if projects(self._config) else models
+        if not projects(self._config):
+            return models
+        used = without_off_surface(without_doppelgangers(models, self._segments), self._segments)
+        self._unused_points = sum(
+            len(np.setdiff1d(before.obs_point, after.obs_point)) for before, after in zip(models, used, strict=True)
+        )
+        return used
 
     def _solve(self, models: Sequence[SparseModel], *, full: bool) -> Update:
         try:
@@ -340,6 +348,8 @@ class AssociationSession:
             counts["recovered_views"] = self._recovery.count - self._spread
         if self._spread:
             counts["spread_views"] = self._spread
+        if self._unused_points:
+            counts["unused_points"] = self._unused_points
         if self._second_looks:
             counts["second_looks"] = self._second_looks
         return counts

@@ -74,7 +74,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
     pinned = _places(fixed, known.point)
     free = np.flatnonzero(known.free)
     if afresh:
-        own = unite_masks(held[free], visible, view[free], before)
+        own = unite_masks(held[free], visible, view[free], before, incidence.xyz)
         weights = _spread(own, free, first, len(known.segment))
     else:
         instances = np.concatenate([fixed, known.touched])
@@ -86,7 +86,7 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
         alone = np.flatnonzero(single & (np.diff(held.indptr) > 0))
         ones = sparse.csr_matrix((np.ones(len(alone)), (np.arange(len(alone)), alone)), (len(alone), len(known.segment)))
         weights = sparse.vstack([mask_weights(old), ones]).tocsr()
-    object_of, held_by = refine(held, visible, view, weights, pinned, first, before)
+    object_of, held_by = refine(held, visible, view, weights, pinned, first, before, incidence.xyz)
     objects = held_by.shape[1]
     number = np.append(np.arange(1, objects + 1), 0)
     # As offline: what is no mask's largest object is none.

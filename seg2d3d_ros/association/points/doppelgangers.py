@@ -16,9 +16,8 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from seg2d3d_ros.arrays import places
 from seg2d3d_ros.association.evidence import ones_at, sample
-from seg2d3d_ros.association.segment_lookup import SegmentLookup
+from seg2d3d_ros.association.segment_lookup import masks_of_observations
 from seg2d3d_ros.types import Segments, SparseModel
 
 NEIGHBOURS, RADIUS = 16, 0.08
@@ -64,7 +63,7 @@ def doppelganger_points(model: SparseModel, segments: Mapping[str, Segments]) ->
     wrong = np.zeros(len(model.point_ids), bool)
     if not model.posed or len(model.obs_point) == 0:
         return wrong
-    mask = _masks(model, segments)
+    mask, _ = masks_of_observations(model, segments)
     inside = np.flatnonzero(mask >= 0)
     inside = inside[np.argsort(model.obs_keyframe[inside], kind="stable")]
     view, point, mask = model.obs_keyframe[inside], model.obs_point[inside], mask[inside]
@@ -86,20 +85,6 @@ def doppelganger_points(model: SparseModel, segments: Mapping[str, Segments]) ->
             break
         wrong |= found
     return wrong
-
-
-def _masks(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:
-    """(N,) a number of its own for each mask of each keyframe, at each observation; -1 outside masks."""
-    result = np.full(len(model.obs_point), -1, np.int64)
-    first = 0
-    for name, mine in zip(model.names, places(model.obs_keyframe, len(model.names)), strict=True):
-        if name not in segments:
-            continue
-        item = segments[name]
-        place = SegmentLookup(item)(model.obs_xy[mine])
-        result[mine] = np.where(place >= 0, first + place, -1)
-        first += len(item.ids)
-    return result
 
 
 def _medians(values: np.ndarray, group: np.ndarray) -> np.ndarray:
