@@ -69,6 +69,7 @@ setup(
         "sim": SIMULATOR,
         "sam": ["torch>=2.2", "torchvision", "segment-anything", "transformers>=4.56", "safetensors"],
         "heic": ["pi-heif"],  # decodes only; its wheel brings libheif and libde265 (LGPL), and no x265 (GPL)
+        "video": ["av>=12"],  # BSD; its wheels bring FFmpeg (LGPL) with libx264 and libx265 (GPL encoders, never called)
         "view": ["rerun-sdk>=0.20"],
         "dev": [
             *SIMULATOR,
@@ -81,6 +82,7 @@ setup(
             "opencv-python<5",  # trackeval asks for it without a bound
             "scikit-learn",
             "pi-heif",
+            "av>=12",
             "pyproj",
             "ruff",
             "mypy",

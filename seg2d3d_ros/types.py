@@ -24,6 +24,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
+from seg2d3d_ros.geometry.panorama.panorama_view import PanoramaView
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up, Z, up_of_cameras
 from seg2d3d_ros.geometry.views import View
@@ -45,6 +46,7 @@ class Keyframe:
         geo: WGS84 position, or None.
         mount: ``base_from_camera`` in metres, where the camera's place on the vehicle is known (TF).
         odometry: ``odom_from_base`` at the capture time: metres, drifting, from the wheels or an IMU.
+        view: which view of which panorama it is; None for an image that a camera took.
         given: the pose that a navigation system or another program gave the image, or None.
         file_name: the image's name in the COLMAP model and below the image folder, e.g. ``0001.jpg``.
         source: path or topic, for messages to the user.
@@ -60,6 +62,7 @@ class Keyframe:
     source: str = ""
     mount: Pose | None = field(default=None, compare=False, repr=False)
     odometry: Pose | None = field(default=None, compare=False, repr=False)
+    view: PanoramaView | None = field(default=None, compare=False, repr=False)
     given: GivenPose | None = field(default=None, compare=False, repr=False)
 
     @cached_property

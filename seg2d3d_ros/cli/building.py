@@ -64,6 +64,11 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="keypoints of the images: sift (default), or superpoint (with LightGlue), for images that are far apart",
     )
+    parser.add_argument(
+        "--panorama",
+        action="store_true",
+        help="all images of 2:1 are equirectangular panoramas; else those of a folder that say so or look so",
+    )
     parser.add_argument("--method", metavar="NAME", help="association method")
     parser.add_argument(
         "--recover", action="store_true", help="draw objects where the detector missed them, from their 3D points; low score"
@@ -102,6 +107,7 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         "association.method": args.method,
         "association.recover": args.recover,
         "cloud.densify": args.densify,
+        "keyframes.panorama": "always" if args.panorama else None,
     }
     values = {name: value for name, value in options.items() if value not in (None, False, "")}
     if args.segments is not None and not args.segmenter:
@@ -159,7 +165,7 @@ def build(
             )
         except DataError:
             progress.close()
-            if store.read_keyframes():
+            if "counts" in store.read_metrics():
                 print(summary(store, config), f"report: {write_report(store.root)}", sep="\n", file=sys.stderr)
             raise
         finally:

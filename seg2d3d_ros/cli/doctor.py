@@ -20,6 +20,7 @@ _NEEDS = {
     "masks from COCO files": (("pycocotools",), f"{_PIP} pycocotools"),
     "damage inside JPEG images": (("simplejpeg",), f"{_PIP} simplejpeg"),
     "HEIC photos (optional)": (("pi_heif",), f"{_PIP} pi-heif"),
+    "videos, H.264 and H.265 in bags (optional)": (("av",), f"{_PIP} av"),
     "rosbags without ROS": (("rosbags",), f"{_PIP} rosbags"),
     "rosbags that were cut off": (("mcap",), f"{_PIP} mcap"),
     "simulator": (

@@ -1,4 +1,4 @@
-"""``seg2d3d run``: a folder of unordered images and a text label in, a map directory out."""
+"""``seg2d3d run``: a folder of unordered images, or a video, and a text label in, a map directory out."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.building import add_map_arguments, add_trust_argument, build, overrides_from_args
 from seg2d3d_ros.cli.options import config_from_args
+from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
 
 if TYPE_CHECKING:
+    from seg2d3d_ros.keyframes.folder import ImageFolder
     from seg2d3d_ros.keyframes.folder_scan import PhotoFile
     from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints, PoseSource
+    from seg2d3d_ros.keyframes.video.video_keyframes import VideoKeyframes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract's options (design, section 3)."""
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of photographs, or of one folder per camera")
+    parser.add_argument(
+        "images", type=Path, metavar="IMAGES", help="folder of photographs, or of one folder per camera; or a video"
+    )
     add_map_arguments(parser)
     parser.add_argument(
         "--camera", type=Path, metavar="FILE", help="camera.json with the intrinsics; else EXIF, else estimated"
     )
     parser.add_argument(
         "--gps", default="exif", metavar="exif|none|FILE", help="positions: from EXIF (default), a CSV file, or none"
+    )
+    parser.add_argument(
+        "--gpx", type=Path, metavar="FILE", help="a video's positions: GPX, NMEA, or a table time,latitude,longitude,altitude"
     )
     parser.add_argument(
         "--model",
@@ -44,25 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build the map and its report."""
-    from seg2d3d_ros.keyframes.folder import read_folder
-    from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints
+    from seg2d3d_ros.keyframes.video.video_keyframes import is_video
     from seg2d3d_ros.segmentation.factory import create_segmenter
     from seg2d3d_ros.segmentation.files.photo_names import PhotoName
 
     findings = Findings()
     config = config_from_args(args, overrides_from_args(args))
-    gps = args.gps if args.gps in ("exif", "none") else Path(args.gps)
-    poses = _poses(Path(args.poses), PoseHints.of(config.keyframes)) if args.poses else None
-    if args.trust and poses is None:
-        raise UsageError("--trust says how far the poses of --poses are trusted; give them, too")
-    source = read_folder(args.images, camera=args.camera, gps=gps, poses=poses, order=args.order, findings=findings)
+    video = is_video(args.images)
+    source = _video(args, config, findings) if video else _folder(args, config, findings)
     if config.segmentation.segmenter == "label_images" and args.segments is None:
         raise UsageError(
             "no segments: give --segmenter grounded_sam to find the label by text, --segments DIR with a label image per "
             "photo, or --segmenter none for 3D only"
         )
     segmenter = create_segmenter(config.segmentation, directory=args.segments, findings=findings)
-    if segmenter is not None and hasattr(segmenter, "expect"):
+    if source.photos and segmenter is not None and hasattr(segmenter, "expect"):
         segmenter.expect([PhotoName(*names) for names in source.photos])
     return build(
         args.out,
@@ -70,11 +74,35 @@ def run(args: argparse.Namespace) -> int:
         source,
         segmenter,
         resume=args.resume,
-        images_in=args.images.resolve(),
+        images_in=None if video else args.images.resolve(),
         findings=findings,
         skipped=lambda: dict(source.skipped),
-        total=len(source),
+        total=len(source.photos),
     )
+
+
+def _folder(args: argparse.Namespace, config: Config, findings: Findings) -> ImageFolder:
+    from seg2d3d_ros.keyframes.folder import read_folder
+    from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints
+
+    if args.gpx is not None:
+        raise UsageError("--gpx goes with a video; for photographs --gps takes a table image,latitude,longitude,altitude")
+    gps = args.gps if args.gps in ("exif", "none") else Path(args.gps)
+    poses = _poses(Path(args.poses), PoseHints.of(config.keyframes)) if args.poses else None
+    if args.trust and poses is None:
+        raise UsageError("--trust says how far the poses of --poses are trusted; give them, too")
+    known = {"camera": args.camera, "gps": gps, "poses": poses}
+    return read_folder(args.images, **known, order=args.order, findings=findings, config=config.keyframes)
+
+
+def _video(args: argparse.Namespace, config: Config, findings: Findings) -> VideoKeyframes:
+    from seg2d3d_ros.keyframes.video.video_keyframes import read_video
+
+    if args.gps not in ("exif", "none") or args.order != "name" or args.model or args.poses or args.trust:
+        raise UsageError(
+            "a video takes its positions from --gpx; --gps, --poses, --order and --model go with a folder of photographs"
+        )
+    return read_video(args.images, track=args.gpx, camera=args.camera, config=config.keyframes, findings=findings)
 
 
 def _poses(path: Path, hints: PoseHints) -> Callable[[Sequence[PhotoFile], Findings], PoseSource]:

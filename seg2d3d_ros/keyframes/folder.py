@@ -10,19 +10,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Findings, Kind, printable
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.panorama.equirectangular import Equirectangular
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.image_files import TooManyPixels, UnreadFormat, damage
 from seg2d3d_ros.images import decode_small_gray
 from seg2d3d_ros.keyframes import photo_findings as kinds
-from seg2d3d_ros.keyframes.camera_file import CameraFile, Fitting, read_camera_file
+from seg2d3d_ros.keyframes.camera_file import CameraFile, read_camera_file
 from seg2d3d_ros.keyframes.folder_scan import FORMAT_NOT_READ, FolderScan, PhotoFile, scan_folder
-from seg2d3d_ros.keyframes.panorama import looks_like_panorama
+from seg2d3d_ros.keyframes.panoramas.panorama import is_two_to_one, looks_like_panorama, shape_of
+from seg2d3d_ros.keyframes.panoramas.panorama_cutting import (
+    PANORAMAS,
+    PANORAMAS_NOT_READ,
+    cut_panorama,
+    view_name,
+    views_of,
+    what_views_show,
+)
 from seg2d3d_ros.keyframes.photo_header import GeoProblem, PhotoHeader, read_header
 from seg2d3d_ros.keyframes.positions.image_positions import positions_of_table, tell_missing
 from seg2d3d_ros.keyframes.positions.pose_rows import PoseSource
+from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.types import Keyframe
 
 log = logging.getLogger(__name__)
@@ -45,7 +57,7 @@ class _LeftOut(Exception):
 
 
 class ImageFolder:
-    """The keyframes of a folder, read one by one while iterating, so that a big folder needs no memory.
+    """The keyframes of a folder, read one by one while iterating, so that a big folder needs no memory. A panorama is several.
 
     Cameras and positions are those given; None = what each image's header says.
 
@@ -63,8 +75,9 @@ class ImageFolder:
         positions: Mapping[str, GeoPosition] | None,
         poses: PoseSource | None,
         findings: Findings,
+        config: KeyframeConfig,
     ):
-        self.root = root
+        self.root, self._config = root, config
         self._photos, self._not_tried = scan.photos, scan.left_out
         self._cameras, self._positions, self._poses, self._findings = cameras, positions, poses, findings
         self._seen: dict[Kind, list[tuple[str, dict[str, Any]]]] = {}
@@ -92,14 +105,14 @@ class ImageFolder:
         kept = 0
         for photo in self._photos:
             try:
-                keyframe = self._read(photo)
+                keyframes = self._read(photo)
             except _LeftOut as error:
                 log.warning("left out: %s", printable(error.reason))
                 self.skipped[photo.name] = error.reason
                 self._note(error.kind, photo.file_name, reason=error.reason.removeprefix(f"{photo.path}: "))
                 continue
             kept += 1
-            yield keyframe
+            yield from keyframes
         if self._positions is None:
             self._tell_positions()
         if self._poses is not None:
@@ -125,32 +138,49 @@ class ImageFolder:
         _, details = self._seen[kind][0]
         return Finding(kind, len(names), len(self._photos) + len(self._not_tried), tuple(names[:EXAMPLES]), details)
 
-    def _read(self, photo: PhotoFile) -> Keyframe:
-        encoded, header = self._usable(photo)
+    def _read(self, photo: PhotoFile) -> Sequence[Keyframe]:
+        encoded, header, panorama = self._usable(photo)
         camera_name, stamp = photo.camera_name, header.stamp_ns
         if match := _STREAM_STEM.fullmatch(photo.path.stem):
             stamp = int(match["stamp"])
             camera_name = camera_name or match["camera"]
         camera_name = camera_name or re.sub(r"\W+", "_", header.device).strip("_") or "camera"
-        camera = self._camera(camera_name, header, photo) if self._cameras else header.camera
         geo = self._position(header, photo) if self._positions is None else self._positions.get(photo.name)
         row = self._poses.of(photo, stamp) if self._poses else None
         if self._poses is not None and row is None:
             self._without_pose.append(photo.name)
-        return Keyframe(
+        keyframe = Keyframe(
             name=photo.name,
             camera_name=camera_name,
             stamp_ns=stamp,
             encoded=encoded,
-            camera=camera,
+            camera=None if panorama else self._camera(camera_name, header, photo),
             geo=row.geo if row is not None and row.geo is not None else geo,
             file_name=photo.file_name,
             source=str(photo.path.resolve()),
             given=row.given if row is not None else None,
         )
+        return [keyframe] if panorama is None else self._cut(keyframe, panorama)
 
-    def _usable(self, photo: PhotoFile) -> tuple[bytes, PhotoHeader]:
-        """A file's content and header.
+    def _cut(self, panorama: Keyframe, shape: Equirectangular) -> list[Keyframe]:
+        """The views of a panorama.
+
+        Raises:
+            _LeftOut: it cannot be decoded, or a view would have the name of a photograph.
+        """
+        views = views_of(panorama, shape, self._config.panorama_views)
+        if taken := {view_name(view, panorama.stamp_ns) for view in views} & {photo.name for photo in self._photos}:
+            reason = f"{panorama.source}: its view {min(taken)} would have the name of another image"
+            raise _LeftOut(PANORAMAS_NOT_READ, reason)
+        try:
+            keyframes = list(cut_panorama(panorama, views))
+        except DataError as error:
+            raise _LeftOut(kinds.UNREADABLE, str(error)) from error
+        self._note(PANORAMAS, panorama.file_name, **what_views_show(views))
+        return keyframes
+
+    def _usable(self, photo: PhotoFile) -> tuple[bytes, PhotoHeader, Equirectangular | None]:
+        """A file's content and header, and what it shows if it is a panorama.
 
         Raises:
             _LeftOut: it cannot be used; found now, not in the middle of the reconstruction.
@@ -169,10 +199,19 @@ class ImageFolder:
             raise _LeftOut(kinds.TOO_LARGE, str(error)) from error
         except DataError as error:
             raise _LeftOut(kinds.UNREADABLE, str(error)) from error
-        if header.panorama or looks_like_panorama(gray, header.width, header.height):
-            raise _LeftOut(kinds.PANORAMAS, f"{source}: a full panorama (equirectangular), no photograph of one lens")
+        shape = self._panorama(header, gray, source)
         self._doubt(photo, header, encoded)
-        return encoded, header
+        return encoded, header, shape
+
+    def _panorama(self, header: PhotoHeader, gray: np.ndarray, source: str) -> Equirectangular | None:
+        width, height, which = header.width, header.height, self._config.panorama
+        looks = is_two_to_one(width, height) if which == "always" else looks_like_panorama(gray, width, height)
+        if which == "never" or not (header.panorama or looks):
+            return None
+        try:
+            return shape_of(header.panorama, width, height)
+        except DataError as error:
+            raise _LeftOut(PANORAMAS_NOT_READ, f"{source}: {error}") from error
 
     def _require_shape(self, header: PhotoHeader, source: str) -> None:
         shorter, longer = sorted((header.width, header.height))
@@ -193,21 +232,13 @@ class ImageFolder:
             self._note(kinds.SEVERAL_PAGES, photo.file_name)
 
     def _camera(self, camera_name: str, header: PhotoHeader, photo: PhotoFile) -> Camera | None:
-        """By the calibration file; as the photo's header says where that does not fit."""
-        assert self._cameras is not None
-        known = self._cameras.of(camera_name)
-        if known is None:
-            self._note(kinds.NO_CALIBRATION, photo.file_name, camera=camera_name)
+        """By the calibration file; as the photo's header says where there is none or it does not fit."""
+        if self._cameras is None:
             return header.camera
-        camera, fit = self._cameras.fitted(camera_name, header.width, header.height)
-        sizes = {"size": f"{header.width}×{header.height}", "calibrated": f"{known.width}×{known.height}"}
-        if fit is Fitting.CROPPED:
-            self._note(kinds.CALIBRATION_UNFIT, photo.file_name, **sizes)
-            return header.camera
-        if fit is not Fitting.EXACT:
-            kind = kinds.CALIBRATION_TURNED if fit is Fitting.TURNED else kinds.CALIBRATION_SCALED
-            self._note(kind, photo.file_name, **sizes)
-        return camera
+        camera, kind, details = kinds.fit_calibration(self._cameras, camera_name, header.width, header.height)
+        if kind is not None:
+            self._note(kind, photo.file_name, **details)
+        return camera or header.camera
 
     def _position(self, header: PhotoHeader, photo: PhotoFile) -> GeoPosition | None:
         self._located[photo.name] = header.geo is not None
@@ -234,6 +265,7 @@ def read_folder(
     poses: Callable[[Sequence[PhotoFile], Findings], PoseSource] | None = None,
     order: str = "name",
     findings: Findings | None = None,
+    config: KeyframeConfig | None = None,
 ) -> ImageFolder:
     """Open a folder of unordered photographs.
 
@@ -252,6 +284,7 @@ def read_folder(
             more than one of ``gps``.
         findings: gets what is not used, and what is doubtful.
         order: ``"name"`` (numbers count as numbers) or ``"shuffle:SEED"``.
+        config: says which images are panoramas.
 
     Raises:
         UsageError: no such folder, or a bad ``order``, ``camera`` or ``gps``.
@@ -267,7 +300,7 @@ def read_folder(
     positions: dict[str, GeoPosition] | None = None if str(gps) == "exif" else {}
     if gps is not None and str(gps) not in ("exif", "none"):
         positions = positions_of_table(Path(gps), scan.photos, findings)
-    return ImageFolder(root, scan, cameras, positions, source, findings)
+    return ImageFolder(root, scan, cameras, positions, source, findings, config or KeyframeConfig())
 
 
 def _put_in_order(photos: list[PhotoFile], order: str) -> None:

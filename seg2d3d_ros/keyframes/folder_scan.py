@@ -45,6 +45,13 @@ FORMAT_NOT_READ = Kind(
     cause="{reason}",
     remedy="convert them to JPEG, PNG or TIFF",
 )
+VIDEOS_BESIDE = Kind(
+    "videos_not_read",
+    "videos in the folder of photos",
+    cause="a folder is read for its photos",
+    remedy="give a video by itself: seg2d3d run {kept}",
+    level=NOTE,
+)
 NAME_NOT_TEXT = Kind(
     "image_names_not_text",
     "images whose file names are no valid text (UTF-8)",
@@ -149,7 +156,10 @@ def _require_folder(root: Path) -> None:
     if suffix in _ARCHIVES:
         raise UsageError(f"{root}: is an archive; unpack it and give the folder")
     if suffix in _VIDEOS:
-        raise UsageError(f"{root}: is a video; make images of it, e.g. ffmpeg -i {root.name} -vf fps=2 -q:v 2 images/%05d.jpg")
+        raise UsageError(
+            f"{root}: is a video of a kind that is not read; make an MP4 of it, e.g. with ffmpeg; of a 360° camera's raw file "
+            "an equirectangular MP4, with the camera's program"
+        )
     raise UsageError(f"{root}: is a file; for a recording use 'seg2d3d bag'")
 
 
@@ -217,6 +227,8 @@ def _of_folder(folder: Path, found: FolderScan | None) -> list[Path]:
         else:
             what = "a camera's raw data" if path.suffix.lower() in RAW_SUFFIXES else path.suffix.lower()
             found.leave_out(path, FORMAT_NOT_READ, f"{what} is not read")
+    for path in _in_order(p for p in files if p.suffix.lower() in _VIDEOS):
+        found.leave_out(path, VIDEOS_BESIDE, "a video, which is given by itself", path.name)
     return photos
 
 

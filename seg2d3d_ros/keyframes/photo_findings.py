@@ -1,8 +1,12 @@
-"""The kinds of photographs that are left out, and of what is doubtful about others."""
+"""The kinds of photographs that are left out, and of what is doubtful about others and their calibrations."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from seg2d3d_ros.findings import NOTE, Kind
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.keyframes.camera_file import CameraFile, Fitting
 from seg2d3d_ros.keyframes.photo_header import GeoProblem
 
 UNREADABLE = Kind(
@@ -28,12 +32,6 @@ TOO_SMALL = Kind(
     "images that are tiny or strips",
     cause="{reason}",
     remedy="give the originals, not their previews",
-)
-PANORAMAS = Kind(
-    "panoramas",
-    "full panoramas (equirectangular, 360°)",
-    cause="no single lens sees 360°; read as a photograph such a picture gives a wrong model, so it is left out",
-    remedy="cut it into views: ffmpeg -i in.jpg -vf v360=e:flat:yaw=90:h_fov=90:v_fov=90 right.jpg, one folder per direction",
 )
 TURNED = Kind(
     "images_stored_turned",
@@ -113,3 +111,23 @@ OF_PROBLEM = {
     GeoProblem.VOID: GEO_VOID,
     GeoProblem.UNREADABLE: GEO_UNREADABLE,
 }
+
+
+def fit_calibration(
+    cameras: CameraFile, camera_name: str, width: int, height: int
+) -> tuple[Camera | None, Kind | None, dict[str, Any]]:
+    """The calibration of an image of ``width`` × ``height``, and what is to be said of it, with its details.
+
+    None as camera: the file does not know the camera, or what it has does not fit.
+    """
+    known = cameras.of(camera_name)
+    if known is None:
+        return None, NO_CALIBRATION, {"camera": camera_name}
+    camera, fit = cameras.fitted(camera_name, width, height)
+    kind = {
+        Fitting.EXACT: None,
+        Fitting.SCALED: CALIBRATION_SCALED,
+        Fitting.TURNED: CALIBRATION_TURNED,
+        Fitting.CROPPED: CALIBRATION_UNFIT,
+    }[fit]
+    return camera, kind, {"size": f"{width}×{height}", "calibrated": f"{known.width}×{known.height}"} if kind else {}

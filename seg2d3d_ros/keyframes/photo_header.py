@@ -16,7 +16,7 @@ import numpy as np
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.wgs84 import GeoPosition, is_null_island
 from seg2d3d_ros.image_files import open_header, require_size
-from seg2d3d_ros.keyframes.panorama import says_panorama
+from seg2d3d_ros.keyframes.panoramas.panorama import PanoramaNote, read_note
 
 # Tags of EXIF 2.32 (CIPA DC-008): section 4.6.4 (make, model), 4.6.5 (date and time, lens), 4.6.6 (GPS).
 _MAKE, _MODEL, _DATE_TIME, _DESCRIPTION = 0x010F, 0x0110, 0x0132, 0x010E
@@ -61,7 +61,7 @@ class PhotoHeader:
         geo: the GPS position; None without one.
         geo_problem: why there is none; None with one.
         orientation: EXIF's, 1 = as stored, 3, 6, 8 = to be turned by 180°, 90° right, 90° left, 2, 4, 5, 7 = mirrored as well.
-        panorama: the file says that it is a full panorama.
+        panorama: what the file says of its projection; None = nothing: a photograph of one lens.
         pages: pictures in the file, of which the first counts.
     """
 
@@ -73,7 +73,7 @@ class PhotoHeader:
     geo: GeoPosition | None
     geo_problem: GeoProblem | None = None
     orientation: int = 1
-    panorama: bool = False
+    panorama: PanoramaNote | None = None
     pages: int = 1
 
 
@@ -106,7 +106,7 @@ def read_header(encoded: bytes, source: str = "image") -> PhotoHeader:
         geo,
         problem,
         orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
-        says_panorama(notes.encode(errors="replace") if isinstance(notes, str) else bytes(notes)),
+        read_note(notes.encode(errors="replace") if isinstance(notes, str) else bytes(notes)),
         pages,
     )
 

@@ -15,6 +15,8 @@ Check = Callable[[Any, str], Any]
 MAX_ID = 65535
 """Label images hold 16 bits."""
 MAX_COUNT = 2**53
+MAX_SIDE = 100_000
+"""Pixels of a panorama."""
 _FRAMES = ("arbitrary", "metric", "enu")
 
 
@@ -119,10 +121,19 @@ def _single(value: Any, where: str) -> None:
         raise _fail(value, where, "a single value")
 
 
+def _view(value: Any, where: str) -> None:
+    """Which view of a panorama a keyframe is."""
+    shape = table({"width": whole(2, MAX_SIDE), "height": whole(2, MAX_SIDE), "top": number(0, MAX_SIDE)})
+    texts = dict.fromkeys(("camera_name", "file_name", "source"), text)
+    table({"panorama": name, "shape": shape, "number": whole(), "count": whole(1, 360), **texts})(value, where)
+    if value["number"] >= value["count"]:
+        raise _fail(value["number"], f"{where}.number", f"below {value['count']}")
+
+
 def keyframe(value: Any, where: str) -> None:
     """A line of keyframes.json."""
     texts = dict.fromkeys(("camera_name", "file_name", "image"), text)
-    table({"name": name, "stamp_ns": whole(-(2**63), 2**63 - 1), **texts})(value, where)
+    table({"name": name, "stamp_ns": whole(-(2**63), 2**63 - 1), **texts}, {"view": _view})(value, where)
     if not value["image"].startswith("/"):
         name(value["image"], f"{where}.image")
     try:
@@ -138,6 +149,7 @@ _instance = table(
     {"id": whole(1, MAX_ID), "class": text, "score": number(), "points": whole(), "observations": listed(_observation)},
     {
         "component": whole(),
+        "panoramas": listed(table({"image": name, "box": _box})),
         "box3d": table(
             {}, {"min": _three, "max": _three, "center": _three, "size": _three, "quaternion_xyzw": listed(number(), 4)}
         ),

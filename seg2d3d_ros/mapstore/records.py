@@ -11,6 +11,8 @@ import numpy as np
 
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.given_pose import GivenPose
+from seg2d3d_ros.geometry.panorama.equirectangular import Equirectangular
+from seg2d3d_ros.geometry.panorama.panorama_view import PanoramaView
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.types import Keyframe
@@ -34,6 +36,7 @@ class KeyframeRecord:
     geo: GeoPosition | None = None
     mount: Pose | None = field(default=None, compare=False)
     odometry: Pose | None = field(default=None, compare=False)
+    view: PanoramaView | None = field(default=None, compare=False)
     given: GivenPose | None = field(default=None, compare=False)
 
     @classmethod
@@ -54,6 +57,8 @@ class KeyframeRecord:
             del item[name]
             if (pose := getattr(self, name)) is not None:
                 item[name] = pose.matrix.tolist()
+        if self.view is None:
+            del item["view"]
         if self.given is None:
             del item["given"]
         else:
@@ -77,4 +82,7 @@ class KeyframeRecord:
         poses: dict[str, Any] = {name: Pose.from_matrix(item[name]) for name in _POSES if item.get(name) is not None}
         if item.get("given") is not None:
             poses["given"] = GivenPose.from_json(item["given"])
-        return cls(**{**item, "camera": camera, "geo": geo, **poses})
+        view = item.get("view")
+        if view is not None:
+            view = PanoramaView(**{**view, "shape": Equirectangular(**view["shape"])})
+        return cls(**{**item, "camera": camera, "geo": geo, "view": view, **poses})

@@ -10,7 +10,7 @@
       masks/<name>.png     where keypoints of a stream's keyframe are not wanted (black), if anywhere
       scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (lidar/kept_scans.py)
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
-      labels/<name>.png    uint16 instance id per pixel
+      labels/<name>.png    uint16 instance id per pixel; of a panorama beside those of its views
       overlays/<name>.jpg  the same on the photograph, in colours and numbered (report/overlays.py)
       tracks.json  points.ply  points_rgb.ply  config.yaml  metrics.json  report.html
       map.json             format, whether the map is whole, who writes it    (directory/marker.py)
@@ -45,6 +45,7 @@ from seg2d3d_ros.mapstore.directory.inventory import (
     stem,
 )
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
+from seg2d3d_ros.mapstore.panoramas import PanoramaBox, panorama_boxes, panorama_labels, views_by_panorama
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.tracks_file import tracks_document
 from seg2d3d_ros.types import Instances, Keyframe, Observation, Segments, SparseModel
@@ -207,11 +208,23 @@ class MapStore:
         instances: Instances,
         class_names: Sequence[str],
     ) -> None:
-        """Write tracks.json, points.ply and points_rgb.ply."""
-        write_json(self.root / "tracks.json", tracks_document(models, observations, instances, class_names))
+        """Write tracks.json, points.ply and points_rgb.ply, and the labels of panoramas."""
+        boxes = self._write_panoramas()
+        write_json(self.root / "tracks.json", tracks_document(models, observations, instances, class_names, boxes))
         points = ply.labelled_points(models, instances)
         ply.write_points(self.root / "points_rgb.ply", points)
         ply.write_points(self.root / "points.ply", ply.colored_by_instance(points[~ply.stray_points(models)]))
+
+    def _write_panoramas(self) -> list[tuple[int, PanoramaBox]]:
+        """Put the labels of panoramas together from those of their views; returns where each instance is seen."""
+        boxes: list[tuple[int, PanoramaBox]] = []
+        for panorama, views in views_by_panorama(self.read_keyframes()).items():
+            there = {name: self.read_labels(name) for name, _ in views if self.label_path(name).exists()}
+            labels = panorama_labels(views, there.get)
+            if labels is not None:
+                write_labels(self._to_write("labels", f"{panorama}.png"), labels)
+                boxes += panorama_boxes(panorama, labels).items()
+        return boxes
 
     def read_tracks(self) -> dict[str, Any]:
         """The content of tracks.json."""

@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.mapstore.panoramas import PanoramaBox
 from seg2d3d_ros.types import Instances, Observation, SparseModel
 
 
 def tracks_document(
-    models: Sequence[SparseModel], observations: Iterable[Observation], instances: Instances, class_names: Sequence[str]
+    models: Sequence[SparseModel],
+    observations: Iterable[Observation],
+    instances: Instances,
+    class_names: Sequence[str],
+    panoramas: Iterable[tuple[int, PanoramaBox]] = (),
 ) -> dict[str, Any]:
     """The content of tracks.json (design, section 4).
 
@@ -19,13 +24,17 @@ def tracks_document(
     cut appears in several instances, each time with the box of the part; ``share`` says how much of it the part is.
     ``box3d`` is the upright box: ``center``, ``size`` along its own axes and ``quaternion_xyzw`` (world from box), and the
     axis-aligned ``min`` and ``max`` of its corners. An instance's ``score`` is calibrated (``association.judging.scores``), an
-    observation's is ``Observation.sureness``; the detector's own score of the mask is its ``detector_score``.
+    observation's is ``Observation.sureness``; the detector's own score of the mask is its ``detector_score``. Where images are
+    views of panoramas, ``panoramas`` says where these show the instance (``PanoramaBox``).
     """
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
     component_of_name = {name: model.component for model in models for name in model.names}
     seen: dict[int, list[Observation]] = {instance_id: [] for instance_id in instances.ids.tolist()}
     for item in observations:
         seen[item.instance].append(item)
+    around: dict[int, list[PanoramaBox]] = {}
+    for instance_id, box in panoramas:
+        around.setdefault(instance_id, []).append(box)
 
     boxes = instances.boxes
     bounds, quaternions = boxes.bounds, boxes.quaternions
@@ -47,6 +56,8 @@ def tracks_document(
                 "size": boxes.size[k].tolist(),
                 "quaternion_xyzw": quaternions[k].tolist(),
             }
+        if instance_id in around:
+            document["panoramas"] = [{"image": item.panorama, "box": list(item.box)} for item in sorted(around[instance_id])]
         documents.append({**document, "observations": [_observation(item, float(instances.scores[k])) for item in mine]})
     return {"instances": documents, "frame": frame_document(models)}
 

@@ -73,6 +73,11 @@ class KeyframeNode(ManagedNode):
     ros: KeyframeParameters
 
     def configure(self) -> None:
+        if self.config.keyframes.panorama == "always":
+            raise UsageError(
+                "keyframes.panorama=always: nodes do not cut panoramas into views; let a node publish views as cameras, or "
+                "record the drive and map it with 'seg2d3d bag --panorama'"
+            )
         self._sender = KeyframePublisher(self)
 
     def activate(self) -> None:

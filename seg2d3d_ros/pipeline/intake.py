@@ -95,7 +95,7 @@ class Intake:
             log.warning("left out: %s", error)
             self.left_out[keyframe.name] = str(error)
             return False
-        known = self._images_in
+        known = None if keyframe.view else self._images_in  # a view of a panorama is no file yet
         image = known / keyframe.file_name if known else self._store.write_image(keyframe).relative_to(self._store.root)
         self.records.append(KeyframeRecord.of(keyframe, image))
         return True

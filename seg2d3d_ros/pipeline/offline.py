@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,14 +55,12 @@ def build_map(
     from seg2d3d_ros.reconstruction.opening import open_reconstructor
 
     store.write_config(config)
-    session, reconstructor = (
-        AssociationSession(store, config),
-        open_reconstructor(store.root, config.reconstruction, config.segmentation.networks),
-    )
-    intake = Intake(store, config.segmentation, reconstructor, segmenter, images_in, findings)
+    session = AssociationSession(store, config)
     looker = getattr(segmenter, "looker", None) if config.segmentation.second_look else None
-    batches = _batches(keyframes, intake.batch, lambda done: progress("images", done, total))
-    reconstruction, labelled = map_keyframes(batches, intake, session, looker, progress)
+    with closing(open_reconstructor(store.root, config.reconstruction, config.segmentation.networks)) as reconstructor:
+        intake = Intake(store, config.segmentation, reconstructor, segmenter, images_in, findings)
+        batches = _batches(keyframes, intake.batch, lambda done: progress("images", done, total))
+        reconstruction, labelled = map_keyframes(batches, intake, session, looker, progress)
 
     left_out = {**intake.left_out, **skipped()}
     association = intake.watch.seconds.pop("association")

@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS seg2d3d_images (image_id INTEGER PRIMARY KEY, name TE
     camera_name TEXT NOT NULL, stamp_ns INTEGER NOT NULL, geo TEXT, features INTEGER NOT NULL, colors BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_mounts (camera_name TEXT PRIMARY KEY, base_from_camera TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_odometry (name TEXT PRIMARY KEY, odom_from_base TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS seg2d3d_views (name TEXT PRIMARY KEY, panorama TEXT NOT NULL, camera_name TEXT NOT NULL,
+    panorama_camera TEXT NOT NULL, panorama_from_view TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_given_poses (name TEXT PRIMARY KEY, pose TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -71,7 +73,7 @@ class Features:
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One image of the database: COLMAP's ids and the keyframe's identity."""
+    """One image of the database: COLMAP's ids and the keyframe's identity; ``panorama`` names that of which it is a view."""
 
     image_id: int
     camera_id: int
@@ -81,6 +83,7 @@ class ImageRow:
     stamp_ns: int
     features: int
     geo: GeoPosition | None
+    panorama: str = ""
 
 
 def _encode_descriptors(descriptors: np.ndarray) -> pycolmap.FeatureDescriptors:
@@ -135,6 +138,7 @@ class FeatureDatabase:
             for _ in (
                 self.images(),
                 self.mounts(),
+                self.views(),
                 self.odometry(),
                 self.given_poses(),
                 self.datum(),
@@ -228,6 +232,10 @@ class FeatureDatabase:
             if pose is not None:
                 value = json.dumps(pose.matrix.tolist())
                 self._sqlite.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, value))
+        if (view := keyframe.view) is not None:
+            names = keyframe.name, view.panorama, keyframe.camera_name, view.camera_name
+            turn = json.dumps(view.panorama_from_view.matrix.tolist())
+            self._sqlite.execute("INSERT OR REPLACE INTO seg2d3d_views VALUES (?, ?, ?, ?, ?)", (*names, turn))
 
         if keyframe.given is not None:
             row = (keyframe.name, json.dumps(keyframe.given.to_json()))
@@ -245,6 +253,11 @@ class FeatureDatabase:
         rows = self._sqlite.execute("SELECT camera_name, base_from_camera FROM seg2d3d_mounts ORDER BY camera_name")
         return {name: Pose.from_matrix(parse_json(text, "database.db", remedy=REMEDY)) for name, text in rows}
 
+    def views(self) -> dict[str, tuple[str, Pose]]:
+        """Camera name of each view of panoramas -> the panoramas' camera, and ``panorama_from_view``."""
+        rows = self._sqlite.execute("SELECT DISTINCT camera_name, panorama_camera, panorama_from_view FROM seg2d3d_views")
+        return {name: (of, Pose.from_matrix(parse_json(turn, "database.db", remedy=REMEDY))) for name, of, turn in rows}
+
     def odometry(self) -> dict[int, Pose]:
         """Image id -> ``odom_from_base``, of the images that have it."""
         rows = self._sqlite.execute(
@@ -255,10 +268,10 @@ class FeatureDatabase:
     def images(self) -> list[ImageRow]:
         """All complete images, in the order of their ids."""
         rows = self._sqlite.execute(
-            "SELECT image_id, camera_id, s.name, file_name, camera_name, stamp_ns, features, geo "
-            "FROM seg2d3d_images s JOIN images USING (image_id) ORDER BY image_id"
+            "SELECT image_id, camera_id, s.name, file_name, s.camera_name, stamp_ns, features, geo, COALESCE(panorama, '') "
+            "FROM seg2d3d_images s JOIN images USING (image_id) LEFT JOIN seg2d3d_views v ON v.name = s.name ORDER BY image_id"
         )
-        return [ImageRow(*(*row, _decode_geo(geo))) for *row, geo in rows]
+        return [ImageRow(*(*row, _decode_geo(geo), panorama)) for *row, geo, panorama in rows]
 
     def descriptors(self, image_id: int, count: int | None = None) -> np.ndarray:
         """(≤ ``count``, D) as in ``Features``, those of largest scale; of equal scales the first."""

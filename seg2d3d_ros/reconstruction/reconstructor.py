@@ -137,7 +137,7 @@ class FeatureReconstructor(Reconstructor):
     def _extract(self, keyframe: Keyframe, ignore: np.ndarray | None) -> int:
         source, config = keyframe.source or keyframe.name, self.config
         if self._masks is not None:
-            own = self._masks.ignored(keyframe.camera_name, *keyframe.size)
+            own = self._masks.of_keyframe(keyframe)
             ignore = own if ignore is None else ignore if own is None else ignore | own
         features = extract(
             keyframe.encoded, self._local.find, source=source, max_image_size=config.max_image_size, ignore=ignore
@@ -153,7 +153,8 @@ class FeatureReconstructor(Reconstructor):
 
     def _rig(self, rows: Sequence[ImageRow], locator: Locator) -> Rig | None:
         pairing = self._mounting.pairing if self._mounting else "auto"
-        return make_rig(locator.mounts, rows, self.config.rig_tolerance, pairing, refine=self.config.refine_rig)
+        refine, loose = self.config.refine_rig, locator.loose
+        return make_rig(locator.mounts, rows, self.config.rig_tolerance, pairing, refine=refine, loose=loose)
 
     def _anchor(self, rows: Sequence[ImageRow], locator: Locator) -> Anchor:
         """What is known of where these images were taken."""

@@ -17,7 +17,8 @@ from seg2d3d_ros.recording.compressed_images import unreadable
 from seg2d3d_ros.recording.label_messages import LABEL_ENCODINGS
 from seg2d3d_ros.recording.naming import camera_name
 from seg2d3d_ros.recording.reader import Recording
-from seg2d3d_ros.recording.topics import COMPRESSED, IMAGE, INFO, TopicTypes, is_image
+from seg2d3d_ros.recording.topics import COMPRESSED, IMAGE, INFO, VIDEO, TopicTypes, is_image
+from seg2d3d_ros.recording.video.video_stream import codec_of, header_of, is_packet, why_unreadable
 
 _NO_PICTURE = ("16UC1", "32FC1", "64FC1", "16SC1", "32SC1")
 """Encodings of depth and label images; 16-bit cameras exist, but have to be named."""
@@ -29,7 +30,7 @@ _MASKS = re.compile(r"segment|instance|panoptic|mask|label|semantic")
 _DEPTH = re.compile(r"depth|disparity|truth")
 _TRANSPORTS = re.compile(r"/(compressed|compressedDepth|theora|zstd|ffmpeg|h264|h265|av1)$")
 """What image_transport's plugins append to the name of the images."""
-_VIDEO = re.compile(r"theora.*/Packet$|FFMPEGPacket$|CompressedVideo$|CompressedImage$")
+_OTHER_IMAGES = re.compile(r"theora.*/Packet$|FFMPEGPacket$|CompressedVideo$|CompressedImage$")
 """Types of image topics that are none of ROS's two."""
 
 
@@ -44,6 +45,7 @@ class CameraTopic:
         frame_id: of its headers; empty where none was seen, as in the graph.
         name: of the camera in keyframe names; empty where no header was seen.
         segments: its topic of label images in a recording, or None.
+        video: whether its messages are packets of video, which refer to each other.
     """
 
     topic: str
@@ -52,6 +54,7 @@ class CameraTopic:
     frame_id: str = ""
     name: str = ""
     segments: str | None = None
+    video: bool = False
 
     @property
     def image_name(self) -> str:
@@ -92,8 +95,8 @@ def find_cameras(
     for name, types in topics.items():
         if name.startswith(tuple(own)):
             continue
-        if not is_image(types):
-            if first is not None and _VIDEO.search(types[0]):
+        if not is_image(types) and (first is None or types[0] not in VIDEO):
+            if first is not None and _OTHER_IMAGES.search(types[0]):
                 left_out[name] = f"{types[0]} is not read; record raw or compressed, or republish it"
             continue
         camera = _camera(name, topics)
@@ -180,7 +183,7 @@ def _beside(topic: str, name: str) -> tuple[str, str]:
 def _camera(topic: str, topics: TopicTypes) -> CameraTopic:
     places = _beside(topic, "camera_info")
     info = next((place for place in places if INFO in topics.get(place, ())), places[0])
-    return CameraTopic(topic, COMPRESSED in topics[topic], info)
+    return CameraTopic(topic, COMPRESSED in topics[topic], info, video=topics[topic][0] in VIDEO)
 
 
 def _has_info(camera: CameraTopic, topics: TopicTypes) -> bool:
@@ -188,7 +191,9 @@ def _has_info(camera: CameraTopic, topics: TopicTypes) -> bool:
 
 
 def _with_header(camera: CameraTopic, message: Any, topics: TopicTypes) -> CameraTopic:
-    frame = message.header.frame_id
+    frame = header_of(message).frame_id
+    if camera.compressed and codec_of(message):
+        camera = replace(camera, compressed=False, video=True)
     name = camera_name(frame or camera.folder.strip("/") or camera.topic)
     beside = [f"{place}{transport}" for place in _beside(camera.topic, "segments") for transport in ("", "/compressed")]
     segments = next((place for place in beside if is_image(topics.get(place, ()))), None)
@@ -217,6 +222,8 @@ def _may_be_labels(message: Any) -> bool:
 
 def _recorded_camera(wanted: str, topics: TopicTypes) -> CameraTopic:
     absolute = wanted if wanted.startswith("/") else f"/{wanted}"
+    if any(msgtype in VIDEO for msgtype in topics.get(absolute, ())):
+        return _camera(absolute, topics)
     camera = resolve_camera(absolute, topics) or resolve_camera(wanted, topics)
     if camera is None:
         images = ", ".join(name for name, types in topics.items() if is_image(types)) or "none"
@@ -227,9 +234,14 @@ def _recorded_camera(wanted: str, topics: TopicTypes) -> CameraTopic:
 def _no_picture(message: Any, topic: str, calibrated: bool) -> str:
     """Why this is no picture of a camera, empty if it may be one."""
     form = getattr(message, "format", "")
-    if form and (reason := unreadable(message)):
+    if is_packet(message):
+        if reason := why_unreadable(message, topic):
+            return reason
+        encoding = ""
+    elif form and (reason := unreadable(message)):
         return reason
-    encoding = getattr(message, "encoding", form.partition(";")[0].strip())
+    else:
+        encoding = getattr(message, "encoding", form.partition(";")[0].strip())
     if encoding in _NO_PICTURE or (encoding == "mono16" and not form):
         return f"{encoding} images are no pictures but depth or labels; name the topic if they are"
     name = _base(topic).rpartition("/")[2]
@@ -256,7 +268,7 @@ def _one_each(cameras: Sequence[CameraTopic], topics: TopicTypes, left_out: dict
 def _rank(camera: CameraTopic) -> tuple[bool | str, ...]:
     """Of topics that show the same camera the first is taken."""
     name = camera.image_name
-    return bool(_MASKS.search(name)), camera.rectified, "mono" in name, not camera.compressed, camera.topic
+    return bool(_MASKS.search(name)), camera.video, camera.rectified, "mono" in name, not camera.compressed, camera.topic
 
 
 def _unique_names(cameras: Sequence[CameraTopic]) -> list[CameraTopic]:

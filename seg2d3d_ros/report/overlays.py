@@ -6,6 +6,7 @@ from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.images import encode_jpeg
+from seg2d3d_ros.mapstore.panoramas import panorama_records
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.report.pictures import QUALITY, decode_smaller, overlay
@@ -20,7 +21,7 @@ NO_OVERLAY = Kind(
 
 
 def write_overlays(store: MapStore, width: int, findings: Findings, progress: Progress | None = None) -> int:
-    """Draw the labels of every keyframe that has some on its photograph; returns how many were drawn.
+    """Draw the labels of every keyframe and panorama that has some on its photograph; returns how many were drawn.
 
     Those that are newer than their label image and their photograph stay, so that a map that is continued costs what is new.
 
@@ -31,7 +32,8 @@ def write_overlays(store: MapStore, width: int, findings: Findings, progress: Pr
     Raises:
         DataError: the disk is full.
     """
-    records = [record for record in store.read_keyframes() if store.label_path(record.name).exists()] if width else []
+    kept = store.read_keyframes() if width else []
+    records = [record for record in (*kept, *panorama_records(kept)) if store.label_path(record.name).exists()]
     drawn, failed = 0, Findings()
     for done, record in enumerate(records):
         if progress is not None:

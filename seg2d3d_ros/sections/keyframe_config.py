@@ -40,6 +40,13 @@ class KeyframeConfig:
         low=-1e10,
         high=1e10,
     )
+    panorama: str = param(
+        "auto",
+        "which images are equirectangular panoramas, to be cut into views: auto = of a folder, those with a GPano note, and "
+        "2:1 pictures whose borders continue each other; always = all of 2:1, those of streams too; never = none",
+        choices=("auto", "always", "never"),
+    )
+    panorama_views: int = param(6, "views around that a panorama is cut into, each 90° wide", low=4, high=12)
     ignore_fix_status: bool = param(False, "use GPS fixes whose status says 'no fix': some drivers never set it")
     pose_body: str = param(
         "auto",

@@ -9,6 +9,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
+from seg2d3d_ros.segmentation.files.panorama_masks import PanoramaMasks
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 
 MODELS = {
@@ -44,13 +45,13 @@ def create_segmenter(
     if config.segmenter == "label_images":
         if directory is None:
             raise UsageError("label_images needs a directory of masks: --segments DIR; or --segmenter none for no objects")
-        return LabelImages(directory, config, findings)
+        return PanoramaMasks(LabelImages(directory, config, findings), findings)
     if config.segmenter == "coco":
         from seg2d3d_ros.segmentation.files.coco import CocoInstances
 
         if directory is None:
             raise UsageError("coco needs a COCO JSON file of instances: --segments FILE.json")
-        return CocoInstances(directory, config, findings)
+        return PanoramaMasks(CocoInstances(directory, config, findings), findings)
     if config.segmenter in MODELS:
         return _model_segmenter(config, findings)
     raise UsageError("segmenter 'topic' takes masks from a ROS topic or a bag; for a folder use --segments DIR")

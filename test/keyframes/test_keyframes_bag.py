@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from helpers_bags import ROS1, ROS2, SECOND, START, jpeg, storage_file, view, write_bag
+from helpers_bags import ROS1, ROS2, SECOND, START, jpeg, storage_file, view, wall, write_bag
 from helpers_drive_bag import (
     BGR,
     COUNT,
@@ -27,6 +27,7 @@ from seg2d3d_ros.images import decode_rgb, encode_png
 from seg2d3d_ros.keyframes import bag_keyframes
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.folder import read_folder
+from seg2d3d_ros.keyframes.panoramas.panorama_cutting import PANORAMAS
 from seg2d3d_ros.keyframes.streams.camera_input import CALIBRATION_UNUSABLE, IMAGES_UNREADABLE, NO_CAMERA_INFO
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
@@ -356,3 +357,21 @@ def test_a_slow_drive_is_thinned_out(tmp_path):
     np.testing.assert_allclose(steps, 8, atol=1.1)  # pixels of 160
     assert bag.counts["seen"] == 100
     assert bag.counts["redundant"] == 100 - len(items)
+
+
+def test_recorded_panoramas_become_views_with_their_part_of_the_masks(tmp_path):
+    """2:1 pictures of a topic, where the parameter says that they are panoramas."""
+    pixels = wall(5)[:100, :200]
+    mask = np.zeros((100, 200), np.uint16)
+    mask[45:55, 90:110] = 1007  # ahead
+    records = [("/pano/image/compressed", START, ROS2.compressed(START, "pano", jpeg(pixels)))]
+    records.append(("/pano/segments", START + 1, ROS2.raw(START, "pano", mask, "mono16")))
+    path = write_bag(tmp_path / "b", records)
+    (item,), _ = read(path)
+    assert item.keyframe.view is None
+    items, bag = read(path, config=KeyframeConfig(panorama="always", panorama_views=4))
+    assert [item.keyframe.name for item in items] == [f"pano_{tag}_{START}" for tag in ("000", "090", "180", "270")]
+    assert {(item.keyframe.stamp_ns, item.keyframe.view.panorama) for item in items} == {(START, f"pano_{START}")}
+    assert [np.unique(item.segments).tolist() for item in items] == [[0, 1007], [0], [0], [0]]
+    assert items[0].segments.shape == items[0].keyframe.size[::-1]
+    assert [finding.kind for finding in bag.findings.list() if finding.kind == PANORAMAS]

@@ -17,6 +17,7 @@ from seg2d3d_ros.keyframes.folder_scan import (
     NAME_NOT_TEXT,
     SAME_NAME,
     SAME_PHOTO,
+    VIDEOS_BESIDE,
     scan_folder,
 )
 
@@ -74,7 +75,7 @@ def test_a_folder_of_masks_is_no_camera(tmp_path):
 
 
 def test_what_is_not_read_is_named(tmp_path):
-    found = scan(tmp_path, "a.jpg", "a.DNG", "b.cr2", "c.avif", "a.png", "below/d.jpg", "below/deeper/e.jpg")
+    found = scan(tmp_path, "a.jpg", "a.DNG", "b.cr2", "c.avif", "a.png", "below/d.jpg", "below/deeper/e.jpg", "f.MOV")
     assert [p.name for p in found.photos] == ["a"]
     assert left_out(found) == {
         "a.DNG": SAME_PHOTO,
@@ -83,6 +84,7 @@ def test_what_is_not_read_is_named(tmp_path):
         "c.avif": FORMAT_NOT_READ,
         "below/d.jpg": FOLDERS_NOT_READ,
         "below/deeper/e.jpg": FOLDERS_NOT_READ,
+        "f.MOV": VIDEOS_BESIDE,
     }
     assert found.left_out["a.DNG"].kept == "a.jpg"
 

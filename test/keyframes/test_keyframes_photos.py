@@ -12,12 +12,10 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros import image_files
-from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.keyframes.folder_scan import FORMAT_NOT_READ, SAME_PHOTO
-from seg2d3d_ros.keyframes.panorama import looks_like_panorama
 from seg2d3d_ros.keyframes.photo_findings import (
     CALIBRATION_SCALED,
     CALIBRATION_TURNED,
@@ -29,7 +27,6 @@ from seg2d3d_ros.keyframes.photo_findings import (
     GEO_ZERO,
     MIRRORED,
     NO_CALIBRATION,
-    PANORAMAS,
     SEVERAL_PAGES,
     TOO_LARGE,
     TOO_SMALL,
@@ -158,29 +155,6 @@ def test_a_camera_that_the_file_does_not_know(tmp_path):
     assert "no camera 'right'" in told[NO_CALIBRATION].text
 
 
-def street_panorama(width=1024):
-    """A full panorama whose borders continue each other, under a plain sky."""
-    angle = np.linspace(0, 2 * np.pi, width, endpoint=False)
-    waves = sum(np.sin(k * angle + k * k) for k in range(1, 5))
-    rows = np.linspace(-1, 1, width // 2)[:, None]
-    value = 120 + 30 * np.clip(rows + 0.9, 0, 1) * waves
-    return np.clip(np.repeat(value[..., None], 3, axis=2), 0, 255).astype(np.uint8)
-
-
-def test_panoramas_are_recognised_by_their_note_or_their_borders(tmp_path):
-    note = b'<x:xmpmeta><rdf:Description GPano:ProjectionType="equirectangular"/></x:xmpmeta>'
-    save(tmp_path / "noted.jpg", picture(192, 96), xmp=note)
-    save(tmp_path / "seamless.jpg", street_panorama())
-    save(tmp_path / "wide.jpg", picture(192, 96, seed=2))
-    keyframes, told = read(tmp_path)
-    assert list(keyframes) == ["wide"]
-    assert told[PANORAMAS].count == 2
-    assert not looks_like_panorama(street_panorama()[:, :, 0], 300, 200)
-    (tmp_path / "wide.jpg").unlink()
-    with pytest.raises(DataError, match=r"none of 2 images can be used: full panoramas.*ffmpeg"):
-        read(tmp_path)
-
-
 HERE = {1: "S", 2: (33.0, 51.0, 24.5), 3: "W", 4: (70.0, 38.0, 53.9), 5: b"\1", 6: 8.0}
 
 
@@ -228,7 +202,10 @@ def test_a_photo_of_200_megapixels_needs_less_than_a_gigabyte(tmp_path):
     program = (
         "import sys; from pathlib import Path; from seg2d3d_ros.keyframes.folder import read_folder; "
         "from seg2d3d_ros.reconstruction.features.extraction import extract; "
-        "[extract(k.encoded, source=k.name, max_image_size=600, max_features=100) for k in read_folder(Path(sys.argv[1]))]; "
+        "from seg2d3d_ros.reconstruction.features.sift import Sift; "
+        "from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig; "
+        "find = Sift(ReconstructionConfig(max_features=100)).find; "
+        "[extract(k.encoded, find, source=k.name, max_image_size=600) for k in read_folder(Path(sys.argv[1]))]; "
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from helpers_ros import own_domain, ros, wait_for
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, NavSatFix
 from std_srvs.srv import Trigger
 
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import decode_rgb, encode_jpeg
 from seg2d3d_ros.nodes.keyframe_node import NO_CAMERA_INFO, KeyframeNode
@@ -224,3 +225,8 @@ def test_rectified_images_go_on_with_the_projection_and_without_distortion():
     assert (list(rectified.d), list(rectified.k)) == ([], [180.0, 0, 90, 0, 190, 50, 0, 0, 1])
     assert list(info.d)[:2] == [0.1, 0.2], "the received message stays as it is"
     assert list(_info(LiveCamera(CameraTopic("/front/image_raw", False, "/front/camera_info"), info)).k) == list(info.k)
+
+
+def test_panoramas_are_refused_in_words_before_anything_is_received(world):
+    with pytest.raises(UsageError, match="nodes do not cut panoramas"):
+        world.add(KeyframeNode, keyframes__panorama="always")

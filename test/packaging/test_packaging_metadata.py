@@ -113,6 +113,7 @@ STANDARD = set(sys.stdlib_module_names)
 THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags zstandard mcap jinja2 pycocotools simplejpeg"
 ALLOWED = {*THIRD_PARTY.split(), "seg2d3d_ros"}
 OF_EXTRAS = {
+    "av",
     "open3d",
     "torch",
     "torchvision",

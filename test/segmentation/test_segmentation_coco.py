@@ -344,7 +344,7 @@ def test_masks_that_were_written_row_by_row_are_noticed(tmp_path):
 
 def test_the_factory_makes_it(tmp_path, monkeypatch):
     path = write(tmp_path / "c.json", [])
-    assert isinstance(create_segmenter(SegmentationConfig(segmenter="coco"), path), CocoInstances)
+    assert isinstance(create_segmenter(SegmentationConfig(segmenter="coco"), path).files, CocoInstances)
     for directory in (None, tmp_path / "nothing.json"):
         with pytest.raises(UsageError, match="COCO JSON"):
             create_segmenter(SegmentationConfig(segmenter="coco"), directory)

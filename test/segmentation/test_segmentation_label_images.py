@@ -205,7 +205,7 @@ def test_a_folder_of_one_file_per_object(tmp_path):
 
 def test_factory(tmp_path):
     assert create_segmenter(SegmentationConfig(segmenter="none")) is None
-    assert isinstance(create_segmenter(SegmentationConfig(), tmp_path), LabelImages)
+    assert isinstance(create_segmenter(SegmentationConfig(), tmp_path).files, LabelImages)
     with pytest.raises(UsageError, match="--segments"):
         create_segmenter(SegmentationConfig())
     with pytest.raises(UsageError, match="no such directory"):

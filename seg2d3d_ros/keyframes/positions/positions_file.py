@@ -43,6 +43,8 @@ COLUMNS = {
     "attitudesigma",
 }
 """Names of the columns without case, blanks, units in brackets and signs; those of exiftool and Metashape among them."""
+TIME_COLUMN = "time timestamp timestampns stamp datetime utc utctime gpstime gpsdatetime datetimeoriginal zeit zeitstempel t"
+"""Names of the first column of tables that give times in the place of images."""
 DEFAULT_ORDER = ("image", "latitude", "longitude", "altitude", "sigma")
 ZERO = "latitude 0, longitude 0"
 MAX_SIGMA = 1e6
@@ -98,7 +100,7 @@ class PositionTable(Generic[R]):
     refused: dict[int, str] = field(default_factory=dict)
 
 
-def read_positions(path: Path) -> PositionTable[PositionRow]:
+def read_positions(path: Path, key: str = COLUMNS["image"]) -> PositionTable[PositionRow]:
     """Positions of images from a table with the columns image, latitude, longitude and, optional, altitude and sigma (metres).
 
     Separated by commas, semicolons, tabs or blanks; with decimal points or commas; degrees as numbers, with letters, or with
@@ -106,6 +108,10 @@ def read_positions(path: Path) -> PositionTable[PositionRow]:
     head in the order of ``DEFAULT_ORDER``. Columns of an attitude are taken along: roll, pitch, yaw or omega, phi, kappa in
     degrees, or a quaternion qx, qy, qz, qw. Also OpenDroneMap's ``geo.txt``: a coordinate system in the first line, then name,
     x, y, z.
+
+    Args:
+        path: the table.
+        key: names of the column that says what a position belongs to.
 
     Raises:
         UsageError: no such file.
@@ -118,13 +124,13 @@ def read_positions(path: Path) -> PositionTable[PositionRow]:
         order: Sequence[str] = ("image", "longitude", "latitude", "altitude")
         body, to_degrees = lines[1:], _projection(system, path)
     else:
-        head = next((k for k, (_, cells) in enumerate(lines[:20]) if _columns(cells)), None)
-        order = DEFAULT_ORDER if head is None else _columns(lines[head][1])
+        head = next((k for k, (_, cells) in enumerate(lines[:20]) if _columns(cells, key)), None)
+        order = DEFAULT_ORDER if head is None else _columns(lines[head][1], key)
         body, to_degrees = lines if head is None else lines[head + 1 :], None
         if head is None and not _looks_like_row(lines[-1][1]):
             raise DataError(
-                f"{path}: no columns image, latitude and longitude; the first line is {','.join(lines[0][1])[:80]!r}, expected "
-                "image,latitude,longitude,altitude[,sigma]"
+                f"{path}: no columns {key.split()[0]}, latitude and longitude; the first line is "
+                f"{','.join(lines[0][1])[:80]!r}, expected {key.split()[0]},latitude,longitude,altitude[,sigma]"
             )
     table: PositionTable[PositionRow] = PositionTable()
     for line, cells in body:
@@ -144,11 +150,11 @@ def read_positions(path: Path) -> PositionTable[PositionRow]:
     return table
 
 
-def _columns(cells: Sequence[str]) -> tuple[str, ...]:
+def _columns(cells: Sequence[str], key: str) -> tuple[str, ...]:
     """What each column holds, empty for others; no column at all where these are not names of columns."""
     plain = [re.sub(r"[\W_]", "", re.sub(r"[\[(].*?[\])]", "", cell)).casefold() for cell in cells]
     order = [""] * len(cells)
-    for name, aliases in COLUMNS.items():
+    for name, aliases in {**COLUMNS, "image": key}.items():
         # The surest name counts where several columns could be meant: "lat" before "y".
         surest = next((alias for alias in aliases.split() if alias in plain), None)
         if surest is not None:

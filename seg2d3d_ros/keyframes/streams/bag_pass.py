@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
+from seg2d3d_ros.keyframes.panoramas.panorama_cutting import as_keyframes
 from seg2d3d_ros.keyframes.positions.pose_messages import PoseMessages
 from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE, PoseHints
 from seg2d3d_ros.keyframes.selection import ImageSelector
@@ -25,6 +27,7 @@ from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.cameras import CameraTopic
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.recording.reader import Recording
+from seg2d3d_ros.recording.video.video_stream import VideoStream, header_of
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.types import Keyframe
 
@@ -104,6 +107,7 @@ class BagPass:
         self._poses = PoseMessages(PoseHints.of(config))
         self._mounts: dict[str, Pose] | None = None
         self._images = RecordedImages(source.infos, findings)
+        self._videos: dict[str, VideoStream[tuple[CameraTopic, int, int]]] = {}
         self._cameras = {camera.topic: camera for camera in source.cameras}
         self._camera_of_masks = {camera.segments: camera for camera in source.cameras if camera.segments}
         topics = {camera.name: topic for topic, camera in self._camera_of_masks.items()}
@@ -139,7 +143,8 @@ class BagPass:
         for done, (topic, log_ns, message) in enumerate(source.recording.messages(names), start=1):
             stamp_ns = self._stamp(topic, message, log_ns)
             if topic in self._cameras:
-                yield from self._image(_Image(self._cameras[topic], message, stamp_ns, log_ns))
+                for image in self._pictures(self._cameras[topic], message, stamp_ns, log_ns):
+                    yield from self._image(image)
             elif topic in (source.odometry, source.poses):
                 if topic == source.odometry:
                     self._counts["odometry"] += self._odometry.add_message(message, stamp_ns)
@@ -156,6 +161,9 @@ class BagPass:
             yield from self._release()
             if self._progress is not None:
                 self._progress("reading", done, max(done, total))
+        for stream in self._videos.values():
+            for picture, (video, taken_ns, recorded_ns) in stream.flush():
+                yield from self._image(_Image(video, picture, taken_ns, recorded_ns))
         self._fixes.flush()
         self._queue(self._selector.flush())
         yield from self._release(everything=True)
@@ -163,11 +171,22 @@ class BagPass:
 
     def _stamp(self, topic: str, message: Any, log_ns: int) -> int:
         """When it was taken; the time of recording where the driver does not say."""
-        stamp_ns = stamp_to_ns(message.header.stamp)
+        stamp_ns = stamp_to_ns(header_of(message).stamp)
         if stamp_ns > 0:
             return stamp_ns
         self._unstamped[topic] += 1
         return log_ns
+
+    def _pictures(self, camera: CameraTopic, message: Any, stamp_ns: int, log_ns: int) -> Iterator[_Image]:
+        """The image of a message; of a packet of video those that can be decoded now, which may be of earlier ones."""
+        if not camera.video:
+            yield _Image(camera, message, stamp_ns, log_ns)
+            return
+        if camera.topic not in self._videos:
+            self._videos[camera.topic] = VideoStream(camera.topic)
+        stream = self._videos[camera.topic]
+        for picture, (_, stamp, log) in stream.add(message, (camera, stamp_ns, log_ns)):
+            yield _Image(camera, picture, stamp, log)
 
     def _image(self, image: _Image) -> Iterator[BagItem]:
         if image.stamp_ns < self._newest_ns - int(1e9):  # the recording starts again: what waits gets no more
@@ -196,8 +215,12 @@ class BagPass:
             mount, odometry = self._mount(image.camera.name), self._odometry.at(image.stamp_ns)
             given = self._poses.at(image.stamp_ns)
             self._counts["without_pose"] += bool(self._source.poses) and given is None
-            known = replace(keyframe, geo=geo, mount=mount, odometry=odometry, given=given)
-            yield BagItem(known, labels, reason)
+            whole = replace(keyframe, geo=geo, mount=mount, odometry=odometry, given=given)
+            try:
+                for part in as_keyframes(whole, self._config, self._findings):
+                    yield BagItem(part, labels if part.view is None or labels is None else part.view.cut(labels), reason)
+            except DataError as error:
+                self._images.refuse(image.camera, error)
 
     def _mount(self, camera: str) -> Pose | None:
         """Where a camera is on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
@@ -219,5 +242,10 @@ class BagPass:
             Finding(WITHOUT_POSE, self._counts["without_pose"], counts.kept, (), {"source": self._source.poses or ""}),
             *self._fixes.findings(),
             *self.masks.findings(),
+            *(
+                one
+                for topic, stream in self._videos.items()
+                for one in stream.findings(self._source.recording.topics[topic].count)
+            ),
         ]
         self._findings.update(finding for finding in found if finding.count)

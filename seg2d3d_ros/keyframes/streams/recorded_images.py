@@ -47,7 +47,7 @@ class RecordedImages:
                 return small_gray(Keyframe("", camera.name, 0, encoded, source=camera.topic))
             return raw_gray(message, SHARPNESS_WIDTH, camera.topic)
         except DataError as error:
-            self._count(camera, error)
+            self.refuse(camera, error)
             raise
 
     def keyframe(self, camera: CameraTopic, message: Any, stamp_ns: int) -> Keyframe | None:
@@ -61,7 +61,7 @@ class RecordedImages:
                 encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
             size = image_size(encoded, camera.topic)
         except DataError as error:
-            self._count(camera, error)
+            self.refuse(camera, error)
             return None
         if words := damage(encoded):
             self._findings.add(DAMAGED, name, words=words)
@@ -80,7 +80,8 @@ class RecordedImages:
         words = "; ".join(f"{topic} {count}: {self._why[topic]}" for topic, count in self._unreadable.items())
         return Finding(IMAGES_UNREADABLE, self._unreadable.total(), seen, (), {"reason": words})
 
-    def _count(self, camera: CameraTopic, error: DataError) -> None:
+    def refuse(self, camera: CameraTopic, error: DataError) -> None:
+        """Count an image that cannot be read."""
         self._unreadable[camera.topic] += 1
         self._why.setdefault(camera.topic, str(error).removeprefix(f"{camera.topic}: "))
 

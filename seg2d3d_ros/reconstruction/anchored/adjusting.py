@@ -40,6 +40,7 @@ def adjust_anchored(
     threads: int,
     *,
     refine: bool,
+    exact: bool = False,
 ) -> tuple[pycolmap.Reconstruction, bool]:
     """The model with points, adjusted, and whether its mounts are no longer those that were given.
 
@@ -51,6 +52,7 @@ def adjust_anchored(
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
         refine: whether the mounts may be corrected anyway.
+        exact: whether they cannot be wrong.
     """
 
     def rounds(target: pycolmap.Reconstruction, stages: Sequence[tuple[float, float]], *, free: bool) -> None:
@@ -67,7 +69,7 @@ def adjust_anchored(
         model.delete_point3D(point_id)
     add_points(model, tracks)
     rounds(model, FINE, free=refine)
-    if not refine and any(rig.num_sensors() > 1 for rig in model.rigs.values()):
+    if not refine and not exact and any(rig.num_sensors() > 1 for rig in model.rigs.values()):
         refined = copy.deepcopy(model)
         rounds(refined, FINE, free=True)
         held, freed = robust_error(model), robust_error(refined)

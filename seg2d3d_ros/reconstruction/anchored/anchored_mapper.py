@@ -98,7 +98,8 @@ def solve_anchored(
         return None
     priors, sigma = make_priors(model, right, sigmas, anchor.heights), float(np.median(list(sigmas.values())))
     refine = rig is not None and rig.refine
-    model, refined = adjust_anchored(model, tracks, priors, sigma, fixed_cameras, threads, refine=refine)
+    exact = rig is not None and rig.exact
+    model, refined = adjust_anchored(model, tracks, priors, sigma, fixed_cameras, threads, refine=refine, exact=exact)
     names = {row.camera_id: row.camera_name for moment in anchor.moments for row in moment}
     doubt_calibrations(model, priors, sigma, fixed_cameras, names, threads, findings)
     if refined and rig is not None and rig is anchor.rig:
@@ -109,7 +110,7 @@ def solve_anchored(
     bare = {i for i in poses if model.image(i).num_points3D < MIN_POINTS}
     kept = (poses.keys() - bare - refused) | (bare & given.keys())
     if single is not None:
-        to_single_frames(model, single, keep=kept)
+        to_single_frames(model, single, keep=rig.companions(kept) if rig is not None else kept)
     else:
         for image_id in set(model.reg_image_ids()) - kept:
             model.deregister_frame(model.image(image_id).frame_id)
@@ -161,6 +162,8 @@ def _believed_rig(
     model: pycolmap.Reconstruction, anchor: Anchor, rotations: Mapping[int, np.ndarray], findings: Findings
 ) -> Rig | None:
     """The rig as given, unless the images contradict it; else the mounts that these show, or None where they show none."""
+    if anchor.rig is not None and anchor.rig.exact:
+        return anchor.rig
     found = find_mounts(rotations, anchor.moments, anchor.positions, anchor.sigmas)
     given = anchor.rig
     if given is not None and any(sum(model.exists_image(r.image_id) for r in frame) > 1 for frame in given.frames):

@@ -14,7 +14,7 @@ from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
-from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
+from seg2d3d_ros.reconstruction.anchored.anchored_solution import SURE_POSITIONS, AnchoredSolution
 from seg2d3d_ros.reconstruction.anchored.held_poses import solve_held
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
@@ -73,7 +73,8 @@ def solve_images(
         return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
     anchored = _held_by_positions(task, task.anchor, image_ids, pairs)
     left = set(image_ids) - set(anchored.model.reg_image_ids() if anchored else ())
-    if anchored is None or not anchored.sure:
+    exact = task.anchor.rig is not None and task.anchor.rig.exact
+    if anchored is None or not (anchored.sure or (exact and anchored.agreement >= SURE_POSITIONS)):
         rivals = solve_components(task, image_ids, pairs, mapper, progress)
         if anchored is None or not anchored.beats(rivals):
             return [MappedModel(model) for model in rivals]

@@ -8,6 +8,7 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.images import read_labels
+from seg2d3d_ros.types import Keyframe
 
 SUFFIXES = (".png", ".PNG")
 
@@ -30,6 +31,19 @@ class CameraMasks:
         else:
             raise UsageError(f"{path}: no such mask; give an image (black = ignored) or a folder of <camera>.png")
         self._read: dict[Path, np.ndarray] = {}
+
+    def of_keyframe(self, keyframe: Keyframe) -> np.ndarray | None:
+        """(H, W) bool, True where keypoints of a keyframe are not wanted; None without mask. Of a view of a panorama it is the
+        view of the panorama's mask, unless its own camera (``front_060``) has one.
+
+        Raises:
+            UsageError: see ``ignored``.
+        """
+        view = keyframe.view
+        if view is None or keyframe.camera_name in self._files:
+            return self.ignored(keyframe.camera_name, *keyframe.size)
+        whole = self.ignored(view.camera_name, view.shape.width, view.shape.height)
+        return None if whole is None else view.cut(whole.astype(np.uint16)) > 0
 
     def ignored(self, camera_name: str, width: int, height: int) -> np.ndarray | None:
         """(H, W) bool, True where keypoints are not wanted; None for a camera without mask.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -33,14 +34,14 @@ class _Neighbours:
             if row.stamp_ns > 0:
                 bisect.insort(self._by_camera.setdefault(row.camera_name, []), (row.stamp_ns, row.image_id))
                 self._by_stamp.setdefault(row.stamp_ns, []).append(row)
-        self._located = [row.image_id for row in rows if row.image_id in positions]
-        self._xyz = np.array([positions[i] for i in self._located]).reshape(-1, 3)
+        self._located = [row for row in rows if row.image_id in positions]
+        self._xyz = np.array([positions[row.image_id] for row in self._located]).reshape(-1, 3)
 
     def of(self, row: ImageRow, nearest: int) -> list[int]:
         """Image ids, the likeliest partners first, some of them twice.
 
         The neighbours in time of its camera come first, then the images of other cameras at that moment, then the
-        ``nearest`` in position (of equally near ones the first).
+        ``nearest`` in position (of equally near ones the first; of panoramas the view that looks the same way).
         """
         found: list[int] = []
         if row.stamp_ns > 0:
@@ -48,12 +49,20 @@ class _Neighbours:
             before, after = bisect.bisect_left(own, key) - 1, bisect.bisect_right(own, key)
             for step in range(TIME_NEIGHBOURS):
                 found += [own[place][1] for place in (before - step, after + step) if 0 <= place < len(own)]
-            found += [r.image_id for r in self._by_stamp.get(row.stamp_ns, []) if r.camera_name != row.camera_name]
+            beside = self._by_stamp.get(row.stamp_ns, [])
+            found += [r.image_id for r in beside if r.camera_name != row.camera_name and not _one_place(r, row)]
         if row.image_id in self._positions:
             away = np.linalg.norm(self._xyz - self._positions[row.image_id], axis=1)
-            order = np.argsort(away, kind="stable")[: nearest + 1].tolist()
-            found += [i for i in (self._located[k] for k in order) if i != row.image_id][:nearest]
+            turned = [bool(row.panorama) and r.camera_name != row.camera_name for r in self._located]
+            near = (self._located[k] for k in np.lexsort((turned, away)))
+            others = (r.image_id for r in near if r.image_id != row.image_id and not _one_place(r, row))
+            found += islice(others, nearest)
         return found
+
+
+def _one_place(a: ImageRow, b: ImageRow) -> bool:
+    """Whether two images are views of one panorama: between them there is no parallax, and their turn is known."""
+    return bool(a.panorama) and a.panorama == b.panorama
 
 
 def _first(count: int, *ids: Iterable[int]) -> list[int]:
@@ -81,14 +90,21 @@ def candidate_pairs(
     rows = [row for row in rows if row.features > 0]
     ids = np.array([row.image_id for row in rows], np.int64)
     if len(rows) <= max_pairs + 1:
-        return {(min(a, b), max(a, b)) for i, a in enumerate(ids.tolist()) for b in ids[i + 1 :].tolist()}
+        return {
+            (min(a.image_id, b.image_id), max(a.image_id, b.image_id))
+            for i, a in enumerate(rows)
+            for b in rows[i + 1 :]
+            if not _one_place(a, b)
+        }
+    by_id = {row.image_id: row for row in rows}
     neighbours = _Neighbours(rows, positions)
     likeness = recognition.similarity(ids.tolist())
     np.fill_diagonal(likeness, -np.inf)
     pairs: set[tuple[int, int]] = set()
     for row, alike in zip(rows, np.argsort(-likeness, axis=1, kind="stable"), strict=True):
         count = max_pairs if row.image_id in poor else max(1, max_pairs // 2)
-        for other in _first(count, neighbours.of(row, max_pairs // 8 + 1), ids[alike[:-1]].tolist()):
+        likely = (i for i in ids[alike[:-1]].tolist() if not _one_place(row, by_id[i]))
+        for other in _first(count, neighbours.of(row, max_pairs // 8 + 1), likely):
             pairs.add((min(row.image_id, other), max(row.image_id, other)))
     return pairs
 
@@ -105,7 +121,7 @@ def partners_of(
         recognition: asked only when not all are taken.
         count: how many; all are taken where there are not many more.
     """
-    rows = [r for r in rows if r.features > 0 and r.image_id != row.image_id]
+    rows = [r for r in rows if r.features > 0 and r.image_id != row.image_id and not _one_place(r, row)]
     ids = [r.image_id for r in rows]
     if len(ids) <= count:
         return ids

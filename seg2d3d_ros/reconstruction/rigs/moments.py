@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
@@ -15,7 +16,7 @@ Moments: TypeAlias = "list[list[ImageRow]]"
 
 
 def find_moments(rows: Sequence[ImageRow], tolerance: float, pairing: Pairing = "auto") -> Moments:
-    """The images grouped by moments.
+    """The images grouped by moments. The views of one panorama are of one moment, whatever tells it of others.
 
     Args:
         rows: images of several cameras.
@@ -23,6 +24,14 @@ def find_moments(rows: Sequence[ImageRow], tolerance: float, pairing: Pairing = 
         pairing: ``time``: by their stamps; ``stem``: ``left/0001.jpg`` and ``right/0001.jpg`` belong together; ``order``:
             the first images of all cameras, by name, and so on; ``auto``: by time, those without a stamp by stem.
     """
+    views: dict[str, list[ImageRow]] = {}
+    for row in rows:
+        if row.panorama:
+            views.setdefault(row.panorama, []).append(row)
+    if views:
+        whole = [_whole(own) for own in views.values()]
+        found = find_moments([*(row for row in rows if not row.panorama), *whole], tolerance, pairing)
+        return [[row for item in moment for row in views.get(item.name, [item])] for moment in found]
     if pairing == "time":
         return _by_time(rows, tolerance)
     if pairing == "stem":
@@ -31,6 +40,13 @@ def find_moments(rows: Sequence[ImageRow], tolerance: float, pairing: Pairing = 
         return _by_order(rows)
     stamped = [row for row in rows if row.stamp_ns > 0]
     return _by_time(stamped, tolerance) + _by_stem([row for row in rows if row.stamp_ns <= 0])
+
+
+def _whole(views: Sequence[ImageRow]) -> ImageRow:
+    """A panorama as one image of its camera, in the place of its views."""
+    first = min(views, key=lambda row: row.camera_name)
+    camera = first.camera_name.rpartition("_")[0]
+    return replace(first, name=first.panorama, panorama="", camera_name=camera, file_name=first.panorama)
 
 
 def _by_time(rows: Sequence[ImageRow], tolerance: float) -> Moments:

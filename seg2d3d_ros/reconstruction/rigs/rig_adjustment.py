@@ -34,11 +34,24 @@ MOUNTS_NOT_HELD = Kind(
     cause="the reprojection error would grow from {before} to {after} pixels",
     remedy="check the rig, or set reconstruction.refine_rig",
 )
+PANORAMAS_TORN = Kind(
+    "panoramas_torn",
+    "models in which the views of panoramas contradict each other",
+    cause="{reason}, which cannot be: many matches are wrong, as on façades that repeat themselves",
+    remedy="give the panoramas' positions (--gps): they hold a model together; the objects of this map are doubtful",
+)
 WRONG_DEGREES = 3.0
 """Mounts that the images contradict by more than this are not used."""
 TOLERATED = 0.1
 """Pixels by which it may grow anyway."""
 ITERATIONS = 30
+STITCHED, STITCHED_TOLERATED = 1.5, 0.5
+"""Of panoramas it may grow by so much: where the pictures of several lenses were joined, near things err by about a pixel."""
+LOST, MISSED = 1000.0, 8.0
+"""Pixels: an observation that misses its point by more was lost in the adjustment, perhaps behind the camera; and one that no
+stitching explains."""
+CONFIRMED = 0.9
+"""Share of the observations that must fit when the views of panoramas are held."""
 WORSE = 1.1
 """The reprojection error may grow by this factor at most when the mounts are made to hold."""
 
@@ -84,7 +97,10 @@ def apply_rig(
     for model in models:
         offset = rotation_offset(model, rig)
         if offset is not None and offset > WRONG_DEGREES and not rig.refine:
-            findings.add(MOUNTS_NOT_USED, degrees=f"{offset:.1f}")
+            if rig.exact:
+                findings.add(PANORAMAS_TORN, reason=f"they are turned by {offset:.1f}° against each other")
+            else:
+                findings.add(MOUNTS_NOT_USED, degrees=f"{offset:.1f}")
             return list(models), [None] * len(models)
     scaled = [_scaled(model, rig, scale_of) for model in models]
     scaled.sort(key=lambda m: (m.by_rig is None, not m.metric, -m.reconstruction.num_reg_images()))
@@ -96,7 +112,7 @@ def apply_rig(
     merged = merge_by_rig(scaled, rig, lambda m: 1.0 if m.metric else None, absorb)
     for item in merged:
         registered = item.reconstruction.reg_image_ids()
-        if item.metric and next(rig.pairs(registered, registered), None) is not None:
+        if (item.metric or not rig.has_length) and next(rig.pairs(registered, registered), None) is not None:
             item.reconstruction = hold_mounts(item.reconstruction, rig, fixed_cameras, threads, findings)
     return [item.reconstruction for item in merged], [item.by_rig for item in merged]
 
@@ -140,10 +156,10 @@ def hold_mounts(
     findings: Findings,
     further: Callable[[pycolmap.Reconstruction], pycolmap.Reconstruction | None] = lambda held: None,
 ) -> pycolmap.Reconstruction:
-    """A copy of a metric model adjusted with the images of one moment as one frame, or ``model`` where that does not fit it.
+    """A copy of a model adjusted with the images of one moment as one frame, or ``model`` where that does not fit it.
 
     Args:
-        model: of single images; not changed.
+        model: of single images, in metres unless the rig has no length; not changed.
         rig: the mounts.
         fixed_cameras: ids of cameras whose intrinsics stay.
         threads: 0 = all cores.
@@ -152,20 +168,37 @@ def hold_mounts(
     """
     held, registered = copy.deepcopy(model), set(model.reg_image_ids())
     before = robust_error(held)
-    place_parts(held, rig)
+    if rig.has_length:
+        place_parts(held, rig)
     single = to_rig_frames(held, rig)
+    if not rig.has_length:
+        _drop_points_of_one_place(held)
     adjust_rig_frames(held, fixed_cameras, threads, refine=rig.refine)
     after = robust_error(held)
+    observed = held.compute_num_observations()
+    pycolmap.ObservationManager(held).filter_all_points3D(LOST if not rig.exact else MISSED, 0.0)
+    confirmed = held.compute_num_observations() / max(observed, 1)
+    if rig.exact and (after > STITCHED * before + STITCHED_TOLERATED or confirmed < CONFIRMED):
+        grown = f"with all views of each at one place {1 - confirmed:.0%} of the observations would not fit"
+        findings.add(PANORAMAS_TORN, f"{len(registered)} images", reason=grown)
+        return model
     limit = WORSE * before + TOLERATED
-    if after > limit:
+    if after > limit and not rig.exact:
         corrected = None if rig.refine else _corrected(held, rig, fixed_cameras, threads, limit, findings)
         if corrected is None:
             findings.add(MOUNTS_NOT_HELD, f"{len(registered)} images", before=f"{before:.2f}", after=f"{after:.2f}")
             return model
         held = corrected
     held = further(held) or held
-    to_single_frames(held, single, keep=registered)
+    to_single_frames(held, single, keep=rig.companions(registered))
     return held
+
+
+def _drop_points_of_one_place(model: pycolmap.Reconstruction) -> None:
+    """Delete, in place, points that only views of one panorama see: without parallax nothing tells how far away they are."""
+    for point_id, point in list(model.points3D.items()):
+        if len({model.image(element.image_id).frame_id for element in point.track.elements}) < 2:
+            model.delete_point3D(point_id)
 
 
 def _corrected(

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.similarity import Similarity, fit_points
-from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, camera_from_world
+from seg2d3d_ros.reconstruction.rigs.rig_frames import SHORTEST, Rig, camera_from_world
 from seg2d3d_ros.reconstruction.viewgraph import by_size, rigid_parts
 from seg2d3d_ros.reconstruction.world.georeference import Scale
 
@@ -67,7 +67,7 @@ def scale_by_rig(model: pycolmap.Reconstruction, rig: Rig) -> Scale | None:
         for a, b in rig.pairs(part, part):
             known = rig.relative(b, a).translation  # the centre of b in the frame of a
             length = float(np.linalg.norm(known))
-            if a.image_id < b.image_id and length > 0.0:
+            if a.image_id < b.image_id and length > SHORTEST:
                 a_from_b = camera_from_world(model, a.image_id) @ camera_from_world(model, b.image_id).inverse()
                 ratios.append(float(a_from_b.translation @ known) / length**2)
                 lengths.append(length)

@@ -18,6 +18,9 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.rigs.moments import Pairing, find_moments
 
+SHORTEST = 0.003
+"""Metres: cameras that are nearer to each other count as at one place."""
+
 
 @dataclass(frozen=True)
 class Rig:
@@ -42,13 +45,36 @@ class Rig:
                     if a is not b and a.image_id in first and b.image_id in second:
                         yield a, b
 
+    @property
+    def has_length(self) -> bool:
+        """Whether cameras of one frame lie apart; the views of a panorama do not, and hold in a model of any scale."""
+        return any(
+            np.linalg.norm(self.relative(frame[0], b).translation) > SHORTEST for frame in self.frames for b in frame[1:]
+        )
+
+    @property
+    def exact(self) -> bool:
+        """Whether all that it says is how the views of single panoramas lie to each other, which nothing can contradict."""
+        return all(row.panorama and row.panorama == frame[0].panorama for frame in self.frames for row in frame)
+
+    def companions(self, image_ids: Collection[int]) -> set[int]:
+        """These images, and all views of the panoramas of which some are among them: their poses are known exactly."""
+        known = {row.panorama for frame in self.frames for row in frame if row.image_id in image_ids} - {""}
+        return {*image_ids, *(row.image_id for frame in self.frames for row in frame if row.panorama in known)}
+
     def relative(self, a: ImageRow, b: ImageRow) -> Pose:
         """``b_from_a`` in metres."""
         return self.mounts[b.camera_name].inverse() @ self.mounts[a.camera_name]
 
 
 def make_rig(
-    mounts: Mapping[str, Pose], rows: Sequence[ImageRow], tolerance: float, pairing: Pairing = "auto", *, refine: bool
+    mounts: Mapping[str, Pose],
+    rows: Sequence[ImageRow],
+    tolerance: float,
+    pairing: Pairing = "auto",
+    *,
+    refine: bool,
+    loose: Collection[str] = (),
 ) -> Rig | None:
     """The rig of these mounts, or None where no two images are of one frame.
 
@@ -57,11 +83,21 @@ def make_rig(
         rows: all images.
         tolerance: seconds between the first and the last image of a frame.
         pairing: what tells which images are of one frame, see ``find_moments``.
-        refine: whether adjustments may correct the mounts.
+        refine: whether adjustments may correct the mounts; those of a panorama's views are exact.
+        loose: cameras that are views of panoramas whose place on the vehicle is unknown: each panorama is a frame of its own.
     """
     own = [r for r in rows if r.camera_name in mounts and r.features > 0]
-    frames = find_moments(own, tolerance, pairing)
+    frames = [part for moment in find_moments(own, tolerance, pairing) for part in _bodies(moment, loose)]
+    refine = refine and not any(row.panorama for row in own)
     return Rig(mounts, frames, refine) if any(len(frame) > 1 for frame in frames) else None
+
+
+def _bodies(moment: Sequence[ImageRow], loose: Collection[str]) -> list[list[ImageRow]]:
+    """The images of one moment, those apart whose places to each other are unknown."""
+    bodies: dict[str, list[ImageRow]] = {}
+    for row in moment:
+        bodies.setdefault(row.panorama if row.camera_name in loose else "", []).append(row)
+    return list(bodies.values())
 
 
 def camera_from_world(model: pycolmap.Reconstruction, image_id: int) -> Pose:

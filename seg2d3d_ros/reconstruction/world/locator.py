@@ -10,6 +10,7 @@ import numpy as np
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.findings import EXAMPLES, NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
+from seg2d3d_ros.geometry.panorama.panorama_view import OPTICAL
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.geometry.up import Up, Z, held_level, rotation_between, tells_roll, up_of_cameras
@@ -111,8 +112,21 @@ class Locator:
 
     @cached_property
     def mounts(self) -> Mapping[str, Pose]:
-        """Camera name -> ``base_from_camera``."""
-        return self._database.mounts() if self._given_mounts is None else self._given_mounts
+        """Camera name -> ``base_from_camera``; of views of panoramas (``loose``) that of the panorama's frame."""
+        known = self._database.mounts() if self._given_mounts is None else self._given_mounts
+        views = {}
+        for name, (camera, panorama_from_view) in self._database.views().items():
+            if name not in known:
+                optical = Pose(OPTICAL.T, np.zeros(3)) @ panorama_from_view
+                views[name] = known[camera] @ optical if camera in known else panorama_from_view
+        return {**known, **views}
+
+    @cached_property
+    def loose(self) -> frozenset[str]:
+        """Cameras that are views of panoramas of which nobody said where they are on the vehicle."""
+        known = self._database.mounts() if self._given_mounts is None else self._given_mounts
+        views = self._database.views()
+        return frozenset(name for name, (camera, _) in views.items() if name not in known and camera not in known)
 
     @cached_property
     def odometry(self) -> Mapping[int, np.ndarray]:
@@ -266,8 +280,9 @@ class Locator:
         model.transform(Similarity(1.0 if scale is None else scale.factor, upright, np.zeros(3)).to_colmap())
         if scale is not None:
             return WorldFrame("metric")
-        if self.world is not None or self.mounts:
-            unknown = ", and the mounted cameras share no points that tell the scale" if self.mounts else ""
+        mounted = self.mounts.keys() - self.loose
+        if self.world is not None or mounted:
+            unknown = ", and the mounted cameras share no points that tell the scale" if mounted else ""
             findings.add(NOT_GEOREFERENCED, self._shown(model), reason=fit.problem + unknown)
         return WorldFrame()
 

@@ -1,0 +1,1 @@
+"""Equirectangular panoramas, and the virtual cameras that look around from their centre."""

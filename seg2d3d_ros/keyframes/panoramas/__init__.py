@@ -1,0 +1,1 @@
+"""Full panoramas (equirectangular): recognised, and cut into the views of virtual pinhole cameras."""

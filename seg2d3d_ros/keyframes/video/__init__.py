@@ -1,0 +1,1 @@
+"""A video and the track of a receiver → keyframes."""

@@ -1,0 +1,1 @@
+"""Video in messages: packets → pictures."""
