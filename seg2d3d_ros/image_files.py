@@ -44,6 +44,7 @@ photographs (200 megapixels) pass; a picture of this size takes 0.75 GB. Deep pi
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION = 0x0112  # EXIF 2.32, section 4.6.4
 _BITS_PER_SAMPLE = 0x0102  # TIFF 6.0, section 8
 _DAMAGED = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
 """How libjpeg's warnings begin that concern the picture (jerror.h)."""
@@ -150,6 +151,16 @@ def open_header(encoded: bytes, source: str = "image", also: Sequence[str] = ())
         ) from error
     with image:
         yield image
+
+
+def stored_orientation(encoded: bytes, source: str = "image") -> int:
+    """The EXIF orientation, 1 … 8; 1 where there is none, or a damaged one."""
+    try:
+        with open_header(encoded, source) as image:
+            value = image.getexif().get(_ORIENTATION, 1)
+    except (DataError, OSError, ValueError, SyntaxError, TypeError, KeyError, EOFError, AttributeError):
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def require_size(image: Image.Image, source: str = "image") -> tuple[int, int]:

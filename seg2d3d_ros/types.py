@@ -27,6 +27,7 @@ from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.geometry.panorama.panorama_view import PanoramaView
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up, Z, up_of_cameras
+from seg2d3d_ros.geometry.vertical.camera_up import CameraUp
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 
@@ -45,6 +46,7 @@ class Keyframe:
         camera: intrinsics, or None if nothing is known.
         geo: WGS84 position, or None.
         mount: ``base_from_camera`` in metres, where the camera's place on the vehicle is known (TF).
+        up: the vertical in the camera frame, where a sensor measured it.
         odometry: ``odom_from_base`` at the capture time: metres, drifting, from the wheels or an IMU.
         view: which view of which panorama it is; None for an image that a camera took.
         given: the pose that a navigation system or another program gave the image, or None.
@@ -61,6 +63,7 @@ class Keyframe:
     file_name: str = ""
     source: str = ""
     mount: Pose | None = field(default=None, compare=False, repr=False)
+    up: CameraUp | None = field(default=None, compare=False, repr=False)
     odometry: Pose | None = field(default=None, compare=False, repr=False)
     view: PanoramaView | None = field(default=None, compare=False, repr=False)
     given: GivenPose | None = field(default=None, compare=False, repr=False)
@@ -158,12 +161,15 @@ class WorldFrame:
 
     ``arbitrary``: origin, axes and scale are the solver's. ``metric``: metres, arbitrary origin.
     ``enu``: metres east, north, up of ``datum`` (latitude, longitude in degrees, altitude in metres; WGS84).
+
+    ``up`` is the unit vector that points up in the other frames; None = nobody asked, so that the cameras' rows tell it.
     ``given``: origin and axes are those of the poses that the images were given.
     """
 
     kind: FrameKind = "arbitrary"
     datum: tuple[float, float, float] | None = None
     given: bool = False
+    up: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -226,8 +232,10 @@ class SparseModel:
 
     @property
     def up(self) -> Up:
-        """The vertical of the world frame: the z axis where the model is georeferenced, else as the cameras say."""
-        return Up.exact(Z) if self.frame.kind == "enu" else up_of_cameras(self.pose)
+        """The vertical of the world frame: the z axis of a georeferenced model, else as the frame or the cameras say."""
+        if self.frame.kind != "enu" and self.frame.up is None:
+            return up_of_cameras(self.pose)
+        return Up.exact(Z if self.frame.up is None else np.array(self.frame.up))
 
     def observation_depths(self) -> np.ndarray:
         """(N,) distance of each observation's point along the optical axis of its camera."""

@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.up import held_level, up_of_cameras
+from seg2d3d_ros.geometry.vertical.camera_up import held_as
+from seg2d3d_ros.geometry.vertical.verticals import verticals
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
 from seg2d3d_ros.reconstruction.anchored.held_poses import solve_held
@@ -162,7 +163,7 @@ class OutwardDrive:
         names = {row.image_id: row.camera_name for row in self.rows}
 
         def up(image_ids, poses):
-            return up_of_cameras(held_level(poses, [(mounts or {}).get(names[i]) for i in image_ids]))
+            return verticals(poses, [held_as(None, (mounts or {}).get(names[i])) for i in image_ids])
 
         sigmas, moments = dict.fromkeys(positions, claimed), find_moments(self.rows, 0.005)
         return Anchor(

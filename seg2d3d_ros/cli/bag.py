@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--odom", default="", metavar="TOPIC", help="nav_msgs/Odometry topic: metres where there is no GPS")
     parser.add_argument(
+        "--imu", default="", metavar="TOPIC", help="Imu topic that tells what is up; default: the one with most messages"
+    )
+    parser.add_argument(
         "--pose",
         default="",
         metavar="TOPIC",
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         config = make_config({"segmentation.segmenter": "topic"}, config)
     segmentation = config.segmentation
     topics = {"cameras": args.cameras, "fix_topic": args.fix, "odom_topic": args.odom, "pose_topic": args.pose}
+    topics["imu_topic"] = args.imu
     tolerance = segmentation.stamp_tolerance
     with read_bag(args.bag, **topics, config=config.keyframes, tolerance=tolerance, findings=findings) as bag:
         recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area, findings, bag.without_masks())

@@ -9,7 +9,6 @@ forward the rows leave a pitch open, and the level of the travel decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +34,12 @@ class Up:
     Attributes:
         direction: (3,) unit vector in the world frame.
         precision: (3, 3) inverse covariance (1/rad²) of its deviations, which lie across it; zero along it.
+        against: squared standard deviations that speak against it as a whole, where it is one of several (``verticals``).
     """
 
     direction: np.ndarray
     precision: np.ndarray
+    against: float = 0.0
 
     @classmethod
     def exact(cls, direction: np.ndarray) -> Up:
@@ -60,36 +61,12 @@ class Up:
 UNKNOWN = Up(Z, np.zeros((3, 3)))
 
 
-OPTICAL_FROM_BASE = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
-"""A level camera that looks ahead, in a vehicle's frame (REP 103: x ahead, y left, z up)."""
-STEEPEST = 0.85
-"""Sine of the steepest view that a mount may give its camera. Beyond, the mount is likely that of the camera's body (x ahead)
-and not of its optical frame (z ahead), a frequent mistake."""
-
-
-def tells_roll(mount: Pose | None) -> bool:
-    """Whether a mount ``base_from_camera`` says how a camera is rolled."""
-    return mount is not None and abs(mount.rotation[2, 2]) < STEEPEST
-
-
-def held_level(camera_from_world: Pose, mounts: Sequence[Pose | None]) -> Pose:
-    """The poses (K,) that level cameras would have in place of mounted ones, which may be rolled or pitched.
+def up_of_cameras(camera_from_world: Pose, measured: np.ndarray | None = None) -> Up:
+    """The vertical of the world frame of these cameras (K,), which are upright; ``UNKNOWN`` without cameras.
 
     Args:
         camera_from_world: (K,) poses.
-        mounts: (K,) ``base_from_camera``, None where it is unknown: such cameras stay as they are.
-    """
-    rotation = camera_from_world.rotation.copy()
-    for k, mount in enumerate(mounts):
-        if mount is not None and tells_roll(mount):
-            rotation[k] = OPTICAL_FROM_BASE @ mount.rotation @ rotation[k]
-    return Pose(rotation, -np.einsum("kij,kj->ki", rotation, camera_from_world.origin))
-
-
-def up_of_cameras(camera_from_world: Pose) -> Up:
-    """The vertical of the world frame of these cameras (K,); ``UNKNOWN`` without cameras.
-
-    Up is found to within half of space only, so that a vehicle with its cameras upside down would be.
+        measured: (3, 3) precision (1/rad²) of what sensors say of it.
     """
     if len(camera_from_world.rotation) == 0 or not camera_from_world.finite.all():
         return UNKNOWN
@@ -105,6 +82,8 @@ def up_of_cameras(camera_from_world: Pose) -> Up:
     spread, axes = np.linalg.eigh(travel.T @ travel)
     if spread[-1] > 0 and abs(axes[:, -1] @ mean_up) < MAX_CLIMB:
         cost += (axes * (spread / spread[-1])) @ axes.T / SLOPE_SIGMA**2
+    if measured is not None:
+        cost += measured
     values, vectors = np.linalg.eigh(cost)
     up = vectors[:, 0] if vectors[:, 0] @ mean_up > 0 else -vectors[:, 0]
     # The cost of a deviation d across the vertical is dᵀ (cost - least) d: its second derivative is the precision.

@@ -9,11 +9,12 @@ from pathlib import Path
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.keyframes.streams.bag_pass import BagItem, BagPass, BagSource
+from seg2d3d_ros.keyframes.streams.gravity import tells_vertical
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.cameras import possible_masks, recorded_cameras
 from seg2d3d_ros.recording.reader import Recording, open_recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
-from seg2d3d_ros.recording.topics import FIX, INFO, ODOMETRY, POSES
+from seg2d3d_ros.recording.topics import FIX, IMU, INFO, ODOMETRY, POSES
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 
@@ -62,6 +63,7 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         pose_topic: str = "",
         findings: Findings | None = None,
         tolerance: float = 0.0,
+        imu_topic: str = "",
     ):
         self.recording, self._config, self._progress, self._tolerance = recording, config, progress, tolerance
         self.findings = Findings() if findings is None else findings
@@ -72,7 +74,8 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
         poses = recording.find(pose_topic, *POSES) if pose_topic else None
         there = [topic for topic, types in recording.types.items() if INFO in types]
         infos = {c.topic: recording.first(c.info_topic) if c.info_topic in there else None for c in self.cameras}
-        self._source = BagSource(recording, self.cameras, fix, odometry, recorded_frames(recording), infos, poses)
+        imu = recording.find(imu_topic, IMU) if imu_topic else self._busiest_imu_topic()
+        self._source = BagSource(recording, self.cameras, fix, odometry, recorded_frames(recording), infos, poses, imu)
         self._tell_topics()
 
     def __exit__(self, *exception: object) -> None:
@@ -110,13 +113,21 @@ class BagKeyframes(AbstractContextManager["BagKeyframes"]):
 
     def _busiest_fix_topic(self) -> str | None:
         """The topic with most fixes; None where there is none."""
-        topics = self.recording.topics.values()
-        fixes = {topic.name: topic.count for topic in topics if topic.msgtype == FIX and topic.count}
-        chosen = max(fixes, key=lambda name: fixes[name], default=None)
+        fixes = self._topics_of(FIX)
         if len(fixes) > 1:
-            others = tuple(name for name in fixes if name != chosen)
-            self.findings.put(Finding(FIX_TOPICS_LEFT_OUT, len(others), len(fixes), others[:3], {"chosen": chosen}))
-        return chosen
+            others = tuple(fixes[1:])
+            self.findings.put(Finding(FIX_TOPICS_LEFT_OUT, len(others), len(fixes), others[:3], {"chosen": fixes[0]}))
+        return fixes[0] if fixes else None
+
+    def _busiest_imu_topic(self) -> str | None:
+        """The topic of an IMU with most messages that say anything of the vertical; None where there is none."""
+        firsts = ((name, self.recording.first(name)) for name in self._topics_of(IMU))
+        return next((name for name, message in firsts if message is not None and tells_vertical(message)), None)
+
+    def _topics_of(self, kind: str) -> list[str]:
+        """The topics of a type that have messages, the busiest first."""
+        there = [topic for topic in self.recording.topics.values() if topic.msgtype == kind and topic.count]
+        return [topic.name for topic in sorted(there, key=lambda topic: -topic.count)]
 
     def _tell_topics(self) -> None:
         left_out = "; ".join(f"{topic}: {reason}" for topic, reason in self.left_out.items())
@@ -131,6 +142,7 @@ def read_bag(
     cameras: Sequence[str] = (),
     fix_topic: str = "",
     odom_topic: str = "",
+    imu_topic: str = "",
     pose_topic: str = "",
     config: KeyframeConfig | None = None,
     tolerance: float = SegmentationConfig.stamp_tolerance,
@@ -147,6 +159,7 @@ def read_bag(
         cameras: image topics; empty = every camera there is.
         fix_topic: ``NavSatFix`` topic; empty = the only one, or the one with most messages.
         odom_topic: ``nav_msgs/Odometry`` topic; empty = none. The cameras' mounts come from ``/tf_static``.
+        imu_topic: ``sensor_msgs/Imu`` topic, which tells the vertical; empty = the only one, or the one with most messages.
         pose_topic: ``Odometry``, ``PoseWithCovarianceStamped`` or ``PoseStamped`` topic whose poses the images are given;
             empty = none.
         tolerance: seconds between the stamps of a mask and its image.
@@ -158,7 +171,7 @@ def read_bag(
         DataError: no camera in it, or nothing that can be read.
     """
     recording = open_recording(Path(bag))
-    options = config or KeyframeConfig(), progress, odom_topic, pose_topic, findings, tolerance
+    options = config or KeyframeConfig(), progress, odom_topic, pose_topic, findings, tolerance, imu_topic
     try:
         return BagKeyframes(recording, cameras, fix_topic, *options)
     except (DataError, UsageError) as error:

@@ -36,8 +36,8 @@ TOO_SMALL = Kind(
 TURNED = Kind(
     "images_stored_turned",
     "photos whose pixels are stored turned (EXIF orientation)",
-    cause="the stored pixels are used, as COLMAP does, while a viewer shows them turned; where the pictures alone tell what is "
-    "up, the map lies as they are stored",
+    cause="the stored pixels are used, as COLMAP does, while a viewer shows them turned; what is up in the map is as a viewer "
+    "shows it",
     remedy="masks must fit the stored pixels: of equal size they may still stand on their head; or turn photos and masks "
     "for good: exiftran -a *.jpg, mogrify -auto-orient",
     level=NOTE,

@@ -14,6 +14,7 @@ from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.panorama.equirectangular import Equirectangular
 from seg2d3d_ros.geometry.panorama.panorama_view import PanoramaView
 from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.vertical.camera_up import CameraUp
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.types import Keyframe
 
@@ -37,6 +38,7 @@ class KeyframeRecord:
     mount: Pose | None = field(default=None, compare=False)
     odometry: Pose | None = field(default=None, compare=False)
     view: PanoramaView | None = field(default=None, compare=False)
+    up: CameraUp | None = field(default=None, compare=False)
     given: GivenPose | None = field(default=None, compare=False)
 
     @classmethod
@@ -59,6 +61,8 @@ class KeyframeRecord:
                 item[name] = pose.matrix.tolist()
         if self.view is None:
             del item["view"]
+        if self.up is None:
+            del item["up"]
         if self.given is None:
             del item["given"]
         else:
@@ -85,4 +89,7 @@ class KeyframeRecord:
         view = item.get("view")
         if view is not None:
             view = PanoramaView(**{**view, "shape": Equirectangular(**view["shape"])})
-        return cls(**{**item, "camera": camera, "geo": geo, "view": view, **poses})
+        up = item.get("up")
+        if up is not None:
+            up = CameraUp(**{**up, "direction": tuple(up["direction"])})
+        return cls(**{**item, "camera": camera, "geo": geo, "view": view, "up": up, **poses})

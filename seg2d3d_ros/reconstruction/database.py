@@ -8,7 +8,6 @@ which camera a set of intrinsics belongs to and whether they are calibrated (kep
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,8 +23,11 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.vertical.camera_up import CameraUp
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
+from seg2d3d_ros.image_files import stored_orientation
 from seg2d3d_ros.reconstruction.database_check import PAIR_BASE, REMEDY, SIFT, SIFT_BYTES, check_file, check_rows
+from seg2d3d_ros.reconstruction.database_fields import decode_geo, decode_up, encode_descriptors, encode_geo, encode_up
 from seg2d3d_ros.types import Keyframe
 
 _TABLES = """
@@ -37,6 +39,7 @@ CREATE TABLE IF NOT EXISTS seg2d3d_mounts (camera_name TEXT PRIMARY KEY, base_fr
 CREATE TABLE IF NOT EXISTS seg2d3d_odometry (name TEXT PRIMARY KEY, odom_from_base TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_views (name TEXT PRIMARY KEY, panorama TEXT NOT NULL, camera_name TEXT NOT NULL,
     panorama_camera TEXT NOT NULL, panorama_from_view TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS seg2d3d_verticals (name TEXT PRIMARY KEY, up TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_given_poses (name TEXT PRIMARY KEY, pose TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS seg2d3d_state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -84,13 +87,7 @@ class ImageRow:
     features: int
     geo: GeoPosition | None
     panorama: str = ""
-
-
-def _encode_descriptors(descriptors: np.ndarray) -> pycolmap.FeatureDescriptors:
-    kinds = pycolmap.FeatureExtractorType
-    if descriptors.dtype == np.uint8:
-        return pycolmap.FeatureDescriptors(type=kinds.SIFT, data=descriptors)
-    return pycolmap.FeatureDescriptors(type=kinds.UNDEFINED, data=descriptors.astype(np.float16).view(np.uint8))
+    up: CameraUp | None = None
 
 
 ColmapImage: TypeAlias = "tuple[pycolmap.Camera, pycolmap.Rig, pycolmap.Image, pycolmap.Frame]"
@@ -100,21 +97,6 @@ ColmapImage: TypeAlias = "tuple[pycolmap.Camera, pycolmap.Rig, pycolmap.Image, p
 def database_name(file_name: str) -> str:
     """The image's name in the database: blanks and ``#`` are escaped, because COLMAP's list of pairs splits there."""
     return quote(file_name, safe="/!$&'()*+,;=:@[]~äöüß%") if any(c.isspace() or c == "#" for c in file_name) else file_name
-
-
-def _encode_geo(geo: GeoPosition | None) -> str | None:
-    if geo is None:
-        return None
-    covariance = None if geo.covariance is None else np.asarray(geo.covariance, float).tolist()
-    return json.dumps([geo.latitude, geo.longitude, geo.altitude if geo.has_altitude else None, covariance])
-
-
-def _decode_geo(text: str | None) -> GeoPosition | None:
-    if text is None:
-        return None
-    latitude, longitude, altitude, covariance = parse_json(text, "database.db", remedy=REMEDY)
-    known = math.nan if altitude is None else altitude
-    return GeoPosition(latitude, longitude, known, None if covariance is None else np.array(covariance, float))
 
 
 class FeatureDatabase:
@@ -191,6 +173,10 @@ class FeatureDatabase:
         """Camera id -> parameters, of the cameras whose intrinsics stay fixed."""
         return {camera.camera_id: tuple(camera.params) for camera in self._cameras(calibrated=True)}
 
+    def calibrated(self) -> dict[int, Camera]:
+        """Camera id -> camera, of those whose intrinsics stay fixed."""
+        return {camera.camera_id: Camera.from_colmap(camera) for camera in self._cameras(calibrated=True)}
+
     def known_focals(self) -> dict[int, tuple[float, ...]]:
         """Camera id -> parameters, of the cameras to refine whose focal length came with the images (EXIF)."""
         known = (camera for camera in self._cameras(calibrated=False) if camera.has_prior_focal_length)
@@ -216,10 +202,12 @@ class FeatureDatabase:
             frame.add_data_id(image.data_id)
             self._colmap.write_frame(frame)
             self._colmap.write_keypoints(image.image_id, features.keypoints)
-            self._colmap.write_descriptors(image.image_id, _encode_descriptors(features.descriptors))
+            self._colmap.write_descriptors(image.image_id, encode_descriptors(features.descriptors))
         self.note_poses(keyframe)
+        if (up := keyframe.up or CameraUp.of_exif(stored_orientation(keyframe.encoded, keyframe.source))) is not None:
+            self._sqlite.execute("INSERT OR REPLACE INTO seg2d3d_verticals VALUES (?, ?)", (keyframe.name, encode_up(up)))
         identity = (keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns)
-        values = (image.image_id, *identity, _encode_geo(keyframe.geo), len(features), features.colors.tobytes())
+        values = (image.image_id, *identity, encode_geo(keyframe.geo), len(features), features.colors.tobytes())
         self._sqlite.execute("INSERT INTO seg2d3d_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         return int(image.image_id)
 
@@ -268,10 +256,11 @@ class FeatureDatabase:
     def images(self) -> list[ImageRow]:
         """All complete images, in the order of their ids."""
         rows = self._sqlite.execute(
-            "SELECT image_id, camera_id, s.name, file_name, s.camera_name, stamp_ns, features, geo, COALESCE(panorama, '') "
-            "FROM seg2d3d_images s JOIN images USING (image_id) LEFT JOIN seg2d3d_views v ON v.name = s.name ORDER BY image_id"
+            "SELECT image_id, camera_id, s.name, file_name, s.camera_name, stamp_ns, features, geo, COALESCE(panorama, ''), up "
+            "FROM seg2d3d_images s JOIN images USING (image_id) LEFT JOIN seg2d3d_views v ON v.name = s.name "
+            "LEFT JOIN seg2d3d_verticals u ON u.name = s.name ORDER BY image_id"
         )
-        return [ImageRow(*(*row, _decode_geo(geo), panorama)) for *row, geo, panorama in rows]
+        return [ImageRow(*(*row, decode_geo(geo), panorama, decode_up(up))) for *row, geo, panorama, up in rows]
 
     def descriptors(self, image_id: int, count: int | None = None) -> np.ndarray:
         """(≤ ``count``, D) as in ``Features``, those of largest scale; of equal scales the first."""

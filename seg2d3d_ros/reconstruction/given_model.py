@@ -13,6 +13,9 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import EXAMPLES, Finding, Kind
 from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.vertical.camera_up import CameraUp, held_as
+from seg2d3d_ros.geometry.vertical.verticals import verticals
+from seg2d3d_ros.image_files import stored_orientation
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.model_check import check_model
@@ -99,7 +102,9 @@ class GivenModel(Reconstructor):
                 f"{keyframe.source or file_name}: {width}×{height} pixels, in the given model {camera.width}×{camera.height}; "
                 "give the pictures that the model was made of (undistorted ones for the model of `image_undistorter`)"
             )
-        row = ImageRow(place[1], 0, keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns, 0, keyframe.geo)
+        identity = (keyframe.name, keyframe.file_name, keyframe.camera_name, keyframe.stamp_ns)
+        up = CameraUp.of_exif(stored_orientation(keyframe.encoded))
+        row = ImageRow(place[1], 0, *identity, 0, keyframe.geo, up=up)
         self._photographs[keyframe.name] = _Photograph(row, keyframe.size, place)  # not its pixels: there may be thousands
         return 0
 
@@ -116,7 +121,8 @@ class GivenModel(Reconstructor):
                     models.append(_resized(_only(model, posed), taken))
                     rows += [taken[image_id].row for image_id in posed]
             _require_distinct(rows)
-            written = self._writer.write(models, [WorldFrame()] * len(models), rows)
+            frames = [WorldFrame(up=_up(model, rows)) for model in models]
+            written = self._writer.write(models, frames, rows)
         placed = {name for model in written for name in model.names}
         reasons = {name: self._lacking.get(name, NO_POSE) for name in self.names if name not in placed}
         total = len(absent) + len(self._photographs)
@@ -155,6 +161,15 @@ def open_given(folder: Path) -> pycolmap.Reconstruction:
     except (RuntimeError, ValueError, LookupError, OSError, MemoryError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise DataError(f"{folder}: COLMAP cannot read the model ({reason}); {GIVE_ANOTHER}") from error
+
+
+def _up(model: pycolmap.Reconstruction, rows: Sequence[ImageRow]) -> tuple[float, float, float]:
+    """The likeliest vertical of a model's own frame, by its photographs and their EXIF orientation."""
+    told = {row.image_id: row.up for row in rows}
+    ids = sorted(model.reg_image_ids())
+    poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
+    x, y, z = verticals(poses, [held_as(told.get(i), None) for i in ids])[0].direction.tolist()
+    return x, y, z
 
 
 def model_poses(folder: Path) -> dict[str, Pose]:

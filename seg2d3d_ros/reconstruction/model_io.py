@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,9 +94,9 @@ def sparse_model(
 
 def write_frame(folder: Path, frame: WorldFrame, revision: int, names: Mapping[str, str]) -> None:
     """Say beside a COLMAP model what its coordinates mean and which keyframe each image is."""
-    datum = None if frame.datum is None else list(frame.datum)
-    entries = {"kind": frame.kind, "datum": datum, "given": frame.given, "revision": revision, "keyframes": dict(names)}
-    write_json(folder / FRAME_FILE, entries)
+    datum, up = (None if value is None else list(value) for value in (frame.datum, frame.up))
+    facts = {"kind": frame.kind, "datum": datum, "given": frame.given, "up": up}
+    write_json(folder / FRAME_FILE, {**facts, "revision": revision, "keyframes": dict(names)})
 
 
 def read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
@@ -106,10 +107,14 @@ def read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
     value = read_json(path, remedy=REMEDY, unreadable=DataError)
     try:
         datum = value["datum"] and tuple(float(v) for v in value["datum"])
+        up = value.get("up") and tuple(float(v) for v in value["up"])
         if value["kind"] not in get_args(FrameKind) or (datum is not None and len(datum) != 3):
             raise ValueError(f"kind {shown(value['kind'])}, datum {shown(datum)}")
+        if up and not (len(up) == 3 and abs(math.hypot(*up) - 1.0) < 0.01):
+            raise ValueError(f"up {shown(up)}")
         names = {str(name): str(keyframe) for name, keyframe in value["keyframes"].items()}
-        return WorldFrame(value["kind"], datum, bool(value.get("given", False))), int(value["revision"]), names
+        frame = WorldFrame(value["kind"], datum, bool(value.get("given", False)), up or None)
+        return frame, int(value["revision"]), names
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{path}: says not what the model's coordinates mean ({reason}); {REMEDY}") from error

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
+from seg2d3d_ros.reconstruction.calibration.plausibility import tell_implausible
+from seg2d3d_ros.reconstruction.calibration.self_calibration import doubt_calibrations
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
 from seg2d3d_ros.reconstruction.features.extraction import extract
@@ -166,12 +169,25 @@ class FeatureReconstructor(Reconstructor):
             locator.heights,
             self._rig(rows, locator),
             moments,
-            locator.up,
+            locator.verticals,
             locator.attitudes,
             locator.rotation_sigma,
             locator.levers,
             self.config.trust == "fixed",
         )
+
+    def _doubt_calibrations(
+        self, models: Sequence[pycolmap.Reconstruction], rows: Sequence[ImageRow], findings: Findings
+    ) -> None:
+        """Tell of calibrations that the images of these models contradict."""
+        names = {row.camera_id: row.camera_name for row in rows}
+        with self._watch("calibration"):
+            doubt_calibrations(models, self.database.calibrated_cameras(), names, self.config.threads, findings)
+
+    def _calibrated(self, rows: Sequence[ImageRow]) -> dict[str, Camera]:
+        """Camera name -> calibration, of the cameras that have one."""
+        given = self.database.calibrated()
+        return {row.camera_name: given[row.camera_id] for row in rows if row.camera_id in given}
 
     def _answer(
         self,
@@ -183,6 +199,9 @@ class FeatureReconstructor(Reconstructor):
     ) -> Reconstruction:
         if self._mounting and self._mounting.path and self._rig(rows, locator) is None:
             findings.add(RIG_UNUSED, self._mounting.path, reason=self._mounting.why_unused(rows, self.config.rig_tolerance))
+        if self._masks is not None:
+            self._masks.tell([row.camera_name for row in rows], findings)
+        tell_implausible(self._calibrated(rows), findings)
         for finding in self._doubts.list():
             findings.put(finding)
         residuals = locator.residuals(models)

@@ -88,9 +88,9 @@ def camera_from_info(
             return Camera("OPENCV", width, height, (*pinhole, *full[:4]))
         return Camera("FULL_OPENCV", width, height, (*pinhole, *full))
     if model in ("equidistant", "fisheye"):
-        if len(d) != 4:
+        if len(d) < 4 or any(d[4:]):  # drivers fill up with zeros
             raise DataError(f"{source}: {model} needs 4 coefficients, not {len(d)}")
-        return Camera("OPENCV_FISHEYE", width, height, (*pinhole, *d))
+        return Camera("OPENCV_FISHEYE", width, height, (*pinhole, *d[:4]))
     raise DataError(
         f"{source}: distortion model {model!r} is not supported (plumb_bob, rational_polynomial, equidistant are); "
         "undistort the images first, or give a calibration file"

@@ -30,6 +30,8 @@ _MASKS = re.compile(r"segment|instance|panoptic|mask|label|semantic")
 _DEPTH = re.compile(r"depth|disparity|truth")
 _TRANSPORTS = re.compile(r"/(compressed|compressedDepth|theora|zstd|ffmpeg|h264|h265|av1)$")
 """What image_transport's plugins append to the name of the images."""
+_RECTIFIED = re.compile(r"(?<![a-z])rect(ified)?(?![a-z])")
+"""A word of the names that image_proc gives its images; not within ``direct`` or ``corrected``."""
 _OTHER_IMAGES = re.compile(r"theora.*/Packet$|FFMPEGPacket$|CompressedVideo$|CompressedImage$")
 """Types of image topics that are none of ROS's two."""
 
@@ -73,8 +75,8 @@ class CameraTopic:
 
     @property
     def rectified(self) -> bool:
-        """Whether the images are undistorted already, by their name."""
-        return "rect" in self.image_name
+        """Whether the images are undistorted already, by a word of their name, or by the name of their folder."""
+        return _RECTIFIED.search(self.image_name) is not None or self.folder.rpartition("/")[2] in ("rect", "rectified")
 
 
 def find_cameras(

@@ -13,6 +13,7 @@ VIDEO = ("foxglove_msgs/msg/CompressedVideo", "ffmpeg_image_transport_msgs/msg/F
 POSES = ("nav_msgs/msg/Odometry", "geometry_msgs/msg/PoseWithCovarianceStamped", "geometry_msgs/msg/PoseStamped")
 """Messages that say where a vehicle is."""
 ODOMETRY, TF = "nav_msgs/msg/Odometry", "tf2_msgs/msg/TFMessage"
+IMU = "sensor_msgs/msg/Imu"
 
 TopicTypes = Mapping[str, Sequence[str]]
 """Topic name -> types, as ``dict(node.get_topic_names_and_types())``."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.up import up_of_cameras
+from seg2d3d_ros.geometry.up import Z
 from seg2d3d_ros.types import SparseModel
 
 
@@ -43,12 +42,12 @@ def make_plan(models: Sequence[SparseModel], xyz: np.ndarray, instance: np.ndarr
 
     spine = centers if len(centers) > 1 else xyz
     if kind != "enu":
-        return along(plan_axes(up_of_cameras(Pose.stack([pose for model in models for pose in model.pose])).direction, spine))
+        return along(plan_axes(models[0].up.direction if models else Z, spine))
     plan = along(np.eye(3)[:2])
     width, height = plan.high - plan.low
     if height <= 1.1 * width:
         return plan
-    axes = plan_axes(np.array([0.0, 0.0, 1.0]), spine)
+    axes = plan_axes(Z, spine)
     return along(axes if axes[0, 1] > 0 else -axes)
 
 

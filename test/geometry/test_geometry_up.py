@@ -7,44 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers_maps import two_houses
-from scipy.spatial.transform import Rotation
+from helpers_street_cameras import AROUND, COURT, FLAT, FORWARD, HILLS, SIDES, SLOPE, T, drive
 
 from seg2d3d_ros.association.solve import stacked_up
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.up import OPTICAL_FROM_BASE, UNKNOWN, Z, held_level, up_of_cameras
+from seg2d3d_ros.geometry.up import UNKNOWN, Z, up_of_cameras
 from seg2d3d_ros.types import WorldFrame
-
-OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-"""``vehicle_from_camera`` of a camera that looks forward."""
-
-
-def drive(path: np.ndarray, yaws: list[float], pitch: float, seed: int, roll: float = 1.0) -> tuple[Pose, np.ndarray]:
-    """Cameras (K,) on a vehicle that follows (K, 3) metres, and the true up, in a world that lies on its side.
-
-    The vehicle tilts with the road; cameras look to ``yaws`` (degrees from forward) and are pitched up by ``pitch``.
-    """
-    rng = np.random.default_rng(seed)
-    spin = Rotation.random(random_state=seed).as_matrix()
-    ahead = np.gradient(path, axis=0)
-    found = []
-    for k in range(len(path)):
-        heading = np.degrees(np.arctan2(ahead[k, 1], ahead[k, 0]))
-        slope = np.degrees(np.arctan2(ahead[k, 2], np.hypot(*ahead[k, :2])))
-        road = Rotation.from_euler("ZYX", [heading, -slope, 0], degrees=True)
-        angles = [yaws[k % len(yaws)] + rng.normal(0, 2), -pitch + rng.normal(0, 1), rng.normal(0, roll)]
-        world_from_camera = spin @ (road * Rotation.from_euler("ZYX", angles, degrees=True)).as_matrix() @ OPTICAL
-        center = spin @ (path[k] + rng.normal(0, [0.3, 0.3, 0.05]))
-        found.append(Pose(world_from_camera, center).inverse())
-    return Pose.stack(found), spin[:, 2]
-
-
-T = np.linspace(0, 1, 30)
-FLAT = np.column_stack([60 * T, 0 * T, 0 * T])
-SLOPE = np.column_stack([60 * T, 0 * T, 6 * T])
-HILLS = np.column_stack([200 * T, 40 * np.sin(3 * T), 5 * np.sin(4 * np.pi * T)])
-COURT = np.column_stack([15 * np.cos(2 * np.pi * T), 15 * np.sin(2 * np.pi * T), 0 * T])
-
-FORWARD, SIDES, AROUND = [0.0], [90.0, -90.0], [0.0, 62.0, -62.0]
 
 
 @pytest.mark.parametrize("pitch", [-10.0, 0.0, 10.0])
@@ -115,18 +83,3 @@ def test_a_georeferenced_model_knows_its_vertical():
     np.testing.assert_allclose(stacked_up([model, enu])[0], model.up.direction, atol=1e-6)
     np.testing.assert_allclose(stacked_up([model, enu])[count], Z)
     assert stacked_up([]).shape == (0, 3)
-
-
-@pytest.mark.parametrize("turn", [90.0, 180.0, -90.0])
-def test_a_rolled_mount_does_not_lay_the_world_on_its_side(turn):
-    """A camera upside down or on its side is level by its mount; the body's frame in place of the optical one is not obeyed."""
-    cameras, up = drive(np.c_[np.arange(20.0), np.zeros((20, 2))], [0.0], 0.0, seed=3)
-    roll = Rotation.from_euler("z", turn, degrees=True).as_matrix()
-    rolled = Pose(roll @ cameras.rotation, np.einsum("ij,kj->ki", roll, cameras.translation))
-    mount = Pose((roll @ OPTICAL_FROM_BASE).T, np.zeros(3))
-    assert up_of_cameras(rolled).direction @ up < 0.1
-    level = held_level(rolled, [mount] * 20)
-    assert up_of_cameras(level).direction @ up > 0.99
-    np.testing.assert_allclose(level.origin, cameras.origin, atol=1e-9)
-    body = Pose(np.eye(3), np.zeros(3))
-    np.testing.assert_array_equal(held_level(cameras, [body, None] * 10).rotation, cameras.rotation)

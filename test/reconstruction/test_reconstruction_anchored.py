@@ -10,9 +10,9 @@ import pytest
 from helpers_outward_cameras import OutwardDrive, given_mounts
 
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
-from seg2d3d_ros.reconstruction.anchored.calibration_doubt import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.batch import components
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
+from seg2d3d_ros.reconstruction.calibration.self_calibration import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.rigs.mount_change import MOUNTS_CORRECTED
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED
 
@@ -127,7 +127,8 @@ def test_a_camera_with_a_wrong_focal_length_is_named(tmp_path, focal):
     drive = OutwardDrive(tmp_path / "database.db", focals={2: focal})
     (finding,) = [f for f in drive.solve(drive.positions()[0]).findings if f.kind == CALIBRATION_DOUBTED]
     assert (finding.count, finding.of) == (1, 4)
-    assert finding.examples[0].startswith("left by +" if focal < 400.0 else "left by -")
+    assert finding.examples == ("left",)
+    assert f"left: focal length {'+' if focal < 400.0 else '-'}" in finding.text
 
 
 def test_without_enough_positions_there_is_no_such_solution(drive):

@@ -6,7 +6,9 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up, up_of_cameras
-from seg2d3d_ros.reconstruction.world.georeference import fit_either_way_up, fit_similarity
+from seg2d3d_ros.geometry.vertical.camera_up import UNTOLD
+from seg2d3d_ros.geometry.vertical.verticals import verticals
+from seg2d3d_ros.reconstruction.world.georeference import fit_similarity, fit_upright
 
 TRUE_SCALE = 7.0
 
@@ -82,7 +84,7 @@ def test_a_bend_tells_which_way_up_the_cameras_were(roll):
 
     def fitted(centers):
         poses, measured = scene(rng, centers, rng.normal(0, 0.2, 40), 1.0, outliers=4, roll=roll)
-        return fit_either_way_up(poses, measured, sigma, 0, None, up_of_cameras(poses), heights), poses
+        return fit_upright(poses, measured, sigma, 0, None, verticals(poses, [UNTOLD] * 40), heights), poses
 
     fit, poses = fitted(bend)
     assert not fit.either_way_up

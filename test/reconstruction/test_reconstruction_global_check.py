@@ -12,9 +12,9 @@ from test_reconstruction_online_mapper import Scene
 
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.progress import Stopwatch
-from seg2d3d_ros.reconstruction.anchored.calibration_doubt import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.batch.components import MappedModel
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
+from seg2d3d_ros.reconstruction.calibration.self_calibration import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.database import PAIR_BASE, FeatureDatabase
 from seg2d3d_ros.reconstruction.features.matching import PairTable
 from seg2d3d_ros.reconstruction.online import background_solver
@@ -74,7 +74,7 @@ def test_a_solution_is_found_beside_its_owner_or_at_once(tmp_path, threads):
 
 
 def test_what_a_solution_doubts_stays_to_be_told(tmp_path, monkeypatch):
-    doubt = Finding(CALIBRATION_DOUBTED, 1, 3, (), {"percent": "80"})
+    doubt = Finding(CALIBRATION_DOUBTED, 1, 3, (), {"change": "left: focal length +80 %"})
     monkeypatch.setattr(background_solver, "solve_images", lambda *_: [MappedModel("model", anchored=True, findings=[doubt])])
     scene = Scene(tmp_path / "d.db", frames=2)
     checked = Checked(tmp_path, scene)

@@ -226,7 +226,7 @@ def test_given_rotations_tell_the_vertical(tmp_path):
     side = Pose(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.zeros(3))
     ids = sorted(found.images)
     lying = Pose.stack([Pose.from_colmap(found.image(i).cam_from_world()) @ side for i in ids])
-    up = where.up(ids, lying)
+    (up,) = where.verticals(ids, lying)
     np.testing.assert_allclose(up.direction, side.rotation.T @ [0, 0, 1], atol=1e-6)
     assert up.sigma == pytest.approx(0.01)
 

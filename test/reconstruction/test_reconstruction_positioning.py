@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.up import Up
+from seg2d3d_ros.geometry.vertical.camera_up import UNTOLD
+from seg2d3d_ros.geometry.vertical.verticals import verticals
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.positioning import Positioning
 from seg2d3d_ros.reconstruction.anchored.relative_poses import RelativePose
@@ -191,9 +192,7 @@ class TestTurn:
             relative[a, a + 2] = RelativePose(Pose(truth[a + 2] @ truth[a].T, baseline), np.zeros((9, 2)))
 
         def up(ids, poses):
-            direction = -poses.rotation[:, 1].mean(axis=0)
-            direction /= np.linalg.norm(direction)
-            return Up(direction, 1e3 * (np.eye(3) - np.outer(direction, direction)))
+            return verticals(poses, [UNTOLD] * len(ids))
 
         anchor = Anchor(positions, dict.fromkeys(positions, 0.05), set(positions), None, [], up)
         turned = turn_to_positions(rotations, relative, anchor)

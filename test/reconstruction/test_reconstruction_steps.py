@@ -8,9 +8,9 @@ from test_reconstruction_reconstructor import CONFIG, keyframe, views
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.reconstruction import reconstructor as reconstructor_module
-from seg2d3d_ros.reconstruction.anchored.calibration_doubt import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.batch import batch_reconstructor
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
+from seg2d3d_ros.reconstruction.calibration.self_calibration import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.model_writer import recover_folder, swap_folder
 from seg2d3d_ros.reconstruction.online import revisions
 from seg2d3d_ros.reconstruction.online.online_reconstructor import OnlineReconstructor
@@ -54,18 +54,22 @@ def test_a_batch_solve(tmp_path, monkeypatch):
     ):
         spy(monkeypatch, module, name, steps, name)
     spy(monkeypatch, batch_reconstructor.Locator, "georeference", steps, "georeference")
+    for name in ("doubt_calibrations", "tell_implausible"):
+        spy(monkeypatch, reconstructor_module, name, steps, name)
     result = reconstructor.solve()
     assert steps == [
         ("pairs", False, 4),
         ("pairs", True, 4),
         ("make_rig",),  # what is known of places goes into the solution
         ("solve_images",),
+        ("doubt_calibrations",),
         ("make_rig",),
         ("georeference",),
         ("renumber",),
+        ("tell_implausible",),
         ("unregistered_reasons",),
     ]
-    assert list(result.timings) == ["features", "pairs", "matching", "mapping", "rig", "georeference", "writing"]
+    assert list(result.timings) == ["features", "pairs", "matching", "mapping", "calibration", "rig", "georeference", "writing"]
     assert reconstructor.solve().timings.keys() == result.timings.keys() - {"features"}
     reconstructor.close()
 
@@ -83,6 +87,7 @@ def test_an_online_solve(tmp_path, monkeypatch):
     spy(monkeypatch, reconstructor.mapper, "adjust", steps, "adjust")
     spy(monkeypatch, revisions, "name_new_points", steps, "ids")
     spy(monkeypatch, revisions, "renumber", steps, "all ids")
+    spy(monkeypatch, reconstructor_module, "doubt_calibrations", steps, "calibrations")
     result = reconstructor.solve()
     assert steps == [
         ("pairs", False, 4),
@@ -94,10 +99,11 @@ def test_an_online_solve(tmp_path, monkeypatch):
         ("grow", True),
         ("relax",),
         ("adjust",),
+        ("calibrations",),
         ("all ids",),  # of a global solution; those of a submap that goes on are kept
     ]
     steps.clear()
-    doubt = Finding(CALIBRATION_DOUBTED, 1, 3, ("left by +80 %",), {"percent": "80"})
+    doubt = Finding(CALIBRATION_DOUBTED, 1, 3, ("left",), {"change": "left: focal length +80 %"})
     reconstructor.check._solver.findings = [doubt]
     revision = reconstructor._revise(reconstructor.database.images(), Locator(reconstructor.database, [], CONFIG))
     assert steps == [("ids",)]

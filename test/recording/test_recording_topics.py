@@ -9,6 +9,7 @@ from helpers_bags import ROS2, START, jpeg, view, wall, write_bag
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
+from seg2d3d_ros.recording.cameras import CameraTopic
 
 BGR = view(wall(), 0)
 GRAY = cv2.cvtColor(BGR, cv2.COLOR_BGR2GRAY)
@@ -50,6 +51,27 @@ def test_the_cameras_own_picture_goes_before_grey_and_rectified_ones(tmp_path):
     records = [shot("/cam/image_mono", "optical", "mono8"), shot("/cam/image_color", "optical")]
     records += [shot("/cam/a_rect", "optical"), calibration("/cam/camera_info", "optical")]
     assert topics_of(tmp_path, records)[0] == [("/cam/image_color", "optical")]
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/left/image_rect", True),
+        ("/left/image_rect_color/compressed", True),
+        ("/camera/infra1/image_rect_raw", True),
+        ("/left/image_rectified", True),
+        ("/zed/rgb/color/rect/image", True),
+        ("/zed/rgb/color/raw/image", False),
+        ("/front/image_raw", False),
+        ("/direct/image", False),
+        ("/front/direct_image", False),
+        ("/front/image_corrected", False),
+        ("/correct_cam/image_raw", False),
+        ("/rect_lab/front/image_raw", False),
+    ],
+)
+def test_rectified_images_are_told_by_a_word_not_by_letters_within_another(topic, rectified):
+    assert CameraTopic(topic, False, "").rectified == rectified
 
 
 def test_colour_goes_before_what_is_compressed(tmp_path):

@@ -143,6 +143,17 @@ def test_calibration_moves_by_half_a_pixel_and_scales_with_the_image():
         camera_from_message(info, (640, 640), "front")
 
 
+def test_a_fisheye_s_coefficients_may_be_filled_up_with_zeros():
+    fisheye = [0.1, 0.02, -0.01, 0.003]
+    info = CameraInfo(width=640, height=480, distortion_model="equidistant", d=[*fisheye, 0.0])
+    info.k = [300.0, 0.0, 320.0, 0.0, 300.0, 240.0, 0.0, 0.0, 1.0]
+    camera = camera_from_message(info, (640, 480), "front")
+    assert (camera.model, list(camera.distortion)) == ("OPENCV_FISHEYE", fisheye)
+    info.d = [*fisheye, 0.5]
+    with pytest.raises(DataError, match="4 coefficients, not 5"):
+        camera_from_message(info, (640, 480), "front")
+
+
 @pytest.mark.parametrize(
     ("latitude", "altitude", "status", "known"),
     [

@@ -130,7 +130,7 @@ def test_the_way_back_gives_the_same_incidence():
     assert [m.names for m in got] == [m.names for m in sent]
     assert [m.component for m in got] == [0, 1]
     assert got[0].frame == frame
-    assert got[1].frame == WorldFrame(), "the datum speaks of the first"
+    assert got[1].frame == map_messages.UPRIGHT, "the datum speaks of the first"
     rng = np.random.default_rng(5)
     segments = {}
     for name in ("front_1", "front_2", "right_2"):
@@ -256,7 +256,10 @@ def test_a_foreign_cloud_is_refused():
         map_messages.wanted_fields(observations[0], map_messages.MAP_POINT, "map/points")
 
 
-@pytest.mark.parametrize("frame", [WorldFrame(), WorldFrame("metric"), WorldFrame("enu", (47.4, 8.5, 440.0))])
+UP = (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("frame", [WorldFrame(up=UP), WorldFrame("metric", up=UP), WorldFrame("enu", (47.4, 8.5, 440.0))])
 def test_what_coordinates_mean_travels_with_the_datum(frame):
     message = map_messages.frame_to_fix(frame, MAP)
     assert (message.status.status >= 0) == (frame.kind == "enu")

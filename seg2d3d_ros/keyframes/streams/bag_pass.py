@@ -13,6 +13,7 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
+from seg2d3d_ros.geometry.vertical.camera_up import CameraUp
 from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
 from seg2d3d_ros.keyframes.panoramas.panorama_cutting import as_keyframes
 from seg2d3d_ros.keyframes.positions.pose_messages import PoseMessages
@@ -20,6 +21,7 @@ from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE, PoseHints
 from seg2d3d_ros.keyframes.selection import ImageSelector
 from seg2d3d_ros.keyframes.streams.camera_input import IMAGES_OUT_OF_ORDER, STAMPS_ZERO
 from seg2d3d_ros.keyframes.streams.fixes import FixFilter
+from seg2d3d_ros.keyframes.streams.gravity import IMU_NOT_USED, WINDOW_NS, VehicleGravity, camera_up
 from seg2d3d_ros.keyframes.streams.recorded_images import RecordedImages
 from seg2d3d_ros.keyframes.streams.recorded_masks import RecordedMasks
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
@@ -54,7 +56,7 @@ class BagSource(NamedTuple):
 
     Attributes:
         cameras: the camera topics.
-        fix, odometry, poses: topics, or None.
+        fix, odometry, poses, imu: topics, or None.
         frames: of the vehicle's sensors.
         infos: ``CameraInfo`` by image topic.
     """
@@ -66,6 +68,7 @@ class BagSource(NamedTuple):
     frames: FrameTree
     infos: dict[str, Any | None]
     poses: str | None = None
+    imu: str | None = None
 
 
 class _Image(NamedTuple):
@@ -104,6 +107,8 @@ class BagPass:
         self._selector: ImageSelector[_Image] = ImageSelector(config)
         self._fixes = FixFilter(config)
         self._odometry = VehicleOdometry()
+        self._gravity = VehicleGravity()
+        self._no_vertical: Counter[str] = Counter()
         self._poses = PoseMessages(PoseHints.of(config))
         self._mounts: dict[str, Pose] | None = None
         self._images = RecordedImages(source.infos, findings)
@@ -117,11 +122,18 @@ class BagPass:
         self._newest_ns = 0
         self._newest_of: dict[str, int] = {}
         gap = config.max_fix_gap
-        waits = (source.fix, gap), (source.odometry, MAX_GAP), (source.poses, gap), (topics, SEGMENTS_DELAY)
+        waits = (
+            (source.fix, gap),
+            (source.odometry, MAX_GAP),
+            (source.poses, gap),
+            (topics, SEGMENTS_DELAY),
+            (source.imu, WINDOW_NS / 1e9),
+        )
         self._hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
         there: list[Callable[[_Chosen], bool]] = [
             lambda chosen: not source.fix or self._fixes.reaches(chosen.image.stamp_ns),
             lambda chosen: not source.odometry or self._odometry.reaches(chosen.image.stamp_ns),
+            lambda chosen: not source.imu or self._gravity.reaches(chosen.image.stamp_ns),
             lambda chosen: not source.poses or self._poses.reaches(chosen.image.stamp_ns),
             lambda chosen: self.masks.is_there(chosen.image.camera.name, chosen.image.stamp_ns),
         ]
@@ -137,7 +149,7 @@ class BagPass:
     def items(self) -> Iterator[BagItem]:
         """All keyframes in about the order of time."""
         source = self._source
-        others = dict.fromkeys(topic for topic in (source.fix, source.odometry, source.poses) if topic)
+        others = dict.fromkeys(topic for topic in (source.fix, source.odometry, source.poses, source.imu) if topic)
         names = [*self._cameras, *self._camera_of_masks, *others]
         total = sum(source.recording.topics[name].count for name in names)
         for done, (topic, log_ns, message) in enumerate(source.recording.messages(names), start=1):
@@ -150,6 +162,9 @@ class BagPass:
                     self._counts["odometry"] += self._odometry.add_message(message, stamp_ns)
                 if topic == source.poses:
                     self._counts["poses"] += self._poses.add_message(message, stamp_ns)
+            elif topic == source.imu:
+                self._gravity.add_message(message, stamp_ns)
+                self._gravity.forget(self._newest_ns - 2 * self._hold_ns - int(1e9 * (self._config.max_wait + 1)))
             elif topic == source.fix:
                 self._fixes.add(message, stamp_ns, log_ns)
             else:
@@ -213,14 +228,22 @@ class BagPass:
             geo = self._fixes.at(image.stamp_ns)
             self._counts["without_position"] += bool(self._source.fix) and geo is None
             mount, odometry = self._mount(image.camera.name), self._odometry.at(image.stamp_ns)
+            up = self._up(image, mount) if self._source.imu else None
             given = self._poses.at(image.stamp_ns)
             self._counts["without_pose"] += bool(self._source.poses) and given is None
-            whole = replace(keyframe, geo=geo, mount=mount, odometry=odometry, given=given)
+            whole = replace(keyframe, geo=geo, mount=mount, odometry=odometry, given=given, up=up)
             try:
                 for part in as_keyframes(whole, self._config, self._findings):
                     yield BagItem(part, labels if part.view is None or labels is None else part.view.cut(labels), reason)
             except DataError as error:
                 self._images.refuse(image.camera, error)
+
+    def _up(self, image: _Image, mount: Pose | None) -> CameraUp | None:
+        """The vertical in a camera's frame by the IMU; that there is none is counted."""
+        camera_from_imu = self._source.frames.find(image.camera.frame_id, self._gravity.frame_id)
+        up, why_not = camera_up(self._gravity.at(image.stamp_ns), camera_from_imu, mount)
+        self._no_vertical[why_not] += up is None
+        return up
 
     def _mount(self, camera: str) -> Pose | None:
         """Where a camera is on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
@@ -234,11 +257,13 @@ class BagPass:
         late = {"late": counts.late, "repeated": counts.repeated}
         unstamped = ", ".join(f"{topic} {count}" for topic, count in self._unstamped.items())
         reason = "no fix is used" if not self._fixes.used else "they lie before the first fix, after the last, or in a gap"
+        no_vertical = "; ".join(why for why, count in self._no_vertical.items() if count)
         found = [
             self._images.finding(counts.seen),
             Finding(IMAGES_OUT_OF_ORDER, counts.late + counts.repeated, counts.seen, (), late),
             Finding(STAMPS_ZERO, self._unstamped.total(), 0, (), {"detail": unstamped}),
             Finding(WITHOUT_POSITION, self._counts["without_position"], counts.kept, (), {"reason": reason}),
+            Finding(IMU_NOT_USED, self._no_vertical.total(), counts.kept, (), {"reason": no_vertical}),
             Finding(WITHOUT_POSE, self._counts["without_pose"], counts.kept, (), {"source": self._source.poses or ""}),
             *self._fixes.findings(),
             *self.masks.findings(),

@@ -31,7 +31,8 @@ class Anchor:
         rotation_sigma: standard deviation of the given rotations in radians.
         levers: image id -> (3,) metres in the camera's frame, where its position was measured if that is not the camera.
         fixed: whether the given poses are right.
-        up: of image ids (K,) and their poses (K,) ``camera_from_world``, the vertical of the world frame.
+        verticals: of image ids (K,) and their poses (K,) ``camera_from_world``, the verticals that the world frame may have,
+            the likeliest first.
     """
 
     positions: Mapping[int, np.ndarray]
@@ -39,7 +40,7 @@ class Anchor:
     heights: Collection[int]
     rig: Rig | None
     moments: Sequence[Sequence[ImageRow]]
-    up: Callable[[Sequence[int], Pose], Up]
+    verticals: Callable[[Sequence[int], Pose], Sequence[Up]]
     attitudes: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
     rotation_sigma: float = 0.01
     levers: Mapping[int, np.ndarray] = field(default_factory=dict)

@@ -21,13 +21,13 @@ from seg2d3d_ros.reconstruction.anchored.adjusting import adjust_anchored
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
 from seg2d3d_ros.reconstruction.anchored.attitudes import believed_attitudes
-from seg2d3d_ros.reconstruction.anchored.calibration_doubt import doubt_calibrations
 from seg2d3d_ros.reconstruction.anchored.loading import image_rays, load_images
 from seg2d3d_ros.reconstruction.anchored.placing import place_images
 from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
 from seg2d3d_ros.reconstruction.anchored.settling import settle
 from seg2d3d_ros.reconstruction.anchored.tracks import find_tracks
+from seg2d3d_ros.reconstruction.calibration.self_calibration import doubt_calibrations
 from seg2d3d_ros.reconstruction.rigs.found_mounts import find_mounts, largest_difference
 from seg2d3d_ros.reconstruction.rigs.mount_change import mount_change
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED, WRONG_DEGREES
@@ -101,7 +101,7 @@ def solve_anchored(
     exact = rig is not None and rig.exact
     model, refined = adjust_anchored(model, tracks, priors, sigma, fixed_cameras, threads, refine=refine, exact=exact)
     names = {row.camera_id: row.camera_name for moment in anchor.moments for row in moment}
-    doubt_calibrations(model, priors, sigma, fixed_cameras, names, threads, findings)
+    doubt_calibrations([model], fixed_cameras, names, threads, findings, priors, sigma)
     if refined and rig is not None and rig is anchor.rig:
         mount_change(model, rig).tell(findings)
     if given:

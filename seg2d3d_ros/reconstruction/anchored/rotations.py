@@ -23,8 +23,6 @@ ROUNDS = 30
 DIRECTION_SIGMA = np.deg2rad(3.0)
 """Of the direction of a pair's baseline; what positions err comes on top."""
 CAUCHY = 3.0
-EVIDENCE = 25.0
-"""By how much squared standard deviations baselines must fit cameras upside down better before they are called that."""
 
 
 def average_rotations(
@@ -91,12 +89,10 @@ def turn_to_positions(
                 target.append(baseline / length)
                 weight.append(1.0 / (DIRECTION_SIGMA**2 + (error / length) ** 2))
     ids = sorted(rotations)
-    up = anchor.up(ids, Pose(np.array([rotations[i] for i in ids]), np.zeros((len(ids), 3))))
+    verticals = anchor.verticals(ids, Pose(np.array([rotations[i] for i in ids]), np.zeros((len(ids), 3))))
     directions = np.array(source).reshape(-1, 3), np.array(target).reshape(-1, 3), np.array(weight)
-    turned, upright = _align(*directions, up)
-    over, upside_down = _align(*directions, Up(-up.direction, up.precision))
-    if upside_down < upright - EVIDENCE:  # along a bend the baselines tell cameras that are mounted upside down
-        turned = over
+    ways = [(*_align(*directions, up), up.against) for up in verticals]
+    turned, _, _ = min(ways, key=lambda way: way[1] + way[2])  # along a bend the baselines tell cameras that are mounted rolled
     return {i: rotation @ turned.T for i, rotation in rotations.items()}
 
 

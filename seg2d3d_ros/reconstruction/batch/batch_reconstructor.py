@@ -35,8 +35,10 @@ class BatchReconstructor(FeatureReconstructor):
             solved = solve_images(task, featured, pairs, self.config.mapper, progress)
         for finding in (finding for one in solved for finding in one.findings):
             findings.put(finding)
+        loose = [s.model for s in solved if not s.anchored]
+        self._doubt_calibrations(loose, rows, findings)  # those that positions hold were asked together with these
         with self._watch("rig"):
-            models, scales = self._apply_rig([s.model for s in solved if not s.anchored], task, rows, locator, findings)
+            models, scales = self._apply_rig(loose, task, rows, locator, findings)
             held = [s.model for s in solved if s.anchored]
             models, scales = held + models, [self._scale(model, rows, locator, findings) for model in held] + scales
         with self._watch("georeference"):

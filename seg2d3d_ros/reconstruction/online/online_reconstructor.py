@@ -12,6 +12,7 @@ from pathlib import Path
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.reconstruction.calibration.self_calibration import CALIBRATION_DOUBTED
 from seg2d3d_ros.reconstruction.database import ImageRow
 from seg2d3d_ros.reconstruction.online.global_check import GlobalCheck
 from seg2d3d_ros.reconstruction.online.locating import locate_submaps
@@ -110,6 +111,8 @@ class OnlineReconstructor(FeatureReconstructor):
         findings = Findings()
         for finding in self.check.findings:
             findings.put(finding)
+        if final and not any(finding.kind == CALIBRATION_DOUBTED for finding in findings.list()):
+            self._doubt_calibrations([submap.reconstruction for submap in self.mapper.submaps], rows, findings)
         with self._watch("georeference"):
             locate_submaps(self.mapper, locator, self._rig(rows, locator), findings, final=final)
         with self._watch("writing"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.geometry.up import Up, Z, rotation_between, up_of_cameras
+from seg2d3d_ros.geometry.vertical.verticals import EVIDENCE
 
 MIN_POSITIONS = 4
 MAX_UNCERTAINTY = 0.15
@@ -24,8 +25,8 @@ MEDIAN_DISTANCE = {3: 1.5382, 2: 1.1774}
 """Median length of a vector of three, and of two, standard normal numbers."""
 FEW = 20
 """Below so many positions their scatter is too uncertain to call them better than they claim."""
-EVIDENCE = 25.0
-"""By how many squared standard deviations positions must fit one way up better than the other to tell which it is."""
+HOPELESS = 250.0
+"""Squared standard deviations that speak against a vertical beyond which positions are not asked about it."""
 MAX_STEPS = 150
 """Of the refinement: thirty are usual; a start on the wrong side of the vertical creeps."""
 ENOUGH = 200
@@ -51,7 +52,8 @@ class Fit:
         used: number of positions that fit.
         residual: their root mean square distance in metres.
         distances: (N,) of all positions in their claimed standard deviations; None where nothing was fitted.
-        either_way_up: whether the positions would fit as well if the cameras were upside down.
+        strain: squared standard deviations by which the vertical and a known scale are missed.
+        either_way_up: whether positions and all else would be as well satisfied by another way up.
     """
 
     similarity: Similarity | None
@@ -59,6 +61,7 @@ class Fit:
     residual: float = float("nan")
     problem: str = ""
     distances: np.ndarray | None = field(default=None, compare=False, repr=False)
+    strain: float = 0.0
     either_way_up: bool = False
 
 
@@ -221,50 +224,49 @@ def fit_similarity(
     uncertainty = noise / (np.sqrt(good.sum()) * max(spread, 1e-9))
     if good.sum() < max(MIN_POSITIONS, 0.5 * len(positions)):
         problem = f"only {int(good.sum())} of {len(positions)} GPS positions fit the model"
-        return Fit(None, problem=problem, distances=apart / sigma)
+        return Fit(None, problem=problem, distances=apart / sigma, strain=best.others)
     if uncertainty > MAX_UNCERTAINTY:
         return Fit(
             None,
             problem=f"the GPS positions spread over {spread:.1f} m only, with errors of {noise:.1f} m: "
             "scale and direction cannot be told from noise",
             distances=apart / sigma,
+            strain=best.others,
         )
-    return Fit(similarity, int(good.sum()), residual, distances=apart / sigma)
+    return Fit(similarity, int(good.sum()), residual, distances=apart / sigma, strain=best.others)
 
 
-def fit_either_way_up(
+def fit_upright(
     camera_from_world: Pose,
     positions: np.ndarray,
     sigma: np.ndarray,
     seed: int,
     known_scale: Scale | None,
-    up: Up,
+    verticals: Sequence[Up],
     heights: np.ndarray,
 ) -> Fit:
-    """``fit_similarity`` for cameras that may be upside down: as the positions say, and upright where they do not.
+    """``fit_similarity`` where several verticals are possible: with the one that positions and all else speak for most.
 
-    Pictures tell the vertical but for its sign. Positions along a bend tell the sign: to cameras upside down a bend to
-    the left is one to the right.
+    Positions along a bend tell which way is up: to cameras upside down a bend to the left is one to the right.
 
     Args:
         camera_from_world, positions, sigma, seed, known_scale, heights: see ``fit_similarity``.
-        up: the vertical if the cameras are upright.
+        verticals: at least one, the likeliest first.
     """
 
-    def fit(which: np.ndarray, direction: np.ndarray) -> Fit:
-        vertical = Up(direction, up.precision)
-        return fit_similarity(
-            camera_from_world[which], positions[which], sigma[which], seed, known_scale, vertical, heights[which]
-        )
+    def fit(which: np.ndarray, up: Up) -> Fit:
+        poses = camera_from_world[which]
+        return fit_similarity(poses, positions[which], sigma[which], seed, known_scale, up, heights[which])
 
     everyone = np.arange(len(positions))
     some = everyone[:: max(len(positions) // ENOUGH, 1)]
-    upright, turned = fit(some, up.direction), fit(some, -up.direction)
-    either = False
-    if upright.distances is not None and turned.distances is not None:
-        scatter = min(_scatter(distances, heights[some]) for distances in (upright.distances, turned.distances))
-        for_upright = float(_tukey(turned.distances / scatter).sum() - _tukey(upright.distances / scatter).sum())
-        if for_upright < -EVIDENCE:
-            return fit(everyone, -up.direction)
-        either = for_upright < EVIDENCE
-    return replace(upright if len(some) == len(everyone) else fit(everyone, up.direction), either_way_up=either)
+    likely = [up for up in verticals if up.against - verticals[0].against < HOPELESS]
+    fits = [fit(some, up) for up in likely]
+    tried = [(fit.distances, fit.strain, up.against) for fit, up in zip(fits, likely, strict=True) if fit.distances is not None]
+    best, either = 0, False
+    if len(tried) == len(fits) > 1:
+        scatter = min(_scatter(distances, heights[some]) for distances, _, _ in tried)
+        costs = [float(_tukey(distances / scatter).sum()) + strain + against for distances, strain, against in tried]
+        best = int(np.argmin(costs))
+        either = bool(sorted(costs)[1] - costs[best] < 2 * EVIDENCE)
+    return replace(fits[best] if len(some) == len(everyone) else fit(everyone, likely[best]), either_way_up=either)

@@ -13,13 +13,16 @@ from seg2d3d_ros.geometry import wgs84
 from seg2d3d_ros.geometry.panorama.panorama_view import OPTICAL
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
-from seg2d3d_ros.geometry.up import Up, Z, held_level, rotation_between, tells_roll, up_of_cameras
+from seg2d3d_ros.geometry.up import Up, Z, rotation_between
+from seg2d3d_ros.geometry.vertical.camera_up import UNTOLD, Held, held_as
+from seg2d3d_ros.geometry.vertical.verticals import verticals
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.world import odometry_scale
-from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_either_way_up, fit_similarity
+from seg2d3d_ros.reconstruction.world.georeference import Fit, Scale, fit_upright
 from seg2d3d_ros.reconstruction.world.given_attitudes import up_by_attitudes
 from seg2d3d_ros.reconstruction.world.levers import camera_positions
 from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals, position_residuals
+from seg2d3d_ros.reconstruction.world.rolled_images import tell_rolled, tell_upside_down
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
@@ -44,6 +47,7 @@ UP_ASSUMED = Kind(
     "they do; nothing need be done where they stand upright",
     level=NOTE,
 )
+UP = (0.0, 0.0, 1.0)
 FRAME_KEPT = Kind(
     "given_frame_kept",
     "positions that are not used",
@@ -188,17 +192,15 @@ class Locator:
         metres = np.array([self.positions[ids[k]] for k in located]).reshape(-1, 3)
         sigmas = np.array([self.sigmas[ids[k]] for k in located])
         heights = np.array([ids[k] in self.heights for k in located], bool)
-        mounts = self._mounts_of(ids)
-        fit = fit_similarity if any(map(tells_roll, mounts)) else fit_either_way_up
-        rest = sigmas, self._seed, scale, self.up(ids, poses), heights
-        found = fit(poses[located], metres, *rest)
+        rest = sigmas, self._seed, scale, self.verticals(ids, poses), heights
+        found = fit_upright(poses[located], metres, *rest)
         for _ in range(LEVER_ROUNDS if self.levers else 0):
             if found.similarity is None:
                 break
             world_from_model = found.similarity.rotation  # tells the levers' directions
             turns = {ids[k]: poses[k].rotation @ world_from_model.T for k in located}
             moved = camera_positions({ids[k]: self.positions[ids[k]] for k in located}, self.levers, turns)
-            found = fit(poses[located], np.array([moved[ids[k]] for k in located]), *rest)
+            found = fit_upright(poses[located], np.array([moved[ids[k]] for k in located]), *rest)
         return found
 
     def at_cameras(self, model: pycolmap.Reconstruction) -> dict[int, np.ndarray]:
@@ -206,24 +208,25 @@ class Locator:
         turns = {i: model.image(i).cam_from_world().rotation.matrix() for i in model.reg_image_ids()}
         return camera_positions(self.positions, self.levers, turns)
 
-    def up(self, image_ids: Sequence[int], poses: Pose) -> Up:
-        """The vertical of a model's frame by its images (K,), whose rotations were given or which may be mounted rolled."""
+    def verticals(self, image_ids: Sequence[int], poses: Pose) -> list[Up]:
+        """The verticals that a model's frame may have by its images (K,), the likeliest first."""
         known = [k for k, i in enumerate(image_ids) if i in self.attitudes]
         given = up_by_attitudes(poses[known], [self.attitudes[image_ids[k]] for k in known], self.rotation_sigma)
-        if given is not None:
-            return given
-        return up_of_cameras(held_level(poses, self._mounts_of(image_ids)))
-
-    def _mounts_of(self, image_ids: Sequence[int]) -> list[Pose | None]:
-        """``base_from_camera`` of each image's camera."""
-        return [self.mounts.get(self._camera_of.get(i, "")) for i in image_ids]
+        return verticals(poses, [self._held.get(i, UNTOLD) for i in image_ids]) if given is None else [given]
 
     @cached_property
     def _camera_of(self) -> Mapping[int, str]:
         return {row.image_id: row.camera_name for row in self._rows}
 
+    @cached_property
+    def _held(self) -> Mapping[int, Held]:
+        """Image id -> how its camera was held."""
+        return {row.image_id: held_as(row.up, self.mounts.get(row.camera_name)) for row in self._rows}
+
     def tell_doubts(self, model: pycolmap.Reconstruction, findings: Findings, fit: Fit | None = None) -> None:
         """Say what does not come from GPS in a model that is in its frame: heights, and which way is up."""
+        if self.world is not None and self.world.kind == "enu":
+            tell_rolled(model, self._rows, self.mounts, findings)
         if len(self.heights) < len(self.positions):
             reference = "the other images" if self.heights else "nothing: heights in the map count from its cameras"
             count = len(self.positions) - len(self.heights)
@@ -234,6 +237,7 @@ class Locator:
             findings.put(Finding(FRAME_KEPT, len(located), len(self._rows), tuple(located[:EXAMPLES]), details))
         if (fit or self.fit(model)).either_way_up:
             findings.add(UP_ASSUMED, self._shown(model))
+            tell_upside_down(model, self._rows, self.mounts, findings, self._shown(model))
 
     def residuals(self, models: Sequence[SparseModel]) -> PositionResiduals | None:
         """How far the images of those models that are in the positions' frame lie from their positions."""
@@ -278,16 +282,18 @@ class Locator:
             return self.world
         upright = self._upright(model) if level else np.eye(3)
         model.transform(Similarity(1.0 if scale is None else scale.factor, upright, np.zeros(3)).to_colmap())
+        tell_rolled(model, self._rows, self.mounts, findings)
+        tell_upside_down(model, self._rows, self.mounts, findings, self._shown(model))
         if scale is not None:
-            return WorldFrame("metric")
+            return WorldFrame("metric", up=UP)
         mounted = self.mounts.keys() - self.loose
         if self.world is not None or mounted:
             unknown = ", and the mounted cameras share no points that tell the scale" if mounted else ""
             findings.add(NOT_GEOREFERENCED, self._shown(model), reason=fit.problem + unknown)
-        return WorldFrame()
+        return WorldFrame(up=UP)
 
     def _upright(self, model: pycolmap.Reconstruction) -> np.ndarray:
         """(3, 3) rotation that takes the model's vertical to the z axis."""
         ids = sorted(model.reg_image_ids())
         poses = Pose.stack([Pose.from_colmap(model.image(i).cam_from_world()) for i in ids])
-        return rotation_between(self.up(ids, poses).direction, Z)
+        return rotation_between(self.verticals(ids, poses)[0].direction, Z)

@@ -166,13 +166,17 @@ def frame_to_fix(frame: WorldFrame, header: Header) -> NavSatFix:
 # In
 
 
+UPRIGHT = WorldFrame(up=(0.0, 0.0, 1.0))
+"""Models that are published stand upright, wherever they are."""
+
+
 def frame_from_fix(message: NavSatFix) -> WorldFrame:
     """The inverse of ``frame_to_fix``."""
     geo = GeoPosition.from_ros(message)
     if geo is not None:
         return WorldFrame("enu", (geo.latitude, geo.longitude, geo.altitude))
     metres = message.position_covariance_type == NavSatFix.COVARIANCE_TYPE_APPROXIMATED
-    return WorldFrame("metric" if metres else "arbitrary")
+    return WorldFrame("metric" if metres else "arbitrary", up=UPRIGHT.up)
 
 
 def wanted_fields(message: PointCloud2, wanted: np.dtype, topic: str) -> np.ndarray:
@@ -226,7 +230,7 @@ def assemble(
         mine = points["component"][place] == component  # all, unless the next revision is on its way
         known.setdefault(component, {})[name] = (rows[mine], place[mine])
     return [
-        _component(component, points, found, frame if component == 0 else WorldFrame(), poses, cameras)
+        _component(component, points, found, frame if component == 0 else UPRIGHT, poses, cameras)
         for component, found in sorted(known.items())
     ]
 

@@ -7,10 +7,9 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
-from seg2d3d_ros.images import open_header
+from seg2d3d_ros.image_files import stored_orientation
 from seg2d3d_ros.types import Keyframe
 
-_ORIENTATION = 0x0112
 UPRIGHT, SWAPPED = 1, (5, 6, 7, 8)
 """EXIF orientations (2.32, section 4.6.4): as stored; width and height change places."""
 
@@ -90,12 +89,7 @@ def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
 
 def orientation_of(keyframe: Keyframe) -> int:
     """The EXIF orientation, 1 … 8; 1 where there is none, or a damaged one."""
-    try:
-        with open_header(keyframe.encoded, keyframe.source) as image:
-            value = image.getexif().get(_ORIENTATION, UPRIGHT)
-    except (DataError, OSError, ValueError, SyntaxError, TypeError, KeyError, EOFError):
-        return UPRIGHT
-    return value if value in range(1, 9) else UPRIGHT
+    return stored_orientation(keyframe.encoded, keyframe.source)
 
 
 def stored_from_shown(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Whether the calibrations that were given fit a lens, and the images."""

@@ -1,0 +1,206 @@
+"""Whether the images agree with the calibration of their cameras: what it becomes when it is free, and what that explains."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seg2d3d_ros.colmap import pycolmap
+from seg2d3d_ros.findings import EXAMPLES, Findings, Kind
+from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.reconstruction.adjustment import MAX_ERROR, PLAUSIBLE, robust_options, whole_model
+from seg2d3d_ros.reconstruction.viewgraph import keep_images
+from seg2d3d_ros.reconstruction.world.position_priors import adjust_to_priors
+
+CALIBRATION_DOUBTED = Kind(
+    "calibration_doubted",
+    "cameras whose calibration the images contradict",
+    cause="left free it becomes another: {change}",
+    remedy="check which calibration belongs to which camera; for which image size it is (binning and scaling count once); the "
+    "lens model (a fisheye is `equidistant`, not `plumb_bob`); and that K and D serve images as the camera gives them, P "
+    "rectified ones; the map was made with the calibration as given",
+)
+ITERATIONS = 50
+"""A vehicle that looks where it drives hardly constrains its focal length: it creeps."""
+PER_CAMERA = 25
+"""Images of each camera that are asked."""
+MIN_IMAGES = 4
+"""A camera with fewer images tells nothing of its calibration."""
+EXPLAINS = 1.12
+"""A calibration that is left free must lower its camera's reprojection error by this factor to tell of a wrong one: 1.00 to
+1.02 where it is right …"""
+MOVED = 0.03
+"""… and move pixels by this share of the image's longer side: small errors of lenses do less, and harm little."""
+
+
+@dataclass(frozen=True)
+class SelfCalibration:
+    """What became of one camera when its intrinsics were left free.
+
+    Attributes:
+        focal: factor of its focal length.
+        moved: largest distance that a ray's pixel moved, as a share of the longer side.
+        held, freed: robust mean reprojection error in pixels with the calibration as given, and left free.
+        size: longer side in pixels.
+    """
+
+    focal: float
+    moved: float
+    held: float
+    freed: float
+    size: int
+
+    def contradicts(self, *, positions: bool) -> bool:
+        """Whether the images contradict the calibration; ``positions`` tell how far cameras moved, and so the focal length."""
+        if positions and max(self.focal, 1.0 / self.focal) > PLAUSIBLE:
+            return True
+        return self.moved > MOVED and self.held > EXPLAINS * self.freed
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        likely = min((0.5, 2.0), key=lambda factor: abs(np.log(self.focal / factor)))
+        words = f"focal length {100 * (self.focal - 1):+.0f} %"
+        if abs(np.log(self.focal / likely)) < np.log(PLAUSIBLE):
+            words += f" (as of images {'half' if likely < 1 else 'twice'} the size)"
+        lens = f", pixels move by up to {self.moved * self.size:.0f}"
+        return f"{words}{lens}, reprojection error {self.held:.2f} to {self.freed:.2f} pixels"
+
+
+def doubt_calibrations(
+    models: Sequence[pycolmap.Reconstruction],
+    cameras: Collection[int],
+    names: Mapping[int, str],
+    threads: int,
+    findings: Findings,
+    priors: Sequence[pycolmap.PosePrior] = (),
+    sigma: float = 0.0,
+) -> None:
+    """Name the calibrated cameras whose intrinsics become others, and explain the images better, when they are free.
+
+    Args:
+        models: not changed; in the positions' frame where there are priors.
+        cameras: ids of the calibrated cameras.
+        names: camera id -> the camera's name.
+        threads: 0 = all cores.
+        findings: gets the cameras.
+        priors: positions of the images, if they are known.
+        sigma: their typical standard deviation in metres.
+    """
+    told: dict[str, str] = {}
+    for model in models:
+        for camera_id, result in self_calibrations(model, cameras, threads, priors, sigma).items():
+            if result.contradicts(positions=bool(priors)):
+                told.setdefault(names.get(camera_id, str(camera_id)), result.text)
+    if told:
+        shown = [f"{name}: {text}" for name, text in told.items()]
+        change = "; ".join(shown[:EXAMPLES])
+        findings.add(CALIBRATION_DOUBTED, *list(told)[:EXAMPLES], count=len(told), of=len(set(names.values())), change=change)
+
+
+def self_calibrations(
+    model: pycolmap.Reconstruction,
+    cameras: Collection[int],
+    threads: int,
+    priors: Sequence[pycolmap.PosePrior] = (),
+    sigma: float = 0.0,
+) -> dict[int, SelfCalibration]:
+    """What becomes of each of these cameras (ids) that has enough images; see ``doubt_calibrations``."""
+    images = {i: model.image(i).camera_id for i in model.reg_image_ids()}
+    counts = {c: sum(camera_id == c for camera_id in images.values()) for c in cameras}
+    cameras = {c for c in cameras if counts[c] >= MIN_IMAGES}
+    if not cameras:
+        return {}
+    part = keep_images(model, _asked(model, images, cameras))
+    there = set(part.reg_image_ids())
+    known = [prior for prior in priors if prior.corr_data_id.id in there]
+    _adjust(part, known, sigma, part.cameras, threads)
+    before = {c: Camera.from_colmap(part.camera(c)) for c in cameras}
+    held = _errors(part)
+    _adjust(part, known, sigma, set(part.cameras) - cameras, threads)
+    freed = _errors(part)
+    found = {}
+    for camera_id, given in before.items():
+        free = Camera.from_colmap(part.camera(camera_id))
+        focal = float(np.mean(free.focal_lengths) / np.mean(given.focal_lengths))
+        size = max(given.width, given.height)
+        found[camera_id] = SelfCalibration(focal, _moved(given, free) / size, held[camera_id], freed[camera_id], size)
+    return found
+
+
+def _asked(model: pycolmap.Reconstruction, images: Mapping[int, int], cameras: Collection[int]) -> list[int]:
+    """Ids of images in whole frames, so many of each camera that see much in common.
+
+    Args:
+        model: see above.
+        images: image id -> camera id, of all that are registered.
+        cameras: camera ids.
+    """
+    frame_of = {i: model.image(i).frame_id for i in images}
+    frames: set[int] = set()
+    for camera_id in sorted(cameras):
+        own = [i for i, c in images.items() if c == camera_id]
+        if sum(frame_of[i] in frames for i in own) < PER_CAMERA:
+            frames |= {frame_of[i] for i in _neighbours(model, own)}
+    return sorted(i for i in images if frame_of[i] in frames)
+
+
+def _neighbours(model: pycolmap.Reconstruction, own: Sequence[int]) -> set[int]:
+    """``PER_CAMERA`` of these images (ids) that see much in common."""
+    if len(own) <= PER_CAMERA:
+        return set(own)
+    seen = {i: {p.point3D_id for p in model.image(i).get_observation_points2D()} for i in own}
+    first = max(own, key=lambda i: len(seen[i]))
+    chosen, points = {first}, set(seen[first])
+    while len(chosen) < PER_CAMERA:
+        best = max((i for i in own if i not in chosen), key=lambda i: len(seen[i] & points))
+        chosen.add(best)
+        points |= seen[best]
+    return chosen
+
+
+def _adjust(
+    model: pycolmap.Reconstruction,
+    priors: Sequence[pycolmap.PosePrior],
+    sigma: float,
+    fixed: Collection[int],
+    threads: int,
+) -> None:
+    options = robust_options(pycolmap.LossFunctionType.CAUCHY, ITERATIONS, threads)
+    if priors:
+        options.refine_sensor_from_rig = True
+        options.refine_extra_params = False
+        adjust_to_priors(model, priors, options, fixed, sigma, pycolmap.LossFunctionType.HUBER)
+        options.refine_extra_params = True
+        adjust_to_priors(model, priors, options, fixed, sigma, pycolmap.LossFunctionType.HUBER)
+        return
+    config = whole_model(model, fixed)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+
+
+def _errors(model: pycolmap.Reconstruction) -> dict[int, float]:
+    """Camera id -> mean reprojection error in pixels, each counted up to ``MAX_ERROR``."""
+    points = {point_id: point.xyz for point_id, point in model.points3D.items()}
+    sums: dict[int, list[np.ndarray]] = {}
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        seen = [(p.xy, points[p.point3D_id]) for p in image.get_observation_points2D()]
+        if seen:
+            xy, xyz = (np.array(column) for column in zip(*seen, strict=True))
+            pose = image.cam_from_world().matrix()
+            pixels = Camera.from_colmap(model.camera(image.camera_id)).project(xyz @ pose[:, :3].T + pose[:, 3])
+            errors = np.nan_to_num(np.linalg.norm(pixels - xy, axis=1), nan=MAX_ERROR)
+            sums.setdefault(image.camera_id, []).append(np.minimum(errors, MAX_ERROR))
+    return {c: float(np.concatenate(sums[c]).mean()) if c in sums else 0.0 for c in model.cameras}
+
+
+def _moved(given: Camera, free: Camera) -> float:
+    """Pixels by which the image of a ray moves at most, over the picture but for its rim."""
+    x, y = np.meshgrid(np.linspace(0.1, 0.9, 9) * given.width, np.linspace(0.1, 0.9, 9) * given.height)
+    pixels = np.column_stack([x.ravel(), y.ravel()])
+    rays = given.rays(pixels)
+    moved = np.linalg.norm(free.project(rays) - pixels, axis=1)
+    return float(np.max(moved[np.isfinite(moved)], initial=0.0))
