@@ -35,6 +35,8 @@ MAX_RATIO = 2.5
 NEIGHBOURS = 3
 NEIGHBOUR_RADIUS = 1 / 16
 """Of the image's width: keypoints this close give the depth of the visible surface."""
+WIDE_RADIUS = 1 / 8
+"""The same for points of views that share none with the view: nothing else says that it sees what they see."""
 HIDDEN_BEHIND = 1.25
 """A point this many times deeper than the keypoints around it, or than other points before it, is hidden."""
 LEAST_KEYPOINTS, DEEPEST = 4, 0.9
@@ -97,12 +99,13 @@ def _project_component(
     shared.sort_indices()
     centers = model.centers
     tree = cKDTree(centers)
-    partners_of = []
+    partners_of, sharing = [], []
     tried_at_all = np.zeros(points, bool)
     for row in range(len(wanted)):
         span = slice(shared.indptr[row], shared.indptr[row + 1])
         best = shared.indices[span][np.argsort(-shared.data[span], kind="stable")[:PARTNERS]]
         near = np.atleast_1d(tree.query(centers[wanted[row]], k=min(keyframes, NEAREST))[1])
+        sharing.append(best)
         partners_of.append(np.union1d(best, near))
         tried_at_all[seen[partners_of[-1]].indices] = True
     views = [View(camera, pose) for camera, pose in zip(model.cameras, model.pose, strict=True)]
@@ -122,9 +125,11 @@ def _project_component(
     normal[about] = surface_normals(model.xyz[about], direction[about])
 
     found = []
-    for k, partners in zip(wanted, partners_of, strict=True):
+    for k, partners, shared_with in zip(wanted, partners_of, sharing, strict=True):
         by_partners = np.zeros(points, bool)
         by_partners[seen[partners].indices] = True
+        common = np.zeros(points, bool)
+        common[seen[shared_with].indices] = True
         by_partners[seen[k].indices] = False
         tried = np.flatnonzero(by_partners)
         ray = model.xyz[tried] - centers[k]
@@ -138,8 +143,12 @@ def _project_component(
         tried, pixels, depth, facing = tried[inside], pixels[inside], depth[inside], facing[inside]
         mine = rows_of[k]
         own_pixels, own_depth = model.obs_xy[mine], own.depth(model.xyz[model.obs_point[mine]])
-        free = facing & (depth < HIDDEN_BEHIND * _surface_depth(pixels, own_pixels, own_depth, own.camera.width))
-        free &= ~_behind_others(pixels, depth, own_pixels, own_depth, own.camera.width)
+        width = own.camera.width
+        surface = np.empty(len(tried))
+        for some, radius in ((common[tried], NEIGHBOUR_RADIUS), (~common[tried], WIDE_RADIUS)):
+            surface[some] = _surface_depth(pixels[some], own_pixels, own_depth, radius * width)
+        free = facing & (depth < HIDDEN_BEHIND * surface)
+        free &= ~_behind_others(pixels, depth, own_pixels, own_depth, width)
         tried, pixels, depth = tried[free], pixels[free], depth[free]
         mask = find(model.names[k], pixels)
         free = depth < HIDDEN_BEHIND * _deepest(find(model.names[k], own_pixels), own_depth, int(mask.max(initial=-1)))[mask]
@@ -147,11 +156,11 @@ def _project_component(
     return found
 
 
-def _surface_depth(pixels: np.ndarray, own_pixels: np.ndarray, own_depth: np.ndarray, width: int) -> np.ndarray:
+def _surface_depth(pixels: np.ndarray, own_pixels: np.ndarray, own_depth: np.ndarray, radius: float) -> np.ndarray:
     """(N,) depth of the visible surface around each pixel: the median of the nearest keypoints', inf where there are none."""
     if len(own_pixels) < NEIGHBOURS or len(pixels) == 0:
         return np.full(len(pixels), np.inf)
-    gap, nearest = cKDTree(own_pixels).query(pixels, k=NEIGHBOURS, distance_upper_bound=NEIGHBOUR_RADIUS * width)
+    gap, nearest = cKDTree(own_pixels).query(pixels, k=NEIGHBOURS, distance_upper_bound=radius)
     depth = np.where(np.isfinite(gap), own_depth[np.minimum(nearest, len(own_depth) - 1)], np.nan)
     known = np.isfinite(depth).any(axis=1)
     result = np.full(len(pixels), np.inf)

@@ -288,7 +288,12 @@ class FeatureDatabase:
         return {i: cameras[k] for i, k in wanted.items()}
 
     def write_matches(self, first: int, second: int, matches: np.ndarray) -> None:
-        """Write (M, 2) keypoint indices of two images, ``first`` < ``second``, that have yet to be verified."""
+        """Write (M, 2) keypoint indices of two images, ``first`` < ``second``, that have yet to be verified.
+
+        What a process that was killed before it verified them has left is replaced.
+        """
+        if self._colmap.exists_matches(first, second):
+            self._colmap.delete_matches(first, second)
         self._colmap.write_matches(first, second, np.ascontiguousarray(matches, np.uint32).reshape(-1, 2))
 
     def colors(self, image_id: int) -> np.ndarray:

@@ -350,3 +350,11 @@ def test_what_finalize_does_is_logged_with_the_time_left(world, tmp_path, monkey
     assert "left" not in said[0]
     assert said[1].endswith("mapping 4/10, about 30 s left for this")
     assert said[2].endswith("finishing: labels (association_node/flush)")
+
+
+def test_missing_weights_of_features_keep_the_node_from_being_configured(world, tmp_path, monkeypatch):
+    for name in ("HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    parameters = {"reconstruction__features": "superpoint", "segmentation__models_dir": str(tmp_path / "models")}
+    with pytest.raises(UsageError, match="ETH-CVG/lightglue_superpoint"):
+        world.add(ReconstructionNode, map_dir=str(tmp_path / "map"), **parameters)

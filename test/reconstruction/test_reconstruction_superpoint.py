@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 from helpers_checkpoints import write_lightglue
+from helpers_reconstruction import drain
 
 pytest.importorskip("transformers", reason="models need the extra [sam]")
 
@@ -18,6 +20,8 @@ from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstruc
 from seg2d3d_ros.reconstruction.features.feature_choice import open_features
 from seg2d3d_ros.reconstruction.features.superpoint import normalised
 from seg2d3d_ros.reconstruction.opening import open_reconstructor
+from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected
+from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe
 
@@ -96,6 +100,21 @@ def test_matches_are_right_verified_and_survive_the_process(config, texture, tmp
     again.close()
 
 
+def test_every_pair_is_noted_and_one_that_was_cut_off_is_matched_again(config, texture, tmp_path, monkeypatch):
+    """The first pair has matches that a killed process did not verify; the second has none at all."""
+    opened = BatchReconstructor(tmp_path, config, NetworkSettings(device="cpu"))
+    for k, picture in enumerate(crops(texture)):
+        opened.add(keyframe(f"k{k}", picture))
+    rows = opened.database.images()
+    opened.database.write_matches(1, 2, np.array([[0, 1], [1, 0]]))
+    opened.matcher.match([(1, 2)], rows)
+    monkeypatch.setattr(opened._local, "_matches", lambda *images: np.empty((0, 2), np.int64))
+    opened.matcher.match([(1, 3)], rows)
+    assert opened.matcher.tried.of(1)[2] > 50
+    assert opened.matcher.tried.of(1)[3] == 0
+    opened.close()
+
+
 def test_the_middle_of_any_image_is_the_models_middle():
     wide = Camera("PINHOLE", 400, 100, (300.0, 300.0, 200.0, 50.0))
     xy = np.array([[0, 0], [200, 50], [400, 100]])
@@ -111,6 +130,19 @@ def test_a_map_keeps_its_kind_of_keypoints(config, texture, tmp_path):
         with pytest.raises(UsageError, match=f"keypoints are of kind {kind}.*go on with reconstruction.features {kind}"):
             open_reconstructor(tmp_path / kind, other, NetworkSettings(device="cpu"))
         open_reconstructor(tmp_path / kind, mine, NetworkSettings(device="cpu")).close()
+
+
+def test_a_worker_of_a_node_finds_the_features_too(config, lightglue, texture, tmp_path):
+    """In a process of its own, that is told where models are and run."""
+    shutil.copytree(lightglue, tmp_path / "models" / "some--model")
+    named = dataclasses.replace(config, features_model="some/model")
+    networks = NetworkSettings(folder=str(tmp_path / "models"), device="cpu")
+    with ReconstructionWorker(tmp_path / "map", named, networks) as worker:
+        worker.add(keyframe("k", texture))
+        answers = drain(worker, lambda events: any(isinstance(event, Added | Rejected | Failed) for event in events))
+    (added,) = (event for event in answers if isinstance(event, Added | Rejected | Failed))
+    assert isinstance(added, Added)
+    assert added.features > 100
 
 
 def test_missing_weights_are_said_before_anything_is_done_with_their_licence(tmp_path, monkeypatch):
