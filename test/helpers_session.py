@@ -26,6 +26,9 @@ class Solved:
     def solve(self, progress=None) -> Reconstruction:
         return Reconstruction(self.models, {}, {"mapping": 1.0}, [])
 
+    def close(self) -> None:
+        pass
+
 
 @dataclass
 class FakeWorker:

@@ -179,15 +179,15 @@ class FeatureReconstructor(Reconstructor):
     def _doubt_calibrations(
         self, models: Sequence[pycolmap.Reconstruction], rows: Sequence[ImageRow], findings: Findings
     ) -> None:
-        """Tell of calibrations that the images of these models contradict."""
-        names = {row.camera_id: row.camera_name for row in rows}
+        """Tell of calibrations that the images of these models contradict; the views of panoramas are right by construction."""
+        names = {row.camera_id: row.camera_name for row in rows if not row.panorama}
         with self._watch("calibration"):
             doubt_calibrations(models, self.database.calibrated_cameras(), names, self.config.threads, findings)
 
     def _calibrated(self, rows: Sequence[ImageRow]) -> dict[str, Camera]:
-        """Camera name -> calibration, of the cameras that have one."""
+        """Camera name -> calibration, of the lenses that have one: views of panoramas are cut as they are."""
         given = self.database.calibrated()
-        return {row.camera_name: given[row.camera_id] for row in rows if row.camera_id in given}
+        return {row.camera_name: given[row.camera_id] for row in rows if row.camera_id in given and not row.panorama}
 
     def _answer(
         self,

@@ -91,6 +91,9 @@ class Unsolvable:
     def solve(self, progress):
         pytest.fail("the reconstruction was begun")
 
+    def close(self):
+        pass
+
 
 def test_groups_of_the_segmenters_size(tmp_path, monkeypatch):
     segmenter = Groups(2)

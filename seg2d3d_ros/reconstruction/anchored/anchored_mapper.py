@@ -100,7 +100,7 @@ def solve_anchored(
     refine = rig is not None and rig.refine
     exact = rig is not None and rig.exact
     model, refined = adjust_anchored(model, tracks, priors, sigma, fixed_cameras, threads, refine=refine, exact=exact)
-    names = {row.camera_id: row.camera_name for moment in anchor.moments for row in moment}
+    names = {row.camera_id: row.camera_name for moment in anchor.moments for row in moment if not row.panorama}
     doubt_calibrations([model], fixed_cameras, names, threads, findings, priors, sigma)
     if refined and rig is not None and rig is anchor.rig:
         mount_change(model, rig).tell(findings)

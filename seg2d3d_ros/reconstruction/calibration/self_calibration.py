@@ -83,17 +83,18 @@ def doubt_calibrations(
     Args:
         models: not changed; in the positions' frame where there are priors.
         cameras: ids of the calibrated cameras.
-        names: camera id -> the camera's name.
+        names: camera id -> the camera's name; cameras without one are not doubted.
         threads: 0 = all cores.
         findings: gets the cameras.
         priors: positions of the images, if they are known.
         sigma: their typical standard deviation in metres.
     """
     told: dict[str, str] = {}
+    doubted = set(cameras) & names.keys()
     for model in models:
-        for camera_id, result in self_calibrations(model, cameras, threads, priors, sigma).items():
+        for camera_id, result in self_calibrations(model, doubted, threads, priors, sigma).items():
             if result.contradicts(positions=bool(priors)):
-                told.setdefault(names.get(camera_id, str(camera_id)), result.text)
+                told.setdefault(names[camera_id], result.text)
     if told:
         shown = [f"{name}: {text}" for name, text in told.items()]
         change = "; ".join(shown[:EXAMPLES])
