@@ -211,6 +211,13 @@ class FeatureDatabase:
         self._sqlite.execute("INSERT INTO seg2d3d_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         return int(image.image_id)
 
+    def note_again(self, keyframe: Keyframe) -> None:
+        """Keep what is newly known of an image that is there: a map can be resumed with positions or poses."""
+        self.note_poses(keyframe)
+        if keyframe.geo is not None:
+            row = (encode_geo(keyframe.geo), keyframe.name)
+            self._sqlite.execute("UPDATE seg2d3d_images SET geo = ? WHERE name = ?", row)
+
     def note_poses(self, keyframe: Keyframe) -> None:
         """Keep what a keyframe says of its mount, its odometry and its given pose."""
         for table, key, pose in (

@@ -62,7 +62,7 @@ class Reconstructor(ABC):
 
     @abstractmethod
     def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
-        """Take one keyframe; one that was added before is left as it is.
+        """Take one keyframe; one that was added before only gets what is newly known of where it was taken.
 
         Args:
             keyframe: with ``file_name``, the image's name in the COLMAP model; without a camera a guess is made, which
@@ -131,7 +131,7 @@ class FeatureReconstructor(Reconstructor):
     def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> int:
         """See ``Reconstructor``."""
         if keyframe.name in self._features:
-            self.database.note_poses(keyframe)  # those may be new: a map can be resumed with poses
+            self.database.note_again(keyframe)
         else:
             with self._watch("features"):
                 self._features[keyframe.name] = self._extract(keyframe, ignore)

@@ -14,6 +14,8 @@ from helpers_reconstruction import drain
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.given_pose import GivenPose
+from seg2d3d_ros.geometry.wgs84 import GeoPosition
 from seg2d3d_ros.images import decode_rgb, encode_jpeg
 from seg2d3d_ros.reconstruction.batch.batch_reconstructor import BatchReconstructor
 from seg2d3d_ros.reconstruction.features import extraction
@@ -117,6 +119,22 @@ def test_models_are_read_back(solved):
     for name in ("camera_from_world", "xyz", "rgb", "point_ids", "obs_keyframe", "obs_point", "obs_xy"):
         np.testing.assert_array_equal(getattr(read, name), getattr(model, name))
     assert [p.name for p in root.iterdir() if p.name.startswith(".sparse")] == []
+
+
+def test_a_map_that_is_resumed_takes_positions_and_poses_that_are_new(tmp_path):
+    """The features stay; without positions those that were given before stay, too."""
+    image = Keyframe(name="0", camera_name="c", stamp_ns=1, encoded=views(count=1)[0][0], file_name="0.jpg")
+    geo = GeoPosition(48.85, 2.33, 40.0, 0.01 * np.eye(3))
+    given = GivenPose(np.eye(3), None, "optical", "camera", 0.1, 0.01)
+    for step in (image, dataclasses.replace(image, geo=geo, given=given), image):
+        reconstructor = BatchReconstructor(tmp_path, CONFIG)
+        reconstructor.add(step)
+        (row,) = reconstructor.database.images()
+        known = reconstructor.database.given_poses()
+        reconstructor.close()
+    assert row.features > 0
+    np.testing.assert_allclose(row.geo.coordinates, geo.coordinates)
+    np.testing.assert_array_equal(known[row.image_id].rotation, np.eye(3))
 
 
 def test_solving_again_keeps_ids_and_matches_nothing_anew(solved, tmp_path):

@@ -97,6 +97,9 @@ class TestFit:
         scale = scale_by_rig(model, rig_of(drive, both))
         assert scale.factor == pytest.approx(4.0, rel=0.005)
         assert 0.003 <= scale.sigma < 0.01, "three millimetres in a metre, and what the keypoints leave open"
+        # The images have one camera 0.2 m above where it is said to be: the distance may be wrong by as much.
+        wrong = {**both, "right": Pose(both["right"].rotation, both["right"].translation + [0.0, 0.0, 0.2])}
+        assert scale_by_rig(model, rig_of(drive, wrong)).sigma == pytest.approx(0.2, rel=0.1)
 
     def test_two_models_by_their_mounts(self):
         drive = Drive()

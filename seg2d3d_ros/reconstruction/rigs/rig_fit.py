@@ -60,9 +60,11 @@ def median_rotation(rotations: Rotation) -> Rotation:
 def scale_by_rig(model: pycolmap.Reconstruction, rig: Rig) -> Scale | None:
     """Metres per model unit by the distances between cameras of one frame, or None where they do not tell.
 
-    Only frames count of which two images are connected by points: in others the mounts alone gave the distance.
+    Only frames count of which two images are connected by points: in others the mounts alone gave the distance. Where the model
+    has the cameras elsewhere on the vehicle than the mounts say, by so many metres, the distances may be wrong by as much.
     """
     ratios, lengths = [], []
+    by_cameras: dict[tuple[str, str], list[np.ndarray]] = {}
     for part in rigid_parts(model):
         for a, b in rig.pairs(part, part):
             known = rig.relative(b, a).translation  # the centre of b in the frame of a
@@ -71,13 +73,16 @@ def scale_by_rig(model: pycolmap.Reconstruction, rig: Rig) -> Scale | None:
                 a_from_b = camera_from_world(model, a.image_id) @ camera_from_world(model, b.image_id).inverse()
                 ratios.append(float(a_from_b.translation @ known) / length**2)
                 lengths.append(length)
+                by_cameras.setdefault((a.camera_name, b.camera_name), []).append(np.stack([a_from_b.translation, known]))
     if len(ratios) < MIN_PAIRS:
         return None
     middle = float(np.median(ratios))
     error = 1.4826 * float(np.median(np.abs(np.array(ratios) - middle))) / np.sqrt(len(ratios))
     if middle <= 0 or error >= MAX_SCALE_ERROR * middle:
         return None
-    return Scale(1.0 / middle, float(np.hypot(error / middle, MOUNT_SIGMA / np.median(lengths))))
+    medians = np.array([np.median(found, axis=0) for found in by_cameras.values()])  # pairs of cameras, measured and known
+    elsewhere = float(np.sqrt(((medians[:, 0] / middle - medians[:, 1]) ** 2).sum(axis=1).mean()))
+    return Scale(1.0 / middle, float(np.hypot(error / middle, max(MOUNT_SIGMA, elsewhere) / np.median(lengths))))
 
 
 def fit_by_rig(
