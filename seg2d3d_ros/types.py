@@ -11,7 +11,7 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -236,6 +236,11 @@ class SparseModel:
         if self.frame.kind != "enu" and self.frame.up is None:
             return up_of_cameras(self.pose)
         return Up.exact(Z if self.frame.up is None else np.array(self.frame.up))
+
+    def without_observations(self, points: np.ndarray) -> SparseModel:
+        """The model without the observations of some points (P,) bool; the points themselves stay."""
+        kept = ~points[self.obs_point]
+        return replace(self, obs_keyframe=self.obs_keyframe[kept], obs_point=self.obs_point[kept], obs_xy=self.obs_xy[kept])
 
     def observation_depths(self) -> np.ndarray:
         """(N,) distance of each observation's point along the optical axis of its camera."""

@@ -19,7 +19,7 @@ writes them: yaw counter-clockwise from east, pitch down, roll to the right."""
 ENU_FROM_NED = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 FLU_FROM_FRD = np.diag([1.0, -1.0, -1.0])
 FLU_FROM_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-"""Of a camera that looks forward, upright."""
+"""``base_from_camera`` of a camera that looks forward, upright: x right, y down, z forward (REP 103)."""
 
 
 def enu_from_vehicle(angles: np.ndarray, convention: AngleConvention) -> np.ndarray:

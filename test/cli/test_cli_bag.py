@@ -90,3 +90,11 @@ def test_a_bag_cut_off_in_the_middle(street, tmp_path, capsys):
     metrics = json.loads((tmp_path / "map" / "metrics.json").read_text())
     assert 4 <= metrics["counts"]["images"] < 24
     assert any("cut" in warning for warning in metrics["warnings"])
+
+
+def test_a_topic_of_poses_is_looked_for_and_trust_needs_one(street, tmp_path, capsys):
+    words = ["bag", str(street / "street.mcap"), "--label", "building", "--out", str(tmp_path / "map")]
+    assert main([*words, "--pose", "/ins"]) == 2
+    assert "no Odometry or PoseWithCovarianceStamped or PoseStamped on /ins" in capsys.readouterr().err
+    assert main([*words, "--trust", "fixed"]) == 2
+    assert "--pose" in capsys.readouterr().err

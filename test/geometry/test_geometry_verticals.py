@@ -7,13 +7,13 @@ import pytest
 from helpers_street_cameras import AROUND, FLAT, FORWARD, SIDES, drive
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import UNKNOWN, up_of_cameras
 from seg2d3d_ros.geometry.vertical.camera_up import (
     EXIF,
     IMU,
     MOUNT,
-    OPTICAL_FROM_BASE,
     QUARTERS,
     UNTOLD,
     CameraUp,
@@ -95,7 +95,7 @@ def test_a_mount_tells_any_roll_unless_it_is_the_body_s_frame(turn):
     cameras, truth = drive(FLAT, FORWARD, 0.0, seed=3)
     roll = Rotation.from_euler("z", turn, degrees=True).as_matrix()
     turned = Pose(roll @ cameras.rotation, np.einsum("ij,kj->ki", roll, cameras.translation))
-    held = held_as(CameraUp.of_exif(3), Pose((roll @ OPTICAL_FROM_BASE).T, np.zeros(3)))
+    held = held_as(CameraUp.of_exif(3), Pose((roll @ FLU_FROM_CAMERA.T).T, np.zeros(3)))
     assert held.source == MOUNT, "and not the tag"
     assert degrees_off(verticals(turned, [held] * 30)[0], truth) < 5.0
     assert held_as(None, Pose.identity()) is UNTOLD

@@ -9,8 +9,9 @@ import pytest
 from helpers_bags import ROS2, SECOND, START, jpeg, view, wall, write_bag
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.vertical.camera_up import IMU, OPTICAL_FROM_BASE
+from seg2d3d_ros.geometry.vertical.camera_up import IMU
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.streams.gravity import IMU_NOT_USED, VehicleGravity, camera_up, tells_vertical
 from seg2d3d_ros.mapstore.records import KeyframeRecord
@@ -88,8 +89,8 @@ def test_gyroscopes_tell_nothing():
 
 
 def test_a_vertical_that_the_mounts_contradict_is_not_used():
-    level = Pose(OPTICAL_FROM_BASE.T, np.zeros(3))
-    camera_from_imu = Pose(OPTICAL_FROM_BASE, np.zeros(3))
+    level = Pose(FLU_FROM_CAMERA, np.zeros(3))
+    camera_from_imu = Pose(FLU_FROM_CAMERA.T, np.zeros(3))
     found, why_not = camera_up((np.array([0.0, 0.0, 1.0]), 0.02), camera_from_imu, level)
     assert (found.direction, found.sigma, found.source, why_not) == ((0.0, -1.0, 0.0), 0.02, IMU, "")
     for gravity, tie, words in (
@@ -121,7 +122,7 @@ def transform(parent, child, rotation):
 def test_keyframes_of_a_bag_get_the_vertical(tmp_path, tied):
     """A level camera; its IMU lies on its side, beside a gyroscope that is busier."""
     picture, on_side = wall(), Rotation.from_euler("x", 90, degrees=True)
-    frames = [transform("base_link", "optical", Rotation.from_matrix(OPTICAL_FROM_BASE.T))]
+    frames = [transform("base_link", "optical", Rotation.from_matrix(FLU_FROM_CAMERA))]
     frames += [transform("base_link", "imu_link", on_side)] if tied else []
     records = [("/tf_static", START, ROS2.make("tf2_msgs/msg/TFMessage", transforms=frames))]
     for k in range(4):

@@ -16,6 +16,8 @@ from seg2d3d_ros.reconstruction.calibration.self_calibration import CALIBRATION_
 from seg2d3d_ros.reconstruction.rigs.mount_change import MOUNTS_CORRECTED
 from seg2d3d_ros.reconstruction.rigs.rig_adjustment import MOUNTS_NOT_USED
 
+ALL = SimpleNamespace(holds=lambda ids: True, fixed=False, rig=None, attitudes={})
+"""An anchor that holds whatever images there are."""
 KNOWN_OR_FOUND = pytest.mark.parametrize("mounts", [given_mounts(), None], ids=["mounts given", "mounts found"])
 
 
@@ -147,7 +149,7 @@ def test_a_solution_that_may_be_wrong_is_compared_with_one_that_nothing_holds(dr
     monkeypatch.setattr(components, "solve_anchored", lambda *_, **__: held)
     others = lambda task, ids, *_: asked.append(len(ids)) or [answer.model][: len(ids)]  # noqa: E731
     monkeypatch.setattr(components, "solve_components", others)
-    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True, fixed=False, rig=None))
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=ALL)
     ids = [row.image_id for row in drive.rows]
     found = components.solve_images(task, ids, drive.pairs, "auto")
     assert [model.anchored for model in found] == [sure]
@@ -169,7 +171,7 @@ def test_where_positions_cannot_hold_anything_the_ordinary_mappers_are_asked(dri
 
     monkeypatch.setattr(components, "solve_anchored", fail)
     monkeypatch.setattr(components, "solve_components", lambda *_: ["ordinary"])
-    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=SimpleNamespace(holds=lambda ids: True, fixed=False, rig=None))
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=ALL)
     (found,) = components.solve_images(task, [1, 2, 3], drive.pairs, "auto")
     assert (found.model, found.anchored) == ("ordinary", False)
     assert "positions cannot hold the map in place (no solution)" in caplog.text
@@ -183,7 +185,7 @@ def test_a_focal_length_that_strayed_goes_back_in_a_held_model_too(drive, solved
     monkeypatch.setattr(components, "solve_anchored", lambda *_, **__: held)
     monkeypatch.setattr(components, "solve_components", lambda *_: [])
     known = {1: tuple(solved.model.camera(1).params)}
-    holds = SimpleNamespace(holds=lambda ids: True, fixed=False, rig=None)
+    holds = ALL
     task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, known_focals=known, anchor=holds)
     (found,) = components.solve_images(task, [row.image_id for row in drive.rows], drive.pairs, "auto")
     assert tuple(found.model.camera(1).params) == known[1]

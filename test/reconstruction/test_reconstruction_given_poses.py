@@ -10,8 +10,16 @@ from scipy.spatial.transform import Rotation
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA, enu_from_vehicle, vehicle_angles
 from seg2d3d_ros.geometry.given_pose import GivenPose
-from seg2d3d_ros.reconstruction.anchored.attitudes import POSES_CONTRADICTED, POSES_TURNED, believed_attitudes
+from seg2d3d_ros.reconstruction.anchored.attitudes import (
+    POSES_CONTRADICTED,
+    POSES_TURNED,
+    POSES_UNCONFIRMED,
+    POSES_UNUSED,
+    believed_attitudes,
+)
 from seg2d3d_ros.reconstruction.anchored.loading import load_images
+from seg2d3d_ros.reconstruction.batch import components
+from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
 
 ALONE = (31, 32, 33, 34, 62)
 """Ids of all images of the third moment, and of one of the sixth."""
@@ -115,5 +123,32 @@ def test_a_camera_whose_mount_is_another_is_named_and_right(drive):
 def test_fixed_poses_that_the_images_contradict_are_kept_and_said(drive):
     positions = {i: pose.origin for i, pose in drive.truth.items()}
     answer = drive.solve(positions, attitudes=as_given(drive.attitudes(noise=12.0)), fixed=True)
-    assert kinds(answer) == {POSES_CONTRADICTED}
+    assert kinds(answer) == {POSES_CONTRADICTED, POSES_UNCONFIRMED}
     assert answer.model.num_reg_images() == len(drive.rows)
+
+
+def test_fixed_places_that_the_images_contradict_are_kept_and_said(drive):
+    """Rotations alone would not tell."""
+    rng = np.random.default_rng(3)
+    positions = {i: pose.origin + rng.normal(0, 2.0, 3) for i, pose in drive.truth.items()}
+    answer = drive.solve(positions, attitudes=as_given(drive.attitudes(noise=0.0)), fixed=True)
+    (finding,) = answer.findings
+    assert finding.kind == POSES_UNCONFIRMED
+    assert finding.count > 0.5 * finding.of
+    assert answer.model.num_reg_images() == len(drive.rows)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_poses_that_cannot_hold_the_map_are_said_to_be_unused(drive, monkeypatch, fixed):
+    """Three images have one, without a place where poses are fixed."""
+    ids = sorted(drive.truth)
+    turns = as_given({i: turn for i, turn in drive.attitudes().items() if i in ids[:3]})
+    places = {} if fixed else {i: drive.truth[i].origin for i in ids[:3]}
+    anchor = drive.anchor(places, attitudes=turns, fixed=fixed)
+    monkeypatch.setattr(components, "solve_components", lambda *_: ["a model", "another"])
+    task = MapperTask(drive.path, {}, {}, {}, 15, 0, 1, anchor=anchor)
+    first, second = components.solve_images(task, ids, drive.pairs, "auto")
+    (finding,) = first.findings
+    assert (finding.kind, finding.count, finding.of) == (POSES_UNUSED, 3, len(ids))
+    assert "too few" in finding.text
+    assert not second.findings

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA
 from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.panorama.equirectangular import Equirectangular
-from seg2d3d_ros.geometry.panorama.panorama_view import OPTICAL, PanoramaView
+from seg2d3d_ros.geometry.panorama.panorama_view import PanoramaView
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_jpeg
 from seg2d3d_ros.keyframes.panoramas.panorama_cutting import cut_panorama, views_of
@@ -108,7 +109,7 @@ class TestMounts:
         assert ahead == pytest.approx([0.0, -1.0, 0.0], abs=1e-12)
 
     def test_a_mount_of_the_panoramas_camera_holds_for_its_views(self, database):
-        turned = Pose(OPTICAL @ np.diag([-1.0, 1.0, -1.0]), np.array([1.0, 2.0, 3.0]))  # looks back
+        turned = Pose(FLU_FROM_CAMERA @ np.diag([-1.0, 1.0, -1.0]), np.array([1.0, 2.0, 3.0]))  # looks back
         locator = self.locator(database, {"cam": turned})
         assert not locator.loose
         mount = locator.mounts["cam_000"]
@@ -117,7 +118,7 @@ class TestMounts:
         assert mount.rotation @ [0.0, -1.0, 0.0] == pytest.approx([0.0, 0.0, 1.0], abs=1e-12)  # upright
 
     def test_the_mount_of_a_keyframe_is_that_of_its_view(self):
-        mounted = Pose(OPTICAL, np.array([0.0, 0.0, 2.0]))
+        mounted = Pose(FLU_FROM_CAMERA, np.array([0.0, 0.0, 2.0]))
         panorama = Keyframe("p", "cam", 0, encode_jpeg(np.zeros((64, 128, 3), np.uint8)), mount=mounted)
         views = list(cut_panorama(panorama, views_of(panorama, Equirectangular(128, 64), 4)))
         assert views[1].mount.rotation == pytest.approx(views[1].view.panorama_from_view.rotation, abs=1e-12)
@@ -131,7 +132,7 @@ class TestGivenPoses:
     def test_a_panoramas_pose_is_turned_to_its_views(self, axes, body):
         """A panorama whose middle column looks north, level: its view 90° to the right looks east."""
         optical = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-        rotation = optical if axes == "optical" else optical @ OPTICAL.T
+        rotation = optical if axes == "optical" else optical @ FLU_FROM_CAMERA.T
         given = GivenPose(rotation, None, axes, body, 1.0, 0.01)
         panorama = Keyframe("p", "cam", 0, encode_jpeg(np.zeros((64, 128, 3), np.uint8)), given=given)
         right = list(cut_panorama(panorama, views_of(panorama, Equirectangular(128, 64), 4)))[1]

@@ -11,9 +11,10 @@ from scipy.spatial.transform import Rotation
 from test_reconstruction_locator import CONFIG, COUNT, place, rows
 
 from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.vertical.camera_up import EXIF, IMU, OPTICAL_FROM_BASE, QUARTERS, CameraUp
+from seg2d3d_ros.geometry.vertical.camera_up import EXIF, IMU, QUARTERS, CameraUp
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, Features
 from seg2d3d_ros.reconstruction.world.locator import UP_ASSUMED, Locator
 from seg2d3d_ros.reconstruction.world.rolled_images import IMAGES_ROLLED, UP_CONTRADICTED, UPSIDE_DOWN_DOUBTED, tell_upside_down
@@ -89,7 +90,7 @@ def test_positions_along_a_bend_contradict_wrong_tags_and_mounts(tmp_path):
     assert upright > 0.98
     assert said.keys() == {UP_CONTRADICTED}
     assert f"1.jpg by its {EXIF}" in said[UP_CONTRADICTED].text
-    level = Pose(OPTICAL_FROM_BASE.T, np.zeros(3))
+    level = Pose(FLU_FROM_CAMERA, np.zeros(3))
     upright, _, said = placed(tmp_path, BEND, 2, [None] * COUNT, mount=level)
     assert upright > 0.98
     assert "12 of 12 (1.jpg by its mount" in said[UP_CONTRADICTED].text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import types
 
@@ -19,6 +20,7 @@ from seg2d3d_ros.config import make_config  # noqa: E402
 from seg2d3d_ros.findings import Findings  # noqa: E402
 from seg2d3d_ros.geometry.pose import Pose  # noqa: E402
 from seg2d3d_ros.images import encode_png  # noqa: E402
+from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
 from seg2d3d_ros.pipeline.mapping_session import MappingSession  # noqa: E402
 from seg2d3d_ros.pipeline.schedule import Schedule  # noqa: E402
@@ -199,6 +201,10 @@ def test_keyframes_get_the_pose_of_their_moment_whatever_message_says_it(kind):
     item = Keyframe("a", "front", SECOND + SECOND // 10, b"")
     complete = poses.complete(item, make_header(item.stamp_ns, "front"))
     np.testing.assert_allclose(complete.given.position, [0.5, 0, 0])
+    assert node.findings.list() == []
+    late = poses.complete(dataclasses.replace(item, name="b", stamp_ns=9 * SECOND), make_header(9 * SECOND, "front"))
+    assert late.given is None
+    assert [(f.kind, f.examples) for f in node.findings.list()] == [(WITHOUT_POSE, ("b",))]
     assert complete.odometry is None
 
 

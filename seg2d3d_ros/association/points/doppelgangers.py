@@ -10,7 +10,6 @@ masks are doppelgangers, and these points are wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
@@ -49,13 +48,7 @@ def without_doppelgangers(models: Sequence[SparseModel], segments: Mapping[str, 
     Raises:
         DataError: masks that do not fit the images.
     """
-    result = []
-    for model in models:
-        kept = ~doppelganger_points(model, segments)[model.obs_point]
-        result.append(
-            replace(model, obs_keyframe=model.obs_keyframe[kept], obs_point=model.obs_point[kept], obs_xy=model.obs_xy[kept])
-        )
-    return result
+    return [model.without_observations(doppelganger_points(model, segments)) for model in models]
 
 
 def doppelganger_points(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:

@@ -9,7 +9,6 @@ does not lie on the object. What lies before the surface may: a bay, a stair, a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -32,13 +31,7 @@ def without_off_surface(models: Sequence[SparseModel], segments: Mapping[str, Se
     Raises:
         DataError: masks that do not fit the images.
     """
-    result = []
-    for model in models:
-        kept = ~off_surface(model, segments)[model.obs_point]
-        result.append(
-            replace(model, obs_keyframe=model.obs_keyframe[kept], obs_point=model.obs_point[kept], obs_xy=model.obs_xy[kept])
-        )
-    return result
+    return [model.without_observations(off_surface(model, segments)) for model in models]
 
 
 def off_surface(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.panorama.equirectangular import Equirectangular
 from seg2d3d_ros.geometry.pose import Pose
 
-OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-"""``base_from_optical`` of a camera that looks ahead: x right, y down, z forward."""
 HALF_WIDTH = np.deg2rad(45.0)
 """A view reaches so far to either side."""
 ABOVE, BELOW = np.deg2rad(55.0), np.deg2rad(35.0)
@@ -58,12 +57,12 @@ class PanoramaView:
     def panorama_from_view(self) -> Pose:
         """A rotation: all views have one centre."""
         turn = Rotation.from_euler("z", -self.degrees, degrees=True).as_matrix()
-        return Pose(turn @ OPTICAL, np.zeros(3))
+        return Pose(turn @ FLU_FROM_CAMERA, np.zeros(3))
 
     @property
     def mounted_from_view(self) -> Pose:
         """The same from the optical frame of the panorama's camera, in which mounts are stated (x right, y down, z forward)."""
-        return Pose(OPTICAL.T, np.zeros(3)) @ self.panorama_from_view
+        return Pose(FLU_FROM_CAMERA.T, np.zeros(3)) @ self.panorama_from_view
 
     @property
     def reach(self) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA
 from seg2d3d_ros.geometry.pose import Pose
 
 EXIF, MOUNT, IMU = "EXIF orientation", "mount", "IMU"
@@ -17,8 +18,6 @@ QUARTER = np.deg2rad(45.0)
 STEEPEST = 0.85
 """Sine of the steepest view that tells how a camera is rolled. A mount that says a steeper one is likely that of the camera's
 body (x ahead) and not of its optical frame (z ahead), a frequent mistake."""
-OPTICAL_FROM_BASE = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
-"""A level camera that looks ahead, in a vehicle's frame (REP 103: x ahead, y left, z up)."""
 QUARTERS = np.array([[[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]] for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))], float)
 """(4, 3, 3) turns about the viewing axis by 0, 90, 180 and 270 degrees."""
 _TOP = {1: (0, -1), 2: (0, -1), 3: (0, 1), 4: (0, 1), 5: (-1, 0), 6: (-1, 0), 7: (1, 0), 8: (1, 0)}
@@ -74,7 +73,7 @@ def held_as(up: CameraUp | None, mount: Pose | None) -> Held:
         direction = np.array(up.direction)
         return Held(_level(direction), up.source, direction, up.sigma)
     if mount is not None and tells_roll(mount):
-        return Held(OPTICAL_FROM_BASE @ mount.rotation, MOUNT)
+        return Held(FLU_FROM_CAMERA.T @ mount.rotation, MOUNT)
     return UNTOLD if up is None else Held(_level(np.array(up.direction)), up.source)
 
 

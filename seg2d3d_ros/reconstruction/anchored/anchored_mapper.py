@@ -71,7 +71,6 @@ def solve_anchored(
         threads: 0 = all cores.
     """
     posed = set(image_ids) & anchor.attitudes.keys() & anchor.positions.keys()
-    posed = set(image_ids) & anchor.attitudes.keys() & anchor.positions.keys()
     model, relative = load_images(database, pairs, image_ids, min_matches, posed)
     findings = Findings()
     rotations, given = _rotations(model, relative, anchor, None, seed, findings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from seg2d3d_ros.colmap import pycolmap
@@ -33,7 +33,7 @@ class AnchoredSolution:
     model: pycolmap.Reconstruction
     relative: Mapping[Pair, RelativePose]
     agreement: float
-    findings: list[Finding]
+    findings: list[Finding] = field(default_factory=list)
     refused: frozenset[int] = frozenset()
     settled: bool = False
 

@@ -30,6 +30,19 @@ POSES_TURNED = Kind(
     "turn is taken into account",
     remedy="state the mounts (TF, --rig) or what the poses are of (keyframes.pose_body) if the map is not as it should be",
 )
+POSES_UNUSED = Kind(
+    "poses_unused",
+    "given poses that do not hold the map",
+    cause="{reason}",
+    remedy="give more of the images a place and a rotation, and see that these fit (the notes on poses); the map is made as "
+    "without them",
+)
+POSES_UNCONFIRMED = Kind(
+    "poses_unconfirmed",
+    "matches of image pairs that fixed poses contradict",
+    cause="the poses are kept, as asked, but places or rotations are wrong, or the calibration is",
+    remedy="use --trust prior, which corrects poses by the images, and see how far they move",
+)
 LARGEST_ERROR = np.deg2rad(30.0)
 """A pair that is farther off is wrong, by how much means nothing."""
 PRECISE = np.deg2rad(3.0)

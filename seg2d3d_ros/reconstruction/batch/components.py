@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras, strayed
-from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_mapper import solve_anchored
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import SURE_POSITIONS, AnchoredSolution
+from seg2d3d_ros.reconstruction.anchored.attitudes import POSES_UNUSED
 from seg2d3d_ros.reconstruction.anchored.held_poses import solve_held
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask, solve_global, solve_incremental
 from seg2d3d_ros.reconstruction.thresholds import PLENTY, Thresholds, evidence
@@ -30,6 +31,8 @@ from seg2d3d_ros.reconstruction.viewgraph import (
 
 log = logging.getLogger(__name__)
 
+TOO_FEW = "too few images have a place and a rotation, or these lie too near to each other"
+FIT_BETTER = "the matches of the images fit clearly better without them"
 INCREMENTAL_SECONDS = 2
 """Time per image that the incremental mapper may take when it is only the second opinion."""
 
@@ -65,55 +68,46 @@ def solve_images(
         mapper: see ``solve_component``.
         progress: called with ("mapping", components done, components).
     """
-    if task.anchor is not None and task.anchor.fixed and (posed := _held(task, task.anchor, image_ids, pairs)) is not None:
-        rest = sorted(set(image_ids) - set(posed.model.reg_image_ids()))
-        fixed = MappedModel(posed.model, anchored=True, settled=True, findings=posed.findings)
-        return [fixed, *(MappedModel(model) for model in solve_components(task, rest, pairs, mapper, progress))]
-    if task.anchor is None or not task.anchor.holds(image_ids):
-        return [MappedModel(model) for model in solve_components(task, image_ids, pairs, mapper, progress)]
-    anchored = _held_by_positions(task, task.anchor, image_ids, pairs)
-    left = set(image_ids) - set(anchored.model.reg_image_ids() if anchored else ())
-    exact = task.anchor.rig is not None and task.anchor.rig.exact
-    if anchored is None or not (anchored.sure or (exact and anchored.agreement >= SURE_POSITIONS)):
-        rivals = solve_components(task, image_ids, pairs, mapper, progress)
-        if anchored is None or not anchored.beats(rivals):
-            return [MappedModel(model) for model in rivals]
-    others = solve_components(task, sorted(left - anchored.refused), pairs, mapper, progress)
-    _keep_known_focals(anchored.model, task)
-    held = MappedModel(anchored.model, True, anchored.settled, anchored.findings, anchored.refused)
-    return [held, *(MappedModel(model) for model in others)]
+    anchor, held = task.anchor, None
+    if anchor is not None and anchor.fixed:
+        held = _held(lambda: solve_held(task.database, anchor, pairs, image_ids, **_options(task)))
+    elif anchor is not None and anchor.holds(image_ids):
+        held = _held(lambda: solve_anchored(task.database, anchor, pairs, image_ids, seed=task.seed, **_options(task)))
+        exact = anchor.rig is not None and anchor.rig.exact
+        if held is not None and not (held.sure or (exact and held.agreement >= SURE_POSITIONS)):
+            rivals = solve_components(task, image_ids, pairs, mapper, progress)
+            if not held.beats(rivals):
+                return _free(rivals, task, image_ids, FIT_BETTER)
+    if anchor is None or held is None:
+        return _free(solve_components(task, image_ids, pairs, mapper, progress), task, image_ids, TOO_FEW)
+    left = sorted(set(image_ids) - set(held.model.reg_image_ids()) - held.refused)
+    others = solve_components(task, left, pairs, mapper, progress)
+    if not anchor.fixed:
+        _keep_known_focals(held.model, task)
+    whole = MappedModel(held.model, True, anchor.fixed or held.settled, held.findings, held.refused)
+    return [whole, *(MappedModel(model) for model in others)]
 
 
-def _held(task: MapperTask, anchor: Anchor, image_ids: Sequence[int], pairs: np.ndarray) -> AnchoredSolution | None:
-    return solve_held(
-        task.database,
-        anchor,
-        pairs,
-        image_ids,
-        min_matches=task.min_matches,
-        fixed_cameras=task.fixed_cameras.keys(),
-        threads=task.threads,
-    )
+def _options(task: MapperTask) -> dict[str, Any]:
+    return {"min_matches": task.min_matches, "fixed_cameras": task.fixed_cameras.keys(), "threads": task.threads}
 
 
-def _held_by_positions(
-    task: MapperTask, anchor: Anchor, image_ids: Sequence[int], pairs: np.ndarray
-) -> AnchoredSolution | None:
+def _held(solve: Callable[[], AnchoredSolution | None]) -> AnchoredSolution | None:
     try:
-        return solve_anchored(
-            task.database,
-            anchor,
-            pairs,
-            image_ids,
-            min_matches=task.min_matches,
-            fixed_cameras=task.fixed_cameras.keys(),
-            seed=task.seed,
-            threads=task.threads,
-        )
+        return solve()
     except (RuntimeError, ValueError) as error:
         # COLMAP's and NumPy's, for geometry that has no solution; the ordinary mappers do without positions.
         log.warning("positions cannot hold the map in place (%s): it is solved without them", error)
         return None
+
+
+def _free(
+    models: Sequence[pycolmap.Reconstruction], task: MapperTask, image_ids: Sequence[int], reason: str
+) -> list[MappedModel]:
+    """Models that nothing holds in place; that poses were given and do not, is said with the first."""
+    given = len(set(image_ids) & task.anchor.attitudes.keys()) if task.anchor is not None else 0
+    told = [Finding(POSES_UNUSED, given, len(image_ids), details={"reason": reason})] if given else []
+    return [MappedModel(model, findings=told if k == 0 else ()) for k, model in enumerate(models)]
 
 
 def solve_components(

@@ -10,7 +10,7 @@ import numpy as np
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.findings import EXAMPLES, NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry import wgs84
-from seg2d3d_ros.geometry.panorama.panorama_view import OPTICAL
+from seg2d3d_ros.geometry.attitude import FLU_FROM_CAMERA
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.geometry.up import Up, Z, rotation_between
@@ -121,7 +121,7 @@ class Locator:
         views = {}
         for name, (camera, panorama_from_view) in self._database.views().items():
             if name not in known:
-                optical = Pose(OPTICAL.T, np.zeros(3)) @ panorama_from_view
+                optical = Pose(FLU_FROM_CAMERA.T, np.zeros(3)) @ panorama_from_view
                 views[name] = known[camera] @ optical if camera in known else panorama_from_view
         return {**known, **views}
 

@@ -14,7 +14,7 @@ from seg2d3d_ros.config import Config
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.keyframes.odometry import VehicleOdometry
 from seg2d3d_ros.keyframes.positions.pose_messages import PoseMessages
-from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints
+from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE, PoseHints
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.recording.topics import POSES
 from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, graph_of
@@ -50,7 +50,6 @@ class VehiclePoses:
             topic = node.resolve_topic_name(odom_topic)
             profile = input_profile("sensor_data", node.get_publishers_info_by_topic(topic))
             node.subscribe(Odometry, topic, self._add_odometry, profile)
-
         self._pose_topic = node.resolve_topic_name(pose_topic) if pose_topic else ""
         self._named = NamedTopics(node)
         if pose_topic:
@@ -72,6 +71,8 @@ class VehiclePoses:
             self._frames[keyframe.camera_name] = header.frame_id
             mounts = self._tree.mounts(self._frames, self._odometry.base or self._poses.base)
             odometry, given = self._odometry.at(keyframe.stamp_ns), self._poses.at(keyframe.stamp_ns)
+        if self._pose_topic and given is None:
+            self._node.diagnostics.findings.add(WITHOUT_POSE, keyframe.name, source=self._pose_topic)
         return dataclasses.replace(keyframe, mount=mounts.get(keyframe.camera_name), odometry=odometry, given=given)
 
     def _add_transforms(self, message: Any) -> None:
