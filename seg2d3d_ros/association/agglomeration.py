@@ -18,7 +18,7 @@ HYSTERESIS = 0.25
 """Weight of an earlier solution, in standard deviations of a sum of random votes: only evidence clearer than that unites what
 was two objects, or divides what was one."""
 MIN_VOTE = 1e-9
-NEAR, DISTANCE_VOTE = 4.0, 0.05
+NEAR, DISTANCE_VOTE = 3.0, 0.05
 """Groups farther apart than ``NEAR`` times the sum of their radii need a sum of votes of this much for each radius beyond: a
 single point that two views share gives a tenth."""
 ROUNDING = 9

@@ -196,7 +196,7 @@ def refine(
         earlier = None if before is None else (membership.T @ before).tocsr()
         extents = None if xyz is None else Extents.of(membership.T.tocsr(), xyz)
         groups = Groups(held_by.T.tocsr(), (visible @ membership).T.tocsr(), mask_view, earlier, extents)
-        reliability, cannot_link = reliability_by_objects(held_by, pairs)
+        reliability, cannot_link = reliability_by_objects(groups, pairs)
         united = agglomerate(groups.take(np.arange(fixed, objects)), weight_matrix(reliability, pairs, cannot_link))
         united = _largest_first(united, np.asarray(held_by.sum(axis=0)).ravel()[fixed:])
         united = np.concatenate([np.arange(fixed), fixed + united])

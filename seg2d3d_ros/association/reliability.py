@@ -11,11 +11,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.evidence import Groups, sample, shares, votes
+from seg2d3d_ros.association.evidence import Groups, common_weight, sample, shares, votes
 
 ROUNDS = 4
 RELIABILITY_PRIOR = 1.0
 """Weight, in views, of the prior that a mask shows one object."""
+APART_PRIOR = 0.5
+"""How sure it is that two objects are two where no other view sees both: nobody knows."""
 CANNOT_LINK_PRIOR = 3.0
 """Weight, in views, of the prior that two masks show two objects: detectors glue more than they split, and far away they nearly
 always glue."""
@@ -72,18 +74,65 @@ def reliability_by_views(masks: Groups, pairs: tuple[np.ndarray, np.ndarray]) ->
     return reliability, cannot_link
 
 
-def reliability_by_objects(held: sparse.csr_matrix, pairs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The same where objects are known: from the purity of each mask, and from the cosine of two masks' objects.
+def reliability_by_objects(groups: Groups, pairs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The same where objects are known.
+
+    A mask is the less reliable, the more it mixes objects that the *other* views hold apart. That it holds two objects is by
+    itself no reason to doubt it: it may be the only view of both halves of one house, which its vote then unites. The
+    cannot-link weight of two masks follows from the cosine of their objects.
 
     Args:
-        held: (M, objects) CSR weight of each object's points in each mask.
+        groups: the objects, as groups of points; their ``inside`` (objects, M) is what each mask holds of them.
+
+    Returns:
+        (M,) and (n,) in [0, 1].
     """
     first, second = pairs
+    held = groups.inside.T.tocsr()
     total = np.asarray(held.sum(axis=1)).ravel()
     squares = np.asarray(held.multiply(held).sum(axis=1)).ravel()
-    purity = (squares / np.maximum(total, 1e-9) + RELIABILITY_PRIOR) / (total + RELIABILITY_PRIOR)
     normalized = (sparse.diags(1.0 / np.sqrt(np.maximum(squares, 1e-12))) @ held).tocsr()
     cosine = np.asarray(normalized[first].multiply(normalized[second]).sum(axis=1)).ravel()
     known = np.minimum(total[first], total[second])
     cosine *= known / (known + RELIABILITY_PRIOR)
-    return np.clip(2 * purity - 1, 0.0, 1.0), np.clip(1 - 2 * cosine, 0.0, 1.0)
+    cannot_link = np.clip(1 - 2 * cosine, 0.0, 1.0)
+
+    def reliability(mixed: np.ndarray) -> np.ndarray:
+        doubt = mixed * total / (total + RELIABILITY_PRIOR)
+        return np.clip(1 - 2 * doubt, 0.0, 1.0)
+
+    mask, left, right, share = _mixtures(held, total)
+    impure = reliability(np.bincount(mask, share, len(total)))
+    apart = _apart_elsewhere(groups, weight_matrix(impure, pairs, cannot_link), mask, left, right)
+    return reliability(np.bincount(mask, share * apart, len(total))), cannot_link
+
+
+def _mixtures(held: sparse.csr_matrix, total: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Every ordered pair of different objects in a mask: the mask, the two objects, and the product of their shares."""
+    size = np.diff(held.indptr).astype(np.int64)
+    entry = np.arange(held.nnz)
+    row = np.repeat(np.arange(held.shape[0]), size)
+    left = np.repeat(entry, size[row])
+    place = np.arange(len(left)) - np.repeat(np.cumsum(size[row]) - size[row], size[row])
+    right = held.indptr[row[left]] + place
+    left, right = left[left != right], right[left != right]
+    share = held.data / np.maximum(total, 1e-9)[row]
+    return row[left], held.indices[left], held.indices[right], share[left] * share[right]
+
+
+def _apart_elsewhere(
+    groups: Groups, weights: sparse.csr_matrix, mask: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    """(n,) in [0, 1]: how sure the other views are that two objects, which a mask holds, are two."""
+    group_shares = shares(groups)
+    view = groups.mask_view[mask]
+    total = sample(votes(group_shares, weights, outside=0.0), left, right)
+    common = common_weight(group_shares, left, right)
+    # The shares of one view alone, a row for each object and view: the vote of the mask's own view is what is being tested.
+    entries = group_shares.inside.tocoo()
+    keys, row = np.unique(groups.mask_view[entries.col] * len(groups) + entries.row, return_inverse=True)
+    of_view = sparse.csr_matrix((entries.data, (row, entries.col)), (len(keys), len(groups.mask_view)))
+    first, second = (of_view[np.searchsorted(keys, view * len(groups) + objects)] for objects in (left, right))
+    own = np.asarray((first @ weights).multiply(second).sum(axis=1)).ravel()
+    own_weight = sample(group_shares.weight, left, view) * sample(group_shares.weight, right, view)
+    return np.clip((APART_PRIOR - (total - own)) / (1.0 + np.maximum(common - own_weight, 0.0)), 0.0, 1.0)

@@ -89,14 +89,41 @@ def test_reliabilities_by_views_equal_the_formula(seed: int) -> None:
 
 
 def test_reliabilities_by_objects_by_hand() -> None:
-    held = sparse.csr_matrix(np.array([[4.0, 0], [3, 1], [1, 3], [0, 2], [0.5, 0]]))
+    held = np.array([[4.0, 0], [3, 1], [1, 3], [0, 2], [0.5, 0]])
     pairs = np.array([0, 1, 0, 0]), np.array([1, 2, 3, 4])
-    reliability, cannot_link = reliability_by_objects(held, pairs)
-    # Twice the purity, with one more point of the main object, minus 1; a mask is not less sure for having few points.
-    np.testing.assert_allclose(reliability, [1, 2 * 3.5 / 5 - 1, 2 * 3.5 / 5 - 1, 1, 1])
+    view_of = np.arange(5)  # each mask is all that its view sees: nobody says whether the two objects are one
+    groups = Groups(sparse.csr_matrix(held.T), sparse.csr_matrix(held.T), view_of)
+    none = np.empty(0, int), np.empty(0, int)
+    reliability, _ = reliability_by_objects(groups, none)
+    _, cannot_link = reliability_by_objects(groups, pairs)
+    np.testing.assert_allclose(reliability[[0, 3, 4]], 1)  # a mask is not less sure for having few points
+    damping = np.array([2 + 0.25 * 4, 2 + 0.25 * 3])
+    share = held / (held + damping)
+    mixed = 2 * (3 / 4) * (1 / 4) * 4 / 5  # of masks 1 and 2, with one more point of the main object
+    for m, other in ((1, 2), (2, 1)):
+        # Only the other of the two sees both objects, and holds them for one, with the reliability of its purity.
+        weight = share[other, 0] * share[other, 1]
+        apart = (0.5 - weight * (1 - 2 * mixed)) / (1 + weight)
+        assert reliability[m] == pytest.approx(1 - 2 * mixed * apart)
     # The cosines are 3 / √10, 0.6, 0 and 1; the smaller masks have 4, 4, 2 and 0.5 points.
     expected = [max(0, 1 - 2 * 3 / np.sqrt(10) * 0.8), 1 - 2 * 0.6 * 0.8, 1, 1 - 2 * 0.5 / 1.5]
     np.testing.assert_allclose(cannot_link, expected)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_mask_is_glued_only_where_other_views_hold_its_objects_apart(apart: bool) -> None:
+    """Mask 0 holds two objects; two other views see both, in one mask or in two."""
+    inside = np.zeros((2, 5))
+    inside[:, 0] = 10
+    if apart:
+        inside[0, [1, 3]] = inside[1, [2, 4]] = 10
+    else:
+        inside[:, 1] = inside[:, 3] = 10
+    view_of = np.array([0, 1, 1, 2, 2])
+    visible = np.full((2, 3), 10.0)
+    groups = Groups(sparse.csr_matrix(inside), sparse.csr_matrix(visible), view_of)
+    reliability, _ = reliability_by_objects(groups, same_view_pairs(view_of))
+    assert (reliability[0] < 0.3) if apart else (reliability[0] > 0.7)
 
 
 def test_weights_stand_on_the_diagonal_and_at_the_pairs() -> None:

@@ -18,7 +18,7 @@ from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import SparseModel
 
-HOUSES = (Board(-14, -6, 10), Board(6, 14, 10))
+HOUSES = (Board(-16, -2, 10), Board(2, 16, 10))
 PLACES = (-11.0, -10.0, -9.0, 9.0, 10.0, 11.0)
 
 
@@ -71,6 +71,14 @@ def test_without_masks_or_poses_nothing_is_off():
     assert not off_surface(model, {}).any()
     few = {name: item for name, item in world.segments.items() if name in ("view1",)}
     assert off_surface(model, few)[-1], "the only mask that holds it says so"
+
+
+@pytest.mark.parametrize(("second_depth", "off"), [(60.0, True), (30.0, False)])
+def test_a_point_between_two_houses_is_on_neither(second_depth, off):
+    """It is far behind one house's surface, and far before the other's: as many masks say "behind" as do not."""
+    houses = (Board(-14, -4, 10), Board(-0.35 * second_depth, 14, second_depth))
+    world = boards_world(houses, PLACES)
+    assert bool(off_surface(with_wrong_match(world, 28.0, 2, 3), world.segments)[-1]) is off
 
 
 def test_what_lies_before_the_surface_stays():

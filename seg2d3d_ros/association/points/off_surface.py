@@ -35,7 +35,8 @@ def without_off_surface(models: Sequence[SparseModel], segments: Mapping[str, Se
 
 
 def off_surface(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndarray:
-    """(P,) bool: points that are behind the surface in more than half of the masks that hold them and have one."""
+    """(P,) bool: points that are behind the surface in more than half of the masks that hold them and have one, or behind it in
+    one and as far before it in all the others: a wrong match of two objects lies between them."""
     points = len(model.point_ids)
     if not model.posed or len(model.obs_point) == 0:
         return np.zeros(points, bool)
@@ -56,6 +57,6 @@ def off_surface(model: SparseModel, segments: Mapping[str, Segments]) -> np.ndar
     surface[known] = np.nanmedian(around[known], axis=1)
     limit = np.maximum(1.0 + width[inside], LEAST_RATIO)
     with np.errstate(invalid="ignore", divide="ignore"):
-        off = known & ~(depth < limit * surface)
-    judged = np.bincount(point[known], minlength=points)
-    return np.asarray(2 * np.bincount(point[off], minlength=points) > judged)
+        behind, before = known & ~(depth < limit * surface), known & (depth * limit < surface)
+    judged, back, front = (np.bincount(point[some], minlength=points) for some in (known, behind, before))
+    return np.asarray((2 * back > judged) | ((back > 0) & (back + front == judged)))
