@@ -71,7 +71,9 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--method", metavar="NAME", help="association method")
     parser.add_argument(
-        "--recover", action="store_true", help="draw objects where the detector missed them, from their 3D points; low score"
+        "--recover",
+        action=argparse.BooleanOptionalAction,
+        help="draw objects where the detector missed them, from their 3D points (the default)",
     )
     parser.add_argument("--densify", action="store_true", help="also a denser labelled cloud from the images: MAP/dense.ply")
     parser.add_argument(
@@ -105,13 +107,14 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         "reconstruction.masks": args.masks,
         "reconstruction.features": args.features,
         "association.method": args.method,
-        "association.recover": args.recover,
         "cloud.densify": args.densify,
         "keyframes.panorama": "always" if args.panorama else None,
     }
     values = {name: value for name, value in options.items() if value not in (None, False, "")}
     if args.segments is not None and not args.segmenter:
         values["segmentation.segmenter"] = "coco" if args.segments.suffix.lower() == ".json" else "label_images"
+    if args.recover is not None:
+        values["association.recover"] = args.recover
     if args.segmenter == "everything" and not args.label:
         values["segmentation.prompts"] = ("object",)
     return values
@@ -242,7 +245,7 @@ def summary(store: MapStore, config: Config) -> str:
         drawn = counts.get("recovered_views")
         lines.append(
             f"missed by the detector in {missed} views"
-            + (f", {drawn} of them recovered" if drawn is not None else "; --recover draws them from their 3D points")
+            + (f", {drawn} of them recovered from their 3D points" if drawn is not None else "; --recover draws them")
         )
     lines += [f"not registered: {item['image']}: {item['reason']}" for item in metrics["unregistered"][:10]]
     if len(metrics["unregistered"]) > 10:

@@ -51,7 +51,7 @@ SPREAD = Kind(
     "masks_spread",
     "masks drawn where none was given",
     cause="masks were given for {segmented} of {images} images; their objects were drawn wherever their 3D points are seen",
-    remedy="they are marked recovered in tracks.json, with a low score; association.spread=false leaves them out",
+    remedy="they are marked recovered in tracks.json, with a score of how sure; association.spread=false leaves them out",
     level=NOTE,
 )
 SEPARATE_MODELS = Kind(

@@ -21,12 +21,10 @@ class AssociationConfig:
         60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
     )
     repair: bool = param(True, "consensus: cut segments that show several objects")
-    recover: bool = param(
-        False, "draw objects that the detector missed in a view, from their 3D points, as observations of low score"
-    )
+    recover: bool = param(True, "draw objects that the detector missed in a view, from their 3D points, marked as such")
     spread: bool = param(
         True,
-        "draw objects, from their 3D points, also in images for which no masks were given, as observations of low score",
+        "draw objects, from their 3D points, also in images for which no masks were given, marked as such",
     )
     confirm_images: int = param(
         3,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers_boards import Board, boards_world
 
-from seg2d3d_ros.association.masks.missed import find_missed, solid_points
+from seg2d3d_ros.association.masks.missed import MissedView, find_missed, near_enough, solid_points
 from seg2d3d_ros.geometry.views import View
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))
@@ -25,6 +26,21 @@ def test_exactly_the_views_that_were_missed():
     left, right = (world.instance_of(incidence, instances, b) for b in (1, 2))
     assert left != right
     assert listed(world, incidence, instances) == [("view1", left), ("view3", right), ("view4", right)]
+
+
+@pytest.mark.parametrize(
+    ("distances", "away", "missed"),
+    [((10, 20, 40), 35, False), ((10, 20, 40), 31, True), ((30, 35, 40), 45, True), ((10, 11, 12), 25, False)],
+)
+def test_from_farther_than_anybody_saw_it_nothing_is_missed(distances, away, missed):
+    """What counts is both: far beside the farthest mask, and far beside the nearest one."""
+    centers = [np.array([0.0, 0, -z]) for z in (*distances, away)]
+    views = [SimpleNamespace(center=center) for center in centers]
+    item = MissedView("view3", 3, 1, 1, np.arange(3), np.zeros((3, 2)), np.zeros((0, 2)), 0.9)
+    known = views, [{1}, {1}, {1}, set()], np.zeros((3, 3)), np.ones(3, np.int32)
+    assert near_enough([item], *known) == ([item] if missed else [])
+    (carried,) = near_enough([dataclasses.replace(item, segmented=False)], *known)
+    assert carried.confidence == pytest.approx(0.9 if missed else 0.45)
 
 
 def test_nothing_is_missed_where_all_was_found():

@@ -18,7 +18,7 @@ from seg2d3d_ros.pipeline.association_session import AssociationSession
 
 HOUSES = (Board(-4, 0, 10), Board(0, 4, 10))
 PLACES = (-2.0, -1.0, 0.0, 1.0, 2.0)
-CONFIG = make_config({"association.recover": True, "association.enough_points": 0})
+CONFIG = make_config({"association.enough_points": 0})
 
 
 def session_of(root, world, config=CONFIG, names=None):
@@ -81,9 +81,9 @@ def test_only_label_images_with_new_regions_are_sent(tmp_path):
     assert session.latest.counts["recovered_views"] == 1
 
 
-def test_nothing_is_drawn_unless_it_is_asked_for(tmp_path):
+def test_nothing_is_drawn_where_it_is_switched_off(tmp_path):
     world = boards_world(HOUSES, PLACES, missed={(2, 1)})
-    session = session_of(tmp_path, world, make_config({"association.enough_points": 0}))
+    session = session_of(tmp_path, world, make_config({"association.recover": False, "association.enough_points": 0}))
     session.update([world.model])
     result = session.update([world.model], full=True)
     assert result.labels == {}

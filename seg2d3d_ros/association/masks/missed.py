@@ -29,6 +29,10 @@ MIN_VIEWS, MIN_SUPPORT = 3, 0.3
 """An object needs masks in so many views, and in this share of those that should see it: the others may be false alarms.
 To carry an object into a view that nobody looked at, masks in half of the views that were looked at suffice."""
 HALF = 0.5
+FARTHEST, NEAREST = 0.8, 2.0
+"""A view that is more than so many times as far from the object as the farthest view with a mask of it, and as the nearest one,
+stands where nobody has seen it: there it is mostly hidden behind its neighbours. If somebody looked there, nothing was missed;
+if nobody did, an object carried there is sure by half."""
 MIN_CONFIDENCE = 0.5
 """Points whose masks agree less on the object do not count."""
 STRAY = 4.0
@@ -168,7 +172,30 @@ def find_missed(
     trusted = (views_with >= MIN_VIEWS) & (views_with >= MIN_SUPPORT * looked_at)
     carried = trusted | (views_with >= HALF * looked_at)
     kept = [item for item in found if (trusted if item.segmented else carried)[item.instance]]
+    kept = near_enough(kept, views, shown, xyz, solid)
     return sorted(kept, key=lambda item: (item.keyframe, -item.confidence))
+
+
+def near_enough(
+    found: list[MissedView], views: Sequence[View | None], shown: Sequence[set[int]], xyz: np.ndarray, solid: np.ndarray
+) -> list[MissedView]:
+    """Without the missed views that are too far away (``FARTHEST``); carried ones lose half of their confidence instead."""
+    middle = {instance: np.median(xyz[solid == instance], axis=0) for instance in {item.instance for item in found}}
+    reach: dict[int, list[float]] = {instance: [] for instance in middle}
+    for view, present in zip(views, shown, strict=True):
+        if view is not None:
+            for instance in present & middle.keys():
+                reach[instance].append(float(np.linalg.norm(view.center - middle[instance])))
+    kept = []
+    for item in found:
+        view, seen_from = views[item.keyframe], reach[item.instance]
+        assert view is not None  # only posed keyframes are judged
+        away = float(np.linalg.norm(view.center - middle[item.instance]))
+        if not seen_from or away <= max(FARTHEST * max(seen_from), NEAREST * min(seen_from)):
+            kept.append(item)
+        elif not item.segmented:
+            kept.append(replace(item, confidence=HALF * item.confidence))
+    return kept
 
 
 def instances_shown(incidence: Incidence, instances: Instances) -> list[set[int]]:

@@ -1,4 +1,7 @@
-"""Missed objects drawn from their 3D points: observations of low confidence, beside the masks that a detector found."""
+"""Missed objects drawn from their 3D points: observations beside the masks that a detector found.
+
+The score of each says how often such a region covers its object by half; docs/segmenters.md has the figures.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
-SCORE = 0.3
-"""Of a recovered region whose points leave no doubt."""
 MIN_AREA = 0.0005
 """Of the image; smaller regions are not drawn."""
 MIN_FREE = 0.5
@@ -25,7 +26,7 @@ MIN_INSIDE = 0.5
 
 @dataclass(frozen=True)
 class Recovered:
-    """A region that no mask showed: the instance seen there, its pixels, and how sure that is (0 … ``SCORE``).
+    """A region that no mask showed: the instance seen there, its pixels, and how sure that is (0 … 1).
 
     Attributes:
         carried: nobody looked for objects there; else they looked, and missed it.
@@ -98,7 +99,7 @@ def recover(
         drawn = drawable(region, item.xy, taken[item.name])
         if drawn is not None:
             taken[item.name][drawn.window] |= drawn.pixels
-            made = Recovered(item.instance, item.class_id, drawn, SCORE * item.confidence, carried=not item.segmented)
+            made = Recovered(item.instance, item.class_id, drawn, item.confidence, carried=not item.segmented)
             found.setdefault(item.name, []).append(made)
     return found
 
