@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import association as streets
+import association_streets as streets
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit

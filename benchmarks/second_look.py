@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import association as streets
+import association_streets as streets
 import numpy as np
 
 from seg2d3d_ros.association.incidence import build_incidence

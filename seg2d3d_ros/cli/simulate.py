@@ -23,6 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cameras", type=int, default=3, metavar="N", help="1 = front, 2 = front and left, 3 = front, left and right (default)"
     )
     parser.add_argument(
+        "--scene",
+        default="typical",
+        metavar="NAME",
+        help="typical (default), or hard as real drives are: rows of plain houses that look alike, one pass, sun and shade; "
+        "with --cameras 1 on foot, with more from a survey vehicle",
+    )
+    parser.add_argument("--length", type=float, metavar="METRES", help="of the street; default: by the number of houses")
+    parser.add_argument(
         "--detector",
         default="typical",
         metavar="QUALITY",
@@ -45,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     from seg2d3d_ros.simulation.street_folder import simulate
 
-    same = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar")
+    same = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar", "scene", "length")
     options = {name: getattr(args, name) for name in same}
     with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
         simulate(args.out, bag=not args.no_bag, progress=lambda done, total: bar.update(done - bar.n), **options)

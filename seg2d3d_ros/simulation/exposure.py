@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 
 
-def expose(rng: np.random.Generator, color: np.ndarray, drift: float, sideways: bool) -> np.ndarray:
+def expose(rng: np.random.Generator, color: np.ndarray, drift: float, sideways: bool, grain: float = 1.0) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an ideal picture (float32, 0 … 255).
 
     Args:
         drift: where the automatic exposure stands, about -1 … 1; it changes slowly from image to image.
         sideways: the camera looks across the direction of travel, where motion smears rows.
+        grain: factor on the sensor's noise.
     """
     height, width = color.shape[:2]
     bright = float(np.mean(color))
@@ -30,7 +31,7 @@ def expose(rng: np.random.Generator, color: np.ndarray, drift: float, sideways: 
         image = cv2.filter2D(image, -1, (kernel / kernel.sum())[None].astype(np.float32), borderType=cv2.BORDER_REPLICATE)
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.35, 0.6))
     noise = rng.standard_normal((height, width, 3), dtype=np.float32)
-    image += noise * (1.2 + 0.22 * np.sqrt(np.clip(image, 0.0, 255.0)))
+    image += grain * noise * (1.2 + 0.22 * np.sqrt(np.clip(image, 0.0, 255.0)))
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
@@ -42,3 +43,8 @@ def exposure_drift(rng: np.random.Generator, count: int) -> np.ndarray:
         values[i] = state
         state = 0.85 * state + 0.53 * rng.normal()
     return values
+
+
+def sunshine_drift(rng: np.random.Generator, count: int, clouds: float) -> np.ndarray:
+    """(count,) share of the sun's light that comes through, slowly changing from image to image; 1 without ``clouds``."""
+    return 1.0 - clouds / (1.0 + np.exp(-4.0 * exposure_drift(rng, count)))

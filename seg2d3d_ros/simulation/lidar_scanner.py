@@ -55,7 +55,7 @@ def sweeps(street: Street, drive: Drive, seeds: np.random.SeedSequence) -> Itera
     count = int((drive.end_time - TURN_SECONDS) * RATE)
     for k, seed in enumerate(seeds.spawn(count)):
         time = k / RATE
-        leg = 0 if time < drive.leg_times[1][0] else 1
+        leg = drive.leg_at(time)
         moving = street.movers_at(time, leg, time - drive.leg_times[leg][0], float(drive.pose(time).translation[0]))
         surfaces = [standing, _Surfaces(moving)] if len(moving.triangles) else [standing]
         yield Sweep(START_NS + round(time * 1e9), _sweep(surfaces, drive, time, np.random.default_rng(seed)))

@@ -19,10 +19,11 @@ from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
 from seg2d3d_ros.simulation.detector import DETECTORS, DetectorQuality, detect
-from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Drive, Stop, base_from_camera, make_camera
-from seg2d3d_ros.simulation.exposure import expose, exposure_drift
+from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Carrier, Drive, Stop, base_from_camera, make_camera
+from seg2d3d_ros.simulation.exposure import expose, exposure_drift, sunshine_drift
 from seg2d3d_ros.simulation.gnss import DATUM, RECEIVERS, gps_csv, received, simulate_fixes
 from seg2d3d_ros.simulation.lidar_scanner import FRAME, base_from_lidar, sweeps
+from seg2d3d_ros.simulation.scenario import SCENES, SLIVER, Scenario, scenario
 from seg2d3d_ros.simulation.scene.render import Scene
 from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, Street, build_street
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
@@ -30,8 +31,6 @@ from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
 log = logging.getLogger(__name__)
 
 IGNORE = 65535
-SLIVER = 0.0004
-"""Houses that show less than this share of an image are marked ``IGNORE`` in its truth."""
 MAX_BUILDINGS = 500
 MAX_WORKERS = 8
 
@@ -43,6 +42,7 @@ class Picture:
     camera: str
     stop: Stop
     drift: float
+    sunshine: float
     seeds: np.random.SeedSequence
 
     @property
@@ -52,7 +52,15 @@ class Picture:
 
 
 def check_arguments(
-    buildings: int, keyframes: int, cameras: int, detector: str, width: int, height: int, miss: float | None = None
+    buildings: int,
+    keyframes: int,
+    cameras: int,
+    detector: str,
+    width: int,
+    height: int,
+    miss: float | None = None,
+    scene: str = "typical",
+    length: float | None = None,
 ) -> None:
     """Raise ``UsageError`` for anything that makes no street."""
     if not 2 <= buildings <= MAX_BUILDINGS:
@@ -63,6 +71,12 @@ def check_arguments(
         raise UsageError(f"--keyframes {keyframes}: choose at least {2 * cameras}, so that each camera sees both directions")
     if detector not in DETECTORS:
         raise UsageError(f"--detector {detector}: choose {', '.join(DETECTORS)}")
+    if scene not in SCENES:
+        raise UsageError(f"--scene {scene}: choose {' or '.join(SCENES)}")
+    if length is not None and not 2.5 * buildings + 10 <= length <= 25 * buildings + 10:
+        raise UsageError(
+            f"--length {length:g}: choose {2.5 * buildings + 10:g} to {25 * buildings + 10:g} m for {buildings} houses"
+        )
     if miss is not None and not 0 <= miss <= 1:
         raise UsageError(f"--miss {miss}: choose a share between 0 and 1")
     if not (64 <= width <= 8192 and 48 <= height <= 8192):
@@ -82,6 +96,8 @@ def simulate(
     bag: bool = True,
     miss: float | None = None,
     lidar: bool = False,
+    scene: str = "typical",
+    length: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make a street below ``out`` and return ``out``; the same arguments give the same bytes.
@@ -90,7 +106,7 @@ def simulate(
         out: a new or empty folder.
         seed: of everything random.
         buildings: houses to be mapped, on both sides together; they set the street's length.
-        keyframes: images of all cameras together, half of them in each direction.
+        keyframes: images of all cameras together, half of them in each direction, but for ``hard``, which goes one way.
         cameras: 1 = front, 2 = front and left, 3 = front, left and right.
         detector: quality of ``segments/`` and of the GPS: clean, typical or hard.
         width, height: of the images in pixels.
@@ -98,13 +114,16 @@ def simulate(
         miss: share of the houses that the detector misses in an image, in place of its quality's; small ones up to twice as
             often.
         lidar: also write a LiDAR's scans, with the true owner of each point, into the bag.
+        scene: typical, or hard: rows of plain houses that look alike, seen in one pass, with sun and shade; on foot with
+            one camera, from a survey vehicle with more.
+        length: of the street in metres; None = by the number of houses.
         progress: called with (images done, images in all).
 
     Raises:
         UsageError: arguments that make no street, or ``out`` holds files.
     """
     out = Path(out)
-    check_arguments(buildings, keyframes, cameras, detector, width, height, miss)
+    check_arguments(buildings, keyframes, cameras, detector, width, height, miss, scene, length)
     if seed < 0:
         raise UsageError(f"--seed {seed}: choose 0 or more")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -112,21 +131,27 @@ def simulate(
     if lidar and not bag:
         raise UsageError("the LiDAR's scans are written into the bag: leave --no-bag or --lidar out")
     street_seeds, drive_seeds, gps_seeds, picture_seeds, drift_seeds, lidar_seeds = np.random.SeedSequence(seed).spawn(6)
-    street = build_street(street_seeds, buildings)
+    setting = scenario(scene, cameras)
+    style, carrier = setting.style, setting.carrier
+    street = build_street(street_seeds, buildings, style, length)
     names = CAMERA_NAMES[:cameras]
-    drive = Drive(np.random.default_rng(drive_seeds), street.length, -(-keyframes // cameras))
-    drifts = [exposure_drift(np.random.default_rng(s), len(drive.stops)) for s in drift_seeds.spawn(cameras)]
-    pictures = [(camera, stop, drifts[c][stop.index]) for stop in drive.stops for c, camera in enumerate(names)][:keyframes]
+    drive = Drive(np.random.default_rng(drive_seeds), street.length, -(-keyframes // cameras), carrier)
+    drifts = [style.exposure * exposure_drift(np.random.default_rng(s), len(drive.stops)) for s in drift_seeds.spawn(cameras)]
+    sunshine = sunshine_drift(np.random.default_rng(drift_seeds.spawn(1)[0]), len(drive.stops), style.clouds)
+    pictures = [
+        (camera, stop, drifts[c][stop.index], sunshine[stop.index]) for stop in drive.stops for c, camera in enumerate(names)
+    ][:keyframes]
     plan = [Picture(*facts, seeds) for facts, seeds in zip(pictures, picture_seeds.spawn(keyframes), strict=True)]
-    camera = make_camera(width, height)
+    camera = make_camera(width, height, carrier)
     log.info("rendering %d images of a street of %d houses, %.0f m long", len(plan), buildings, street.length)
-    quality = DETECTORS[detector]
-    facts = _render_all(out, street, plan, camera, quality if miss is None else replace(quality, miss=miss), progress)
+    quality = setting.detected_by(DETECTORS[detector])
+    quality = quality if miss is None else replace(quality, miss=miss)
+    facts = _render_all(out, street, plan, camera, setting, quality, progress)
     write_json(out / "segments" / "segments.json", facts)
     write_json(out / "camera.json", {"model": camera.model, "width": width, "height": height, "params": list(camera.params)})
     enu_from_street = Pose(Rotation.from_euler("Z", street.heading).as_matrix(), np.zeros(3))
-    write_text(out / "truth_poses.txt", _poses(plan, enu_from_street))
-    base_from_sensor = {name: base_from_camera(name) for name in names}
+    write_text(out / "truth_poses.txt", _poses(plan, enu_from_street, carrier))
+    base_from_sensor = {name: base_from_camera(name, carrier) for name in names}
     if lidar:
         base_from_sensor[FRAME] = base_from_lidar()
     base_from_sensor["gps"] = Pose(np.eye(3), np.array(ANTENNA))
@@ -153,6 +178,7 @@ def _render_all(
     street: Street,
     plan: list[Picture],
     camera: Camera,
+    setting: Scenario,
     quality: DetectorQuality,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, dict[str, dict[str, object]]]:
@@ -162,12 +188,14 @@ def _render_all(
     def make(picture: Picture) -> tuple[str, dict[str, dict[str, object]]]:
         stop = picture.stop
         moving = street.movers_at(stop.time, stop.leg, stop.since, float(stop.street_from_base.translation[0]))
-        scene = Scene(street.mesh, moving, atlas, street.sun)
-        color, labels = scene.render(camera, stop.street_from_base @ base_from_camera(picture.camera))
+        scene = Scene(street.mesh, moving, atlas, street.sun, picture.sunshine)
+        color, labels = scene.render(camera, stop.street_from_base @ base_from_camera(picture.camera, setting.carrier))
         sensor_seed, detector_seed = picture.seeds.spawn(2)
-        pixels = expose(np.random.default_rng(sensor_seed), color, picture.drift, picture.camera != "front")
+        pixels = expose(
+            np.random.default_rng(sensor_seed), color, picture.drift, picture.camera != "front", setting.style.noise
+        )
         write_bytes(out / "images" / f"{picture.name}.jpg", encode_jpeg(pixels, 92))
-        write_labels(out / "truth" / f"{picture.name}.png", truth_labels(labels))
+        write_labels(out / "truth" / f"{picture.name}.png", truth_labels(labels, setting.sliver))
         segments, facts = detect(labels, quality, np.random.default_rng(detector_seed))
         write_labels(out / "segments" / f"{picture.name}.png", segments)
         return picture.name, {str(i): fact for i, fact in facts.items()}
@@ -181,16 +209,16 @@ def _render_all(
     return facts
 
 
-def truth_labels(labels: np.ndarray) -> np.ndarray:
-    """(H, W) uint16 truth: persistent building ids; houses beyond the street and slivers are ``IGNORE``."""
+def truth_labels(labels: np.ndarray, sliver: float = SLIVER) -> np.ndarray:
+    """(H, W) uint16 truth: persistent building ids; ``IGNORE`` = beyond the street, or less than ``sliver`` of the image."""
     truth = labels.astype(np.uint16)
     ids, areas = np.unique(truth, return_counts=True)
-    slivers = ids[(areas < max(20.0, SLIVER * truth.size)) & (ids != 0)]
+    slivers = ids[(areas < max(20.0, sliver * truth.size)) & (ids != 0)]
     truth[np.isin(truth, slivers) | (labels == FAR_HOUSE)] = IGNORE
     return truth
 
 
-def _poses(plan: list[Picture], enu_from_street: Pose) -> str:
+def _poses(plan: list[Picture], enu_from_street: Pose, carrier: Carrier) -> str:
     latitude, longitude, altitude = DATUM
     lines = [
         "# name qw qx qy qz tx ty tz : world_from_camera (unit quaternion, then the camera's centre in metres)",
@@ -198,7 +226,7 @@ def _poses(plan: list[Picture], enu_from_street: Pose) -> str:
         f"# datum (WGS84 latitude longitude altitude): {latitude} {longitude} {altitude}",
     ]
     for picture in plan:
-        pose = enu_from_street @ picture.stop.street_from_base @ base_from_camera(picture.camera)
+        pose = enu_from_street @ picture.stop.street_from_base @ base_from_camera(picture.camera, carrier)
         values = " ".join(f"{value:.9f}" for value in (*np.roll(pose.quaternion, 1), *pose.translation))
         lines.append(f"{picture.name}.jpg {values}")
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from helpers_street_folder import facades_in_truth, read_truth_poses
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import UsageError
@@ -21,13 +21,6 @@ from seg2d3d_ros.simulation.street_folder import IGNORE, simulate, truth_labels
 
 SEED, BUILDINGS, KEYFRAMES = 11, 5, 12
 SIZE = {"width": 320, "height": 208}
-
-
-def read_truth_poses(path: Path) -> dict[str, Pose]:
-    """``truth_poses.txt`` as {stem: world_from_camera}."""
-    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
-    values = {Path(name).stem: np.array(rest, float) for name, *rest in lines}
-    return {stem: Pose.from_quaternion(np.roll(v[:4], -1), v[4:]) for stem, v in values.items()}
 
 
 @pytest.fixture(scope="module")
@@ -77,32 +70,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path)
 def test_truth_agrees_with_the_facades_projected_by_the_published_poses(street: Path) -> None:
     """Points on the façades, seen from less than 60° off and 14 m away, land on their house or on something before it."""
     scene = build_street(np.random.SeedSequence(SEED).spawn(5)[0], BUILDINGS)
-    turn = Rotation.from_euler("Z", scene.heading).as_matrix()
-    poses = read_truth_poses(street / "truth_poses.txt")
-    fx, fy, cx, cy = json.loads((street / "camera.json").read_text())["params"]
-    right = wrong = free = total = 0
-    for stem, world_from_camera in poses.items():
-        truth = read_labels(street / f"truth/{stem}.png")
-        rotation, center = world_from_camera.rotation, world_from_camera.translation
-        for lot in scene.lots:
-            along, up = np.meshgrid(np.linspace(0.3, lot.width - 0.3, 25), np.linspace(0.6, lot.height - 0.6, 25))
-            points = np.array([lot.at(a, 0.0, z) for a, z in zip(along.ravel(), up.ravel(), strict=True)]) @ turn.T
-            normal = turn @ np.array([0.0, -lot.side, 0.0])
-            away = points - center
-            distance = np.linalg.norm(away, axis=1)
-            local = away @ rotation
-            near = (local[:, 2] > 0.5) & (distance < 14.0) & (-(away @ normal) > 0.5 * distance)
-            u, v = (np.floor(f * local[:, i] / local[:, 2] + c) for i, f, c in ((0, fx, cx), (1, fy, cy)))
-            inside = near & (u >= 0) & (u < 320) & (v >= 0) & (v < 208)
-            found = truth[v[inside].astype(int), u[inside].astype(int)]
-            total += len(found)
-            right += int((found == lot.label).sum())
-            free += int((found == 0).sum())
-            wrong += int(((found != lot.label) & (found != 0)).sum())
-    assert total > 3000
-    assert right > 0.6 * total
-    assert free < 0.4 * total
-    assert wrong < 0.01 * total
+    expected, found = facades_in_truth(street, scene, reach=14.0, facing=0.5)
+    assert len(found) > 3000
+    assert (found == expected).mean() > 0.6
+    assert (found == 0).mean() < 0.4
+    assert ((found != expected) & (found != 0)).mean() < 0.01
 
 
 def test_half_the_images_look_the_other_way(street: Path) -> None:

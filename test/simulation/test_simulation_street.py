@@ -15,7 +15,8 @@ from seg2d3d_ros.simulation.drive import CAMERA_NAMES, Drive, base_from_camera, 
 from seg2d3d_ros.simulation.scene import mesh as solids
 from seg2d3d_ros.simulation.scene.render import Scene
 from seg2d3d_ros.simulation.scene.sky import sky_color
-from seg2d3d_ros.simulation.scene.street import LANE, ROAD_HALF_WIDTH, SIDE_STREET, build_street, plan_lots
+from seg2d3d_ros.simulation.scene.street import LANE, SIDE_STREET, build_street, plan_lots
+from seg2d3d_ros.simulation.scene.styles import TYPICAL
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
 from seg2d3d_ros.simulation.scene.textures import TextureSet, noise
 
@@ -36,7 +37,7 @@ def test_houses_touch_or_leave_a_side_street_and_stand_clear_of_the_road(seed: i
         gaps = [b.x0 - a.x1 for a, b in itertools.pairwise(own)]
         assert all(gap == pytest.approx(0.0, abs=1e-9) or gap == pytest.approx(SIDE_STREET) for gap in gaps)
         assert any(gap > 1.0 for gap in gaps) == (len(own) >= 3)
-    assert all(lot.front > ROAD_HALF_WIDTH + 2.0 and lot.width > 3.0 and lot.height >= 7.0 for lot in lots)
+    assert all(lot.front > TYPICAL.half_width + 2.0 and lot.width > 3.0 and lot.height >= 7.0 for lot in lots)
 
 
 def test_windows_repeat_across_houses_but_facades_differ() -> None:

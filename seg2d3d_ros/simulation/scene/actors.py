@@ -121,6 +121,14 @@ def tree(rng: np.random.Generator, textures: TextureSet, bark: int) -> Mesh:
     return concatenate(parts)
 
 
+def bush(rng: np.random.Generator, textures: TextureSet, height: float) -> Mesh:
+    """A bush of about ``height`` metres, or a climbing plant of twice that, at the origin."""
+    leaf = textures.add(plain(rng, pick_color(rng, ((70, 100, 44), (58, 86, 50), (84, 110, 60)), 8), 64, 30.0))
+    tall = height * (2.0 if rng.random() < 0.2 else 1.0)
+    radii = (rng.uniform(0.35, 0.7), 0.3, 0.55 * tall)
+    return leaves(rng, (0, 0, 0.55 * tall), radii, int(260 * tall), 0.16, leaf)
+
+
 def lamp_post(rng: np.random.Generator, metal: int, glass: int) -> Mesh:
     """A street lamp whose arm reaches towards +y."""
     height = rng.uniform(5.0, 6.0)

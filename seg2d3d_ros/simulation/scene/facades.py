@@ -80,7 +80,7 @@ def window_pool(rng: np.random.Generator, count: int, scale: float) -> list[np.n
     return pool
 
 
-def _paste(image: np.ndarray, scale: float, opening: Opening, picture: np.ndarray) -> None:
+def paste(image: np.ndarray, scale: float, opening: Opening, picture: np.ndarray) -> None:
     """Put ``picture`` where ``opening`` is, with a shadow line around it."""
     height = image.shape[0]
     x0, x1 = int(opening.left * scale), int((opening.left + opening.width) * scale)
@@ -93,7 +93,7 @@ def _paste(image: np.ndarray, scale: float, opening: Opening, picture: np.ndarra
     target[:] = resized[max(-y0, 0) :, max(-x0, 0) :][: target.shape[0], : target.shape[1]]
 
 
-def _door(rng: np.random.Generator, scale: float) -> np.ndarray:
+def paint_door(rng: np.random.Generator, scale: float) -> np.ndarray:
     """A panelled door, 1.1 × 2.3 m."""
     height, width = int(2.3 * scale), int(1.1 * scale)
     color = np.array(pick_color(rng, ((92, 58, 40), (40, 62, 84), (60, 90, 70), (120, 40, 38), (140, 130, 118))))
@@ -174,12 +174,12 @@ def paint_facade(
         cv2.rectangle(image, (0, row - int(0.12 * scale)), (w, row), pick_color(rng, ((210, 206, 196), (130, 120, 110)), 6), -1)
     openings = _openings(rng, width, floors, storey, ground, shop)
     pane = windows[int(rng.integers(len(windows)))]
-    door = _door(rng, scale)
+    door = paint_door(rng, scale)
     for opening in openings:
         if not opening.window:
-            _paste(image, scale, opening, door)
+            paste(image, scale, opening, door)
         elif opening.bottom < ground - 2.5 and shop:
-            _paste(image, scale, opening, _shop_window(rng, scale, opening.width))
+            paste(image, scale, opening, _shop_window(rng, scale, opening.width))
         else:
             picture = pane
             if rng.random() < 0.2:
@@ -188,7 +188,7 @@ def paint_facade(
                 blind = pick_color(rng, ((206, 200, 186), (150, 140, 124), (120, 136, 150)))
                 slats = 1.0 - 0.16 * (np.arange(drop) % max(3, int(scale / 18)) == 0)
                 picture[:drop, 6:-6] = np.asarray(blind) * slats[:, None, None]
-            _paste(image, scale, opening, picture)
+            paste(image, scale, opening, picture)
     if decorated:
         _decorate(rng, image, scale, ground, shop, openings)
     return Facade(np.clip(image, 0, 255).astype(np.uint8), tuple(openings), floors, shop)

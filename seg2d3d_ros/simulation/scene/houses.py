@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seg2d3d_ros.simulation.scene.facades import paint_facade
+from seg2d3d_ros.simulation.scene.facades import Facade, paint_facade
 from seg2d3d_ros.simulation.scene.mesh import Mesh, box, concatenate, polygon, quad, tube
 from seg2d3d_ros.simulation.scene.textures import TextureSet, pick_color, plain
 
@@ -50,16 +50,33 @@ class Materials:
     metal: int
 
 
+def facade_scale(decorated: bool) -> float:
+    """Pixels a metre of a façade; far houses go without relief and with fewer."""
+    return FACADE_SCALE if decorated else FACADE_SCALE / 3
+
+
 def _block(lot: Lot, along: tuple[float, float], out: tuple[float, float], z: tuple[float, float], texture: int) -> Mesh:
     a, b = np.array(lot.at(along[0], out[0], z[0])), np.array(lot.at(along[1], out[1], z[1]))
     return box(tuple(np.minimum(a, b)), tuple(np.maximum(a, b)), texture, lot.label)
 
 
-def house(rng: np.random.Generator, lot: Lot, textures: TextureSet, materials: Materials, decorated: bool = True) -> Mesh:
-    """Build the house on ``lot``."""
+def house(
+    rng: np.random.Generator,
+    lot: Lot,
+    textures: TextureSet,
+    materials: Materials,
+    decorated: bool = True,
+    facade: Facade | None = None,
+) -> Mesh:
+    """Build the house on ``lot``.
+
+    Args:
+        decorated: with relief; far houses go without.
+        facade: a given one, without awnings and balconies; None = one of its own.
+    """
     w, h, d = lot.width, lot.height, lot.depth
-    scale = FACADE_SCALE if decorated else FACADE_SCALE / 3
-    facade = paint_facade(rng, w, h, scale, materials.windows, decorated)
+    given = facade is not None
+    facade = facade or paint_facade(rng, w, h, facade_scale(decorated), materials.windows, decorated)
     face = textures.add(facade.image)
     wall = int(rng.choice(materials.party_walls))
     stone = int(rng.choice(materials.stones))
@@ -82,6 +99,8 @@ def house(rng: np.random.Generator, lot: Lot, textures: TextureSet, materials: M
     parts.append(_block(lot, (0, w), (0.0, 0.22), (h - 0.28, h), stone))
     pipe = rng.choice([0.12, w - 0.12])
     parts.append(tube(lot.at(pipe, 0.1, 0), lot.at(pipe, 0.1, h), (0.06, 0.06), materials.metal, lot.label, sides=6))
+    if given:
+        return concatenate(parts)
     if facade.shop and rng.random() < 0.6:
         parts.append(_awning(rng, lot, textures, facade.floors[0] - 0.75))
     if rng.random() < 0.5:

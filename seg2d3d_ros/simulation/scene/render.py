@@ -25,11 +25,12 @@ class Scene:
         static, moving: meshes in the street frame.
         atlas: all textures.
         sun: (3,) unit vector towards the sun.
+        sunshine: 1 = the full sun, 0 = behind clouds.
     """
 
-    def __init__(self, static: Mesh, moving: Mesh, atlas: TextureAtlas, sun: np.ndarray) -> None:
+    def __init__(self, static: Mesh, moving: Mesh, atlas: TextureAtlas, sun: np.ndarray, sunshine: float = 1.0) -> None:
         mesh = concatenate([static, moving])
-        self._mesh, self._atlas, self._sun = mesh, atlas, np.asarray(sun, np.float32)
+        self._mesh, self._atlas, self._sun, self._sunshine = mesh, atlas, np.asarray(sun, np.float32), float(sunshine)
         self._rays = RayCaster(mesh)
         edge = mesh.triangles[:, 1:] - mesh.triangles[:, :1]
         normal = np.cross(edge[:, 0], edge[:, 1])
@@ -121,7 +122,7 @@ class Scene:
         slope[lit] *= ~self._rays.blocked(np.hstack([start, np.broadcast_to(self._sun, start.shape)]))
         open_sky = (0.62 + 0.38 * normal[:, 2]) * (0.72 + 0.28 * np.clip(point[:, 2] / 1.2, 0.0, 1.0) ** 0.5)
         open_sky = np.where(normal[:, 2] > 0.9, 0.9, open_sky)
-        light = 1.3 * slope[:, None] * SUN_COLOR + open_sky[:, None] * SKY_LIGHT
+        light = 1.3 * self._sunshine * slope[:, None] * SUN_COLOR + open_sky[:, None] * SKY_LIGHT
         color = albedo * light ** np.float32(1 / 2.2)
         haze = (1.0 - np.exp(-distance / HAZE_METRES))[:, None]
         return (color * (1.0 - haze) + haze * np.array([196.0, 208.0, 220.0], np.float32)).astype(np.float32)

@@ -79,6 +79,12 @@ def bricks(
     return image * (1.0 + 0.06 * noise(rng, height, width, 1.5 * scale, 1.0, 0.8))[..., None]
 
 
+def faded(image: np.ndarray, contrast: float) -> np.ndarray:
+    """The image drawn towards its mean colour; ``contrast`` 1 = as it is, 0 = even."""
+    mean = image.reshape(-1, 3).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return image if contrast == 1.0 else mean + np.float32(contrast) * (image - mean)
+
+
 def slabs(rng: np.random.Generator, height: int, width: int, color: Color, scale: float, size: float = 0.5) -> np.ndarray:
     """Pavement of square slabs with stains, chewing gum and moss in the joints."""
     image = bricks(rng, height, width, color, scale, (size, size)) * 0.5 + 0.5 * plaster(rng, height, width, color, scale)
