@@ -12,6 +12,11 @@ Each MAP is a map directory of a drive with good positions of its images and, fo
     one_clock       the positions of one camera are those of its next image
     swapped         the mounts of two cameras are exchanged
     focal           a camera's calibration has half its focal length
+    unrectified     the images are as the lens makes them, but K is of P, without distortion
+    rectified       the images are rectified, but K and D are those of the lens
+    fisheye         the images are of a fisheye, whose coefficients are given as those of plumb_bob
+    binned          K is for images half the size: binning is applied twice
+    roi             K is for the whole sensor, of which the images are a part that begins at an eighth of width and height
 
 *right*: at least 90 % of the images that the map without a fault has, the same shape (rms after the best rigid motion at most
 twice as large, or 0.3 m), and the same scale to 3 %. *named*: a warning of a kind that names this cause. All else is *silent*.
@@ -33,6 +38,7 @@ from scipy.spatial.transform import Rotation
 
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.geometry import wgs84
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.similarity import fit_points
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
@@ -49,7 +55,10 @@ CAUSES = {
     "clock": {"map_contradicted", "positions_off"},
     "one_clock": {"map_contradicted", "positions_off", "mounts_not_used"},
     "swapped": {"mounts_not_used", "mounts_corrected", "mounts_not_held"},
-    "focal": {"calibration_doubted", "calibration_implausible"},
+    **{
+        lens: {"calibration_doubted", "calibration_implausible"}
+        for lens in ("focal", "unrectified", "rectified", "fisheye", "binned", "roi")
+    },
 }
 """Fault -> codes of the findings that name it."""
 RIGHT_RMS, RIGHT_SCALE, RIGHT_SHARE = 0.3, 0.03, 0.9
@@ -184,33 +193,101 @@ def one_clock(drive: Drive) -> str:
     return camera
 
 
-def focal(drive: Drive) -> str:
-    """Half a focal length, and the pairs of this camera verified with it."""
-    camera = str(drive.rng.choice(sorted(drive.by_camera)))
-    mine = {row.image_id: row.camera_id for row in drive.by_camera[camera]}
+def verify_again(drive: Drive, cameras: list[str]) -> None:
+    """The pairs of images of these cameras, by the cameras as they are in the database now."""
+    mine = {row.image_id for camera in cameras for row in drive.by_camera[camera]}
     colmap = pycolmap.Database.open(drive.path)
-    for camera_id in sorted(set(mine.values())):
-        wrong = colmap.read_camera(camera_id)
-        for place in wrong.focal_length_idxs():
-            wrong.params[place] /= 2
-        colmap.update_camera(wrong)
-    cameras = {row.image_id: colmap.read_camera(row.camera_id) for row in drive.rows}
+    calibrations = {row.image_id: colmap.read_camera(row.camera_id) for row in drive.rows}
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.random_seed = 0
     handle = sqlite3.connect(drive.path)
     pair_ids = handle.execute("SELECT pair_id FROM two_view_geometries WHERE rows > 0").fetchall()
-    pairs = [divmod(pair_id, PAIR_BASE) for (pair_id,) in pair_ids]
     handle.close()
-    for a, b in pairs:
+    for a, b in [divmod(pair_id, PAIR_BASE) for (pair_id,) in pair_ids]:
         if (a in mine or b in mine) and colmap.exists_matches(a, b):
             points = [colmap.read_keypoints(i)[:, :2].astype(np.float64) for i in (a, b)]
             geometry = pycolmap.estimate_calibrated_two_view_geometry(
-                cameras[a], points[0], cameras[b], points[1], colmap.read_matches(a, b), options
+                calibrations[a], points[0], calibrations[b], points[1], colmap.read_matches(a, b), options
             )
             colmap.delete_two_view_geometry(a, b)
             colmap.write_two_view_geometry(a, b, geometry)
     colmap.close()
-    return camera
+
+
+def recalibrate(drive: Drive, cameras: list[str], change: Callable[[Camera], tuple[Camera, Camera]]) -> None:
+    """Let cameras have another lens, and another calibration.
+
+    Args:
+        change: of a camera as it is, gives the lens that the images are to be of, and what is told of it.
+    """
+    for name in cameras:
+        rows = drive.by_camera[name]
+        for camera_id in sorted({row.camera_id for row in rows}):
+            colmap = pycolmap.Database.open(drive.path)
+            old = Camera.from_colmap(colmap.read_camera(camera_id))
+            lens, told = change(old)
+            believed = told.to_colmap()
+            believed.camera_id = camera_id
+            colmap.update_camera(believed)
+            colmap.close()
+            if lens != old:
+                for row in rows:
+                    keypoints = stored_keypoints(drive.path, row.image_id).copy()
+                    moved = lens.project(old.rays(keypoints[:, :2].astype(np.float64)))
+                    keypoints[:, :2] = np.where(np.isfinite(moved), moved, keypoints[:, :2])
+                    values = keypoints.astype(np.float32).tobytes(), row.image_id
+                    drive.sql(("UPDATE keypoints SET data = ? WHERE image_id = ?", values))
+    verify_again(drive, cameras)
+
+
+def one_camera(drive: Drive) -> list[str]:
+    """By chance."""
+    return [str(drive.rng.choice(sorted(drive.by_camera)))]
+
+
+def focal(drive: Drive) -> str:
+    """Half a focal length of one camera, and its pairs verified with it."""
+    cameras = one_camera(drive)
+
+    def halved(old: Camera) -> tuple[Camera, Camera]:
+        return old, replace(old, params=(*(f / 2 for f in old.params[:2]), *old.params[2:]))
+
+    recalibrate(drive, cameras, halved)
+    return cameras[0]
+
+
+def of_all(change: Callable[[Camera], tuple[Camera, Camera]]) -> Callable[[Drive], str]:
+    """The same mistake with all cameras, as one reader of calibrations makes it."""
+
+    def fault(drive: Drive) -> str:
+        recalibrate(drive, list(drive.by_camera), change)
+        return "all"
+
+    return fault
+
+
+def barrel(old: Camera) -> Camera:
+    """A usual wide lens with the view of a pinhole camera."""
+    fx, fy, cx, cy = old.params
+    return Camera("OPENCV", old.width, old.height, (1.1 * fx, 1.1 * fy, cx, cy, -0.15, 0.02, 0.0, 0.0))
+
+
+def fisheye(old: Camera) -> tuple[Camera, Camera]:
+    """Equidistant, with usual coefficients."""
+    params = (*old.params, -0.03, 0.005, -0.003, 0.0005)
+    of = old.width, old.height
+    return Camera("OPENCV_FISHEYE", *of, params), Camera("OPENCV", *of, params)
+
+
+def binned(old: Camera) -> tuple[Camera, Camera]:
+    """K for half the size."""
+    return old, replace(old, params=tuple(value / 2 for value in old.params))
+
+
+def roi(old: Camera) -> tuple[Camera, Camera]:
+    """The principal point as if the image began at the sensor's corner."""
+    fx, fy, cx, cy = old.params
+    return old, replace(old, params=(fx, fy, cx + old.width / 8, cy + old.height / 8))
 
 
 FAULTS: dict[str, Callable[[Drive], str]] = {
@@ -221,6 +298,11 @@ FAULTS: dict[str, Callable[[Drive], str]] = {
     "one_clock": one_clock,
     "swapped": swapped,
     "focal": focal,
+    "unrectified": of_all(lambda old: (barrel(old), old)),
+    "rectified": of_all(lambda old: (old, barrel(old))),
+    "fisheye": of_all(fisheye),
+    "binned": of_all(binned),
+    "roi": of_all(roi),
 }
 
 

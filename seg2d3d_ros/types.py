@@ -164,12 +164,15 @@ class WorldFrame:
 
     ``up`` is the unit vector that points up in the other frames; None = nobody asked, so that the cameras' rows tell it.
     ``given``: origin and axes are those of the poses that the images were given.
+    ``scale_sigma``: relative standard deviation of the scale; None = unknown. It says how well the frame is known, not which
+    it is: frames that differ in it only are equal.
     """
 
     kind: FrameKind = "arbitrary"
     datum: tuple[float, float, float] | None = None
     given: bool = False
     up: tuple[float, float, float] | None = None
+    scale_sigma: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

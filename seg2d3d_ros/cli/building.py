@@ -17,6 +17,7 @@ from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.new_map import NewMap
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.report.words import certainty
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
 
@@ -236,6 +237,8 @@ def summary(store: MapStore, config: Config) -> str:
         + (f", {counts['registered']} in {counts['components']} models" if counts["components"] > 1 else "")
         + f", {counts['model_points']} points",
     ]
+    if models := metrics.get("models"):
+        lines.append(f"scale: {certainty(models[0]['scale_sigma'])}")
     if config.segmentation.segmenter != "none":
         lines.append(
             f"{counts['instances']} instances of {', '.join(config.segmentation.prompts)}: {counts['segments_with_instance']} "

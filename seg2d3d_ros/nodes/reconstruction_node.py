@@ -32,6 +32,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.keyframes.streams.vehicle_state import VehicleTopics
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE
 from seg2d3d_ros.mapstore.held_map import hold_map
 from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
@@ -39,6 +40,7 @@ from seg2d3d_ros.pipeline.figures import reconstruction_counts
 from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
 from seg2d3d_ros.pipeline.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch, TimeLeft
+from seg2d3d_ros.report.words import certainty
 from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer
 from seg2d3d_ros.ros.exchange.keyframe_exchange import KeyframeSubscription
 from seg2d3d_ros.ros.exchange.movable_masks import MovableMasks
@@ -102,8 +104,9 @@ class ReconstructionNode(ManagedNode):
         self._publishing = self.worker("publishing", self._publish, depth=1, on_drop=lambda _: None)
         self._session = self._new_session()
         self._mapping = self.worker("mapping", self._map, depth=self.config.keyframes.max_pending, on_drop=self._dropped)
-        self._vehicle = VehiclePoses(self, self.ros.odom_topic, self.ros.pose_topic, self.config)
         self._masking = MovableMasks(self, self._masked, self.config.segmentation, self.ros.movable_wait)
+        topics = VehicleTopics(self.ros.odom_topic, self.ros.pose_topic, self.ros.imu_topic)
+        self._vehicle = VehiclePoses(self, topics, self._masking.take, self.config)
         self._keyframes = KeyframeSubscription(self, self._received)
         self._twins = TwinWatch(self)
         self._others = FindingsGatherer(self)
@@ -115,6 +118,7 @@ class ReconstructionNode(ManagedNode):
         self.serve(Trigger, "~/cancel", self._cancel)
 
     def deactivate(self) -> None:
+        self._vehicle.flush()
         self._mapping.drain(DRAIN_SECONDS)  # what was received goes to disk
         with self._lock:
             self._session.close()
@@ -150,7 +154,7 @@ class ReconstructionNode(ManagedNode):
     def _received(self, keyframe: Keyframe, header: Header) -> None:
         with self._shared:
             self._headers[keyframe.name] = header
-        self._masking.take(self._vehicle.complete(keyframe, header))
+        self._vehicle.take(keyframe, header)
 
     def _masked(self, keyframe: Keyframe, ignore: np.ndarray | None) -> None:
         self._mapping.put((keyframe, ignore))
@@ -198,6 +202,8 @@ class ReconstructionNode(ManagedNode):
             "stage": figures.stage or ("solving" if self._session.solving else "idle"),
         }
         values.update(figures.odd)
+        if models := self._models():
+            values["scale"] = certainty(models[0].frame.scale_sigma)
         if (built := self._session.reconstruction) and built.residuals:
             values |= built.residuals.in_words()
         with self._shared:
@@ -281,7 +287,7 @@ class ReconstructionNode(ManagedNode):
 
     def _finish(self, response: Trigger.Response) -> None:
         begin = time.monotonic()
-        self._wait_until(lambda: not self._keyframes.pending and not self._masking.pending)
+        self._wait_until(lambda: not (self._keyframes.pending or self._vehicle.pending or self._masking.pending))
         self._mapping.drain()
         with self._lock:
             session = self._session

@@ -191,8 +191,16 @@ def write_reconstruction_figures(
             **_in_words([*findings, *doubted]),
             "unregistered": [{"image": name, "reason": reason} for name, reason in sorted(reasons.items())],
             "positions": residuals.to_json() if residuals else {},
+            "models": [_model_document(model) for model in models],
         }
     )
+
+
+def _model_document(model: SparseModel) -> dict[str, Any]:
+    """A model in metrics.json: how large it is, and how well its scale is known."""
+    sigma = model.frame.scale_sigma
+    known = None if sigma is None else round(sigma, 6)
+    return {"images": len(model.names), "points": len(model.point_ids), "frame": model.frame.kind, "scale_sigma": known}
 
 
 def _separate_models(models: Sequence[SparseModel]) -> list[Finding]:

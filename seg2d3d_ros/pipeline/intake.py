@@ -107,7 +107,8 @@ class Intake:
             DataError: masks were given, and there is no object in any of them.
         """
         self._require_objects()
-        progress("images", len(self.records), len(self.records))
+        pictures = len({record.name if record.view is None else record.view.panorama for record in self.records})
+        progress("images", pictures, pictures)
         self._store.write_keyframes(self.records)
         return self._reconstructor.solve(progress)
 

@@ -111,7 +111,11 @@ def map_keyframes(
 
 def _batches(keyframes: Iterable[Keyframe], size: int, progress: Callable[[int], None]) -> Iterator[list[Keyframe]]:
     def counted() -> Iterator[Keyframe]:
-        for done, keyframe in enumerate(keyframes):
+        done, last = -1, ""
+        for keyframe in keyframes:
+            picture = keyframe.name if keyframe.view is None else keyframe.view.panorama
+            done += picture != last
+            last = picture
             progress(done)
             yield keyframe
 

@@ -95,7 +95,7 @@ def sparse_model(
 def write_frame(folder: Path, frame: WorldFrame, revision: int, names: Mapping[str, str]) -> None:
     """Say beside a COLMAP model what its coordinates mean and which keyframe each image is."""
     datum, up = (None if value is None else list(value) for value in (frame.datum, frame.up))
-    facts = {"kind": frame.kind, "datum": datum, "given": frame.given, "up": up}
+    facts = {"kind": frame.kind, "datum": datum, "given": frame.given, "up": up, "scale_sigma": frame.scale_sigma}
     write_json(folder / FRAME_FILE, {**facts, "revision": revision, "keyframes": dict(names)})
 
 
@@ -113,7 +113,11 @@ def read_frame(folder: Path) -> tuple[WorldFrame, int, dict[str, str]]:
         if up and not (len(up) == 3 and abs(math.hypot(*up) - 1.0) < 0.01):
             raise ValueError(f"up {shown(up)}")
         names = {str(name): str(keyframe) for name, keyframe in value["keyframes"].items()}
-        frame = WorldFrame(value["kind"], datum, bool(value.get("given", False)), up or None)
+        sigma = value.get("scale_sigma")
+        if sigma is not None and not 0.0 < float(sigma) < math.inf:
+            raise ValueError(f"scale_sigma {shown(sigma)}")
+        known = None if sigma is None else float(sigma)
+        frame = WorldFrame(value["kind"], datum, bool(value.get("given", False)), up or None, known)
         return frame, int(value["revision"]), names
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"

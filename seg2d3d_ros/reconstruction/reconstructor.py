@@ -204,6 +204,7 @@ class FeatureReconstructor(Reconstructor):
         tell_implausible(self._calibrated(rows), findings)
         for finding in self._doubts.list():
             findings.put(finding)
+        locator.tell_scales(models, findings)
         residuals = locator.residuals(models)
         if residuals is not None:
             residuals.tell(findings)

@@ -53,6 +53,8 @@ def tiles(content: Content) -> dict[str, str]:
     if counts.get("missed_views"):
         drawn = f" ({counts['recovered_views']:,} recovered)" if "recovered_views" in counts else ""
         figures["Missed by the detector"] = f"{count(counts['missed_views'], 'view')}{drawn}"
+    if content.models and (sigma := content.models[0].frame.scale_sigma):
+        figures["Scale known to"] = f"{100 * sigma:.2g} %"
     if len(content.models) > 1:
         figures["Components"] = f"{len(content.models):,}"
     return figures
@@ -167,9 +169,10 @@ def notices(content: Content) -> list[tuple[str, str]]:
     elif placed < 0.8 * images:
         words = f"{images - placed:,} of {images:,} images are not in the map; the reasons are listed below."
         found.append((WARNING, words))
-    if len(content.models) > 1 and not any("component" in words for _, words in found):
-        sizes = ", ".join(str(len(model.names)) for model in content.models[:8])
-        words = f"The images fall into {len(content.models)} components that share no points ({sizes} … images)."
+    told = {entry.get("code") for entry in listed if isinstance(entry, dict)}
+    if len(content.models) > 1 and "separate_models" not in told:  # of a map that was made before this was a finding
+        sizes = ", ".join(str(len(model.names)) for model in content.models[:8]) + (", …" if len(content.models) > 8 else "")
+        words = f"The images fall into {len(content.models)} components that share no points ({sizes} images)."
         found.append((WARNING, words))
     order = {level: -k for k, level in enumerate(LEVELS)}
     return sorted(dict.fromkeys(found), key=lambda notice: order.get(notice[0], 0))

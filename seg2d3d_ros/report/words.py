@@ -26,6 +26,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def certainty(sigma: float | None) -> str:
+    """``known to 1.6 % (one standard deviation)``, by a relative standard deviation; None = ``unknown``."""
+    return "unknown" if sigma is None else f"known to {100 * sigma:.2g} % (one standard deviation)"
+
+
 def number(value: Any) -> str:
     """A figure with three decimals or as many as it needs; ``–`` for what is no finite number."""
     if not isinstance(value, int | float) or not math.isfinite(value):

@@ -168,6 +168,7 @@ def test_given_poses_that_are_trusted_are_the_map(scene, built, tmp_path, capsys
         np.testing.assert_allclose(found[name], known[name], atol=1e-6)
     assert "9 of 10 images registered in one model" in told if form == "tum" else "10 of 10" in told
     assert ("images without a pose: 1 of 10" in told) == (form == "tum")
+    assert ("scale: known to" in told) == (form == "tum"), "a COLMAP model has no unit"
     assert "trust: fixed" in (out / "config.yaml").read_text()
 
 

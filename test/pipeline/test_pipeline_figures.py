@@ -86,6 +86,16 @@ def test_images_that_fell_apart_are_counted_and_named(tmp_path, kind, words):
     assert f"the 2 models together; {words}" in entry["text"]
 
 
+def test_each_model_stands_in_the_metrics_with_how_well_its_scale_is_known(tmp_path):
+    model, _ = two_houses(3)
+    known = dataclasses.replace(model, frame=WorldFrame("metric", scale_sigma=0.0163))
+    store = MapStore(tmp_path)
+    write_reconstruction_figures(store, 6, Reconstruction([known, dataclasses.replace(model, frame=WorldFrame())]), {}, {})
+    first, second = store.read_metrics()["models"]
+    assert first == {"images": len(model.names), "points": len(model.point_ids), "frame": "metric", "scale_sigma": 0.0163}
+    assert (second["frame"], second["scale_sigma"]) == ("arbitrary", None)
+
+
 def test_why_a_map_is_empty_although_objects_were_asked_for():
     counts = {"images": 4, "segments": 6, "instances": 0}
     found = SimpleNamespace(counts=counts, findings=[Finding(SEGMENTS_WITHOUT_POINTS, 5, 6)])

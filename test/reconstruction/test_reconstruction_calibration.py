@@ -73,11 +73,40 @@ def bend(params):
     params[3] = -0.6
 
 
-@pytest.mark.parametrize(("change", "words"), [(halve, "as of images twice the size"), (bend, "pixels move by up to")])
+@pytest.mark.parametrize(("change", "words"), [(halve, "as of images twice the size"), (bend, "as of rectified images")])
 def test_a_wrong_calibration_is_named_without_positions(street, change, words):
     (finding,) = said_of(believing(street, change))
     assert (finding.kind, finding.count, finding.of, finding.examples) == (CALIBRATION_DOUBTED, 1, 2, ("left",))
     assert words in finding.text
+
+
+def test_raw_images_with_the_intrinsics_of_rectified_ones_are_named_without_positions():
+    """P has no distortion, and so no coefficient that could be set free: the lens is given some."""
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 8
+    options.num_points3D = 250
+    options.camera_model_id = pycolmap.CameraModelId.OPENCV
+    options.camera_params = [1280.0, 1280.0, 512.0, 384.0, -0.6, 0.1, 0.0, 0.0]
+    pycolmap.set_random_seed(3)
+    raw = pycolmap.synthesize_dataset(options)
+    noise = pycolmap.SyntheticNoiseOptions()
+    noise.point2D_stddev = 0.5
+    pycolmap.synthesize_noise(noise, raw)
+
+    def told(camera):
+        camera.model, camera.params = pycolmap.CameraModelId.PINHOLE, [1100.0, 1100.0, 512.0, 384.0]
+
+    model = copy.deepcopy(raw)
+    told(model.camera(1))
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    pycolmap.create_default_bundle_adjuster(options, whole_model(model, model.cameras), model).solve()
+    findings = Findings()
+    doubt_calibrations([model], {1}, NAMES, 1, findings)
+    (finding,) = findings.list()
+    assert (finding.kind, finding.examples) == (CALIBRATION_DOUBTED, ("left",))
+    assert "as of raw images, with the P of rectified ones" in finding.text
+    assert model.camera(1).model == pycolmap.CameraModelId.PINHOLE, "the map's camera stays"
 
 
 def test_of_many_images_some_are_asked(street, monkeypatch):
@@ -94,6 +123,15 @@ def test_a_focal_length_alone_is_believed_only_to_positions():
     result = SelfCalibration(focal=1.3, moved=0.1, held=0.30, freed=0.29, size=1000)
     assert result.contradicts(positions=True)
     assert not result.contradicts(positions=False), "a vehicle that looks ahead does not determine it"
+
+
+@pytest.mark.parametrize(
+    ("bent", "freed", "contradicted"),
+    [((0.0, 0.05), 0.2, True), ((0.05, 0.0), 0.2, True), ((0.0, 0.008), 0.2, False), ((0.0, 0.05), 0.29, False)],
+)
+def test_a_distortion_that_focal_length_and_pose_hide_is_seen(bent, freed, contradicted):
+    result = SelfCalibration(focal=1.02, moved=0.016, held=0.30, freed=freed, size=1000, bent=bent)
+    assert result.contradicts(positions=True) == result.contradicts(positions=False) == contradicted
 
 
 @pytest.mark.parametrize(

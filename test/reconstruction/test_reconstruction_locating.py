@@ -38,7 +38,10 @@ class Locator:
 
     def georeference(self, model, scale, warnings, *, level=True):
         self.steps.append(("georeference", model, scale.factor))
-        return WorldFrame(self.kind)
+        return WorldFrame(self.kind, scale_sigma=0.1 if model == "model" else 0.02)
+
+    def frame_of(self, model, scale):
+        return WorldFrame("enu", scale_sigma=scale.sigma)
 
     def at_cameras(self, model):
         return "positions"
@@ -90,7 +93,7 @@ def test_with_rig_and_gps(steps):
         ("hold", "adjusted"),
         ("georeference", "held", 2.0),  # positions alone leave the tilt open
     ]
-    assert (submap.frame.kind, submap.located) == ("enu", 10)
+    assert (submap.frame.kind, submap.located, submap.frame.scale_sigma) == ("enu", 10, 0.02)
 
 
 def test_with_a_rig_alone_nothing_pulls(steps):
@@ -120,3 +123,12 @@ def test_what_is_located_is_left_until_it_has_grown(steps):
     assert (steps, findings) == ([], ["model"]), "what is doubtful of it is said with every revision"
     locate_submaps(mapper(submap), Locator("enu", steps), RIG, [], final=True)
     assert steps != []
+
+
+def test_at_the_end_a_map_says_how_well_its_scale_is_known(steps):
+    submap = Submap()
+    submap.frame, submap.located = WorldFrame("enu"), 10
+    for final, known in ((False, None), (True, 0.01)):
+        locate_submaps(mapper(submap), Locator("enu", steps), None, [], final=final)
+        assert submap.frame.scale_sigma == known
+    assert steps == []

@@ -80,6 +80,18 @@ class TestRigFrames:
             to_single_frames(model, single, keep=keep)
             assert set(model.reg_image_ids()) == keep
 
+    def test_an_image_that_is_not_kept_sees_no_point_any_more(self):
+        """Else the model's points name an image that it does not have."""
+        drive = Drive()
+        (model,) = drive.models([("left", "right")])
+        gone, *kept = sorted(model.reg_image_ids())
+        assert model.image(gone).num_points3D
+        to_single_frames(model, to_rig_frames(model, rig_of(drive)), keep=kept)
+        assert set(model.reg_image_ids()) == set(kept)
+        assert model.image(gone).num_points3D == 0
+        assert all(e.image_id in kept for point in model.points3D.values() for e in point.track.elements)
+        assert all(point.track.length() > 1 for point in model.points3D.values())
+
 
 class TestFit:
     def test_the_scale_comes_from_cameras_that_share_points(self):

@@ -69,6 +69,7 @@ def test_mounts_alone_make_a_map_metric_and_hold_in_it(tmp_path, mode):
     frames = [replace(f, mount=MOUNTS[f.camera_name], odometry=None) for f in keyframes("ab", 6)]
     model = solved(tmp_path, mode, frames)
     assert (len(model.names), model.frame.kind) == (12, "metric")
+    assert 0.003 < model.frame.scale_sigma < 0.05, "of a baseline of 0.6 m"
     assert length(model, "a") == pytest.approx(6.0, rel=0.02)
     poses = dict(zip(model.names, model.pose, strict=True))
     for frame in frames[::2]:

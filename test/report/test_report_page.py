@@ -20,7 +20,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.palette import hex_color, instance_colors
 from seg2d3d_ros.report import write_report
 from seg2d3d_ros.report.content import read_content
-from seg2d3d_ros.report.facts import inputs
+from seg2d3d_ros.report.facts import inputs, tiles
 from seg2d3d_ros.report.overlays import NO_OVERLAY, write_overlays
 from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
 from seg2d3d_ros.report.words import duration, file_size
@@ -353,3 +353,11 @@ def test_durations_in_words(seconds, words):
 @pytest.mark.parametrize(("size", "words"), [(999, "999 B"), (1400, "1.4 kB"), (999_600, "1.0 MB"), (23_400_000, "23 MB")])
 def test_sizes_in_words(size, words):
     assert file_size(size) == words
+
+
+def test_how_well_the_scale_is_known_is_told(store):
+    content = read_content(store.root)
+    assert "Scale known to" not in tiles(content)
+    known = dataclasses.replace(content.models[0].frame, scale_sigma=0.0163)
+    models = [dataclasses.replace(content.models[0], frame=known), *content.models[1:]]
+    assert tiles(dataclasses.replace(content, models=models))["Scale known to"] == "1.6 %"

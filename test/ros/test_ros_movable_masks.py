@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import types
 
 import numpy as np
 import pytest
+from helpers_remembering_node import RememberingNode
 
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
-import geometry_msgs.msg  # noqa: E402
-from nav_msgs.msg import Odometry  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from seg2d3d_ros.config import make_config  # noqa: E402
-from seg2d3d_ros.findings import Findings  # noqa: E402
 from seg2d3d_ros.geometry.pose import Pose  # noqa: E402
 from seg2d3d_ros.images import encode_png  # noqa: E402
-from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
 from seg2d3d_ros.pipeline.mapping_session import MappingSession  # noqa: E402
 from seg2d3d_ros.pipeline.schedule import Schedule  # noqa: E402
 from seg2d3d_ros.ros.exchange.movable_masks import MOVING_THINGS_KEPT, MovableMasks  # noqa: E402
-from seg2d3d_ros.ros.exchange.vehicle_poses import VehiclePoses  # noqa: E402
 from seg2d3d_ros.ros.messages.class_names import class_names_message  # noqa: E402
 from seg2d3d_ros.ros.messages.conversion import labels_to_image, make_header, unsegmented  # noqa: E402
 from seg2d3d_ros.types import Keyframe  # noqa: E402
-
-SECOND = 10**9
-
-
-class Node:
-    """Remembers what is asked of it."""
-
-    def __init__(self):
-        self.callbacks, self.timers, self.counts, self.words = {}, [], {}, []
-        self.graph = {}
-        self.findings = Findings()
-        self.diagnostics = types.SimpleNamespace(count=self.count, findings=self.findings, set=lambda *what: None)
-        self.errors = types.SimpleNamespace(refused=lambda topic, error: self.words.append(str(error)))
-
-    def count(self, key, step=1):
-        self.counts[key] = self.counts.get(key, 0) + step
-        return self.counts[key]
-
-    def subscribe(self, kind, topic, callback, profile, **other):
-        self.callbacks[topic] = callback
-
-    def every(self, seconds, callback):
-        self.timers.append(callback)
-
-    def get_logger(self):
-        return types.SimpleNamespace(warning=self.words.append, info=self.words.append)
-
-    def resolve_topic_name(self, name):
-        return f"/{name}"
-
-    def get_publishers_info_by_topic(self, topic):
-        return []
-
-    def get_topic_names_and_types(self):
-        return list(self.graph.items())
-
-    def count_publishers(self, topic):
-        return int(topic in self.graph)
 
 
 def keyframe(k=1):
@@ -80,7 +37,7 @@ def segments(labels, k=1):
 def masks(monkeypatch, movable=("car",), segmenter="topic"):
     clock = types.SimpleNamespace(now=100.0)
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    node, found = Node(), []
+    node, found = RememberingNode(), []
     config = make_config(
         {"segmentation.prompts": ["house"], "segmentation.movable": list(movable), "segmentation.segmenter": segmenter}
     )
@@ -181,42 +138,3 @@ def test_mask_mount_and_odometry_survive_a_restart(tmp_path):
         assert none is None
         np.testing.assert_array_equal(first.mount.matrix, pose.matrix)
         np.testing.assert_array_equal(first.odometry.matrix, pose.scaled(2).matrix)
-
-
-@pytest.mark.parametrize("kind", ["Odometry", "PoseWithCovarianceStamped", "PoseStamped"])
-def test_keyframes_get_the_pose_of_their_moment_whatever_message_says_it(kind):
-    node, make = Node(), getattr(geometry_msgs.msg, kind, Odometry)
-    poses = VehiclePoses(node, "", "ins", make_config({"reconstruction.rig": "none"}))
-    (search,) = node.timers
-    search()
-    assert "/ins" not in node.callbacks, "nobody publishes yet"
-    node.graph["/ins"] = [f"{'nav_msgs' if kind == 'Odometry' else 'geometry_msgs'}/msg/{kind}"]
-    search()
-    search()
-    for k in (0, 1):
-        message = make(header=make_header(SECOND + k * SECOND // 5, "map"))
-        pose = message.pose if kind == "PoseStamped" else message.pose.pose
-        pose.position.x, pose.orientation.w = float(k), 1.0
-        node.callbacks["/ins"](message)
-    item = Keyframe("a", "front", SECOND + SECOND // 10, b"")
-    complete = poses.complete(item, make_header(item.stamp_ns, "front"))
-    np.testing.assert_allclose(complete.given.position, [0.5, 0, 0])
-    assert node.findings.list() == []
-    late = poses.complete(dataclasses.replace(item, name="b", stamp_ns=9 * SECOND), make_header(9 * SECOND, "front"))
-    assert late.given is None
-    assert [(f.kind, f.examples) for f in node.findings.list()] == [(WITHOUT_POSE, ("b",))]
-    assert complete.odometry is None
-
-
-def test_keyframes_get_the_odometry_of_their_moment():
-    node = Node()
-    poses = VehiclePoses(node, "odom", "", make_config({"reconstruction.rig": "none"}))
-    for k in (0, 1):
-        message = Odometry(header=make_header(SECOND + k * SECOND // 5, "odom"), child_frame_id="base_link")
-        message.pose.pose.position.x, message.pose.pose.orientation.w = float(k), 1.0
-        node.callbacks["/odom"](message)
-    item = Keyframe("a", "front", SECOND + SECOND // 10, b"")
-    complete = poses.complete(item, make_header(item.stamp_ns, "front"))
-    np.testing.assert_allclose(complete.odometry.translation, [0.5, 0, 0])
-    assert complete.mount is None
-    assert "/tf_static" not in node.callbacks

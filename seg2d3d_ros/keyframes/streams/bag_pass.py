@@ -12,18 +12,13 @@ import numpy as np
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Finding, Findings, Kind
 from seg2d3d_ros.geometry.frames import FrameTree
-from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.vertical.camera_up import CameraUp
-from seg2d3d_ros.keyframes.odometry import MAX_GAP, VehicleOdometry
 from seg2d3d_ros.keyframes.panoramas.panorama_cutting import as_keyframes
-from seg2d3d_ros.keyframes.positions.pose_messages import PoseMessages
-from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE, PoseHints
 from seg2d3d_ros.keyframes.selection import ImageSelector
 from seg2d3d_ros.keyframes.streams.camera_input import IMAGES_OUT_OF_ORDER, STAMPS_ZERO
 from seg2d3d_ros.keyframes.streams.fixes import FixFilter
-from seg2d3d_ros.keyframes.streams.gravity import IMU_NOT_USED, WINDOW_NS, VehicleGravity, camera_up
 from seg2d3d_ros.keyframes.streams.recorded_images import RecordedImages
 from seg2d3d_ros.keyframes.streams.recorded_masks import RecordedMasks
+from seg2d3d_ros.keyframes.streams.vehicle_state import VehicleState, VehicleTopics
 from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.recording.cameras import CameraTopic
@@ -106,35 +101,25 @@ class BagPass:
         self._source, self._config, self._findings, self._progress = source, config, findings, progress
         self._selector: ImageSelector[_Image] = ImageSelector(config)
         self._fixes = FixFilter(config)
-        self._odometry = VehicleOdometry()
-        self._gravity = VehicleGravity()
-        self._no_vertical: Counter[str] = Counter()
-        self._poses = PoseMessages(PoseHints.of(config))
-        self._mounts: dict[str, Pose] | None = None
+        topics = VehicleTopics(source.odometry or "", source.poses or "", source.imu or "")
+        self._vehicle, self._lacking = VehicleState(topics, source.frames, config), Findings()
+        for camera in source.cameras:
+            self._vehicle.know_camera(camera.name, camera.frame_id)
         self._images = RecordedImages(source.infos, findings)
         self._videos: dict[str, VideoStream[tuple[CameraTopic, int, int]]] = {}
         self._cameras = {camera.topic: camera for camera in source.cameras}
         self._camera_of_masks = {camera.segments: camera for camera in source.cameras if camera.segments}
-        topics = {camera.name: topic for topic, camera in self._camera_of_masks.items()}
-        self.masks = RecordedMasks(topics, tolerance, SEGMENTS_DELAY)
+        masks = {camera.name: topic for topic, camera in self._camera_of_masks.items()}
+        self.masks = RecordedMasks(masks, tolerance, SEGMENTS_DELAY)
         self._counts: Counter[str] = Counter()
         self._unstamped: Counter[str] = Counter()
         self._newest_ns = 0
         self._newest_of: dict[str, int] = {}
-        gap = config.max_fix_gap
-        waits = (
-            (source.fix, gap),
-            (source.odometry, MAX_GAP),
-            (source.poses, gap),
-            (topics, SEGMENTS_DELAY),
-            (source.imu, WINDOW_NS / 1e9),
-        )
-        self._hold_ns = int(1e9 * max((seconds for there, seconds in waits if there), default=0.0))
+        waits = ((source.fix, config.max_fix_gap), (masks, SEGMENTS_DELAY))
+        self._hold_ns = int(1e9 * max([self._vehicle.patience, *(seconds for there, seconds in waits if there)]))
         there: list[Callable[[_Chosen], bool]] = [
             lambda chosen: not source.fix or self._fixes.reaches(chosen.image.stamp_ns),
-            lambda chosen: not source.odometry or self._odometry.reaches(chosen.image.stamp_ns),
-            lambda chosen: not source.imu or self._gravity.reaches(chosen.image.stamp_ns),
-            lambda chosen: not source.poses or self._poses.reaches(chosen.image.stamp_ns),
+            lambda chosen: self._vehicle.reaches(chosen.image.stamp_ns),
             lambda chosen: self.masks.is_there(chosen.image.camera.name, chosen.image.stamp_ns),
         ]
         self._waiting = WaitingKeyframes([Companion(is_there, self._hold_ns) for is_there in there], in_order=True)
@@ -159,12 +144,12 @@ class BagPass:
                     yield from self._image(image)
             elif topic in (source.odometry, source.poses):
                 if topic == source.odometry:
-                    self._counts["odometry"] += self._odometry.add_message(message, stamp_ns)
+                    self._counts["odometry"] += self._vehicle.odometry.add_message(message, stamp_ns)
                 if topic == source.poses:
-                    self._counts["poses"] += self._poses.add_message(message, stamp_ns)
+                    self._counts["poses"] += self._vehicle.poses.add_message(message, stamp_ns)
             elif topic == source.imu:
-                self._gravity.add_message(message, stamp_ns)
-                self._gravity.forget(self._newest_ns - 2 * self._hold_ns - int(1e9 * (self._config.max_wait + 1)))
+                self._vehicle.gravity.add_message(message, stamp_ns)
+                self._vehicle.gravity.forget(self._newest_ns - 2 * self._hold_ns - int(1e9 * (self._config.max_wait + 1)))
             elif topic == source.fix:
                 self._fixes.add(message, stamp_ns, log_ns)
             else:
@@ -227,44 +212,25 @@ class BagPass:
             self._counts["segments_missing"] += image.camera.segments is not None and labels is None
             geo = self._fixes.at(image.stamp_ns)
             self._counts["without_position"] += bool(self._source.fix) and geo is None
-            mount, odometry = self._mount(image.camera.name), self._odometry.at(image.stamp_ns)
-            up = self._up(image, mount) if self._source.imu else None
-            given = self._poses.at(image.stamp_ns)
-            self._counts["without_pose"] += bool(self._source.poses) and given is None
-            whole = replace(keyframe, geo=geo, mount=mount, odometry=odometry, given=given, up=up)
+            whole, lacking = self._vehicle.complete(replace(keyframe, geo=geo), image.camera.frame_id)
+            self._lacking.update(lacking)
             try:
                 for part in as_keyframes(whole, self._config, self._findings):
                     yield BagItem(part, labels if part.view is None or labels is None else part.view.cut(labels), reason)
             except DataError as error:
                 self._images.refuse(image.camera, error)
 
-    def _up(self, image: _Image, mount: Pose | None) -> CameraUp | None:
-        """The vertical in a camera's frame by the IMU; that there is none is counted."""
-        camera_from_imu = self._source.frames.find(image.camera.frame_id, self._gravity.frame_id)
-        up, why_not = camera_up(self._gravity.at(image.stamp_ns), camera_from_imu, mount)
-        self._no_vertical[why_not] += up is None
-        return up
-
-    def _mount(self, camera: str) -> Pose | None:
-        """Where a camera is on the vehicle; asked when the first keyframe is due, so that odometry has named its base."""
-        if self._mounts is None:
-            frames = {camera.name: camera.frame_id for camera in self._source.cameras}
-            self._mounts = self._source.frames.mounts(frames, self._odometry.base or self._poses.base)
-        return self._mounts.get(camera)
-
     def _tell(self) -> None:
         counts = self._selector.counts
         late = {"late": counts.late, "repeated": counts.repeated}
         unstamped = ", ".join(f"{topic} {count}" for topic, count in self._unstamped.items())
         reason = "no fix is used" if not self._fixes.used else "they lie before the first fix, after the last, or in a gap"
-        no_vertical = "; ".join(why for why, count in self._no_vertical.items() if count)
         found = [
             self._images.finding(counts.seen),
             Finding(IMAGES_OUT_OF_ORDER, counts.late + counts.repeated, counts.seen, (), late),
             Finding(STAMPS_ZERO, self._unstamped.total(), 0, (), {"detail": unstamped}),
             Finding(WITHOUT_POSITION, self._counts["without_position"], counts.kept, (), {"reason": reason}),
-            Finding(IMU_NOT_USED, self._no_vertical.total(), counts.kept, (), {"reason": no_vertical}),
-            Finding(WITHOUT_POSE, self._counts["without_pose"], counts.kept, (), {"source": self._source.poses or ""}),
+            *(replace(finding, of=counts.kept) for finding in self._lacking.list()),
             *self._fixes.findings(),
             *self.masks.findings(),
             *(

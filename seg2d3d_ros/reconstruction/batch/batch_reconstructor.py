@@ -44,7 +44,9 @@ class BatchReconstructor(FeatureReconstructor):
         with self._watch("georeference"):
             settled = [s.model for s in solved if s.settled]
             frames = [
-                locator.world if model in settled and locator.world else locator.georeference(model, scale, findings)
+                locator.frame_of(model, scale)
+                if model in settled and locator.world
+                else locator.georeference(model, scale, findings)
                 for model, scale in zip(models, scales, strict=True)
             ]
         with self._watch("writing"):

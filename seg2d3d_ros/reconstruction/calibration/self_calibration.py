@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ ITERATIONS = 50
 """A vehicle that looks where it drives hardly constrains its focal length: it creeps."""
 PER_CAMERA = 25
 """Images of each camera that are asked."""
+POINTS = 250
+"""Points that each of these images sees at least, if there are so many: a lens has a dozen unknowns."""
+SETTLED = 1e-5
+"""Relative change of the cost at which an adjustment ends."""
 MIN_IMAGES = 4
 """A camera with fewer images tells nothing of its calibration."""
 EXPLAINS = 1.12
@@ -33,6 +38,11 @@ EXPLAINS = 1.12
 1.02 where it is right …"""
 MOVED = 0.03
 """… and move pixels by this share of the image's longer side: small errors of lenses do less, and harm little."""
+BENT = 0.015
+"""… or change what distortion does to a pixel by this share, which a focal length can hide in the middle of the picture."""
+PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE")
+STRAIGHT = 0.3
+"""Images are called rectified, or raw, where of the distortions as given and as found one is so small a share of the other."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class SelfCalibration:
         moved: largest distance that a ray's pixel moved, as a share of the longer side.
         held, freed: robust mean reprojection error in pixels with the calibration as given, and left free.
         size: longer side in pixels.
+        bent: largest distance that distortion moves a pixel as given, and left free, as shares of the longer side.
     """
 
     focal: float
@@ -51,12 +62,14 @@ class SelfCalibration:
     held: float
     freed: float
     size: int
+    bent: tuple[float, float] = (0.0, 0.0)
 
     def contradicts(self, *, positions: bool) -> bool:
         """Whether the images contradict the calibration; ``positions`` tell how far cameras moved, and so the focal length."""
         if positions and max(self.focal, 1.0 / self.focal) > PLAUSIBLE:
             return True
-        return self.moved > MOVED and self.held > EXPLAINS * self.freed
+        other_lens = self.moved > MOVED or abs(self.bent[0] - self.bent[1]) > BENT
+        return other_lens and self.held > EXPLAINS * self.freed
 
     @property
     def text(self) -> str:
@@ -65,6 +78,11 @@ class SelfCalibration:
         words = f"focal length {100 * (self.focal - 1):+.0f} %"
         if abs(np.log(self.focal / likely)) < np.log(PLAUSIBLE):
             words += f" (as of images {'half' if likely < 1 else 'twice'} the size)"
+        given, free = self.bent
+        if max(given, free) > MOVED and free < STRAIGHT * given:
+            words += ", hardly any distortion (as of rectified images, with the K and D of raw ones)"
+        elif max(given, free) > MOVED and given < STRAIGHT * free:
+            words += ", and a distortion (as of raw images, with the P of rectified ones)"
         lens = f", pixels move by up to {self.moved * self.size:.0f}"
         return f"{words}{lens}, reprojection error {self.held:.2f} to {self.freed:.2f} pixels"
 
@@ -115,11 +133,14 @@ def self_calibrations(
     if not cameras:
         return {}
     part = keep_images(model, _asked(model, images, cameras))
+    _thin(part)
     there = set(part.reg_image_ids())
     known = [prior for prior in priors if prior.corr_data_id.id in there]
     _adjust(part, known, sigma, part.cameras, threads)
     before = {c: Camera.from_colmap(part.camera(c)) for c in cameras}
     held = _errors(part)
+    for camera_id in cameras:
+        _allow_distortion(part.camera(camera_id))
     _adjust(part, known, sigma, set(part.cameras) - cameras, threads)
     freed = _errors(part)
     found = {}
@@ -127,8 +148,17 @@ def self_calibrations(
         free = Camera.from_colmap(part.camera(camera_id))
         focal = float(np.mean(free.focal_lengths) / np.mean(given.focal_lengths))
         size = max(given.width, given.height)
-        found[camera_id] = SelfCalibration(focal, _moved(given, free) / size, held[camera_id], freed[camera_id], size)
+        bent = _bent(given) / size, _bent(free) / size
+        found[camera_id] = SelfCalibration(focal, _moved(given, free) / size, held[camera_id], freed[camera_id], size, bent)
     return found
+
+
+def _allow_distortion(camera: pycolmap.Camera) -> None:
+    """Give a pinhole camera the lens of which it is the case without distortion: images that are not rectified show it."""
+    given = Camera.from_colmap(camera)
+    if given.model in PINHOLES:
+        camera.model = pycolmap.CameraModelId.OPENCV
+        camera.params = [*given.focal_lengths, *given.principal_point, 0.0, 0.0, 0.0, 0.0]
 
 
 def _asked(model: pycolmap.Reconstruction, images: Mapping[int, int], cameras: Collection[int]) -> list[int]:
@@ -146,6 +176,17 @@ def _asked(model: pycolmap.Reconstruction, images: Mapping[int, int], cameras: C
         if sum(frame_of[i] in frames for i in own) < PER_CAMERA:
             frames |= {frame_of[i] for i in _neighbours(model, own)}
     return sorted(i for i in images if frame_of[i] in frames)
+
+
+def _thin(model: pycolmap.Reconstruction) -> None:
+    """Leave ``POINTS`` points in each image, those with the longest tracks."""
+    tracks = {number: [e.image_id for e in point.track.elements] for number, point in model.points3D.items()}
+    seen: Counter[int] = Counter()
+    for number, images in sorted(tracks.items(), key=lambda item: (-len(item[1]), item[0])):
+        if all(seen[i] >= POINTS for i in images):
+            model.delete_point3D(number)
+        else:
+            seen.update(images)
 
 
 def _neighbours(model: pycolmap.Reconstruction, own: Sequence[int]) -> set[int]:
@@ -170,6 +211,7 @@ def _adjust(
     threads: int,
 ) -> None:
     options = robust_options(pycolmap.LossFunctionType.CAUCHY, ITERATIONS, threads)
+    options.ceres.solver_options.function_tolerance = SETTLED
     if priors:
         options.refine_sensor_from_rig = True
         options.refine_extra_params = False
@@ -196,6 +238,12 @@ def _errors(model: pycolmap.Reconstruction) -> dict[int, float]:
             errors = np.nan_to_num(np.linalg.norm(pixels - xy, axis=1), nan=MAX_ERROR)
             sums.setdefault(image.camera_id, []).append(np.minimum(errors, MAX_ERROR))
     return {c: float(np.concatenate(sums[c]).mean()) if c in sums else 0.0 for c in model.cameras}
+
+
+def _bent(camera: Camera) -> float:
+    """Pixels that distortion moves by at most, over the picture but for its rim."""
+    straight = Camera("PINHOLE", camera.width, camera.height, (*camera.focal_lengths, *camera.principal_point))
+    return _moved(straight, camera)
 
 
 def _moved(given: Camera, free: Camera) -> float:

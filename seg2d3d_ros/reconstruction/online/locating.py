@@ -56,6 +56,8 @@ def _locate(
     placed = submap.frame == locator.world
     if not due and placed:
         locator.tell_doubts(model, findings)
+        if final:
+            submap.frame = locator.frame_of(model, _scale(model, locator, rig))
         return
     if not due and kind == "metric" and locator.world is None:
         return
@@ -89,7 +91,8 @@ def _locate(
         submap.take_solution(adjusted)
     if frame == locator.world:  # positions alone leave the tilt about a street open
         # The adjustment brought the model, mounts and all, to the scale of the positions: what the mounts say counts once more.
-        locator.georeference(submap.reconstruction, _scale(submap.reconstruction, locator, rig), Findings())
+        scale = _scale(submap.reconstruction, locator, rig)
+        submap.frame = locator.georeference(submap.reconstruction, scale, Findings())
 
 
 def _scale(model: pycolmap.Reconstruction, locator: Locator, rig: Rig | None) -> Scale | None:

@@ -160,7 +160,11 @@ def to_rig_frames(model: pycolmap.Reconstruction, rig: Rig) -> SingleFrames:
 
 
 def to_single_frames(model: pycolmap.Reconstruction, single: SingleFrames, *, keep: Collection[int]) -> None:
-    """Undo ``to_rig_frames``, in place; the images ``keep`` keep their poses, others are no longer registered."""
+    """Undo ``to_rig_frames``, in place; the images ``keep`` keep their poses, others lose these and see no point any more."""
+    for image_id in set(model.reg_image_ids()) - set(keep):
+        for place in list(model.image(image_id).get_observation_point2D_idxs()):
+            if model.image(image_id).point2D(place).has_point3D():  # else its point went with the observation before
+                model.delete_observation(image_id, place)
     frames = [_single(model, number, rig_id, data, keep) for number, (rig_id, data) in single.frames.items()]
     model.set_rigs_and_frames(single.rigs, frames)
 

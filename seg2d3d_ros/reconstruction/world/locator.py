@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +24,7 @@ from seg2d3d_ros.reconstruction.world.given_attitudes import up_by_attitudes
 from seg2d3d_ros.reconstruction.world.levers import camera_positions
 from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals, position_residuals
 from seg2d3d_ros.reconstruction.world.rolled_images import tell_rolled, tell_upside_down
+from seg2d3d_ros.reconstruction.world.scale_certainty import combined, sigma_by_positions, tell_uncertain
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
@@ -279,18 +281,49 @@ class Locator:
         if fit.similarity is not None and self.world is not None:
             model.transform(fit.similarity.to_colmap())
             self.tell_doubts(model, findings, fit)
-            return self.world
+            return self.frame_of(model, scale)
         upright = self._upright(model) if level else np.eye(3)
         model.transform(Similarity(1.0 if scale is None else scale.factor, upright, np.zeros(3)).to_colmap())
         tell_rolled(model, self._rows, self.mounts, findings)
         tell_upside_down(model, self._rows, self.mounts, findings, self._shown(model))
         if scale is not None:
-            return WorldFrame("metric", up=UP)
+            return WorldFrame("metric", up=UP, scale_sigma=scale.sigma)
         mounted = self.mounts.keys() - self.loose
         if self.world is not None or mounted:
             unknown = ", and the mounted cameras share no points that tell the scale" if mounted else ""
             findings.add(NOT_GEOREFERENCED, self._shown(model), reason=fit.problem + unknown)
         return WorldFrame(up=UP)
+
+    def frame_of(self, model: pycolmap.Reconstruction, scale: Scale | None) -> WorldFrame:
+        """The frame of the positions, with how well these and all else that is known tell the scale of a model in it.
+
+        Args:
+            model: in the positions' frame.
+            scale: by the mounts or by odometry, if these tell it.
+        """
+        if self.world is None or self.world.kind == "arbitrary":
+            return self.world or WorldFrame()
+        at_cameras = self.at_cameras(model)
+        order = sorted(self._rows, key=lambda row: (row.stamp_ns, row.name))
+        there = at_cameras.keys() & set(model.reg_image_ids())
+        ids = [row.image_id for row in order if row.image_id in there]
+        centers = np.array([model.image(i).projection_center() for i in ids]).reshape(-1, 3)
+        positions = np.array([at_cameras[i] for i in ids]).reshape(-1, 3)
+        sigmas, heights = np.array([self.sigmas[i] for i in ids]), np.array([i in self.heights for i in ids], bool)
+        by_positions = sigma_by_positions(centers, positions, sigmas, heights)
+        return replace(self.world, scale_sigma=combined(by_positions, scale.sigma if scale else None))
+
+    def tell_scales(self, models: Sequence[SparseModel], findings: Findings) -> None:
+        """Say of which models the scale is poorly known, and by what it is."""
+        ids = {row.name: row.image_id for row in self._rows}
+        for model in models:
+            own = [ids[name] for name in model.names if ids.get(name) in self.positions] if model.frame == self.world else []
+            length = float(np.linalg.norm(np.ptp([self.positions[i] for i in own], axis=0))) if own else 0.0
+            sigma = float(np.median([self.sigmas[i] for i in own])) if own else 0.0
+            sources = (
+                f"{len(own)} positions ({sigma:.2g} m) over {length:.0f} m" if own else "the cameras' mounts, or of odometry,"
+            )
+            tell_uncertain(model.frame.scale_sigma, sources, f"{len(model.names)} images from {min(model.names)}", findings)
 
     def _upright(self, model: pycolmap.Reconstruction) -> np.ndarray:
         """(3, 3) rotation that takes the model's vertical to the z axis."""

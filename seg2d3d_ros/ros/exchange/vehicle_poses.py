@@ -1,20 +1,24 @@
-"""Where the cameras are on the vehicle (``/tf_static``) and where that is (``odom_topic``, ``pose_topic``), for keyframes."""
+"""What the vehicle says of itself live (``/tf_static``, ``odom_topic``, ``pose_topic``, ``imu_topic``), brought to keyframes.
+
+A keyframe waits a bounded time for what comes a little later than it, then it goes on without, and that is counted.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
+from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
 
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.geometry.frames import FrameTree
-from seg2d3d_ros.keyframes.odometry import VehicleOdometry
-from seg2d3d_ros.keyframes.positions.pose_messages import PoseMessages
-from seg2d3d_ros.keyframes.positions.pose_rows import WITHOUT_POSE, PoseHints
+from seg2d3d_ros.keyframes.streams.vehicle_state import VehicleState, VehicleTopics
+from seg2d3d_ros.keyframes.waiting import Companion, WaitingKeyframes
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.recording.topics import POSES
 from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, graph_of
@@ -25,35 +29,79 @@ from seg2d3d_ros.types import Keyframe
 POSE_TYPES = (Odometry, PoseWithCovarianceStamped, PoseStamped)
 """In the order of ``recording.topics.POSES``."""
 SEARCH_SECONDS = 0.5
+RELEASE_SECONDS = 0.1
+TRANSPORT_SECONDS = 0.5
+"""How much later than its moment a message may arrive, beyond the gap between two."""
+KEPT_NS = 60_000_000_000
+"""What an IMU said longer ago than this before its newest message is forgotten …"""
+FORGET_EVERY = 1000
+"""… now and then, in messages."""
 
 
 class VehiclePoses:
-    """Adds ``mount``, ``odometry`` and ``given`` to keyframes, as far as they are known; make it in ``activate``.
+    """Adds ``mount``, ``odometry``, ``given`` and ``up`` to keyframes; make it in ``activate``.
 
     Args:
-        odom_topic: nav_msgs/Odometry; empty = none.
-        pose_topic: of the types in ``recording.topics.POSES``; empty = none.
-        config: transforms are listened to where ``reconstruction.rig`` is ``auto`` only.
+        node: its callbacks run in the node's executor.
+        topics: what is listened to.
+        deliver: gets the keyframes, in the order in which they came.
+        config: mounts are those of ``/tf_static`` where ``reconstruction.rig`` is ``auto`` only.
     """
 
-    def __init__(self, node: ManagedNode, odom_topic: str, pose_topic: str, config: Config) -> None:
-        self._node = node
-        self._lock = threading.Lock()
-        self._tree, self._odometry = FrameTree(), VehicleOdometry()
-        self._poses = PoseMessages(PoseHints.of(config.keyframes))
-        self._frames: dict[str, str] = {}
-        self._following = False
+    def __init__(self, node: ManagedNode, topics: VehicleTopics, deliver: Callable[[Keyframe], None], config: Config) -> None:
+        self._node, self._deliver = node, deliver
+        self._lock, self._releasing = threading.RLock(), 0
+        self._tree = FrameTree()
+        self._state = VehicleState(topics, self._tree, config.keyframes)
+        self._following, self._imu_messages = False, 0
+        together = Companion(self._is_reached, self._state.patience + TRANSPORT_SECONDS)
+        self._waiting: WaitingKeyframes[tuple[Keyframe, Header]] = WaitingKeyframes([together], in_order=True)
         places = "/tf_static is not read; reconstruction.rig can name a file with the cameras' places"
-        if config.reconstruction.rig == "auto" and (kind := tf_message_type(node, places)):
+        if (config.reconstruction.rig == "auto" or topics.imu) and (kind := tf_message_type(node, places)):
             node.subscribe(kind, "/tf_static", self._add_transforms, TF_STATIC)
-        if odom_topic:
-            topic = node.resolve_topic_name(odom_topic)
-            profile = input_profile("sensor_data", node.get_publishers_info_by_topic(topic))
-            node.subscribe(Odometry, topic, self._add_odometry, profile)
-        self._pose_topic = node.resolve_topic_name(pose_topic) if pose_topic else ""
+        self._listen(Odometry, topics.odometry, self._add_odometry)
+        self._listen(Imu, topics.imu, self._add_imu)
+        self._pose_topic = node.resolve_topic_name(topics.poses) if topics.poses else ""
         self._named = NamedTopics(node)
-        if pose_topic:
+        if topics.poses:
             node.every(SEARCH_SECONDS, self._find_poses)
+        if topics != VehicleTopics():
+            node.every(RELEASE_SECONDS, self._release)
+
+    @property
+    def pending(self) -> int:
+        """Keyframes that wait, or are on their way to ``deliver``."""
+        return len(self._waiting) + self._releasing
+
+    def take(self, keyframe: Keyframe, header: Header) -> None:
+        """A keyframe came."""
+        with self._lock:
+            self._waiting.add((keyframe, header), time.monotonic())
+        self._release()
+
+    def flush(self) -> None:
+        """Let all go on as they are."""
+        self._release(everything=True)
+
+    def _release(self, everything: bool = False) -> None:
+        with self._lock:
+            self._releasing += 1
+            try:
+                for keyframe, header in self._waiting.release(time.monotonic(), everything):
+                    whole, lacking = self._state.complete(keyframe, header.frame_id)
+                    self._node.diagnostics.findings.update(lacking)
+                    self._deliver(whole)
+            finally:
+                self._releasing -= 1
+
+    def _is_reached(self, item: tuple[Keyframe, Header]) -> bool:
+        return self._state.reaches(item[0].stamp_ns)
+
+    def _listen(self, kind: type, name: str, take: Callable[[Any], None]) -> None:
+        if name:
+            topic = self._node.resolve_topic_name(name)
+            profile = input_profile("sensor_data", self._node.get_publishers_info_by_topic(topic))
+            self._node.subscribe(kind, topic, take, profile)
 
     def _find_poses(self) -> None:
         """Subscribe once a publisher tells the type."""
@@ -61,19 +109,8 @@ class VehiclePoses:
         if self._following or not self._named.check(self._pose_topic, POSES, graph):
             return
         kind = next(kind for kind, name in zip(POSE_TYPES, POSES, strict=True) if name in graph[self._pose_topic])
-        profile = input_profile("sensor_data", self._node.get_publishers_info_by_topic(self._pose_topic))
-        self._node.subscribe(kind, self._pose_topic, self._add_pose, profile)
+        self._listen(kind, self._pose_topic, self._add_pose)
         self._following = True
-
-    def complete(self, keyframe: Keyframe, header: Header) -> Keyframe:
-        """The keyframe with what is known at present."""
-        with self._lock:
-            self._frames[keyframe.camera_name] = header.frame_id
-            mounts = self._tree.mounts(self._frames, self._odometry.base or self._poses.base)
-            odometry, given = self._odometry.at(keyframe.stamp_ns), self._poses.at(keyframe.stamp_ns)
-        if self._pose_topic and given is None:
-            self._node.diagnostics.findings.add(WITHOUT_POSE, keyframe.name, source=self._pose_topic)
-        return dataclasses.replace(keyframe, mount=mounts.get(keyframe.camera_name), odometry=odometry, given=given)
 
     def _add_transforms(self, message: Any) -> None:
         with self._lock:
@@ -81,13 +118,22 @@ class VehiclePoses:
 
     def _add_odometry(self, message: Odometry) -> None:
         with self._lock:
-            self._odometry.add_message(message, stamp_to_ns(message.header.stamp))
-        self._node.diagnostics.set("odometry used", self._odometry.used)
+            self._state.odometry.add_message(message, stamp_to_ns(message.header.stamp))
+        self._node.diagnostics.set("odometry used", self._state.odometry.used)
 
     def _add_pose(self, message: Any) -> None:
         with self._lock:
-            self._poses.add_message(message, stamp_to_ns(message.header.stamp))
-        self._node.diagnostics.set("poses used", self._poses.used)
+            self._state.poses.add_message(message, stamp_to_ns(message.header.stamp))
+        self._node.diagnostics.set("poses used", self._state.poses.used)
+
+    def _add_imu(self, message: Imu) -> None:
+        with self._lock:
+            stamp_ns = stamp_to_ns(message.header.stamp)
+            self._state.gravity.add_message(message, stamp_ns)
+            self._imu_messages += 1
+            if self._imu_messages % FORGET_EVERY == 0:
+                self._state.gravity.forget(stamp_ns - KEPT_NS)
+                self._node.diagnostics.set("IMU messages", self._imu_messages)
 
 
 def tf_message_type(node: ManagedNode, otherwise: str) -> Any | None:

@@ -104,6 +104,10 @@ class ReconstructionParameters(MapParameters):
         "Odometry, PoseWithCovarianceStamped or PoseStamped topic of poses that are better than odometry: the map is in their "
         "frame (reconstruction.trust, keyframes.pose_body); empty = none",
     )
+    imu_topic: str = param(
+        "",
+        "sensor_msgs/Imu topic: what is up, where /tf_static ties it to the cameras (20 messages a second do); empty = none",
+    )
     movable_wait: float = param(
         30.0,
         "how long a keyframe waits for its segments where segmentation.movable names classes; then it is used as it is",
