@@ -33,6 +33,11 @@ def projects(config: AssociationConfig) -> bool:
     return config.method == "consensus" and config.project
 
 
+def uses_rays(config: AssociationConfig) -> bool:
+    """Whether the method looks for thin and small things by the rays of their masks (``rays``)."""
+    return config.method == "consensus" and config.rays
+
+
 def enriches(config: AssociationConfig) -> bool:
     """Whether the method wants more points in segments that hold few (``points.enrich``)."""
     return config.method == "consensus" and config.enough_points > 0

@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lidar", action="store_true", help="a LiDAR's scans in the bag, with the true house of each point (2 MB a second)"
     )
+    parser.add_argument(
+        "--furniture",
+        action="store_true",
+        help="poles, signs, lamps, bins, hydrants and manholes are to be mapped, too; truth/objects.json has their places",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
     from seg2d3d_ros.simulation.street_folder import simulate
 
-    same = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar", "scene", "length")
+    same: tuple[str, ...] = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar")
+    same += ("scene", "length", "furniture")
     options = {name: getattr(args, name) for name in same}
     with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
         simulate(args.out, bag=not args.no_bag, progress=lambda done, total: bar.update(done - bar.n), **options)

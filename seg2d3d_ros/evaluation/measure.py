@@ -15,10 +15,12 @@ from seg2d3d_ros.evaluation.clustering import mask_clustering, owners, track_met
 from seg2d3d_ros.evaluation.coverage import coverage_metrics, detected_images, object_table
 from seg2d3d_ros.evaluation.overlaps import THETA, Overlaps, relabel, without_excused
 from seg2d3d_ros.evaluation.points import METRICS
+from seg2d3d_ros.evaluation.positions import TRUTH_FILE, evaluate_positions
 from seg2d3d_ros.evaluation.reading import read_map_masks
 from seg2d3d_ros.evaluation.table import MAP_ROW
 from seg2d3d_ros.evaluation.tracking import ALPHAS, hota_curve, hota_metrics, idf1
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.reconstruction.model_io import read_models
 
 
 def score(
@@ -65,7 +67,8 @@ def evaluate_map(map_root: Path, truth: Path, *, truth_was_input: bool = False) 
         ``images_without_labels``, ``objects``, ``objects_in_one_image`` (left out), ``objects_never_detected``
         (|D_g| = 0), ``theta``, ``notes`` [text], ``per_object`` [row of ``coverage.object_table``], ``hota_curve``
         [{"iou", "hota", "deta", "assa"}], ``points_with_owner`` (3D points whose true owner is known; None without a model),
-        ``map`` (``map_counts``).
+        ``map`` (``map_counts``), ``positions`` (``evaluate_positions``; empty where the truth has no
+        ``objects.json``).
 
     Raises:
         DataError: no name in common, sizes that differ, damaged files.
@@ -97,6 +100,14 @@ def evaluate_map(map_root: Path, truth: Path, *, truth_was_input: bool = False) 
         empty = dict.fromkeys(METRICS)
         values.update(empty if cloud is None else cloud.of_map() if name == MAP_ROW else cloud.of_masks(labellings[name]))
 
+    positions: dict[str, Any] = {}
+    if (truth / TRUTH_FILE).exists():
+        models = read_models(map_root)
+        if models:
+            positions = evaluate_positions(truth, models[0], MapStore(map_root).read_tracks())
+        else:
+            notes.append("the map has no model: the places of its instances were not measured")
+
     counted = without_excused(masks.labelled)
     curve = hota_curve(counted)
     columns = zip(ALPHAS, curve.hota, curve.deta, curve.assa, strict=True)
@@ -109,6 +120,7 @@ def evaluate_map(map_root: Path, truth: Path, *, truth_was_input: bool = False) 
         "objects_never_detected": int(np.sum(detected == 0)),
         "points_with_owner": None if cloud is None else int(np.sum(cloud.owner >= 0)),
         "map": map_counts(MapStore(map_root)),
+        "positions": positions,
         "theta": THETA,
         "notes": notes,
         "per_object": object_table(counted, detected),

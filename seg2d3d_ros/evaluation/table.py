@@ -56,6 +56,8 @@ def format_result(result: Mapping[str, Any]) -> str:
     if result.get("points_with_owner"):
         lines += ["", f"Over the {result['points_with_owner']} 3D points whose true owner is known:", ""]
         lines += [*_table(result["methods"], COLUMNS_3D), "", *_meanings(COLUMNS_3D)]
+    if result.get("positions"):
+        lines += ["", *_positions(result["positions"])]
     return "\n".join([*lines, "", _ORDER_NOTE, _ORACLE_NOTE, *(f"Note: {note}." for note in result["notes"])])
 
 
@@ -80,6 +82,14 @@ def _table(methods: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -
     widths = [max(len(row[k]) for row in [headings, *rows]) for k in range(len(headings))]
     lines = [_line(row, widths) for row in [headings, *rows]]
     return [lines[0], "─" * len(lines[0]), *lines[1:]]
+
+
+def _positions(of_class: Mapping[str, Any]) -> list[str]:
+    """Places of instances against those of the true objects, class by class."""
+    keys = ("objects", "found", "right", "precision", "recall", "f1", "error")
+    rows = [["", *keys[:-1], "error m"], *([name, *(_cell(values[key]) for key in keys)] for name, values in of_class.items())]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return ["Places of instances within 0.5 m of true ones, in plan:", "", *(_line(row, widths) for row in rows)]
 
 
 def _meanings(columns: Mapping[str, tuple[str, str]]) -> list[str]:

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.arrays import check_array
+from seg2d3d_ros.arrays import check_array, take
 from seg2d3d_ros.geometry.up import level_frame
 
 NEIGHBOURS = 6
@@ -43,17 +43,23 @@ class OrientedBoxes:
         center: (B, 3) float64.
         size: (B, 3) float64, full lengths along the box's own axes: the longer horizontal side, the shorter one, the height.
         rotation: (B, 3, 3) float64 ``world_from_box``; its last column is up.
+        covariance: (B, 3, 3) float64 of the middle of the lower face, where the place was triangulated; NaN where the box is
+            that of points.
     """
 
     center: np.ndarray
     size: np.ndarray
     rotation: np.ndarray
+    covariance: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         count = len(self.center)
+        if self.covariance is None:
+            object.__setattr__(self, "covariance", np.full((count, 3, 3), np.nan))
         check_array("center", self.center, (count, 3), "f")
         check_array("size", self.size, (count, 3), "f")
         check_array("rotation", self.rotation, (count, 3, 3), "f")
+        check_array("covariance", self.covariance, (count, 3, 3), "f")
 
     @classmethod
     def none(cls, count: int = 0) -> OrientedBoxes:
@@ -63,14 +69,24 @@ class OrientedBoxes:
     def __len__(self) -> int:
         return len(self.center)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> OrientedBoxes:
+    def __getitem__(self, rows: np.ndarray) -> OrientedBoxes:
         """The boxes of these rows, in their order."""
-        return OrientedBoxes(self.center[rows], self.size[rows], self.rotation[rows])
+        return take(self, rows)
 
     @property
     def known(self) -> np.ndarray:
         """(B,) bool: instances that have points."""
         return np.isfinite(self.center).all(axis=1)
+
+    @property
+    def located(self) -> np.ndarray:
+        """(B,) bool: instances whose place was triangulated."""
+        return np.isfinite(self.covariance).all(axis=(1, 2))
+
+    @property
+    def foot(self) -> np.ndarray:
+        """(B, 3) the middle of the lower face: where the thing stands."""
+        return self.center - self.rotation[:, :, 2] * self.size[:, 2:] / 2
 
     @property
     def corners(self) -> np.ndarray:

@@ -23,9 +23,10 @@ def tracks_document(
     ``frame`` is the largest component's; an instance of another component names it in ``component``. A segment that was
     cut appears in several instances, each time with the box of the part; ``share`` says how much of it the part is.
     ``box3d`` is the upright box: ``center``, ``size`` along its own axes and ``quaternion_xyzw`` (world from box), and the
-    axis-aligned ``min`` and ``max`` of its corners. An instance's ``score`` is calibrated (``association.judging.scores``), an
-    observation's is ``Observation.sureness``; the detector's own score of the mask is its ``detector_score``. Where images are
-    views of panoramas, ``panoramas`` says where these show the instance (``PanoramaBox``).
+    axis-aligned ``min`` and ``max`` of its corners. What was triangulated by the rays of its masks has a ``position``, where it
+    stands (the middle of the box's lower face), and the ``covariance`` of that. An instance's ``score`` is calibrated
+    (``association.judging.scores``), an observation's is ``Observation.sureness``; the detector's own score of the mask is its
+    ``detector_score``. Where images are views of panoramas, ``panoramas`` says where these show the instance (``PanoramaBox``).
     """
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
     component_of_name = {name: model.component for model in models for name in model.names}
@@ -37,7 +38,7 @@ def tracks_document(
         around.setdefault(instance_id, []).append(box)
 
     boxes = instances.boxes
-    bounds, quaternions = boxes.bounds, boxes.quaternions
+    bounds, quaternions, located, feet = boxes.bounds, boxes.quaternions, boxes.located, boxes.foot
     documents: list[dict[str, Any]] = []
     for k, instance_id in enumerate(instances.ids.tolist()):
         mine = sorted(seen[instance_id], key=lambda item: (item.image, item.segment))
@@ -56,6 +57,8 @@ def tracks_document(
                 "size": boxes.size[k].tolist(),
                 "quaternion_xyzw": quaternions[k].tolist(),
             }
+        if located[k]:
+            document["position"], document["covariance"] = feet[k].tolist(), boxes.covariance[k].tolist()
         if instance_id in around:
             document["panoramas"] = [{"image": item.panorama, "box": list(item.box)} for item in sorted(around[instance_id])]
         documents.append({**document, "observations": [_observation(item, float(instances.scores[k])) for item in mine]})

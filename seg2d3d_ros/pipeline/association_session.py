@@ -333,7 +333,7 @@ class AssociationSession:
     def _doubts(self, models: Sequence[SparseModel], incidence: Incidence, instances: Instances, images: int) -> list[Finding]:
         in_model = len({name for model in models for name in model.names} & self._segments.keys())
         known = {"images": images, "spread": self._spread, "in_model": in_model}
-        return doubts(incidence, instances, len(self._segments), self._impossible, **known)
+        return [*doubts(incidence, instances, len(self._segments), self._impossible, **known), *self._online.findings]
 
     def _counts(
         self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances

@@ -126,8 +126,8 @@ def doubts(
         found.append(Finding(MASKS_WITHOUT_OBJECT, in_model, in_model))
     elif segmented and len(empty) == 0:
         found.append(Finding(NOTHING_TO_ASSOCIATE, segmented, segmented))
-    elif empty.sum() > 0.5 * len(empty):
-        found.append(Finding(SEGMENTS_WITHOUT_POINTS, int(empty.sum()), len(empty)))
+    elif (lost := empty & (instances.segment_instance == 0)).sum() > 0.5 * len(empty):
+        found.append(Finding(SEGMENTS_WITHOUT_POINTS, int(lost.sum()), len(empty)))
     else:
         alone = instances.segment_instance == 0
         for label in impossible:  # told already

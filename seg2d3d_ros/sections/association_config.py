@@ -21,6 +21,9 @@ class AssociationConfig:
         60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
     )
     repair: bool = param(True, "consensus: cut segments that show several objects")
+    rays: bool = param(
+        True, "consensus: associate thin and small things, whose segments hold hardly any 3D point, by the rays of their masks"
+    )
     recover: bool = param(True, "draw objects that the detector missed in a view, from their 3D points, marked as such")
     spread: bool = param(
         True,

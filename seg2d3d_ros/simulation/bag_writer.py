@@ -6,7 +6,7 @@ import heapq
 import itertools
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ GPS_SERVICE = 1
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture for the bag: ``jpeg`` is the image file's content; ``segments`` (H, W) uint16 local ids, all of class 1."""
+    """One picture for the bag: ``jpeg`` is the image file's content; ``segments`` (H, W) uint16 local ids with their classes, 1
+    where nobody says."""
 
     camera: str
     stamp_ns: int
     jpeg: bytes
     segments: np.ndarray
+    classes: Mapping[int, int] = field(default_factory=dict)
 
 
 class BagMessages:
@@ -87,9 +89,12 @@ class BagMessages:
         )
 
     def segments(self, shot: Shot) -> Any:
-        """sensor_msgs/Image mono16: ``class_id * 1000 + id`` with class 1."""
+        """sensor_msgs/Image mono16: ``class_id * 1000 + id``."""
         height, width = shot.segments.shape
-        values = np.where(shot.segments > 0, shot.segments + 1000, 0).astype("<u2")
+        class_of = np.ones(int(shot.segments.max(initial=0)) + 1, np.int64)
+        for i, class_id in shot.classes.items():
+            class_of[i] = class_id
+        values = np.where(shot.segments > 0, shot.segments + 1000 * class_of[shot.segments], 0).astype("<u2")
         return self._new(
             "sensor_msgs/msg/Image",
             header=self.header(shot.stamp_ns, shot.camera),

@@ -10,7 +10,7 @@ from seg2d3d_ros.disk.leftovers import is_temporary
 from seg2d3d_ros.errors import DataError, UsageError
 
 _OWN = re.compile(
-    r"camera\.json|rig\.json|truth_poses\.txt|gps\.csv|street\.mcap|segments/segments\.json|images/\w+_\d+\.jpg|"
+    r"camera\.json|rig\.json|truth_poses\.txt|gps\.csv|street\.mcap|segments/segments\.json|truth/objects\.json|images/\w+_\d+\.jpg|"
     r"(truth|segments)/\w+_\d+\.png|\.street\.writing/[^/]+"
 )
 _FOLDERS = ("images", "truth", "segments", ".street.writing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +21,11 @@ from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
 from seg2d3d_ros.simulation.detector import DETECTORS, DetectorQuality, detect
 from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Carrier, Drive, Stop, base_from_camera, make_camera
 from seg2d3d_ros.simulation.exposure import expose, exposure_drift, sunshine_drift
+from seg2d3d_ros.simulation.furniture_detector import FURNITURE_DETECTORS, FurnitureQuality, detect_furniture
 from seg2d3d_ros.simulation.gnss import DATUM, RECEIVERS, gps_csv, received, simulate_fixes
 from seg2d3d_ros.simulation.lidar_scanner import FRAME, base_from_lidar, sweeps
 from seg2d3d_ros.simulation.scenario import SCENES, SLIVER, Scenario, scenario
+from seg2d3d_ros.simulation.scene.furniture import KINDS, Fixture
 from seg2d3d_ros.simulation.scene.render import Scene
 from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, Street, build_street
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
@@ -31,6 +33,10 @@ from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
 log = logging.getLogger(__name__)
 
 IGNORE = 65535
+THIN_SLIVER = 0.00006
+"""The same for street furniture."""
+CLASSES = ("building", *KINDS)
+"""The classes in the bag count from 1 in this order."""
 MAX_BUILDINGS = 500
 MAX_WORKERS = 8
 
@@ -96,6 +102,7 @@ def simulate(
     bag: bool = True,
     miss: float | None = None,
     lidar: bool = False,
+    furniture: bool = False,
     scene: str = "typical",
     length: float | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -114,6 +121,7 @@ def simulate(
         miss: share of the houses that the detector misses in an image, in place of its quality's; small ones up to twice as
             often.
         lidar: also write a LiDAR's scans, with the true owner of each point, into the bag.
+        furniture: rows of street furniture are to be mapped, too; ``truth/objects.json`` has their places.
         scene: typical, or hard: rows of plain houses that look alike, seen in one pass, with sun and shade; on foot with
             one camera, from a survey vehicle with more.
         length: of the street in metres; None = by the number of houses.
@@ -133,7 +141,7 @@ def simulate(
     street_seeds, drive_seeds, gps_seeds, picture_seeds, drift_seeds, lidar_seeds = np.random.SeedSequence(seed).spawn(6)
     setting = scenario(scene, cameras)
     style, carrier = setting.style, setting.carrier
-    street = build_street(street_seeds, buildings, style, length)
+    street = build_street(street_seeds, buildings, style, length, furniture)
     names = CAMERA_NAMES[:cameras]
     drive = Drive(np.random.default_rng(drive_seeds), street.length, -(-keyframes // cameras), carrier)
     drifts = [style.exposure * exposure_drift(np.random.default_rng(s), len(drive.stops)) for s in drift_seeds.spawn(cameras)]
@@ -146,11 +154,13 @@ def simulate(
     log.info("rendering %d images of a street of %d houses, %.0f m long", len(plan), buildings, street.length)
     quality = setting.detected_by(DETECTORS[detector])
     quality = quality if miss is None else replace(quality, miss=miss)
-    facts = _render_all(out, street, plan, camera, setting, quality, progress)
+    facts = _render_all(out, street, plan, camera, setting, quality, FURNITURE_DETECTORS[detector], progress)
     write_json(out / "segments" / "segments.json", facts)
     write_json(out / "camera.json", {"model": camera.model, "width": width, "height": height, "params": list(camera.params)})
     enu_from_street = Pose(Rotation.from_euler("Z", street.heading).as_matrix(), np.zeros(3))
     write_text(out / "truth_poses.txt", _poses(plan, enu_from_street, carrier))
+    if furniture:
+        write_json(out / "truth" / "objects.json", objects_document(street.fixtures, plan, enu_from_street, carrier))
     base_from_sensor = {name: base_from_camera(name, carrier) for name in names}
     if lidar:
         base_from_sensor[FRAME] = base_from_lidar()
@@ -169,7 +179,7 @@ def simulate(
     if bag:
         stamped = [(START_NS + round(fix.time * 1e9), fix) for fix in fixes]
         scans = sweeps(street, drive, lidar_seeds) if lidar else ()
-        write_bag(out / "street.mcap", _shots(out, plan), camera, stamped, base_from_sensor, START_NS, scans)
+        write_bag(out / "street.mcap", _shots(out, plan, facts), camera, stamped, base_from_sensor, START_NS, scans)
     return out
 
 
@@ -180,10 +190,12 @@ def _render_all(
     camera: Camera,
     setting: Scenario,
     quality: DetectorQuality,
+    furniture_quality: FurnitureQuality,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, dict[str, dict[str, object]]]:
     """Write images, truth and segments; returns the content of ``segments.json``."""
     atlas = TextureAtlas(street.textures)
+    kinds = {fixture.id: fixture.kind for fixture in street.fixtures}
 
     def make(picture: Picture) -> tuple[str, dict[str, dict[str, object]]]:
         stop = picture.stop
@@ -195,8 +207,12 @@ def _render_all(
             np.random.default_rng(sensor_seed), color, picture.drift, picture.camera != "front", setting.style.noise
         )
         write_bytes(out / "images" / f"{picture.name}.jpg", encode_jpeg(pixels, 92))
-        write_labels(out / "truth" / f"{picture.name}.png", truth_labels(labels, setting.sliver))
-        segments, facts = detect(labels, quality, np.random.default_rng(detector_seed))
+        write_labels(out / "truth" / f"{picture.name}.png", truth_labels(labels, setting.sliver, kinds))
+        rng = np.random.default_rng(detector_seed)
+        segments, facts = detect(np.where(np.isin(labels, list(kinds)), 0, labels), quality, rng)
+        if kinds:
+            segments, more = detect_furniture(labels, kinds, furniture_quality, rng, segments)
+            facts = {**{i: fact for i, fact in facts.items() if (segments == i).any()}, **more}
         write_labels(out / "segments" / f"{picture.name}.png", segments)
         return picture.name, {str(i): fact for i, fact in facts.items()}
 
@@ -209,13 +225,34 @@ def _render_all(
     return facts
 
 
-def truth_labels(labels: np.ndarray, sliver: float = SLIVER) -> np.ndarray:
-    """(H, W) uint16 truth: persistent building ids; ``IGNORE`` = beyond the street, or less than ``sliver`` of the image."""
+def truth_labels(labels: np.ndarray, sliver: float = SLIVER, things: Collection[int] = ()) -> np.ndarray:
+    """(H, W) uint16 truth: persistent ids; houses beyond the street and slivers are ``IGNORE``.
+
+    Args:
+        sliver: share of the image below which a house is ``IGNORE``.
+        things: labels of street furniture, which may be smaller.
+    """
     truth = labels.astype(np.uint16)
     ids, areas = np.unique(truth, return_counts=True)
-    slivers = ids[(areas < max(20.0, sliver * truth.size)) & (ids != 0)]
+    least = np.array([THIN_SLIVER if i in things else sliver for i in ids.tolist()]) * truth.size
+    slivers = ids[(areas < np.maximum(10.0 if things else 20.0, least)) & (ids != 0)]
     truth[np.isin(truth, slivers) | (labels == FAR_HOUSE)] = IGNORE
     return truth
+
+
+def objects_document(
+    fixtures: Iterable[Fixture], plan: list[Picture], enu_from_street: Pose, carrier: Carrier
+) -> dict[str, object]:
+    """Where each thing and each camera is, in metres in one frame (``evaluation.positions``)."""
+    found = [
+        {"id": f.id, "class": f.kind, "position": enu_from_street.apply(np.array([f.foot]))[0].round(4).tolist()}
+        for f in fixtures
+    ]
+    cameras = {
+        p.name: (enu_from_street @ p.stop.street_from_base @ base_from_camera(p.camera, carrier)).translation.round(4).tolist()
+        for p in plan
+    }
+    return {"objects": found, "cameras": cameras}
 
 
 def _poses(plan: list[Picture], enu_from_street: Pose, carrier: Carrier) -> str:
@@ -239,7 +276,9 @@ def _pose_facts(base_from_sensor: Pose) -> dict[str, list[float]]:
     }
 
 
-def _shots(out: Path, plan: list[Picture]) -> Iterator[Shot]:
+def _shots(out: Path, plan: list[Picture], facts: Mapping[str, Mapping[str, Mapping[str, object]]]) -> Iterator[Shot]:
     for picture in plan:
         jpeg = (out / "images" / f"{picture.name}.jpg").read_bytes()
-        yield Shot(picture.camera, picture.stop.stamp_ns, jpeg, read_labels(out / "segments" / f"{picture.name}.png"))
+        labels = read_labels(out / "segments" / f"{picture.name}.png")
+        classes = {int(i): 1 + CLASSES.index(str(fact["class"])) for i, fact in facts[picture.name].items()}
+        yield Shot(picture.camera, picture.stop.stamp_ns, jpeg, labels, classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import types
 from pathlib import Path
@@ -126,6 +127,12 @@ def test_vision_messages(monkeypatch):
     (result,) = box.results
     assert (result.pose.pose.position.x, result.pose.pose.position.y, result.pose.pose.position.z) == (1, 2, 3)
     np.testing.assert_allclose(result.pose.pose.orientation.z, np.sin(np.pi / 12))
+    assert not np.any(result.pose.covariance), "not known"
+    covariance = np.stack([np.diag([0.1, 0.2, 0.3]), np.full((3, 3), np.nan)])
+    placed = dataclasses.replace(INSTANCES, boxes=dataclasses.replace(INSTANCES.boxes, covariance=covariance))
+    ((result,),) = [d.results for d in instance_messages.boxes_message(vision, placed, ("house", "tree"), MAP).detections]
+    expected = np.diag([0.1, 0.2, 0.3, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(np.reshape(result.pose.covariance, (6, 6)), expected)
     assert box.header == boxes.header == MAP
 
 

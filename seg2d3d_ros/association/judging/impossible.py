@@ -41,7 +41,7 @@ def without_impossible(
 
     The segments concerned, or their parts, get no instance, and neither do points that nothing else held for it. Boxes and all
     other labels stay. An instance whose every label would go is left as it is: then the box is wrong, and not the labels.
-    Keyframes without poses are not judged.
+    Keyframes without poses are not judged, nor what was triangulated by the masks themselves.
 
     Args:
         models: components; their keyframes, one after the other, are the incidence's.
@@ -51,7 +51,7 @@ def without_impossible(
     keyframe = incidence.segment_keyframe[row].astype(np.int64)
     impossible = _out_of_sight(models, keyframe, _grown(instances)[place])
     labels, lost = (np.bincount(place[rows], minlength=len(instances.ids)) for rows in (slice(None), impossible))
-    impossible &= (lost < labels)[place]
+    impossible &= (lost < labels)[place] & ~instances.boxes.located[place]
     if not impossible.any():
         return instances, []
     found: dict[tuple[int, int], list[int]] = {}
@@ -79,24 +79,24 @@ def _grown(instances: Instances) -> np.ndarray:
 def _out_of_sight(models: Sequence[SparseModel], keyframe: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """(N,) bool: convex bodies (N, 8, 3) wholly beyond one plane of what a keyframe (N,) sees; False where it has no pose."""
     posed = np.full((sum(len(model.names) for model in models), 3, 4), np.nan)
-    opening = np.full((len(posed), 4), np.nan)
+    openings = np.full((len(posed), 4), np.nan)
     first = 0
     for model in models:
         if len(model.cameras) == len(model.names):
             last = first + len(model.names)
             posed[first:last] = model.camera_from_world
-            opening[first:last] = [_opening(camera) for camera in model.cameras]
+            openings[first:last] = [opening(camera) for camera in model.cameras]
         first += len(model.names)
     pose = posed[keyframe]
     x, y, z = np.moveaxis(np.einsum("nij,nkj->nki", pose[:, :, :3], corners) + pose[:, None, :, 3], 2, 0)
-    left, top, right, bottom = opening[keyframe].T[:, :, None]
+    left, top, right, bottom = openings[keyframe].T[:, :, None]
     with np.errstate(invalid="ignore"):  # an infinite opening at depth 0
         beyond = [z <= 0, x < left * z, x > right * z, y < top * z, y > bottom * z]
     return np.any([side.all(axis=1) for side in beyond], axis=0)
 
 
 @lru_cache(maxsize=4096)
-def _opening(camera: Camera) -> tuple[float, float, float, float]:
+def opening(camera: Camera) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of what the camera sees at depth 1; infinite where the lens cannot say."""
     across, down = np.linspace(0, camera.width, BORDER_STEPS), np.linspace(0, camera.height, BORDER_STEPS)
     sides = [np.stack([across, np.full_like(across, v)], axis=1) for v in (0, camera.height)]

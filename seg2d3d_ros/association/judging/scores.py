@@ -26,6 +26,8 @@ FEATURES: dict[str, float] = {
 }
 """Coefficient of each measure. The fit keeps the signs: more evidence never lowers a score, contradiction never raises it."""
 INTERCEPT = -8.9
+RAYS_INTERCEPT, RAYS_VIEWS = -2.5, 8.0
+"""The same for what was triangulated by rays, of which points say nothing: by ``views`` alone."""
 HALF_VIEWS, HALF_POINTS = 4.0, 30.0
 """Views and points at which ``views`` and ``points`` are one half."""
 WIDE = np.radians(10.0)
@@ -33,13 +35,15 @@ WIDE = np.radians(10.0)
 
 
 def score_instances(models: Sequence[SparseModel], incidence: Incidence, instances: Instances) -> np.ndarray:
-    """(I,) float32 the probability that each instance is one object and most of it; 0 without points.
+    """(I,) float32 the probability that each instance is one object and most of it; 0 without a place.
 
     Args:
         models: components; their points and keyframes, one after the other, are the incidence's.
     """
     measured = features(models, incidence, instances)
     score = expit(INTERCEPT + measured @ np.array(list(FEATURES.values())))
+    views = measured[:, list(FEATURES).index("views")]
+    score = np.where(instances.boxes.located, expit(RAYS_INTERCEPT + RAYS_VIEWS * views), score)
     return np.where(instances.boxes.known, np.round(score, 3), 0.0).astype(np.float32)
 
 

@@ -25,8 +25,11 @@ from seg2d3d_ros.association.online.confirmation import Confirmation
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, inherit_ids
 from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part
 from seg2d3d_ros.association.online.online_labels import Labelling
+from seg2d3d_ros.association.online.online_rays import OnlineRays
 from seg2d3d_ros.association.online_incidence import Delta, OnlineIncidence, Subset
-from seg2d3d_ros.association.solve import METHODS, assign, describe, projects, stacked_up, stacked_xyz
+from seg2d3d_ros.association.rays.ray_things import with_boxes
+from seg2d3d_ros.association.solve import METHODS, assign, describe, projects, stacked_up, stacked_xyz, uses_rays
+from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence, Instances, Segments, SparseModel
 
@@ -75,6 +78,7 @@ class OnlineAssociation:
         self._confirmation = Confirmation(config.confirm_images, self._remembered.values())
         self.incidence = OnlineIncidence(project=projects(config))
         self._labels = Labelling(self.incidence)
+        self._rays = OnlineRays(self.incidence, self._labels, used=uses_rays(config))
         self._changed: dict[int, float] = {}
         self._begun = False
 
@@ -83,6 +87,11 @@ class OnlineAssociation:
         """What is to be remembered: the ids that were shown."""
         shown = self._confirmation.shown
         return Identity({key: i for key, i in self._remembered.items() if i in shown}, self._next_id)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the last whole solution doubts."""
+        return self._rays.findings
 
     def update(
         self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool = False
@@ -107,14 +116,14 @@ class OnlineAssociation:
     def _solve(self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool) -> Update:
         """``update``, with instances that are not shown yet."""
         delta = self.incidence.update(models, segments, fresh)
-        xyz, up = stacked_xyz(models), stacked_up(models)
+        xyz = stacked_xyz(models)
         lost = self._labels.fit(delta.gone)
         for instance_id in lost.tolist():
             self._add_change(instance_id, 1.0)
         rows = len(self.incidence.row_id)
         mostly = int(self._affected(delta).sum()) > MOSTLY * rows
         if full or mostly or not self._begun or self._config.method != "consensus":
-            return self._solve_all(xyz, up, delta, anew=True)
+            return self._solve_all(models, segments, delta, anew=True)
         self.incidence.project(set(delta.views))
         changed: list[str] = [*delta.views, *delta.gone]
         merges: list[Merge] = []
@@ -125,17 +134,34 @@ class OnlineAssociation:
         if neighbours is not None:
             solved = int(np.isin(self._labels.segment(), neighbours).sum())
             if solved > MOSTLY * rows:
-                update = self._solve_all(xyz, up, delta, anew=False)
+                update = self._solve_all(models, segments, delta, anew=False)
                 both = tuple(dict.fromkeys([*changed, *update.changed]))
                 return Update(update.instances, both, (*merges, *update.merges), rows)
             self._settle(neighbours, changed, merges, stale)
-        ids = np.unique(np.concatenate(stale)).astype(np.int32)
-        if len(ids):
-            self._labels.describe(ids, moved, xyz, up)
+        self._describe(np.concatenate(stale), moved, models)
+        self._next_id = self._rays.update(models, segments, delta.views, self._next_id, changed)
+        self._remember_things(set(changed))
         return Update(self._labels.instances(), tuple(dict.fromkeys(changed)), tuple(merges), solved)
 
-    def _solve_all(self, xyz: np.ndarray, up: np.ndarray, delta: Delta, *, anew: bool) -> Update:
+    def _remember_things(self, names: Set[str]) -> None:
+        """Keep the ids of what rays have placed, for the segments of these keyframes."""
+        online, segment = self.incidence, self._labels.segment()
+        for row in np.flatnonzero(np.isin(segment, self._labels.located)).tolist():
+            if (name := online.names[online.row_keyframe[row]]) in names:
+                self._remembered[name, int(online.row_id[row])] = int(segment[row])
+
+    def _describe(self, ids: np.ndarray, moved: np.ndarray, models: Sequence[SparseModel]) -> None:
+        """Find boxes and points of these instances, but not of those that rays have placed and masks still show."""
+        shown = np.intersect1d(self._labels.located, self._labels.segment())
+        ids = np.setdiff1d(ids, shown).astype(np.int32)
+        if len(ids):
+            self._labels.describe(ids, np.setdiff1d(moved, shown), stacked_xyz(models), stacked_up(models))
+
+    def _solve_all(
+        self, models: Sequence[SparseModel], segments: Mapping[str, Segments], delta: Delta, *, anew: bool
+    ) -> Update:
         """Solve everything: ``anew`` as offline, otherwise the instances as they are weigh too."""
+        xyz, up = stacked_xyz(models), stacked_up(models)
         self.incidence.project()
         incidence = self.incidence.whole()
         method = METHODS[self._config.method]
@@ -147,7 +173,8 @@ class OnlineAssociation:
             return consensus_tracks(part, self._config, before)
 
         found = assign(incidence, solve)
-        numbered = describe(incidence, xyz, found.segment, found.entry, found.cuts, up)
+        found, things, place_of = self._rays.solve(models, segments, incidence, found)
+        numbered = with_boxes(describe(incidence, xyz, found.segment, found.entry, found.cuts, up), things, place_of)
         known = Identity(self._remembered, self._next_id)
         instances, identity, merges = inherit_ids(incidence, numbered, known, self._labels.point, self._confirmation.shown)
         self._remembered, self._next_id = dict(identity.of_segment), identity.next_id
@@ -189,7 +216,7 @@ class OnlineAssociation:
             )
             weight += np.bincount(segment[of_class], changes[of_class], minlength=top)
             weight[0] = 0.0
-            touched = np.flatnonzero(weight >= LEAST_WEIGHT).astype(np.int32)
+            touched = np.setdiff1d(np.flatnonzero(weight >= LEAST_WEIGHT), self._labels.located).astype(np.int32)
             self._solve_part(class_id, touched, fresh, gained, changed, merges, stale, afresh=False)
         change = np.where(delta.fresh, 1.0, np.minimum(changes / np.maximum(sizes, 1), 1.0))
         after = self._labels.segment()
@@ -215,6 +242,7 @@ class OnlineAssociation:
         counts = np.bincount(segment, minlength=1)
         self._changed = {i: change for i, change in self._changed.items() if i < len(counts) and counts[i]}
         due = np.array(sorted(i for i, change in self._changed.items() if change >= LEAST_CHANGE * counts[i]), np.int32)
+        due = np.setdiff1d(due, self._labels.located)
         total = sum(self._changed[i] for i in due.tolist())
         if len(due) == 0 or total < SETTLE * counts[due].sum():
             return None
@@ -233,7 +261,7 @@ class OnlineAssociation:
             a, b = np.isin(main[mixed], ids), np.isin(point[mixed], ids)
             near, weight = np.unique(np.where(a, point[mixed], main[mixed])[a != b], return_counts=True)
             found.append(near[weight >= LEAST_WEIGHT])
-        around = np.unique(np.concatenate(found))
+        around = np.setdiff1d(np.concatenate(found), self._labels.located)
         return around[np.isin(around, segment)]
 
     def _solve_part(
@@ -261,6 +289,7 @@ class OnlineAssociation:
             rows_in_reach = flat.row[reach[flat.slot]]
             load += weight * np.bincount(np.where(rows_in_reach >= 0, rows_in_reach, len(segment)), minlength=len(load))
         rows = fresh | is_touched[segment] | ((load[:-1] >= LEAST_HELD) & (online.row_class == class_id))
+        rows &= ~np.isin(segment, self._labels.located)  # what rays have placed stays as it is
         if not rows.any():
             return
         part = online.part(rows)

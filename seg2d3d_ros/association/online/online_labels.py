@@ -12,6 +12,7 @@ from seg2d3d_ros.arrays import concatenated
 from seg2d3d_ros.association.online_incidence import OnlineIncidence
 from seg2d3d_ros.association.solve import describe
 from seg2d3d_ros.association.votes import vote_points
+from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
 from seg2d3d_ros.types import Cuts, Instances
 
 MOVED, MANY = 0.02, 0.1
@@ -107,6 +108,18 @@ class Labelling:
                 changed.append(name)
             self._keyframes[name] = new
         return changed
+
+    @property
+    def located(self) -> np.ndarray:
+        """Instances whose place was triangulated by rays, ascending."""
+        if not self._table:
+            return np.empty(0, np.int32)
+        return np.asarray(self._table["ids"][self._table["boxes"].located])
+
+    def place(self, ids: np.ndarray, boxes: OrientedBoxes) -> None:
+        """Put these boxes in the place of those of described instances (ascending)."""
+        for name in ("center", "size", "rotation", "covariance"):
+            getattr(self._table["boxes"], name)[np.searchsorted(self._table["ids"], ids)] = getattr(boxes, name)
 
     def set_rows(self, rows: np.ndarray, instance: np.ndarray, seeds: Mapping[int, Seeds]) -> list[str]:
         """Take over (n,) rows' instances and, by row, seeds; returns the keyframes that differ.

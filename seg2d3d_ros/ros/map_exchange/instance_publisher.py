@@ -93,5 +93,5 @@ class InstancePublisher:
 def _description(instances: Instances, class_names: Sequence[str]) -> tuple[object, ...]:
     """Equal when markers and boxes are equal."""
     boxes = instances.boxes
-    arrays = (instances.ids, instances.classes, instances.scores, boxes.center, boxes.size, boxes.rotation)
+    arrays = (instances.ids, instances.classes, instances.scores, boxes.center, boxes.size, boxes.rotation, boxes.covariance)
     return (*(np.ascontiguousarray(array).tobytes() for array in arrays), tuple(class_names))

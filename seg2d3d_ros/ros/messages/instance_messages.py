@@ -118,7 +118,8 @@ def tracks_message(
 def boxes_message(vision: Any, instances: Instances, class_names: Sequence[str], header: Header) -> Any:
     """``instances/boxes``: Detection3DArray of all instances with points, ``id`` = instance id.
 
-    The pose of a result is that of the box, in the frame of ``header``; its covariance is zero: not known.
+    The pose of a result is that of the box, in the frame of ``header``; its covariance is that of the position where this was
+    triangulated, else zero: not known.
     """
     message = vision.Detection3DArray(header=header)
     boxes, quaternions = instances.boxes, instances.boxes.quaternions
@@ -128,6 +129,10 @@ def boxes_message(vision: Any, instances: Instances, class_names: Sequence[str],
         result = _hypothesis(vision, class_name, instances.scores[row])
         for pose in (detection.bbox.center, result.pose.pose):
             pose.position, pose.orientation = _filled(Point, boxes.center[row]), _filled(Quaternion, quaternions[row])
+        if boxes.located[row]:
+            covariance = np.zeros((6, 6))
+            covariance[:3, :3] = boxes.covariance[row]
+            result.pose.covariance = covariance.ravel()
         detection.results.append(result)
         detection.bbox.size = _filled(Vector3, boxes.size[row])
         message.detections.append(detection)

@@ -1,7 +1,8 @@
 """The street: lots on both sides, side streets, ground, trees, poles, parked cars, and the traffic.
 
-Labels of triangles and pixels: 0 = no building, 1 … N = the street's houses, ``FAR_HOUSE`` = houses beyond the street
-that close the view; they are real buildings, but no part of what is to be mapped.
+Labels of triangles and pixels: 0 = nothing to be mapped, 1 … N = the street's houses, then the street furniture where there
+is any (``furniture``), ``FAR_HOUSE`` = houses beyond the street that close the view; they are real buildings, but no part of
+what is to be mapped.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from seg2d3d_ros.simulation.scene.actors import bush, car, lamp_post, person, sign_post, tree
 from seg2d3d_ros.simulation.scene.facades import window_pool
+from seg2d3d_ros.simulation.scene.furniture import Fixture, furnish
 from seg2d3d_ros.simulation.scene.houses import FACADE_SCALE, Lot, Materials, facade_scale, house
 from seg2d3d_ros.simulation.scene.mesh import Mesh, box, concatenate, quad
 from seg2d3d_ros.simulation.scene.styles import TYPICAL, SceneStyle
@@ -54,6 +56,7 @@ class Street:
     movers: tuple[Mover, ...]
     textures: TextureSet
     sun: np.ndarray
+    fixtures: tuple[Fixture, ...] = ()
 
     def movers_at(self, time: float, leg: int, since: float, vehicle_x: float) -> Mesh:
         """What moves, at ``time`` seconds, ``since`` seconds after the start of ``leg`` (0 there, 1 back)."""
@@ -108,10 +111,20 @@ def plan_lots(
 
 
 def build_street(
-    seeds: np.random.SeedSequence, buildings: int, style: SceneStyle = TYPICAL, length: float | None = None
+    seeds: np.random.SeedSequence,
+    buildings: int,
+    style: SceneStyle = TYPICAL,
+    length: float | None = None,
+    furniture: bool = False,
 ) -> Street:
-    """Build everything; the same seed gives the same street. ``length``: in metres; None = by the style."""
-    layout, materials_rng, houses_rng, ground_rng, things_rng, traffic_rng = (np.random.default_rng(s) for s in seeds.spawn(6))
+    """Build everything; the same seed gives the same street.
+
+    Args:
+        length: in metres; None = by the style.
+        furniture: rows of street furniture with labels of their own, in place of the few posts without labels.
+    """
+    generators = (np.random.default_rng(s) for s in seeds.spawn(7))
+    layout, materials_rng, houses_rng, ground_rng, things_rng, traffic_rng, furniture_rng = generators
     lots, length = plan_lots(layout, buildings, style, length)
     textures = TextureSet()
     materials = _materials(materials_rng, textures, style)
@@ -126,12 +139,21 @@ def build_street(
     parts = [build(lot) for lot in lots]
     parts += _far_houses(houses_rng, lots, length, build)
     parts += _ground(ground_rng, lots, length, textures, style)
-    parts += _things(things_rng, lots, length, textures, materials, style)
+    parts += _things(things_rng, lots, length, textures, materials, style, posts=not furniture)
+    fixtures: tuple[Fixture, ...] = ()
+    if furniture:
+        gaps = {side: _gaps(lots, side, length) for side in (-1, 1)}
+
+        def free(x: float, side: float, margin: float) -> bool:
+            return _beside(x, gaps[1 if side > 0 else -1], margin)
+
+        rows, fixtures = furnish(furniture_rng, textures, materials.metal, length, free, len(lots) + 1, style.half_width)
+        parts += rows
     movers = _traffic(traffic_rng, length, buildings, textures, style)
     azimuth, elevation = layout.uniform(0, 2 * np.pi), np.radians(layout.uniform(*style.elevations))
     sun = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     heading = float(layout.uniform(-np.pi, np.pi))
-    return Street(tuple(lots), length, heading, concatenate(parts), tuple(movers), textures, sun)
+    return Street(tuple(lots), length, heading, concatenate(parts), tuple(movers), textures, sun, fixtures)
 
 
 def _materials(rng: np.random.Generator, textures: TextureSet, style: SceneStyle) -> Materials:
@@ -224,6 +246,11 @@ def _ground(rng: np.random.Generator, lots: list[Lot], length: float, textures: 
     return parts
 
 
+def _beside(x: float, gaps: list[tuple[float, float]], margin: float) -> bool:
+    """Whether a place is no part of a side street."""
+    return all(x < x0 - margin or x > x1 + margin for x0, x1 in gaps)
+
+
 def _things(
     rng: np.random.Generator,
     lots: list[Lot],
@@ -231,8 +258,10 @@ def _things(
     textures: TextureSet,
     materials: Materials,
     style: SceneStyle,
+    *,
+    posts: bool,
 ) -> list[Mesh]:
-    """Parked cars, trees, lamps and signs, and what grows at the façades."""
+    """Parked cars, trees, with ``posts`` lamps and signs, and what grows at the façades."""
     bark = textures.add(plaster(rng, 64, 64, (92, 80, 66), 40.0))
     glass = textures.add(plain(rng, (230, 226, 210), 16))
     face = textures.add(write_words(rng, plain(rng, (40, 70, 150), 64), "P", (245, 245, 245)))
@@ -240,19 +269,15 @@ def _things(
     parts = []
     for side in (-1, 1):
         gaps = _gaps(lots, side, length)
-
-        def free(x: float, margin: float, gaps: list[tuple[float, float]] = gaps) -> bool:
-            return all(x < x0 - margin or x > x1 + margin for x0, x1 in gaps)
-
         x = rng.uniform(1.0, 4.0)
         while x < length - 2.0:
-            if free(x, 2.5) and rng.random() < style.parked:
+            if _beside(x, gaps, 2.5) and rng.random() < style.parked:
                 turn = 0.0 if side < 0 else np.pi
                 parts.append(car(rng, textures).placed(x, side * (edge - 0.95), 0.0, turn + rng.normal(0, 0.02)))
             x += rng.uniform(5.2, 7.0)
         x = rng.uniform(2.0, 7.0)
         while x < length:
-            if free(x, 1.0) and (style.trees >= 1.0 or rng.random() < style.trees):
+            if _beside(x, gaps, 1.0) and (style.trees >= 1.0 or rng.random() < style.trees):
                 kind = rng.random()
                 if kind < 0.5:
                     item = tree(rng, textures, bark)
@@ -261,7 +286,8 @@ def _things(
                 else:
                     item = sign_post(materials.metal, face)
                 turn = 0.0 if side < 0 else np.pi
-                parts.append(item.placed(x, side * (edge + 0.6), 0.12, turn))
+                if posts or kind < 0.5:
+                    parts.append(item.placed(x, side * (edge + 0.6), 0.12, turn))
             x += rng.uniform(5.5, 9.5)
     for lot in lots if style.plants else ():
         for _ in range(int(rng.poisson(style.plants))):
