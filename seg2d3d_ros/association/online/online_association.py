@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seg2d3d_ros.association.consensus import PROJECTED, Tracks, consensus_tracks
+from seg2d3d_ros.association.masks.directions import with_far_masks
 from seg2d3d_ros.association.online.confirmation import Confirmation
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, inherit_ids
 from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part
@@ -174,6 +175,8 @@ class OnlineAssociation:
 
         found = assign(incidence, solve)
         found, things, place_of = self._rays.solve(models, segments, incidence, found)
+        if projects(self._config):
+            found = with_far_masks(models, segments, incidence, found, self._config.consensus_min_images)
         numbered = with_boxes(describe(incidence, xyz, found.segment, found.entry, found.cuts, up), things, place_of)
         known = Identity(self._remembered, self._next_id)
         instances, identity, merges = inherit_ids(incidence, numbered, known, self._labels.point, self._confirmation.shown)
