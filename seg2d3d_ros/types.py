@@ -24,6 +24,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.given_pose import GivenPose
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.geometry.panorama.panorama_view import PanoramaView
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.up import Up, Z, up_of_cameras
@@ -90,6 +91,7 @@ class Segments:
         ids: (S,) uint16 ascending, the segment ids that occur.
         classes: (S,) int32, 1-based index into the prompts.
         scores: (S,) float32 in [0, 1].
+        overlapping: the masks that these are a flat choice from; None where there are no others.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Segments:
     ids: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
+    overlapping: OverlappingMasks | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_array(f"{self.name}: labels", self.labels, (None, None), "u")

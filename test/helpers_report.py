@@ -67,10 +67,15 @@ def write_sparse(root: Path, model: SparseModel) -> None:
                 camera_id=k, model=camera.model, width=camera.width, height=camera.height, params=list(camera.params)
             )
         )
-        image = pycolmap.Image(image_id=k, camera_id=k, name=f"{name}.jpg", keypoints=np.zeros((0, 2)))
+        mine = model.obs_keyframe == k - 1
+        keypoints = model.obs_xy[mine].astype(float).reshape(-1, 2)
+        image = pycolmap.Image(image_id=k, camera_id=k, name=f"{name}.jpg", keypoints=keypoints)
         out.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pose))
     for point_id, xyz, rgb in zip(model.point_ids, model.xyz, model.rgb, strict=True):
         out.add_point3D_with_id(int(point_id), pycolmap.Point3D(xyz=xyz, color=rgb, track=pycolmap.Track()))
+    for k in range(len(model.names)):
+        for place, point in enumerate(model.obs_point[model.obs_keyframe == k].tolist()):
+            out.add_observation(int(model.point_ids[point]), pycolmap.TrackElement(k + 1, place))
     folder = root / "sparse" / str(model.component)
     folder.mkdir(parents=True)
     out.write_binary(folder)

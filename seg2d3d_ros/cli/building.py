@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seg2d3d_ros.cli.options import add_config_arguments
-from seg2d3d_ros.cli.supervisor import tell_if_interrupted
+from seg2d3d_ros.cli.processes.supervisor import tell_if_interrupted
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import DataError, Seg2d3dError
@@ -47,6 +47,11 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="who finds the objects: grounded_sam (by text), panoptic (by class), everything (any object), "
         "none = reconstruction only; docs/segmenters.md says which to choose",
+    )
+    parser.add_argument(
+        "--granularity",
+        metavar="LEVEL",
+        help="of overlapping masks (everything, or ready ones): which objects, in all images: coarse, fine, auto, 0, 1, …",
     )
     parser.add_argument("--download", action="store_true", help="download the models' weights if they are missing")
     parser.add_argument(
@@ -108,6 +113,8 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         "reconstruction.masks": args.masks,
         "reconstruction.features": args.features,
         "association.method": args.method,
+        "association.granularity": args.granularity,
+        "segmentation.overlapping": args.granularity is not None and args.segments is not None,
         "cloud.densify": args.densify,
         "keyframes.panorama": "always" if args.panorama else None,
     }
@@ -116,7 +123,7 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         values["segmentation.segmenter"] = "coco" if args.segments.suffix.lower() == ".json" else "label_images"
     if args.recover is not None:
         values["association.recover"] = args.recover
-    if args.segmenter == "everything" and not args.label:
+    if (args.segmenter == "everything" or args.granularity) and not args.label:
         values["segmentation.prompts"] = ("object",)
     return values
 

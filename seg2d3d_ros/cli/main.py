@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from seg2d3d_ros.cli.supervisor import can_supervise, interruption_line, supervise, tell_if_interrupted
+    from seg2d3d_ros.cli.processes.supervisor import can_supervise, interruption_line, supervise, tell_if_interrupted
 except KeyboardInterrupt:  # nobody looks after it yet
     sys.exit(130)
 
@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "the whole job on a synthetic street through the real nodes, or on your photographs",
     "run": "a folder of images and a text label in, a labelled 3D map out",
     "bag": "the same from a rosbag, without a ROS installation",
+    "regroup": "choose another granularity for a map of overlapping masks, without segmenting again",
     "simulate": "make a synthetic street with ground truth: images, segments, truth, rosbag",
     "evaluate": "measure a map against ground truth",
     "export": "write a map in another format",

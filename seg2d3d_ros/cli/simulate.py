@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lidar", action="store_true", help="a LiDAR's scans in the bag, with the true house of each point (2 MB a second)"
     )
     parser.add_argument(
+        "--levels",
+        action="store_true",
+        help="also the truth of storeys and of doors, windows, signs, and masks/: a detector that cuts each house at a random "
+        "level in each image",
+    )
+    parser.add_argument(
         "--furniture",
         action="store_true",
         help="poles, signs, lamps, bins, hydrants and manholes are to be mapped, too; truth/objects.json has their places",
@@ -59,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.simulation.street_folder import simulate
 
     same: tuple[str, ...] = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar")
-    same += ("scene", "length", "furniture")
+    same += ("scene", "length", "furniture", "levels")
     options = {name: getattr(args, name) for name in same}
     with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
         simulate(args.out, bag=not args.no_bag, progress=lambda done, total: bar.update(done - bar.n), **options)

@@ -60,6 +60,12 @@ def name(value: Any, where: str) -> None:
         raise _fail(value, where, "a name inside the map directory")
 
 
+def flag(value: Any, where: str) -> None:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise _fail(value, where, "true or false")
+
+
 def one_of(*values: str) -> Check:
     """One of these texts."""
 
@@ -149,6 +155,9 @@ _instance = table(
     {"id": whole(1, MAX_ID), "class": text, "score": number(), "points": whole(), "observations": listed(_observation)},
     {
         "component": whole(),
+        "parent": whole(0, MAX_ID),
+        "level": whole(),
+        "stability": number(0, 1),
         "panoramas": listed(table({"image": name, "box": _box})),
         "box3d": table(
             {}, {"min": _three, "max": _three, "center": _three, "size": _three, "quaternion_xyzw": listed(number(), 4)}

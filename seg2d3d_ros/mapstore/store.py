@@ -8,6 +8,8 @@
       keyframes.json       what went in: name, camera, stamp, image file, intrinsics, position
       keyframes/           image files of streams (a folder of images stays where it is)
       masks/<name>.png     where keypoints of a stream's keyframe are not wanted (black), if anywhere
+      masks/<name>.json    overlapping masks of any object, as COCO run lengths (masks_file.py)
+      granularity.json     the tree of objects that these masks show (tree_file.py)
       scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (lidar/kept_scans.py)
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       labels/<name>.png    uint16 instance id per pixel; of a panorama beside those of its views
@@ -32,6 +34,7 @@ from seg2d3d_ros.disk.atomic import write_bytes, write_json, write_text
 from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.label_runs import LabelRuns
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.images import encode_png, read_labels, write_labels
 from seg2d3d_ros.mapstore import checks
 from seg2d3d_ros.mapstore import point_cloud as ply
@@ -44,10 +47,12 @@ from seg2d3d_ros.mapstore.directory.inventory import (
     noted_names,
     stem,
 )
+from seg2d3d_ros.mapstore.masks_file import masks_document, read_masks_document
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.panoramas import PanoramaBox, panorama_boxes, panorama_labels, views_by_panorama
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.tracks_file import tracks_document
+from seg2d3d_ros.mapstore.tree_file import TREE_FILE, StoredTree
 from seg2d3d_ros.types import Instances, Keyframe, Observation, Segments, SparseModel
 
 log = logging.getLogger(__name__)
@@ -177,6 +182,34 @@ class MapStore:
         write_json(path.with_suffix(".json"), {str(i): dict(f) for i, f in named.facts.items()})
         return named
 
+    def write_overlapping(self, masks: OverlappingMasks, class_names: Sequence[str]) -> None:
+        """Keep the overlapping masks of one keyframe; class id k is ``class_names[k - 1]``."""
+        write_json(self._to_write("masks", f"{masks.name}.json"), masks_document(masks, class_names))
+
+    def read_overlapping(self, name: str, class_names: Sequence[str]) -> OverlappingMasks:
+        """The inverse; masks of other classes are left out. Raises ``DataError`` where the file is missing or damaged."""
+        return read_masks_document(self._inside("masks", f"{name}.json"), name, class_names)
+
+    def overlapping_names(self) -> list[str]:
+        """Names of the keyframes with overlapping masks, sorted."""
+        return sorted(path.stem for path in (self.root / "masks").glob("[!.]*.json"))
+
+    def clear_overlapping(self) -> None:
+        """Delete the overlapping masks of all keyframes; where keypoints are not wanted stays.
+
+        Raises:
+            DataError: one cannot be deleted.
+        """
+        try:
+            for name in self.overlapping_names():
+                self._inside("masks", f"{name}.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be deleted ({error.strerror})") from error
+
+    def write_tree(self, tree: StoredTree) -> None:
+        """Replace granularity.json."""
+        write_json(self.root / TREE_FILE, tree.to_json())
+
     def write_passed_over(self, name: str) -> None:
         """Note that nobody looked for objects in a keyframe: a table of segments without a label image."""
         write_json(self._to_write("segments", f"{name}.json"), {})
@@ -207,10 +240,11 @@ class MapStore:
         observations: Iterable[Observation],
         instances: Instances,
         class_names: Sequence[str],
+        places: Mapping[int, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Write tracks.json, points.ply and points_rgb.ply, and the labels of panoramas."""
+        """Write tracks.json, points.ply and points_rgb.ply, and panoramas' labels; ``places`` as in ``tracks_document``."""
         boxes = self._write_panoramas()
-        write_json(self.root / "tracks.json", tracks_document(models, observations, instances, class_names, boxes))
+        write_json(self.root / "tracks.json", tracks_document(models, observations, instances, class_names, boxes, places))
         points = ply.labelled_points(models, instances)
         ply.write_points(self.root / "points_rgb.ply", points)
         ply.write_points(self.root / "points.ply", ply.colored_by_instance(points[~ply.stray_points(models)]))

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.store import MapStore
@@ -108,6 +109,25 @@ class StoredSegments(_Stored[Segments]):
     def add(self, segments: NamedSegments) -> None:
         """Masks that are new, or stand for those that there were."""
         self._kept[segments.name] = segments
+
+
+class StoredMasks(_Stored[OverlappingMasks]):
+    """Overlapping masks of the keyframes that have some, as they lie in ``masks/``; each is read once.
+
+    Args:
+        class_names: as for ``StoredSegments``.
+    """
+
+    def __init__(self, store: MapStore, class_names: Sequence[str]) -> None:
+        self._names = self._kept = dict[str, OverlappingMasks | None].fromkeys(store.overlapping_names())
+        self._store, self.class_names = store, tuple(class_names)
+
+    def __getitem__(self, name: str) -> OverlappingMasks:
+        """Raises ``DataError`` for a damaged file."""
+        kept = self._kept[name]
+        if kept is None:
+            kept = self._kept[name] = self._store.read_overlapping(name, self.class_names)
+        return kept
 
 
 def recent(stored: Mapping[str, Value]) -> Callable[[str], Value | None]:

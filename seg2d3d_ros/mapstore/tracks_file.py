@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ def tracks_document(
     instances: Instances,
     class_names: Sequence[str],
     panoramas: Iterable[tuple[int, PanoramaBox]] = (),
+    places: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The content of tracks.json (design, section 4).
 
@@ -27,6 +28,7 @@ def tracks_document(
     stands (the middle of the box's lower face), and the ``covariance`` of that. An instance's ``score`` is calibrated
     (``association.judging.scores``), an observation's is ``Observation.sureness``; the detector's own score of the mask is its
     ``detector_score``. Where images are views of panoramas, ``panoramas`` says where these show the instance (``PanoramaBox``).
+    ``places`` has for instances of a tree of objects (granularity.json) their ``parent``, ``level`` and ``stability`` there.
     """
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
     component_of_name = {name: model.component for model in models for name in model.names}
@@ -49,6 +51,7 @@ def tracks_document(
             "points": int(points[instance_id]),
             "component": component_of_name.get(mine[0].image, 0) if mine else 0,
         }
+        document.update((places or {}).get(instance_id, {}))
         if boxes.known[k]:
             document["box3d"] = {
                 "min": bounds[k, 0].tolist(),

@@ -23,13 +23,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.findings import Kind
 from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.journal import JOURNAL
+from seg2d3d_ros.mapstore.tree_file import TREE_FILE
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.completeness import MASKS_DROPPED, incomplete
 from seg2d3d_ros.pipeline.figures import emptiness, write_association_figures
@@ -45,6 +47,7 @@ from seg2d3d_ros.ros.map_exchange.results import write_config_sections
 from seg2d3d_ros.ros.map_exchange.second_round import SecondRound
 from seg2d3d_ros.ros.map_exchange.twin_nodes import TwinWatch
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, is_unsegmented, keyframe_name, make_header
+from seg2d3d_ros.ros.messages.mask_messages import MASKS_TOPIC, message_to_masks
 from seg2d3d_ros.ros.node.managed_node import QUIET_SECONDS, ManagedNode
 from seg2d3d_ros.ros.node.parameters import AssociationParameters
 from seg2d3d_ros.ros.node.qos import SEGMENTS
@@ -58,6 +61,12 @@ SETTLED_SECONDS = 2.0
 """New segments alone lead to a new association when none came for this long."""
 REPORT_SECONDS = 5.0
 """How often flush logs what it waits for."""
+OVERLAPPING_REFUSED = Kind(
+    "overlapping_masks_refused",
+    "keyframes whose overlapping masks on keyframes/masks cannot be used",
+    cause="{reason}",
+    remedy="send sensor_msgs/CompressedImage of format coco_rle as docs/granularity.md says; their flat segments are used",
+)
 CLOCKS_DIFFER = 86400.0
 """An image that seems older is of a recording: its age says nothing."""
 
@@ -97,6 +106,8 @@ class AssociationNode(ManagedNode):
         self._associating = self.worker("association", self._associate, depth=1, on_drop=lambda _: None)
         self._movable = self.config.segmentation.movable_only  # neither objects nor points of the map
         self._classes = KnownClasses(self, self._session.class_names)
+        self._keeping = self.worker("masks", self._keep_masks, depth=SEGMENTS.depth, on_drop=self._dropped)
+        self.subscribe(CompressedImage, MASKS_TOPIC, self._keeping.put, SEGMENTS)
         self.subscribe(Image, "keyframes/segments", self._received, SEGMENTS)
         self._map = MapSubscription(self, self.ros.map_frame)
         self._receiver = self._map.receiver
@@ -124,7 +135,7 @@ class AssociationNode(ManagedNode):
             self._latency.arrived(keyframe_name(message.header))
         self._segmenting.put(message)
 
-    def _dropped(self, message: Image) -> None:
+    def _dropped(self, message: Image | CompressedImage) -> None:
         self.diagnostics.findings.add(MASKS_DROPPED, keyframe_name(message.header))
 
     def _look(self) -> None:
@@ -170,6 +181,17 @@ class AssociationNode(ManagedNode):
             else:
                 self._session.receive(segments)
             self.diagnostics.set("keyframes with segments", self._session.segmented)
+
+    def _keep_masks(self, message: CompressedImage) -> None:
+        name = keyframe_name(message.header)
+        try:
+            masks, names = message_to_masks(message)
+        except DataError as error:
+            self.diagnostics.findings.add(OVERLAPPING_REFUSED, name, reason=str(error))
+            return
+        with self._lock:
+            self._session.receive_masks(masks, names)
+        self.diagnostics.count("keyframes with overlapping masks")
 
     def _know_classes(self) -> None:
         """Take over names that arrived; the lock is held."""
@@ -291,7 +313,7 @@ class AssociationNode(ManagedNode):
         """Whether everything that was received, and segments worth waiting for, is in the published result."""
         if time.monotonic() - self._receiver.last_message < QUIET_SECONDS:
             return False  # the caller's revision may still stand in the queue
-        if not self._segmenting.drain(1.0) or self._segments_may_come():
+        if not self._keeping.drain(1.0) or not self._segmenting.drain(1.0) or self._segments_may_come():
             return False
         revision = self._receiver.revision
         if revision is None or revision != self._map.checked:
@@ -312,11 +334,14 @@ class AssociationNode(ManagedNode):
         return missing > 0 and patient and self.count_publishers("keyframes/segments") > 0
 
     def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._keeping.clear()
         self._segmenting.clear()
         self._associating.drain()
         with self._updating, self._lock:
             self._map.forget()  # or the map of before would be associated once more
-            self._store.clear(("tracks.json", JOURNAL, "points.ply", "points_rgb.ply"), ("segments", "labels", "overlays"))
+            files = ("tracks.json", JOURNAL, "points.ply", "points_rgb.ply", TREE_FILE)
+            self._store.clear(files, ("segments", "labels", "overlays"))
+            self._store.clear_overlapping()
             self._session = AssociationSession(self._store, self.config)
             self._headers, self._seconds, self._problem, self._done = {}, 0.0, "", None
             self._publisher.withdraw(make_header(self.get_clock().now().nanoseconds, self.ros.map_frame))

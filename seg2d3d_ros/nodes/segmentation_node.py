@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
@@ -36,6 +36,7 @@ from seg2d3d_ros.ros.exchange.postponed import Postponed
 from seg2d3d_ros.ros.exchange.segment_topics import Masks, SegmentTopics, fitting_labels
 from seg2d3d_ros.ros.messages.class_names import CLASSES_TOPIC, added, class_names_message
 from seg2d3d_ros.ros.messages.conversion import keyframe_name, labels_to_image, unsegmented
+from seg2d3d_ros.ros.messages.mask_messages import MASKS_TOPIC, masks_to_message
 from seg2d3d_ros.ros.messages.prompt_messages import PROMPTS_TOPIC, SEGMENTS_TOPIC, cloud_to_asks
 from seg2d3d_ros.ros.node.diagnostics import ITEMS_DROPPED
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
@@ -104,6 +105,7 @@ class SegmentationNode(ManagedNode):
         if kind != "topic":
             self._asking = Asking(self._make(self.config.segmentation), prompts, prompts)
         self._publisher = self.advertise(Image, SEGMENTS_TOPIC, SEGMENTS)
+        self._masks = self.advertise(CompressedImage, MASKS_TOPIC, SEGMENTS)
         self._classes = self.advertise(String, CLASSES_TOPIC, LATCHED)
 
     def activate(self) -> None:
@@ -265,7 +267,10 @@ class SegmentationNode(ManagedNode):
         labels = None
         try:
             if not isinstance(answer, Unsegmented):
-                labels = to_mono16(self._segments(keyframe, answer))
+                segments = self._segments(keyframe, answer)
+                labels = to_mono16(segments)
+                if segments.overlapping is not None:  # before the flat choice, which may lead to an association at once
+                    self._masks.publish(masks_to_message(segments.overlapping, self._asking.names, header))
         except Exception as error:
             # Reaches the log and the diagnostics; others wait behind it.
             self.diagnostics.count("keyframes with bad segments")
@@ -377,7 +382,11 @@ def _counted(segments: Segments, asking: Asking) -> Segments:
     ids = np.arange(1, len(segments.ids) + 1, dtype=np.uint16)
     lookup = np.zeros(int(segments.labels.max(initial=0)) + 1, np.uint16)
     lookup[segments.ids] = ids
-    return dataclasses.replace(segments, labels=lookup[segments.labels], ids=ids, classes=table[segments.classes])
+    masks = segments.overlapping
+    if masks is not None:
+        masks = dataclasses.replace(masks, classes=table[masks.classes])
+    counted = {"labels": lookup[segments.labels], "ids": ids, "classes": table[segments.classes], "overlapping": masks}
+    return dataclasses.replace(segments, **counted)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +29,8 @@ from seg2d3d_ros.association.solve import enriches, projects
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.label_runs import LabelRuns
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
+from seg2d3d_ros.granularity.solving import Granular
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.point_cloud import stray_points
@@ -36,6 +38,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels, StoredSegments
 from seg2d3d_ros.pipeline.bare_keyframes import WithBareKeyframes
 from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruction_counts
+from seg2d3d_ros.pipeline.granular_choice import GranularChoice
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.pipeline.second_look import SCORE, Ask, asks_of
 from seg2d3d_ros.types import Incidence, Instances, Observation, Segments, SparseModel
@@ -78,6 +81,7 @@ class AssociationSession:
         self._passed_over = store.read_passed_over()
         self._second_looks = 0
         self._unused_points = 0
+        self._granular = GranularChoice(store, self._config)
 
     # Masks come in (any thread).
 
@@ -132,10 +136,23 @@ class AssociationSession:
         """
         if segments.name in self._segments:
             self._segments.named(segments.name)  # an update that runs at present goes on with what was on disk until now
+        if segments.overlapping is not None:
+            self.receive_masks(segments.overlapping, self._classes.asked)
         named = self.store.write_segments(segments, self._classes.asked, second_look)
         with self._handover:
             self._arrived[segments.name] = named
             self._second_looks += len(second_look)
+
+    def receive_masks(self, masks: OverlappingMasks, class_names: Sequence[str]) -> None:
+        """Keep a keyframe's overlapping masks; the next update that solves everything chooses one granularity from all of them.
+
+        Args:
+            class_names: what the class ids of these masks count.
+
+        Raises:
+            DataError: the disk is full.
+        """
+        self.store.write_overlapping(masks, class_names)
 
     def receive_again(self, segments: Segments) -> bool:
         """Keep what a second look made of a keyframe's segments: the same, with new ones among them; False if there are none.
@@ -182,8 +199,13 @@ class AssociationSession:
         start = time.perf_counter()
         self._take_over()
         revision, segments = models, self._segments
-        if full:
-            models = self._with_evidence(models)
+        granular = None
+        if full and self._granular.wanted:
+            models = self._with_evidence(models, self._granular.finest(segments.class_names))
+            granular = self._choose_granularity(models)
+        elif full:
+            self._granular.forget()
+            models = self._with_evidence(models, segments)
         found = self._solve(models, full=full)
         incidence = self._online.incidence.whole()
         instances = self._judge(models, incidence, found.instances)
@@ -191,8 +213,9 @@ class AssociationSession:
         searched = segments if len(segments) >= EXAMPLES * len(everywhere) else ()
         unseen = find_missed(models, searched, incidence, instances) if full else []
         if full:
-            self._missed = tuple(item for item in unseen if item.segmented)
-        self._recover(unseen, models, everywhere, incidence, instances, found.merges, full=full)
+            drawn = granular.carried if granular is not None and self._config.recover else set()
+            self._missed = tuple(item for item in unseen if item.segmented and (item.name, item.instance) not in drawn)
+        self._recover(unseen, models, everywhere, incidence, instances, found.merges, granular, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
         labels = self._write_labels(repair, everywhere)
         self._write_identity(models, instances, repair, labels, full=full)
@@ -205,7 +228,7 @@ class AssociationSession:
             segments.class_names,
             labels,
             {name: self._observed[name] for name in labels},
-            found.merges,
+            found.merges if granular is None else granular.merges,
             full,
             self._missed,
             self._counts(revision, models, incidence, instances),
@@ -229,17 +252,30 @@ class AssociationSession:
         if names[: len(before)] != before:
             self._forget()  # what is remembered speaks of classes by number
 
-    def _with_evidence(self, models: Sequence[SparseModel]) -> Sequence[SparseModel]:
+    def _choose_granularity(self, models: Sequence[SparseModel]) -> Granular:
+        """The tree of objects, and its cut as the segments of all keyframes: their ids are those of nodes, and of instances."""
+        before = None if self.latest is None else self.latest.instances
+        found = self._granular.solve(models, self._segments.class_names, before, self._online.identity.next_id)
+        of_segment: dict[tuple[str, int], int] = {}
+        for name, segments in found.flat.segments.items():
+            self._segments.add(self.store.write_segments(segments, self._classes.asked))
+            of_segment.update({(name, int(i)): int(i) for i in segments.ids})
+        chosen = replace(self._config, rays=False)  # small parts are objects as they are chosen
+        self._online = OnlineAssociation(chosen, Identity(of_segment, found.stored.next_id))
+        self._observed.clear()
+        return found
+
+    def _with_evidence(self, models: Sequence[SparseModel], segments: Mapping[str, Segments]) -> Sequence[SparseModel]:
         """What the association judges by: more points where masks lack them, as far as there are images, and no observations
         of points that cannot be where they are. ``published`` takes the models as they are."""
         if enriches(self._config):
             # The images lie in the map directory, unless the reconstruction runs on another machine.
             images = StoredImages(self.store)
             if images.complete:
-                models = enrich(models, self._segments, images.__getitem__, enough=self._config.enough_points)
+                models = enrich(models, segments, images.__getitem__, enough=self._config.enough_points)
         if not projects(self._config):
             return models
-        used = without_off_surface(without_doppelgangers(models, self._segments), self._segments)
+        used = without_off_surface(without_doppelgangers(models, segments), segments)
         self._unused_points = sum(
             len(np.setdiff1d(before.obs_point, after.obs_point)) for before, after in zip(models, used, strict=True)
         )
@@ -247,7 +283,8 @@ class AssociationSession:
 
     def _solve(self, models: Sequence[SparseModel], *, full: bool) -> Update:
         try:
-            found = self._online.update(models, self._segments, self._fresh, full=full)
+            given = full and self._granular.wanted
+            found = self._online.update(models, self._segments, self._fresh, full=full, given=given)
         except Exception:
             self._forget()  # what was half done is done anew by the next update
             raise
@@ -287,13 +324,17 @@ class AssociationSession:
         incidence: Incidence,
         instances: Instances,
         merges: Sequence[Merge],
+        granular: Granular | None,
         *,
         full: bool,
     ) -> None:
         """Bring the recovered regions up to date: those that the detector missed, and those in images that nobody segmented."""
         if full:
             wanted = [item for item in unseen if (self._config.recover if item.segmented else self._config.spread)]
-            changed = self._recovery.renew(recover(wanted, models, segments, incidence, instances))
+            if granular is not None:  # what its nodes lack in segmented images was carried there already
+                wanted = [item for item in wanted if not item.segmented]
+            drawn = granular.flat.carried if granular is not None and self._config.recover else {}
+            changed = self._recovery.renew({**recover(wanted, models, segments, incidence, instances), **drawn})
         else:
             changed = self._recovery.follow(incidence, instances, merges)
         self._bare |= changed & segments.bare.keys()
@@ -324,7 +365,8 @@ class AssociationSession:
         self._unwritten += len(changed)
         if full or self.latest is None or self._unwritten > UNWRITTEN * len(self._segments):
             everything = (item for observations in self._observed.values() for item in observations)
-            self.store.write_summary(models, everything, instances, self._segments.class_names)
+            places = None if self._granular.latest is None else self._granular.latest.places
+            self.store.write_summary(models, everything, instances, self._segments.class_names, places)
             self._journal.restart(next_id, told=1 + int(instances.ids.max(initial=0)))
             self._unwritten = 0
         elif changed:
@@ -333,7 +375,8 @@ class AssociationSession:
     def _doubts(self, models: Sequence[SparseModel], incidence: Incidence, instances: Instances, images: int) -> list[Finding]:
         in_model = len({name for model in models for name in model.names} & self._segments.keys())
         known = {"images": images, "spread": self._spread, "in_model": in_model}
-        return [*doubts(incidence, instances, len(self._segments), self._impossible, **known), *self._online.findings]
+        found = doubts(incidence, instances, len(self._segments), self._impossible, **known)
+        return [*found, *self._online.findings, *self._granular.doubts()]
 
     def _counts(
         self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances

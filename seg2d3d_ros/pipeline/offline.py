@@ -55,6 +55,7 @@ def build_map(
     from seg2d3d_ros.reconstruction.opening import open_reconstructor
 
     store.write_config(config)
+    store.clear_overlapping()  # every keyframe is segmented again, perhaps by a segmenter that gives none
     session = AssociationSession(store, config)
     looker = getattr(segmenter, "looker", None) if config.segmentation.second_look else None
     with closing(open_reconstructor(store.root, config.reconstruction, config.segmentation.networks)) as reconstructor:

@@ -21,6 +21,11 @@ class AssociationConfig:
         60, "consensus: find more 3D points for segments with fewer than this by a guided search; 0 = never", low=0, high=100000
     )
     repair: bool = param(True, "consensus: cut segments that show several objects")
+    granularity: str = param(
+        "auto",
+        "of overlapping masks, which objects there are: coarse = whole ones, fine = their smallest parts, auto = what the "
+        "views support best, 0, 1, … = a level of the tree, none = masks are made flat in each image by itself",
+    )
     rays: bool = param(
         True, "consensus: associate thin and small things, whose segments hold hardly any 3D point, by the rays of their masks"
     )

@@ -45,6 +45,11 @@ class SegmentationConfig:
         "auto = shown where width and height tell",
         choices=("auto", "stored", "shown"),
     )
+    overlapping: bool = param(
+        False,
+        "label_images, coco: masks of one image may overlap and are all kept; one granularity is chosen for all images "
+        "(association.granularity). everything: always",
+    )
     detector_model: str = param(
         "IDEA-Research/grounding-dino-tiny", "grounded_sam: who finds boxes; a folder, or an id that `seg2d3d models` lists"
     )

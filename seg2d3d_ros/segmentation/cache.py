@@ -9,13 +9,16 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
+from seg2d3d_ros.geometry.overlapping.run_lengths import checked_runs
 from seg2d3d_ros.images import decode_labels, encode_png
 from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
@@ -25,7 +28,7 @@ from seg2d3d_ros.types import Keyframe, Segments
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Grows when the same models, parameters and image give another result."""
 _NO_MATTER = {"device", "batch_size", "models_dir", "allow_download", "cache_dir", "cache_size", "movable", "second_look"} | {
     "segments_pattern",
@@ -113,6 +116,8 @@ class CachedSegmenter:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 labels = decode_labels(stored["labels"].tobytes(), str(path))
                 segments = Segments(keyframe.name, labels, stored["ids"], stored["classes"], stored["scores"])
+                if "counts" in stored:
+                    segments = dataclasses.replace(segments, overlapping=_overlapping(keyframe.name, labels.shape, stored))
             os.utime(path)
         except FileNotFoundError:
             return None
@@ -125,7 +130,9 @@ class CachedSegmenter:
         if self._folder is None:
             return
         labels, stream = np.frombuffer(encode_png(segments.labels), np.uint8), io.BytesIO()
-        np.savez(stream, labels=labels, ids=segments.ids, classes=segments.classes, scores=segments.scores)
+        arrays = {"labels": labels, "ids": segments.ids, "classes": segments.classes, "scores": segments.scores}
+        arrays |= {} if segments.overlapping is None else _stored(segments.overlapping)
+        np.savez(stream, **cast(Any, arrays))
         try:
             write_bytes(self._path(keyframe), stream.getvalue())
         except DataError as error:
@@ -149,3 +156,25 @@ class CachedSegmenter:
                 break
             path.unlink(missing_ok=True)
             self._bytes -= size
+
+
+def _stored(masks: OverlappingMasks) -> dict[str, np.ndarray]:
+    """Overlapping masks as arrays: the run lengths one after the other, and where each ends."""
+    return {
+        "counts": np.frombuffer(b"".join(masks.counts), np.uint8),
+        "ends": np.cumsum([len(counts) for counts in masks.counts], dtype=np.int64),
+        "mask_boxes": masks.boxes,
+        "mask_classes": masks.classes,
+        "mask_scores": masks.scores,
+        "stabilities": masks.stabilities,
+    }
+
+
+def _overlapping(name: str, shape: tuple[int, int], stored: Mapping[str, np.ndarray]) -> OverlappingMasks:
+    """The inverse. Raises ``ValueError`` where run lengths do not fit the image."""
+    raw, ends = stored["counts"].tobytes(), stored["ends"].tolist()
+    counts = tuple(raw[first:last] for first, last in zip([0, *ends[:-1]], ends, strict=True))
+    for item in counts:
+        checked_runs(item, shape[0] * shape[1])
+    keys = ("mask_boxes", "mask_classes", "mask_scores", "stabilities")
+    return OverlappingMasks(name, shape, counts, *(stored[key] for key in keys))

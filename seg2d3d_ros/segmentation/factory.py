@@ -9,6 +9,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.files.label_images import LabelImages
+from seg2d3d_ros.segmentation.files.mask_lists import MaskLists, holds_mask_lists
 from seg2d3d_ros.segmentation.files.panorama_masks import PanoramaMasks
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 
@@ -45,6 +46,8 @@ def create_segmenter(
     if config.segmenter == "label_images":
         if directory is None:
             raise UsageError("label_images needs a directory of masks: --segments DIR; or --segmenter none for no objects")
+        if holds_mask_lists(directory):
+            return PanoramaMasks(MaskLists(directory, config, findings), findings)
         return PanoramaMasks(LabelImages(directory, config, findings), findings)
     if config.segmenter == "coco":
         from seg2d3d_ros.segmentation.files.coco import CocoInstances

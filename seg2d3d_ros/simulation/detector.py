@@ -70,7 +70,7 @@ def detect(
     }
     groups = _merge(labels, area, quality, rng)
     scale = labels.shape[1] / 960.0
-    seen = _shift(_fill(labels, round(quality.fill * scale)), quality.jitter * scale, rng)
+    seen = shift_borders(_fill(labels, round(quality.fill * scale)), quality.jitter * scale, rng)
     found: list[tuple[np.ndarray, float]] = []
     for group in groups:
         share = sum(area[i] for i in group) / pixels
@@ -117,7 +117,7 @@ def _fill(labels: np.ndarray, width: int) -> np.ndarray:
     return filled
 
 
-def _shift(labels: np.ndarray, pixels: float, rng: np.random.Generator) -> np.ndarray:
+def shift_borders(labels: np.ndarray, pixels: float, rng: np.random.Generator) -> np.ndarray:
     """The labels with every border displaced by a smooth random field of about ``pixels``, and each mask grown or shrunk."""
     if pixels <= 0:
         return labels

@@ -10,10 +10,11 @@ from seg2d3d_ros.disk.leftovers import is_temporary
 from seg2d3d_ros.errors import DataError, UsageError
 
 _OWN = re.compile(
-    r"camera\.json|rig\.json|truth_poses\.txt|gps\.csv|street\.mcap|segments/segments\.json|truth/objects\.json|images/\w+_\d+\.jpg|"
-    r"(truth|segments)/\w+_\d+\.png|\.street\.writing/[^/]+"
+    r"camera\.json|levels\.json|rig\.json|truth_poses\.txt|gps\.csv|street\.mcap|segments/segments\.json|truth/objects\.json|"
+    r"images/\w+_\d+\.jpg|"
+    r"(truth|truth_storeys|truth_parts|segments)/\w+_\d+\.png|masks/\w+_\d+\.json|\.street\.writing/[^/]+"
 )
-_FOLDERS = ("images", "truth", "segments", ".street.writing")
+_FOLDERS = ("images", "truth", "truth_storeys", "truth_parts", "segments", "masks", ".street.writing")
 
 
 def remove_street(folder: Path) -> None:

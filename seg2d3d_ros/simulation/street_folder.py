@@ -17,12 +17,15 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
+from seg2d3d_ros.mapstore.masks_file import masks_document
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
 from seg2d3d_ros.simulation.detector import DETECTORS, DetectorQuality, detect
 from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Carrier, Drive, Stop, base_from_camera, make_camera
 from seg2d3d_ros.simulation.exposure import expose, exposure_drift, sunshine_drift
 from seg2d3d_ros.simulation.furniture_detector import FURNITURE_DETECTORS, FurnitureQuality, detect_furniture
 from seg2d3d_ros.simulation.gnss import DATUM, RECEIVERS, gps_csv, received, simulate_fixes
+from seg2d3d_ros.simulation.level_detector import detect_levels
+from seg2d3d_ros.simulation.levels import LEVELS, HouseLevels
 from seg2d3d_ros.simulation.lidar_scanner import FRAME, base_from_lidar, sweeps
 from seg2d3d_ros.simulation.scenario import SCENES, SLIVER, Scenario, scenario
 from seg2d3d_ros.simulation.scene.furniture import KINDS, Fixture
@@ -102,6 +105,7 @@ def simulate(
     bag: bool = True,
     miss: float | None = None,
     lidar: bool = False,
+    levels: bool = False,
     furniture: bool = False,
     scene: str = "typical",
     length: float | None = None,
@@ -121,6 +125,8 @@ def simulate(
         miss: share of the houses that the detector misses in an image, in place of its quality's; small ones up to twice as
             often.
         lidar: also write a LiDAR's scans, with the true owner of each point, into the bag.
+        levels: also write the truth of storeys and of their parts, ``levels.json``, and ``masks/``: what a detector finds that
+            cuts each house at a level of its own choice in each image.
         furniture: rows of street furniture are to be mapped, too; ``truth/objects.json`` has their places.
         scene: typical, or hard: rows of plain houses that look alike, seen in one pass, with sun and shade; on foot with
             one camera, from a survey vehicle with more.
@@ -152,9 +158,12 @@ def simulate(
     plan = [Picture(*facts, seeds) for facts, seeds in zip(pictures, picture_seeds.spawn(keyframes), strict=True)]
     camera = make_camera(width, height, carrier)
     log.info("rendering %d images of a street of %d houses, %.0f m long", len(plan), buildings, street.length)
+    known = HouseLevels(street.houses, max((item.id for item in street.fixtures), default=0)) if levels else None
     quality = setting.detected_by(DETECTORS[detector])
     quality = quality if miss is None else replace(quality, miss=miss)
-    facts = _render_all(out, street, plan, camera, setting, quality, FURNITURE_DETECTORS[detector], progress)
+    facts = _render_all(out, street, plan, camera, setting, quality, FURNITURE_DETECTORS[detector], known, progress)
+    if known is not None:
+        write_json(out / "levels.json", known.to_json())
     write_json(out / "segments" / "segments.json", facts)
     write_json(out / "camera.json", {"model": camera.model, "width": width, "height": height, "params": list(camera.params)})
     enu_from_street = Pose(Rotation.from_euler("Z", street.heading).as_matrix(), np.zeros(3))
@@ -191,9 +200,10 @@ def _render_all(
     setting: Scenario,
     quality: DetectorQuality,
     furniture_quality: FurnitureQuality,
+    levels: HouseLevels | None,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, dict[str, dict[str, object]]]:
-    """Write images, truth and segments; returns the content of ``segments.json``."""
+    """Write images, truth, segments and, where ``levels`` are given, theirs; returns the content of ``segments.json``."""
     atlas = TextureAtlas(street.textures)
     kinds = {fixture.id: fixture.kind for fixture in street.fixtures}
 
@@ -201,8 +211,9 @@ def _render_all(
         stop = picture.stop
         moving = street.movers_at(stop.time, stop.leg, stop.since, float(stop.street_from_base.translation[0]))
         scene = Scene(street.mesh, moving, atlas, street.sun, picture.sunshine)
-        color, labels = scene.render(camera, stop.street_from_base @ base_from_camera(picture.camera, setting.carrier))
-        sensor_seed, detector_seed = picture.seeds.spawn(2)
+        street_from_camera = stop.street_from_base @ base_from_camera(picture.camera, setting.carrier)
+        color, labels = scene.render(camera, street_from_camera)
+        sensor_seed, detector_seed, level_seed = picture.seeds.spawn(3)
         pixels = expose(
             np.random.default_rng(sensor_seed), color, picture.drift, picture.camera != "front", setting.style.noise
         )
@@ -214,6 +225,12 @@ def _render_all(
             segments, more = detect_furniture(labels, kinds, furniture_quality, rng, segments)
             facts = {**{i: fact for i, fact in facts.items() if (segments == i).any()}, **more}
         write_labels(out / "segments" / f"{picture.name}.png", segments)
+        if levels is not None:
+            truth = levels.labels(labels, scene.surface(camera, street_from_camera))
+            for level, item in zip(LEVELS[1:], truth[1:], strict=True):
+                write_labels(out / f"truth_{level}s" / f"{picture.name}.png", truth_labels(item, setting.sliver))
+            masks = detect_levels(picture.name, truth, levels, np.random.default_rng(level_seed))
+            write_json(out / "masks" / f"{picture.name}.json", masks_document(masks, ("object",)))
         return picture.name, {str(i): fact for i, fact in facts.items()}
 
     facts = {}

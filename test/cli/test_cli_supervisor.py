@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seg2d3d_ros.cli.main import main, run_command
-from seg2d3d_ros.cli.supervisor import crash_words, tell_if_interrupted
+from seg2d3d_ros.cli.processes.supervisor import crash_words, tell_if_interrupted
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere commands run in the first process")
 LIMIT_S = 60.0
@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[2]
 START = """
 import ctypes, os, signal, subprocess, sys, time
 from seg2d3d_ros.cli import supervisor
-from seg2d3d_ros.cli.supervisor import supervise, tell_if_interrupted
+from seg2d3d_ros.cli.processes.supervisor import supervise, tell_if_interrupted
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 def ready():
     print(os.getpid(), flush=True)
@@ -160,7 +160,7 @@ def test_the_demos_nodes_go_with_it(tmp_path):
     """However the demo ends."""
     setting = f"""
 from pathlib import Path
-from seg2d3d_ros.cli.node_process import run_logged
+from seg2d3d_ros.cli.processes.node_process import run_logged
 def demo():
     ready()
     code = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(1000)"

@@ -53,7 +53,7 @@ def test_next_to_nothing_is_imported_before_ctrl_c_is_looked_after():
     """Without ``site``, which imports what is installed beside."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import seg2d3d_ros.cli.main; print(*sorted(sys.modules))"
     loaded = run_python(code, str(Path(seg2d3d_ros.__file__).parents[1]), options=["-S"]).split()
-    assert "seg2d3d_ros.cli.supervisor" in loaded
+    assert "seg2d3d_ros.cli.processes.supervisor" in loaded
     assert not {"typing", "pathlib", "argparse", "ctypes", "re", "contextlib", "dataclasses"} & set(loaded)
 
 

@@ -244,6 +244,9 @@ def test_everything_keeps_each_good_mask_once():
     # 220 is rated too low by the model; every other object answers many points of the grid and is one segment.
     assert sorted(map(tuple, segments.boxes.tolist())) == [(0, 0, 40, 30), (40, 0, 80, 30), (45, 35, 75, 55)]
     assert set(segments.classes.tolist()) == {1}
+    masks = segments.overlapping
+    assert sorted(map(tuple, masks.boxes.tolist())) == sorted(map(tuple, segments.boxes.tolist()))
+    assert ((masks.stabilities >= 0.8) & (masks.stabilities <= 1)).all()
     assert len(everything(min_stability=0.95).segment(scene(80, 60, *objects)).ids) == 2
 
 

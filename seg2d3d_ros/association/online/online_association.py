@@ -81,7 +81,7 @@ class OnlineAssociation:
         self._labels = Labelling(self.incidence)
         self._rays = OnlineRays(self.incidence, self._labels, used=uses_rays(config))
         self._changed: dict[int, float] = {}
-        self._begun = False
+        self._begun = self._given = False
 
     @property
     def identity(self) -> Identity:
@@ -95,7 +95,13 @@ class OnlineAssociation:
         return self._rays.findings
 
     def update(
-        self, models: Sequence[SparseModel], segments: Mapping[str, Segments], fresh: Set[str], *, full: bool = False
+        self,
+        models: Sequence[SparseModel],
+        segments: Mapping[str, Segments],
+        fresh: Set[str],
+        *,
+        full: bool = False,
+        given: bool = False,
     ) -> Update:
         """Take over a revision.
 
@@ -103,10 +109,12 @@ class OnlineAssociation:
             segments: by keyframe name; asked only for keyframes that are new or in ``fresh``.
             fresh: keyframes whose segments are new or others than before.
             full: solve everything as offline.
+            given: with ``full``, segments of one id are one object in all keyframes: it was chosen before (``granularity``).
 
         Raises:
             DataError: masks that do not fit the images.
         """
+        self._given = given
         found = self._solve(models, segments, fresh, full=full)
         online, confirmation = self.incidence, self._confirmation
         appeared = confirmation.confirm(found.instances, online.row_keyframe, everything=full)
@@ -168,6 +176,8 @@ class OnlineAssociation:
         method = METHODS[self._config.method]
 
         def solve(part: Incidence, _: np.ndarray) -> Tracks:
+            if self._given:
+                return Tracks(part.segment_ids.astype(np.int64))
             if anew:
                 return method(part, self._config)
             before = self._labels.owner(int(part.classes[0]))[self.incidence.slot_of_column]

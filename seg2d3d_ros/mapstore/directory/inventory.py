@@ -26,12 +26,12 @@ DATABASE = "database.db"
 OWN_FILES = (
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"),
     *("tracks.json", JOURNAL, "points.ply", "points_rgb.ply", "cloud.ply", "dense.ply"),
-    *("config.yaml", "metrics.json", "report.html", "keyframes.json", NAMES_FILE),
+    *("config.yaml", "metrics.json", "report.html", "granularity.json", "keyframes.json", NAMES_FILE),
 )
 """All files of a map directory but the marker and those in folders; what the others are known by comes last."""
 NAMED = {
     "keyframes": (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"),
-    "masks": (".png",),
+    "masks": (".png", ".json"),
     "segments": (".png", ".json"),
     "labels": (".png",),
     "overlays": (".jpg", ".png"),

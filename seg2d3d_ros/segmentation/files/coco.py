@@ -8,13 +8,16 @@ from pathlib import Path
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.geometry.masks import Region
+from seg2d3d_ros.geometry.overlapping.run_lengths import load_pycocotools
 from seg2d3d_ros.image_files import pixel_limit
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.files.class_table import ClassTable
 from seg2d3d_ros.segmentation.files.coco_document import CocoDocument, CocoImage
-from seg2d3d_ros.segmentation.files.coco_masks import decode, load_pycocotools, run_lengths_size, written_by_rows
+from seg2d3d_ros.segmentation.files.coco_masks import decode, run_lengths_size, written_by_rows
 from seg2d3d_ros.segmentation.files.mask_placement import SWAPPED, MaskPlacement, orientation_of, same_aspect
 from seg2d3d_ros.segmentation.files.photo_names import PhotoName, match_names, some
+from seg2d3d_ros.segmentation.files.placed_masks import placed_masks
+from seg2d3d_ros.segmentation.finest import flat_choice
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.segmentation.segmenter import segments_from_labels
 from seg2d3d_ros.types import Keyframe, Segments
@@ -130,12 +133,17 @@ class CocoInstances:
                 self._findings.add(BY_ROWS, keyframe.name)
             regions.append(region)
             rows.append((class_id, score))
+        if self._config.overlapping:
+            kept = [(region, (*row, 1.0)) for region, row in zip(regions, rows, strict=True) if region is not None]
+            whole, facts = [region for region, _ in kept], [fact for _, fact in kept]
+            where = f"{self.path}: {image.file_name}"
+            return flat_choice(placed_masks(keyframe, (height, width), whole, facts, self._config.segments_orientation, where))
         classes, scores = [row[0] for row in rows], [row[1] for row in rows]
         limits = {"min_area": self._config.min_area, "min_visible": MIN_VISIBLE}
         drawn = resolve_overlaps(keyframe.name, (height, width), regions, classes, scores, **limits)
-        facts = dict(zip(drawn.ids.tolist(), zip(drawn.classes.tolist(), drawn.scores.tolist(), strict=True), strict=True))
+        known = dict(zip(drawn.ids.tolist(), zip(drawn.classes.tolist(), drawn.scores.tolist(), strict=True), strict=True))
         placed = self._place(drawn.labels, keyframe, f"{self.path}: {image.file_name}")
-        return segments_from_labels(keyframe.name, placed, facts.get)
+        return segments_from_labels(keyframe.name, placed, known.get)
 
     def close(self) -> None:
         """Nothing to free."""

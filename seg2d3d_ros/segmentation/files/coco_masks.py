@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 
-from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.masks import Region, region_of
+from seg2d3d_ros.geometry.overlapping.run_lengths import checked_runs, load_pycocotools
 
 MAX_OUTLINE = 100
 """Longest outline of a polygon, and farthest point, in sums of the image's sides: pycocotools' memory grows with them."""
 STRIPES = 8
 """Times as many parts in the one reading as in the other."""
-
-
-def load_pycocotools() -> ModuleType:
-    """``pycocotools.mask``, imported when it is needed.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise UsageError(f"COCO files need pycocotools ({error}): pip install pycocotools") from error
-    return mask
 
 
 def run_lengths_size(segmentation: Any) -> tuple[int, int] | None:
@@ -93,10 +78,7 @@ def _polygon(polygon: Any, limit: float) -> tuple[list[float], str]:
 def _from_runs(segmentation: dict[str, Any], height: int, width: int) -> Region | None:
     if run_lengths_size(segmentation) != (width, height):
         raise ValueError("run lengths for an image of another size")
-    counts = segmentation.get("counts")
-    runs = run_lengths(counts) if isinstance(counts, str) else _plain_runs(counts)
-    if min(runs, default=0) < 0 or sum(runs) != height * width:
-        raise ValueError("run lengths that do not add up to the image's pixels")
+    runs = checked_runs(segmentation.get("counts"), height * width)
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return region_of(pixels.reshape(width, height).T)
 
@@ -107,29 +89,3 @@ def written_by_rows(region: Region, height: int, width: int) -> bool:
     pixels.T[region.window] = region.pixels
     stripes, whole = (cv2.connectedComponents(p, connectivity=8)[0] - 1 for p in (pixels, pixels.reshape(height, width)))
     return stripes >= STRIPES and whole * STRIPES <= stripes
-
-
-def _plain_runs(counts: Any) -> list[int]:
-    if not isinstance(counts, list):
-        raise ValueError("run lengths that are neither a list nor a text")
-    if not all(type(count) is int or (type(count) is float and count.is_integer()) for count in counts):
-        raise ValueError("run lengths that are no whole numbers")
-    return [int(count) for count in counts]
-
-
-def run_lengths(text: str) -> list[int]:
-    """The run lengths in COCO's text form: groups of 5 bits, the lowest first, each a character from 48 on whose bit 32 says
-    that more follow; signed; from the fourth run on the difference to the run before the last (``rleFrString``).
-
-    Raises:
-        ValueError: other characters, more bits than a run has, or a text that is cut off.
-    """
-    if not re.fullmatch("(?:[P-o]{0,6}[0-O])*", text):
-        raise ValueError("a text of run lengths that is damaged or cut off")
-    runs: list[int] = []
-    for group in re.findall("[P-o]*[0-O]", text):
-        codes = [ord(character) - 48 for character in group]
-        value = sum((code & 31) << 5 * place for place, code in enumerate(codes))
-        value -= (codes[-1] & 16) and 1 << 5 * len(codes)
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-    return runs

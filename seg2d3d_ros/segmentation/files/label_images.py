@@ -19,7 +19,9 @@ from seg2d3d_ros.segmentation.files.mask_images import MaskImage, read_mask
 from seg2d3d_ros.segmentation.files.mask_placement import MaskPlacement
 from seg2d3d_ros.segmentation.files.mask_values import VOID, meaning_of, void_of
 from seg2d3d_ros.segmentation.files.photo_names import PhotoName
+from seg2d3d_ros.segmentation.files.placed_masks import placed_masks
 from seg2d3d_ros.segmentation.files.segments_json import SegmentFacts
+from seg2d3d_ros.segmentation.finest import flat_choice
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.segmentation.segmenter import segments_from_labels
 from seg2d3d_ros.types import Keyframe, Segments
@@ -132,10 +134,16 @@ class LabelImages:
                     f"{path}: several ids in a folder of one file per object; give one label image per photo instead"
                 )
             number = int(path.stem) if path.stem.isdecimal() and len(path.stem) < 10 else -1
-            row = self._class_and_score(*facts.get(number, (None, quality.get(path.stem, 1.0))))
+            rated, steady = quality.get(path.stem, (1.0, 1.0))
+            row = self._class_and_score(*facts.get(number, (None, rated)))
             if row is not None:
                 regions.append(region_of(self._place(values, keyframe, str(path)) > 0))
-                rows.append(row)
+                rows.append((*row, steady))
+        if self._config.overlapping:
+            kept = [(region, row) for region, row in zip(regions, rows, strict=True) if region is not None]
+            whole = [region for region, _ in kept]
+            known = [row for _, row in kept]
+            return flat_choice(placed_masks(keyframe, (height, width), whole, known, "stored", str(folder)))
         classes, scores = [row[0] for row in rows], [row[1] for row in rows]
         limits = {"min_area": self._config.min_area, "min_visible": MIN_VISIBLE}
         return resolve_overlaps(keyframe.name, (height, width), regions, classes, scores, **limits)
@@ -146,10 +154,12 @@ def _names(photo: PhotoName) -> tuple[str, ...]:
     return photo.name, photo.below, photo.stem
 
 
-def _quality(path: Path) -> dict[str, float]:
-    """SAM's own rating of its masks, by file stem; empty where nobody wrote it."""
+def _quality(path: Path) -> dict[str, tuple[float, float]]:
+    """SAM's own rating of its masks and their stability, by file stem; empty where nobody wrote it."""
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
-        return {row["id"]: min(max(float(row["predicted_iou"]), 0.0), 1.0) for row in rows}
+        columns = ("predicted_iou", "stability_score")
+        rated = [[min(max(float(row.get(column) or 1.0), 0.0), 1.0) for column in columns] for row in rows]
+        return {row["id"]: (quality, stability) for row, (quality, stability) in zip(rows, rated, strict=True)}
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return {}

@@ -10,9 +10,12 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
+from seg2d3d_ros.geometry.masks import region_of
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.geometry.panorama.panorama_view import PanoramaView
 from seg2d3d_ros.images import encode_png
 from seg2d3d_ros.segmentation.files.photo_names import PhotoName
+from seg2d3d_ros.segmentation.finest import flat_choice
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe, Segments
 
@@ -90,4 +93,20 @@ def cut_segments(name: str, view: PanoramaView, whole: Segments) -> Segments:
     """The part of a panorama's masks that a view shows."""
     labels = view.cut(whole.labels)
     seen = np.isin(whole.ids, np.unique(labels))
-    return Segments(name, labels, whole.ids[seen], whole.classes[seen], whole.scores[seen])
+    cut = Segments(name, labels, whole.ids[seen], whole.classes[seen], whole.scores[seen])
+    return cut if whole.overlapping is None else flat_choice(cut_masks(name, view, whole.overlapping))
+
+
+def cut_masks(name: str, view: PanoramaView, whole: OverlappingMasks) -> OverlappingMasks:
+    """The parts of a panorama's overlapping masks that a view shows."""
+    regions, rows = [], []
+    for k in range(len(whole)):
+        pixels = np.zeros(whole.shape, np.uint16)
+        region = whole.region(k)
+        pixels[region.window] = region.pixels
+        part = region_of(view.cut(pixels) > 0)
+        if part is not None:
+            regions.append(part)
+            rows.append(k)
+    arrays = whole.classes[rows].tolist(), whole.scores[rows].tolist(), whole.stabilities[rows].tolist()
+    return OverlappingMasks.of_regions(name, (view.camera.height, view.camera.width), regions, *arrays)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from seg2d3d_ros.geometry.masks import Region, overlap
@@ -9,7 +11,7 @@ from seg2d3d_ros.images import decode_rgb
 from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.models import tiles
-from seg2d3d_ros.segmentation.models.finishing import finished
+from seg2d3d_ros.segmentation.models.finishing import finished, kept_whole
 from seg2d3d_ros.segmentation.models.grounded_sam import crop
 from seg2d3d_ros.segmentation.models.mask_models import Mask, MaskModel
 from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
@@ -35,6 +37,7 @@ class Everything(ModelSegmenter):
         image = decode_rgb(keyframe.encoded, keyframe.source or keyframe.name)
         height, width = image.shape[:2]
         found: list[tuple[Region, float]] = []
+        stability: dict[int, float] = {}
         for extent in tiles.extents(width, height, self._config.tile_size, self._config.tile_overlap):
             view = crop(image, extent)
             points = grid(view.shape[1], view.shape[0], self._config.points_per_side)
@@ -43,9 +46,12 @@ class Everything(ModelSegmenter):
                 region = mask.region.shifted(int(extent[0]), int(extent[1]))
                 if not cut_off(region, extent, width, height):
                     found.append((region, mask.quality))
+                    stability[id(region)] = mask.stability
         found = distinct(found, self._config.nms_iou)
         regions, scores = [region for region, _ in found], [score for _, score in found]
-        return finished(keyframe.name, (height, width), regions, [1] * len(found), scores, self._config)
+        flat = finished(keyframe.name, (height, width), regions, [1] * len(found), scores, self._config)
+        steady = [stability[id(region)] for region in regions]
+        return replace(flat, overlapping=kept_whole(keyframe.name, (height, width), regions, scores, steady, self._config))
 
     def _good(self, masks: list[Mask]) -> list[Mask]:
         limits = self._config.min_quality, self._config.min_stability

@@ -9,6 +9,7 @@ import numpy as np
 from seg2d3d_ros.declaration import nearest
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.masks import Region, cleaned, parts
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.resolve import resolve_overlaps
 from seg2d3d_ros.types import Segments
@@ -46,6 +47,25 @@ def finished(
         min_area=least,
         min_visible=MIN_VISIBLE,
     )
+
+
+def kept_whole(
+    name: str,
+    shape: tuple[int, int],
+    regions: Sequence[Region],
+    scores: Sequence[float],
+    stabilities: Sequence[float],
+    config: SegmentationConfig,
+) -> OverlappingMasks:
+    """The masks of an image of ``shape`` (H, W) as they are, of the first prompt's class, mended as in ``finished``."""
+    least = max(config.min_mask_area, config.min_area) * shape[0] * shape[1]
+    kept: list[tuple[Region, float, float]] = []
+    for region, score, stability in zip(regions, scores, stabilities, strict=True):
+        mended = cleaned(region, config.clean)
+        if mended is not None and mended.area >= least and mended.box[3] > config.sky_limit * shape[0]:
+            kept.append((mended, min(max(float(score), 0.0), 1.0), min(max(float(stability), 0.0), 1.0)))
+    whole, rated, steady = [item[0] for item in kept], [item[1] for item in kept], [item[2] for item in kept]
+    return OverlappingMasks.of_regions(name, shape, whole, [1] * len(kept), rated, steady)
 
 
 def thresholds(config: SegmentationConfig, default: float) -> np.ndarray:

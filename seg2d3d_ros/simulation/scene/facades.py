@@ -44,12 +44,18 @@ class Opening:
 
 @dataclass(frozen=True)
 class Facade:
-    """A painted façade and where its openings are (relief is built around them)."""
+    """A painted façade and where its openings are (relief is built around them).
+
+    Attributes:
+        floors: metres above the ground at which the storeys above the lowest begin.
+        sign: the board over a shop, ``(left, bottom, width, height)`` in metres; None where there is none.
+    """
 
     image: np.ndarray
     openings: tuple[Opening, ...]
     floors: tuple[float, ...]
     shop: bool
+    sign: tuple[float, float, float, float] | None = None
 
 
 def window_pool(rng: np.random.Generator, count: int, scale: float) -> list[np.ndarray]:
@@ -189,9 +195,8 @@ def paint_facade(
                 slats = 1.0 - 0.16 * (np.arange(drop) % max(3, int(scale / 18)) == 0)
                 picture[:drop, 6:-6] = np.asarray(blind) * slats[:, None, None]
             paste(image, scale, opening, picture)
-    if decorated:
-        _decorate(rng, image, scale, ground, shop, openings)
-    return Facade(np.clip(image, 0, 255).astype(np.uint8), tuple(openings), floors, shop)
+    sign = _decorate(rng, image, scale, ground, shop, openings) if decorated else None
+    return Facade(np.clip(image, 0, 255).astype(np.uint8), tuple(openings), floors, shop, sign)
 
 
 def _openings(
@@ -217,13 +222,15 @@ def _rooted(mask: np.ndarray) -> np.ndarray:
 
 def _decorate(
     rng: np.random.Generator, image: np.ndarray, scale: float, ground: float, shop: bool, openings: list[Opening]
-) -> None:
-    """Shop sign, posters, graffiti, ivy, a house number: what makes one house unlike the next."""
+) -> tuple[float, float, float, float] | None:
+    """Shop sign, posters, graffiti, ivy, a house number: what makes one house unlike the next. Returns where the sign is."""
     h, w = image.shape[:2]
+    board = None
     if shop:
         band = slice(h - int((ground - 0.1) * scale), h - int((ground - 0.65) * scale))
         left = int(rng.uniform(0.02, 0.2) * w)
         sign = image[band, left : w - int(rng.uniform(0.02, 0.2) * w)]
+        board = left / scale, ground - 0.65, sign.shape[1] / scale, 0.55
         color = pick_color(rng, SIGN_COLORS)
         sign[:] = np.asarray(color) * (1.0 + 0.05 * noise(rng, sign.shape[0], sign.shape[1], scale / 2)[..., None])
         sign[:] = write_words(rng, sign, str(rng.choice(WORDS)), (235, 230, 215) if np.mean(color) < 140 else (36, 34, 40))
@@ -254,3 +261,4 @@ def _decorate(
     plate = image[h - int(2.0 * scale) : h - int(1.75 * scale), int(0.03 * w) : int(0.03 * w) + int(0.3 * scale)]
     plate[:] = (40, 66, 130)
     plate[:] = write_words(rng, plate, str(int(rng.integers(1, 99))), (240, 240, 240))
+    return board

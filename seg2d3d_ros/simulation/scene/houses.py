@@ -40,6 +40,15 @@ class Lot:
 
 
 @dataclass(frozen=True)
+class House:
+    """A house as it was built: its mesh, and the façade that says where storeys and openings are."""
+
+    lot: Lot
+    mesh: Mesh
+    facade: Facade
+
+
+@dataclass(frozen=True)
 class Materials:
     """Textures that the houses share."""
 
@@ -67,7 +76,7 @@ def house(
     materials: Materials,
     decorated: bool = True,
     facade: Facade | None = None,
-) -> Mesh:
+) -> House:
     """Build the house on ``lot``.
 
     Args:
@@ -89,7 +98,7 @@ def house(
     )
     parts += _roof(rng, lot, wall, int(rng.choice(materials.roofs)), stone)
     if not decorated:
-        return concatenate(parts)
+        return House(lot, concatenate(parts), facade)
     for opening in facade.openings:
         if opening.window and not (facade.shop and opening.bottom < facade.floors[0] - 2.5):
             reach = (opening.left - 0.08, opening.left + opening.width + 0.08)
@@ -100,12 +109,12 @@ def house(
     pipe = rng.choice([0.12, w - 0.12])
     parts.append(tube(lot.at(pipe, 0.1, 0), lot.at(pipe, 0.1, h), (0.06, 0.06), materials.metal, lot.label, sides=6))
     if given:
-        return concatenate(parts)
+        return House(lot, concatenate(parts), facade)
     if facade.shop and rng.random() < 0.6:
         parts.append(_awning(rng, lot, textures, facade.floors[0] - 0.75))
     if rng.random() < 0.5:
         parts += _balconies(rng, lot, facade.floors, stone, materials.metal)
-    return concatenate(parts)
+    return House(lot, concatenate(parts), facade)
 
 
 def _roof(rng: np.random.Generator, lot: Lot, wall: int, tiles: int, stone: int) -> list[Mesh]:

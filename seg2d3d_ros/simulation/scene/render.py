@@ -64,6 +64,15 @@ class Scene:
             color[edges] = total / (1 + len(SUBSAMPLES))
         return color.reshape(height, width, 3), labels.reshape(height, width)
 
+    def surface(self, camera: Camera, street_from_camera: Pose) -> np.ndarray:
+        """(H, W, 3) float32 the place in the street that the ray through each pixel's centre hits; NaN in the sky."""
+        rows, columns = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float32)
+        pixels = np.stack([columns + 0.5, rows + 0.5], axis=-1).reshape(-1, 2)
+        origin, direction, _ = _rays(camera, street_from_camera, pixels)
+        distance, triangle, _ = self._rays.cast(np.hstack([np.broadcast_to(origin, direction.shape), direction]))
+        distance = np.where(triangle >= 0, distance, np.nan).astype(np.float32)
+        return (origin + distance[:, None] * direction).reshape(camera.height, camera.width, 3)
+
     def _edges(self, triangle: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """Pixels next to another surface: another texture, another direction, or a jump in depth."""
         texture = np.where(triangle >= 0, self._mesh.texture[triangle], -1)
@@ -80,12 +89,8 @@ class Scene:
 
     def _shade(self, camera: Camera, street_from_camera: Pose, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Colours (N, 3), triangles hit (N,; -1 = sky) and depths (N,) of the rays through ``pixels`` (N, 2)."""
-        fx, fy, cx, cy = camera.params
-        local = np.stack([(pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy, np.ones(len(pixels))], axis=-1).astype(np.float32)
-        rotation = street_from_camera.rotation.astype(np.float32)
-        origin = street_from_camera.translation.astype(np.float32)
-        stretch = np.linalg.norm(local, axis=1)
-        direction = local @ rotation.T / stretch[:, None]
+        fx = camera.params[0]
+        origin, direction, stretch = _rays(camera, street_from_camera, pixels)
         distance, triangle, hits = self._rays.cast(np.hstack([np.broadcast_to(origin, direction.shape), direction]))
         seen = triangle >= 0
         color = np.empty((len(pixels), 3), np.float32)
@@ -126,3 +131,12 @@ class Scene:
         color = albedo * light ** np.float32(1 / 2.2)
         haze = (1.0 - np.exp(-distance / HAZE_METRES))[:, None]
         return (color * (1.0 - haze) + haze * np.array([196.0, 208.0, 220.0], np.float32)).astype(np.float32)
+
+
+def _rays(camera: Camera, street_from_camera: Pose, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Origin (3,), unit directions (N, 3) and their lengths (N,) at depth 1, of the rays through pixels (N, 2)."""
+    fx, fy, cx, cy = camera.params
+    local = np.stack([(pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy, np.ones(len(pixels))], axis=-1).astype(np.float32)
+    stretch = np.linalg.norm(local, axis=1)
+    direction = local @ street_from_camera.rotation.astype(np.float32).T / stretch[:, None]
+    return street_from_camera.translation.astype(np.float32), direction, stretch

@@ -17,7 +17,7 @@ import numpy as np
 from seg2d3d_ros.simulation.scene.actors import bush, car, lamp_post, person, sign_post, tree
 from seg2d3d_ros.simulation.scene.facades import window_pool
 from seg2d3d_ros.simulation.scene.furniture import Fixture, furnish
-from seg2d3d_ros.simulation.scene.houses import FACADE_SCALE, Lot, Materials, facade_scale, house
+from seg2d3d_ros.simulation.scene.houses import FACADE_SCALE, House, Lot, Materials, facade_scale, house
 from seg2d3d_ros.simulation.scene.mesh import Mesh, box, concatenate, quad
 from seg2d3d_ros.simulation.scene.styles import TYPICAL, SceneStyle
 from seg2d3d_ros.simulation.scene.terraces import Terraces
@@ -56,6 +56,7 @@ class Street:
     movers: tuple[Mover, ...]
     textures: TextureSet
     sun: np.ndarray
+    houses: tuple[House, ...] = ()
     fixtures: tuple[Fixture, ...] = ()
 
     def movers_at(self, time: float, leg: int, since: float, vehicle_x: float) -> Mesh:
@@ -132,12 +133,13 @@ def build_street(
     if terraces:
         lots = terraces.plan(lots)
 
-    def build(lot: Lot, decorated: bool = True) -> Mesh:
+    def build(lot: Lot, decorated: bool = True) -> House:
         facade = terraces.paint(lot, facade_scale(decorated)) if terraces else None
         return house(houses_rng, lot, textures, materials, decorated, facade)
 
-    parts = [build(lot) for lot in lots]
-    parts += _far_houses(houses_rng, lots, length, build)
+    houses = tuple(build(lot) for lot in lots)
+    parts = [item.mesh for item in houses]
+    parts += _far_houses(houses_rng, lots, length, lambda lot: build(lot, False).mesh)
     parts += _ground(ground_rng, lots, length, textures, style)
     parts += _things(things_rng, lots, length, textures, materials, style, posts=not furniture)
     fixtures: tuple[Fixture, ...] = ()
@@ -153,7 +155,7 @@ def build_street(
     azimuth, elevation = layout.uniform(0, 2 * np.pi), np.radians(layout.uniform(*style.elevations))
     sun = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     heading = float(layout.uniform(-np.pi, np.pi))
-    return Street(tuple(lots), length, heading, concatenate(parts), tuple(movers), textures, sun, fixtures)
+    return Street(tuple(lots), length, heading, concatenate(parts), tuple(movers), textures, sun, houses, fixtures)
 
 
 def _materials(rng: np.random.Generator, textures: TextureSet, style: SceneStyle) -> Materials:
@@ -178,7 +180,7 @@ def _gaps(lots: list[Lot], side: int, length: float) -> list[tuple[float, float]
     return edges if own else [(0.0, length)]
 
 
-def _far_houses(rng: np.random.Generator, lots: list[Lot], length: float, build: Callable[[Lot, bool], Mesh]) -> list[Mesh]:
+def _far_houses(rng: np.random.Generator, lots: list[Lot], length: float, build: Callable[[Lot], Mesh]) -> list[Mesh]:
     """Rows across both ends of the street and at the end of each side street."""
     parts = []
     for side in (-1, 1):
@@ -186,14 +188,14 @@ def _far_houses(rng: np.random.Generator, lots: list[Lot], length: float, build:
             x = x0 - 9.0
             while x < x1 + 9.0:
                 wide = rng.uniform(6.0, 10.0)
-                parts.append(build(Lot(FAR_HOUSE, side, x, x + wide, 36.0, rng.uniform(7, 13), 9.0), False))
+                parts.append(build(Lot(FAR_HOUSE, side, x, x + wide, 36.0, rng.uniform(7, 13), 9.0)))
                 x += wide
     for end, turn in ((-22.0, np.pi / 2), (length + 22.0, -np.pi / 2)):
         along = -32.0
         while along < 32.0:
             wide = rng.uniform(7.0, 11.0)
             lot = Lot(FAR_HOUSE, 1, along, along + wide, 0.0, rng.uniform(8.0, 14.0), 9.0)
-            parts.append(build(lot, False).placed(end, 0.0, 0.0, turn))
+            parts.append(build(lot).placed(end, 0.0, 0.0, turn))
             along += wide
     return parts
 

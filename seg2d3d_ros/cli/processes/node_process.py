@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from seg2d3d_ros.cli.supervisor import end_with_parent
+from seg2d3d_ros.cli.processes.supervisor import end_with_parent
 from seg2d3d_ros.progress import Progress
 
 POLL_SECONDS = 0.3

@@ -1,0 +1,61 @@
+"""``seg2d3d regroup MAP``: another granularity for a map of overlapping masks; nothing is segmented or reconstructed again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("map", type=Path, metavar="MAP", help="a map that was made with overlapping masks")
+    parser.add_argument(
+        "--granularity",
+        default="auto",
+        metavar="LEVEL",
+        help="coarse = whole objects, fine = their smallest parts, auto = the views decide (default), or a level: 0, 1, …",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Choose anew; the old map stays until the new one is whole. Instances that stay keep their ids."""
+    from seg2d3d_ros.cli.building import summary
+    from seg2d3d_ros.config import load_config
+    from seg2d3d_ros.errors import DataError, UsageError
+    from seg2d3d_ros.findings import Findings
+    from seg2d3d_ros.granularity.cut import check_granularity
+    from seg2d3d_ros.mapstore.directory.swap import building_path
+    from seg2d3d_ros.mapstore.held_map import change_map, real
+    from seg2d3d_ros.mapstore.new_map import NewMap
+    from seg2d3d_ros.pipeline.regrouping import copy_map, regroup
+    from seg2d3d_ros.progress import ProgressBars
+    from seg2d3d_ros.report.overlays import write_overlays
+    from seg2d3d_ros.report.page import write_report
+
+    granularity = check_granularity(args.granularity)
+    with change_map(args.map) as held:
+        root = held.store.root
+        if not held.store.overlapping_names():
+            raise DataError(
+                f"{args.map}: has no overlapping masks to choose from; make the map with --segmenter everything, or with "
+                "--segments and --granularity"
+            )
+        config = load_config(file=root / "config.yaml", overrides={"association.granularity": granularity})
+    if building_path(real(args.map)).exists():
+        raise UsageError(
+            f"{building_path(args.map)}: an unfinished map lies there; finish it (the command that began it, with --resume) or "
+            "delete it first"
+        )
+    findings, progress = Findings(), ProgressBars()
+    with NewMap(args.map, resume=False) as new:
+        copy_map(real(args.map), new.store.root)
+        try:
+            regroup(new.store, config)
+            write_overlays(new.store, config.association.overlay_width, findings, progress)
+        finally:
+            progress.close()
+        write_report(new.store.root)
+        words = summary(new.store, config)
+        new.publish()
+    print(words, f"open {args.map / 'report.html'}", sep="\n")
+    return 0
