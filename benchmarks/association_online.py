@@ -2,17 +2,18 @@
 
     python benchmarks/association_online.py WORK [--seed 21 --orders 3] [--json FILE] [--plot FILE]
 
-A simulated street is reconstructed once (below WORK, kept for the next run) and then revealed keyframe by keyframe, in
-random orders: a keyframe brings its keypoints and masks, and a point is there when two of the revealed keyframes observe it,
-so that most keyframes of the neighbourhood change with each. Every ``--every`` keyframes the same map is solved offline, and
-compared: CPU seconds of the update and of the offline solution (incidence, projection, association, boxes; masks in memory
-for both), and the adjusted Rand index over masks. An id switch, after an update, is a change of the id that most masks of one
+A simulated street is reconstructed once (below WORK, kept for the next run) and then revealed keyframe by keyframe, in random
+orders: a keyframe brings its keypoints and masks, and a point is there when two of the revealed keyframes observe it, so that
+most keyframes of the neighbourhood change with each. Every ``--every`` keyframes the same map is solved offline, and compared:
+CPU seconds of the update and of the offline solution (evidence, incidence, projection, association, boxes; masks in memory for
+both), and the adjusted Rand index over masks. An id switch, after an update, is a change of the id that most masks of one
 final instance have (the id before, where two have as many); a change to the id that was announced to stand for the one before
 is counted apart, as a merge. Of the switches it is also counted how many came
 
 * after the first third of the keyframes: of the first, far from one another, few overlap;
 * to an id that three masks of the instance or more had had (*established*);
-* without any mask changing its id (*overtaken*): an instance that is still in pieces gained masks in another piece.
+* without any mask changing its id (*overtaken*): an instance that is still in pieces gained masks in another piece;
+* with the solution of everything at the end, and, of the others, when no mask of the instance had come for 20 keyframes.
 
 ``--drive`` adds the order of the drive. Counted alike are the switches of the offline solutions themselves, those every
 ``--every`` keyframes with ids handed on likewise, beside those of the updates if only these had been looked at; and what share
@@ -36,6 +37,8 @@ from scipy import sparse
 from seg2d3d_ros.association.incidence import build_incidence
 from seg2d3d_ros.association.online.identity import Identity, Merge, inherit_ids
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
+from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
+from seg2d3d_ros.association.points.off_surface import LiveSurfaces, without_off_surface
 from seg2d3d_ros.association.solve import associate, stacked_up
 from seg2d3d_ros.evaluation.clustering import adjusted_rand_index
 from seg2d3d_ros.mapstore.store import MapStore
@@ -120,16 +123,22 @@ def ids_of(online: OnlineAssociation, update: Update) -> dict[Key, int]:
 
 ESTABLISHED = 3
 """Masks of an instance that had the id that it loses."""
+LEFT = 20
+"""An instance has left the view when no mask of it came with so many keyframes."""
 
 
 @dataclass(frozen=True)
 class Switch:
-    """An instance's id changed in update ``step``, from 1; ``held``: masks of the instance that had the earlier one."""
+    """An instance's id changed in update ``step``, from 1.
+
+    ``held``: masks of the instance that had the earlier one; ``left``: it was out of view.
+    """
 
     step: int
     announced: bool
     held: int
     overtaken: bool
+    left: bool
 
 
 class Switches:
@@ -156,8 +165,11 @@ class Switches:
     def _of(self, keys: list[Key]) -> Iterator[Switch]:
         last, before = 0, dict.fromkeys(keys, 0)
         heir: dict[int, int] = {}
+        present, came = 0, 0
         for step, (ids, merged) in enumerate(self._history, 1):
             heir.update(merged)
+            if (there := sum(key in ids for key in keys)) > present:
+                present, came = there, step
             after = {key: ids.get(key, 0) for key in keys}
             votes = Counter(i for i in after.values() if i)
             if not votes:
@@ -167,7 +179,7 @@ class Switches:
             if last and now != last:
                 overtaken = all(after[key] == i for key, i in before.items() if i and after[key])
                 held = sum(i == last for i in before.values())
-                yield Switch(step, _follow(last, heir) == now, held, overtaken)
+                yield Switch(step, _follow(last, heir) == now, held, overtaken, step - came > LEFT)
             last, before = now, after
 
 
@@ -177,9 +189,15 @@ def _follow(instance_id: int, merged: Mapping[int, int]) -> int:
     return instance_id
 
 
+def evidence(models: Sequence[SparseModel], segments: Mapping[str, Segments]) -> list[SparseModel]:
+    """The observations that a solution of everything judges by; no points are added, as where images are missing."""
+    return without_off_surface(without_doppelgangers(models, segments), segments)
+
+
 def offline(models: list[SparseModel], segments: Mapping[str, Segments]) -> tuple[float, Incidence, Instances]:
     """CPU seconds and result of a solution from nothing."""
     start = time.process_time()
+    models = evidence(models, segments)
     incidence = build_incidence(models, segments, project=CONFIG.project)
     instances = associate(incidence, np.concatenate([m.xyz for m in models]), CONFIG, stacked_up(models))
     return time.process_time() - start, incidence, instances
@@ -188,7 +206,7 @@ def offline(models: list[SparseModel], segments: Mapping[str, Segments]) -> tupl
 def grow(revisions: Iterator[tuple[str, list[SparseModel]]], masks: Mapping[str, Segments], every: int) -> dict[str, Any]:
     """Feed the revisions and measure."""
     online, switches, sampled, repeated = OnlineAssociation(CONFIG, Identity()), Switches(), Switches(), Switches()
-    identity = Identity()
+    identity, surfaces = Identity(), LiveSurfaces()
     merges: list[Merge] = []
     segments: dict[str, Segments] = {}
     result: dict[str, Any] = {"update_s": [], "offline": [], "solved": [], "hidden": [], "merges": 0}
@@ -197,7 +215,7 @@ def grow(revisions: Iterator[tuple[str, list[SparseModel]]], masks: Mapping[str,
         fresh = {name} & masks.keys()
         segments.update({key: masks[key] for key in fresh})
         start = time.process_time()
-        update = online.update(models, segments, fresh)
+        update = online.update(surfaces.without_off_surface(models, segments, fresh), segments, fresh)
         result["update_s"].append(time.process_time() - start)
         result["solved"].append(update.solved)
         result["merges"] += len(update.merges)
@@ -214,7 +232,7 @@ def grow(revisions: Iterator[tuple[str, list[SparseModel]]], masks: Mapping[str,
             sampled.note(ids, merges)
             merges = []
     result["last"] = ids_of(online, update)
-    final = online.update(models, segments, set(), full=True)
+    final = online.update(evidence(models, segments), segments, set(), full=True)
     partition = offline(models, segments)[2].segment_instance
     result["final"] = ids_of(online, final)
     for counted in (switches, sampled, repeated):
@@ -253,6 +271,8 @@ def summary(result: Mapping[str, Any]) -> dict[str, float]:
         "switches_per_instance": per_instance(untold),
         "switches_after_a_third": per_instance([s for s in untold if 3 * s["step"] > len(updates)]),
         "switches_established": per_instance([s for s in untold if s["held"] >= ESTABLISHED]),
+        "switches_at_the_end": per_instance([s for s in untold if s["step"] > len(updates)]),
+        "switches_after_leaving": per_instance([s for s in untold if s["left"] and s["step"] <= len(updates)]),
         "switches_overtaken": per_instance([s for s in untold if s["overtaken"]]),
         "switches_if_seen_so_rarely": result["sampled"] / result["instances"],
         "switches_of_offline_solutions": result["repeated"] / result["instances"],

@@ -2,9 +2,9 @@
 
     python benchmarks/association_scale.py [--masks 1000 10000 100000] [--points 100] [--json FILE] [--plot PNG]
 
-Synthetic incidences along a street: ten masks a view, each object seen by some ten views, each point by two to a handful of
-them (5 % of the keypoints outside masks). Sizes are measured in a process each, so that the peak of memory is their own.
-CPU seconds of one thread (set OMP_NUM_THREADS=1).
+Synthetic incidences along a street: ten masks a view, a house of 8 m every 10 m, each seen by some ten views, each point by two
+to a handful of them (5 % of the keypoints outside masks). Sizes are measured in a process each, so that the peak of memory is
+their own. CPU seconds of one thread (set OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def synthetic(masks: int, points_per_mask: int, seed: int = 0) -> tuple[Incidenc
     names = tuple(map(str, range(views)))
     ids = (np.arange(masks) % PER_VIEW + 1).astype(np.uint16)
     ones = np.ones(masks, np.int32)
+    xyz = np.stack([10.0 * of_object, np.zeros(points), np.zeros(points)], axis=1) + rng.uniform(-4.0, 4.0, (points, 3))
     incidence = Incidence(
-        matrix, visibility, names, view.astype(np.int32), ids, ones, ones.astype(np.float32), np.arange(points)
+        matrix, visibility, names, view.astype(np.int32), ids, ones, ones.astype(np.float32), np.arange(points), xyz=xyz
     )
     return incidence, owner
 

@@ -24,16 +24,27 @@ def split_disconnected(object_of: np.ndarray, held: sparse.csr_matrix, main: np.
         (P,) object of each point. The part with most points keeps its object's number, the others get new ones behind all.
         Points that no mask of their object holds stay with it.
     """
-    points = len(object_of)
     row = np.repeat(np.arange(held.shape[0]), np.diff(held.indptr))
-    tied = np.flatnonzero((object_of[held.indices] == main[row]) & (main[row] >= fixed))
-    if len(tied) == 0:
+    tied = (object_of[held.indices] == main[row]) & (main[row] >= fixed)
+    if not tied.any():
         return object_of
-    edges = (np.ones(len(tied), bool), (held.indices[tied], points + row[tied]))
-    graph = sparse.coo_matrix(edges, (points + held.shape[0],) * 2)
-    _, part_of = connected_components(graph, directed=False)
-    there = np.unique(held.indices[tied])
-    parts, part, size = np.unique(part_of[there], return_inverse=True, return_counts=True)
+    first = np.concatenate([[0], np.cumsum(np.bincount(row[tied], minlength=held.shape[0]))])
+    ties = sparse.csr_matrix((np.ones(first[-1], bool), held.indices[tied], first), held.shape).tocsc()
+    # The masks of a point one after the other: a chain ties them as well as all their pairs do.
+    goes_on = np.ones(ties.nnz, bool)
+    goes_on[ties.indptr[1:][np.diff(ties.indptr) > 0] - 1] = False
+    one = np.flatnonzero(goes_on)
+    chain = sparse.coo_matrix((np.ones(len(one), bool), (ties.indices[one], ties.indices[one + 1])), (held.shape[0],) * 2)
+    _, part_of_mask = connected_components(chain, directed=False)
+    there = np.flatnonzero(np.diff(ties.indptr))
+    part_of = part_of_mask[ties.indices[ties.indptr[there]]]
+    # Parts in the order of their first points: of equal ones, the first keeps the number.
+    begin = np.full(int(part_of.max()) + 1, len(there))
+    begin[part_of[::-1]] = np.arange(len(there))[::-1]
+    parts = np.argsort(begin, kind="stable")[: int((begin < len(there)).sum())]
+    place = np.empty(len(begin), np.int64)
+    place[parts] = np.arange(len(parts))
+    part, size = place[part_of], np.bincount(part_of, minlength=len(begin))[parts]
     owner = np.zeros(len(parts), np.int64)
     owner[part] = object_of[there]
     order = np.lexsort((np.arange(len(parts)), -size, owner))

@@ -6,11 +6,14 @@ along a ray of hundreds of metres. What is far is measured by the groups' own si
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
+AT_ONCE = 1 << 18
+"""Points that medians are computed of together: they fit into the memory near the processor."""
 LEAST_POINTS = 5
 """Groups of fewer points have no size of their own; they are taken to be as large as the others are in the middle."""
 
@@ -38,10 +41,10 @@ class Extents:
         """
         count = np.diff(held.indptr)
         center, square = np.full((len(count), 3), np.nan), np.full(len(count), np.nan)
-        for row in np.flatnonzero(count).tolist():
-            mine = xyz[held.indices[held.indptr[row] : held.indptr[row + 1]]]
-            center[row] = np.median(mine, axis=0)
-            square[row] = np.median(((mine - center[row]) ** 2).sum(axis=1))
+        for rows in _of_one_size(count):
+            mine = xyz[held.indices[held.indptr[rows][:, None] + np.arange(count[rows[0]])]]
+            center[rows] = np.median(mine, axis=1)
+            square[rows] = np.median(((mine - center[rows][:, None]) ** 2).sum(axis=2), axis=1)
         large = square[(count >= LEAST_POINTS) & np.isfinite(square)]
         usual = float(np.median(large)) if len(large) else 0.0
         return cls(count.astype(float), center, np.where(count >= LEAST_POINTS, square, usual))
@@ -72,3 +75,12 @@ class Extents:
         radius = np.sqrt(self.square[rows]) + np.sqrt(self.square[columns])
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.nan_to_num(distance / radius, nan=0.0, posinf=0.0)
+
+
+def _of_one_size(count: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows with the same number of points, as many together as go at once; (N,) ``count``. Rows without points are left out."""
+    order = np.argsort(count, kind="stable")
+    order = order[np.searchsorted(count[order], 1) :]
+    for rows in np.split(order, np.flatnonzero(np.diff(count[order])) + 1):
+        step = max(AT_ONCE // int(count[rows[0]]), 1) if len(rows) else 1
+        yield from (rows[first : first + step] for first in range(0, len(rows), step))

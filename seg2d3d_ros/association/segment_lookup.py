@@ -8,6 +8,7 @@ import numpy as np
 
 from seg2d3d_ros.arrays import places
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.types import Segments, SparseModel
 
 
@@ -57,11 +58,27 @@ def masks_of_observations(model: SparseModel, segments: Mapping[str, Segments]) 
         if name not in segments:
             continue
         item = segments[name]
-        place = SegmentLookup(item)(model.obs_xy[mine])
-        inside = place >= 0
-        number[mine] = np.where(inside, first + place, -1)
-        if k < len(model.cameras):
-            side = np.sqrt(item.runs.areas(item.ids)) / model.cameras[k].pixels_per_tangent
-            width[mine[inside]] = side[place[inside]]
+        place, width[mine] = masks_at(model.obs_xy[mine], item, model.cameras[k] if k < len(model.cameras) else None)
+        number[mine] = np.where(place >= 0, first + place, -1)
         first += len(item.ids)
     return number, width
+
+
+def masks_at(xy: np.ndarray, segments: Segments, camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
+    """The mask at each of (N, 2) pixel coordinates of one keyframe.
+
+    Args:
+        camera: None = unknown; widths are 0 then.
+
+    Returns:
+        (N,) int32 position in ``segments.ids``, -1 outside masks; (N,) float64 the mask's width, in units of its distance: the
+        side of a square as large.
+
+    Raises:
+        DataError: a pixel outside the label image.
+    """
+    place, width = SegmentLookup(segments)(xy), np.zeros(len(xy))
+    inside = place >= 0
+    if camera is not None and inside.any():
+        width[inside] = (np.sqrt(segments.runs.areas(segments.ids)) / camera.pixels_per_tangent)[place[inside]]
+    return place, width

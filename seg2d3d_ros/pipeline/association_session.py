@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,10 +22,8 @@ from seg2d3d_ros.association.masks.transfer import Transfer
 from seg2d3d_ros.association.online.identity import Identity, Merge
 from seg2d3d_ros.association.online.online_association import OnlineAssociation, Update
 from seg2d3d_ros.association.online.online_recovery import LiveRecovery
-from seg2d3d_ros.association.points.doppelgangers import without_doppelgangers
-from seg2d3d_ros.association.points.enrich import enrich
-from seg2d3d_ros.association.points.off_surface import without_off_surface
-from seg2d3d_ros.association.solve import enriches, projects
+from seg2d3d_ros.association.points.point_evidence import PointEvidence
+from seg2d3d_ros.association.solve import projects
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.label_runs import LabelRuns
@@ -80,7 +78,7 @@ class AssociationSession:
         self._arrived: dict[str, NamedSegments] = {}
         self._passed_over = store.read_passed_over()
         self._second_looks = 0
-        self._unused_points = 0
+        self._evidence = PointEvidence(config.association)
         self._granular = GranularChoice(store, self._config)
 
     # Masks come in (any thread).
@@ -201,11 +199,13 @@ class AssociationSession:
         revision, segments = models, self._segments
         granular = None
         if full and self._granular.wanted:
-            models = self._with_evidence(models, self._granular.finest(segments.class_names))
+            models = self._evidence.of_everything(models, self._granular.finest(segments.class_names), self._images())
             granular = self._choose_granularity(models)
         elif full:
             self._granular.forget()
-            models = self._with_evidence(models, segments)
+            models = self._evidence.of_everything(models, segments, self._images())
+        else:
+            models = self._evidence.of_update(models, segments, self._fresh)
         found = self._solve(models, full=full)
         incidence = self._online.incidence.whole()
         instances = self._judge(models, incidence, found.instances)
@@ -265,21 +265,10 @@ class AssociationSession:
         self._observed.clear()
         return found
 
-    def _with_evidence(self, models: Sequence[SparseModel], segments: Mapping[str, Segments]) -> Sequence[SparseModel]:
-        """What the association judges by: more points where masks lack them, as far as there are images, and no observations
-        of points that cannot be where they are. ``published`` takes the models as they are."""
-        if enriches(self._config):
-            # The images lie in the map directory, unless the reconstruction runs on another machine.
-            images = StoredImages(self.store)
-            if images.complete:
-                models = enrich(models, segments, images.__getitem__, enough=self._config.enough_points)
-        if not projects(self._config):
-            return models
-        used = without_off_surface(without_doppelgangers(models, segments), segments)
-        self._unused_points = sum(
-            len(np.setdiff1d(before.obs_point, after.obs_point)) for before, after in zip(models, used, strict=True)
-        )
-        return used
+    def _images(self) -> StoredImages | None:
+        """They lie in the map directory, unless the reconstruction runs on another machine."""
+        images = StoredImages(self.store)
+        return images if images.complete else None
 
     def _solve(self, models: Sequence[SparseModel], *, full: bool) -> Update:
         try:
@@ -376,7 +365,7 @@ class AssociationSession:
         in_model = len({name for model in models for name in model.names} & self._segments.keys())
         known = {"images": images, "spread": self._spread, "in_model": in_model}
         found = doubts(incidence, instances, len(self._segments), self._impossible, **known)
-        return [*found, *self._online.findings, *self._granular.doubts()]
+        return [*found, *self._evidence.findings, *self._online.findings, *self._granular.doubts()]
 
     def _counts(
         self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances
@@ -391,8 +380,8 @@ class AssociationSession:
             counts["recovered_views"] = self._recovery.count - self._spread
         if self._spread:
             counts["spread_views"] = self._spread
-        if self._unused_points:
-            counts["unused_points"] = self._unused_points
+        if self._evidence.unused:
+            counts["unused_points"] = self._evidence.unused
         if self._second_looks:
             counts["second_looks"] = self._second_looks
         return counts

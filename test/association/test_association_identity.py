@@ -105,10 +105,27 @@ def test_an_instance_that_was_away_for_a_revision_comes_back_under_its_id():
     assert back.segment_instance.tolist() == [1, 1, 2, 2]
 
 
-def test_absorbed_id_does_not_come_back_for_something_else():
-    _, identity, _ = inherit_ids(*scene([1, 1, 1, 1]), remember([1, 1, 2, 2]))
-    split, _, _ = inherit_ids(*scene([1, 1, 2, 2]), identity)
-    assert split.segment_instance.tolist() == [1, 1, 3, 3]
+def test_a_union_that_is_taken_back_gives_the_ids_back():
+    united, identity, _ = inherit_ids(*scene([1, 1, 1, 1, 2]), remember([1, 1, 2, 2, 3]))
+    assert united.segment_instance.tolist() == [1, 1, 1, 1, 3]
+    split, again, _ = inherit_ids(*scene([1, 1, 2, 2, 3]), identity)
+    assert split.segment_instance.tolist() == [1, 1, 2, 2, 3]
+    assert not any(again.absorbed.values())
+
+
+def test_an_absorbed_id_does_not_come_back_for_something_else():
+    _, identity, _ = inherit_ids(*scene([1, 1, 1, 1, 1]), remember([1, 1, 1, 2, 2]))
+    torn, _, _ = inherit_ids(*scene([1, 1, 2, 3, 4]), identity)
+    assert torn.segment_instance.tolist() == [1, 1, 3, 4, 5], "neither half is most of what 2 was"
+
+
+def test_of_unions_of_unions_each_comes_back():
+    _, identity, _ = inherit_ids(*scene([1, 1, 2, 2, 2, 2]), remember([1, 1, 2, 2, 3, 3]))
+    united, identity, _ = inherit_ids(*scene([1] * 6), identity)
+    assert united.segment_instance.tolist() == [1] * 6
+    assert identity.absorbed[("k4", 1)] == 3
+    apart, _, _ = inherit_ids(*scene([1, 1, 2, 2, 3, 3]), identity)
+    assert apart.segment_instance.tolist() == [1, 1, 2, 2, 3, 3]
 
 
 def test_memory_of_a_written_map():

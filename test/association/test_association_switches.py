@@ -49,3 +49,12 @@ def test_switches_of_one_instance(benchmark_module, history, merges, expected):
     count, found = switches.count()
     assert count == 1
     assert [(s.step, s.announced, s.held, s.overtaken) for s in found] == expected
+
+
+@pytest.mark.parametrize(("later", "left"), [(19, False), (20, True)])
+def test_a_switch_after_an_instance_has_left_the_view(benchmark_module, later, left):
+    switches = benchmark_module.Switches()
+    for ids in ({("a", 1): 7}, *[{("a", 1): 7, ("b", 1): 7}] * (1 + later), {("a", 1): 5, ("b", 1): 5}):
+        switches.note(ids, [])
+    count, (found,) = switches.count()
+    assert (count, found.left) == (1, left)

@@ -2,12 +2,13 @@
 
 Segments are the memory: a keyframe's segment is the same thing in every revision, the points and their ids are not.
 New clusters inherit the ids of the old ones they share most segments with (an optimal one-to-one assignment); a
-cluster that unites several old ones keeps the oldest id, of those that were shown if any was; ids are never used twice.
+cluster that unites several old ones keeps the oldest id, of those that were shown if any was; ids are never given to another
+object. What a union absorbed is remembered: where it is taken back, the old ids come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,10 +28,12 @@ class Identity:
     """What is remembered between revisions.
 
     ``of_segment``: the last id (> 0) of each segment that ever had one. ``next_id``: the lowest id never given.
+    ``absorbed``: the id that a segment had before the first union that took it away, 0 = none.
     """
 
     of_segment: Mapping[SegmentKey, int] = field(default_factory=dict)
     next_id: int = 1
+    absorbed: Mapping[SegmentKey, int] = field(default_factory=dict)
 
     @classmethod
     def from_tracks(cls, tracks: Mapping[str, Any]) -> Identity:
@@ -83,18 +86,61 @@ def inherit_ids(
     Returns:
         The same instances under persistent ids, what to remember now, and the merges.
     """
-    keys = [(incidence.names[k], int(i)) for k, i in zip(incidence.segment_keyframe, incidence.segment_ids, strict=True)]
+    keys = keys_of(incidence, np.arange(len(incidence.segment_ids)))
     old = np.array([identity.of_segment.get(key, 0) for key in keys], np.int64)
     segments = _pairs(np.searchsorted(instances.ids, instances.segment_instance), old, instances.segment_instance > 0)
     points = None
     if point_instance is not None:
         place = np.searchsorted(instances.ids, instances.point_instance)
         points = _pairs(place, point_instance, instances.point_instance > 0)
-    heirs = inherit(len(instances.ids), segments, identity.next_id, points, shown)
+    clusters = np.where(instances.segment_instance > 0, np.searchsorted(instances.ids, instances.segment_instance), -1)
+    lost = lost_ids(clusters, keys, identity.absorbed)
+    heirs = inherit(len(instances.ids), segments, identity.next_id, points, shown, lost)
     renamed = _rename(instances, heirs.names)
     rows = np.flatnonzero(renamed.segment_instance)
-    remembered = {**identity.of_segment, **{keys[row]: int(renamed.segment_instance[row]) for row in rows}}
-    return renamed, Identity(remembered, heirs.next_id), heirs.merges
+    now = {keys[row]: int(renamed.segment_instance[row]) for row in rows}
+    absorbed = {**identity.absorbed, **absorbed_ids(now, identity.of_segment, identity.absorbed, heirs.merges)}
+    return renamed, Identity({**identity.of_segment, **now}, heirs.next_id, absorbed), heirs.merges
+
+
+def keys_of(incidence: Incidence, rows: np.ndarray) -> list[SegmentKey]:
+    """Of some segments, (n,) rows."""
+    names = [incidence.names[k] for k in incidence.segment_keyframe[rows].tolist()]
+    return list(zip(names, incidence.segment_ids[rows].tolist(), strict=True))
+
+
+def lost_ids(clusters: np.ndarray, keys: Sequence[SegmentKey], absorbed: Mapping[SegmentKey, int]) -> np.ndarray:
+    """(2, N) cluster, and an id that a union took from it, of each segment that has both.
+
+    Args:
+        clusters: (S,) of the segments ``keys``, -1 = none.
+        absorbed: as in ``Identity``.
+    """
+    places = np.flatnonzero(clusters >= 0).tolist() if absorbed else []
+    found = [(int(clusters[k]), lost) for k in places if (lost := absorbed.get(keys[k], 0))]
+    return np.array(found, np.int64).reshape(-1, 2).T
+
+
+def absorbed_ids(
+    now: Mapping[SegmentKey, int],
+    before: Mapping[SegmentKey, int],
+    absorbed: Mapping[SegmentKey, int],
+    merges: Sequence[Merge],
+) -> dict[SegmentKey, int]:
+    """What ``absorbed`` of ``Identity`` is from now on, for the segments where it changes.
+
+    Args:
+        now, before: ids of segments.
+    """
+    heir = {gone: merge.kept for merge in merges for gone in merge.absorbed}
+    changed = {}
+    for key, instance_id in now.items():
+        lost, old = absorbed.get(key, 0), before.get(key, 0)
+        if lost == instance_id:
+            changed[key] = 0
+        elif not lost and heir.get(old) == instance_id:
+            changed[key] = old
+    return changed
 
 
 def _pairs(cluster: np.ndarray, old: np.ndarray, named: np.ndarray) -> np.ndarray:
@@ -103,7 +149,13 @@ def _pairs(cluster: np.ndarray, old: np.ndarray, named: np.ndarray) -> np.ndarra
 
 
 def inherit(
-    count: int, segments: np.ndarray, next_id: int, points: np.ndarray | None = None, shown: Set[int] | None = None
+    count: int,
+    segments: np.ndarray,
+    next_id: int,
+    points: np.ndarray | None = None,
+    shown: Set[int] | None = None,
+    lost: np.ndarray | None = None,
+    taken: Set[int] = frozenset(),
 ) -> Heirs:
     """Give clusters the ids of the old instances that they share most with.
 
@@ -113,6 +165,8 @@ def inherit(
         points: (2, M) the same of points. All of them weigh less than one segment: they decide between equals, and for
             instances that show in parts of segments only.
         shown: ids that were published. They are kept before the others; None = all were.
+        lost: (2, K) ``lost_ids``. A cluster that inherits no id has one of these again, if most of it is there.
+        taken: ids that instances elsewhere have.
     """
     points = np.empty((2, 0), np.int64) if points is None else points
     old_ids = np.unique(np.concatenate([segments[1], points[1]]))
@@ -143,11 +197,33 @@ def inherit(
             found, gone = _assign(old_ids[columns], columns < len(old_ids) - hidden, *tables)
             kept.update({int(rows[row]): instance_id for row, instance_id in found.items()})
             absorbed.update({int(rows[row]): ids for row, ids in gone.items()})
+    if lost is not None and lost.size:
+        kept.update(
+            _returned(count, lost, {*kept.values(), *taken, *(i for ids in absorbed.values() for i in ids)}, kept.keys())
+        )
     names = np.zeros(count, np.int32)
     for row in range(count):
         names[row] = kept.get(row, next_id)
         next_id += row not in kept
     return Heirs(names, [Merge(int(names[row]), ids) for row, ids in sorted(absorbed.items())], next_id)
+
+
+def _returned(count: int, lost: np.ndarray, taken: Set[int], named: Set[int]) -> dict[int, int]:
+    """Clusters that have an id again which a union had absorbed.
+
+    Args:
+        lost: (2, K) cluster and lost id of segments.
+        taken: ids that are in use, or are absorbed just now.
+        named: clusters that have an id.
+    """
+    ids, column = np.unique(lost[1], return_inverse=True)
+    shared = np.zeros((count, len(ids)))
+    np.add.at(shared, (lost[0], column), 1.0)
+    # Most of an id is in one cluster at the most; of several ids, a cluster has the one that most of it had, or the eldest.
+    there = np.where(2 * shared > shared.sum(axis=0), shared, 0.0)
+    there[:, [i in taken for i in ids.tolist()]] = 0.0
+    there[sorted(named)] = 0.0
+    return {row: int(ids[there[row].argmax()]) for row in np.flatnonzero(there.any(axis=1)).tolist()}
 
 
 def _assign(

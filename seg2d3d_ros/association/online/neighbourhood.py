@@ -24,6 +24,9 @@ from seg2d3d_ros.association.consensus import (
 from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Incidence
 
+FIRM = 2
+"""Segments from which on an instance is not just united with another."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -93,6 +96,16 @@ def solve_part(incidence: Incidence, config: AssociationConfig, known: Known, *,
     shown = np.append(first_largest(held_by), np.arange(first))
     number[np.setdiff1d(np.arange(objects), shown)] = 0
     return Solved(tracks_of(incidence, config, object_of, held_by, number), fixed, objects)
+
+
+def unites(known: Known, solved: Solved) -> bool:
+    """Whether two instances of at least ``FIRM`` segments would become one."""
+    track, place = solved.tracks.segment, np.searchsorted(known.touched, known.segment)
+    old = np.isin(known.segment, known.touched) & (track > 0)
+    pairs, counts = np.unique(np.stack([place[old], track[old]]), axis=1, return_counts=True)
+    sizes = np.bincount(place[old], minlength=len(known.touched))
+    most = (2 * counts > sizes[pairs[0]]) & (sizes[pairs[0]] >= FIRM)
+    return len(np.unique(pairs[1, most])) < int(most.sum())
 
 
 def _places(ids: np.ndarray, values: np.ndarray, first: int = 0) -> np.ndarray:

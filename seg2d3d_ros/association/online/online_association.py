@@ -23,8 +23,8 @@ import numpy as np
 from seg2d3d_ros.association.consensus import PROJECTED, Tracks, consensus_tracks
 from seg2d3d_ros.association.masks.directions import with_far_masks
 from seg2d3d_ros.association.online.confirmation import Confirmation
-from seg2d3d_ros.association.online.identity import Identity, Merge, inherit, inherit_ids
-from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part
+from seg2d3d_ros.association.online.identity import Identity, Merge, absorbed_ids, inherit, inherit_ids, keys_of, lost_ids
+from seg2d3d_ros.association.online.neighbourhood import Known, Solved, solve_part, unites
 from seg2d3d_ros.association.online.online_labels import Labelling
 from seg2d3d_ros.association.online.online_rays import OnlineRays
 from seg2d3d_ros.association.online_incidence import Delta, OnlineIncidence, Subset
@@ -42,8 +42,6 @@ LEAST_CHANGE = 0.05
 """Changes of an instance below this share of its segments wait for more."""
 LEAST_WEIGHT = 2.0
 """Weight of changed points that an instance must own for its points to be up for discussion."""
-FIRM = 2
-"""Segments from which on an instance is not just united with another."""
 LEAST_HELD = 1.0
 """Weight of points of the touched instances in a segment for it to take part."""
 
@@ -76,6 +74,7 @@ class OnlineAssociation:
         self._config = config
         self._next_id = identity.next_id
         self._remembered = dict(identity.of_segment)
+        self._absorbed = dict(identity.absorbed)
         self._confirmation = Confirmation(config.confirm_images, self._remembered.values())
         self.incidence = OnlineIncidence(project=projects(config))
         self._labels = Labelling(self.incidence)
@@ -87,7 +86,7 @@ class OnlineAssociation:
     def identity(self) -> Identity:
         """What is to be remembered: the ids that were shown."""
         shown = self._confirmation.shown
-        return Identity({key: i for key, i in self._remembered.items() if i in shown}, self._next_id)
+        return Identity({key: i for key, i in self._remembered.items() if i in shown}, self._next_id, dict(self._absorbed))
 
     @property
     def findings(self) -> list[Finding]:
@@ -188,9 +187,10 @@ class OnlineAssociation:
         if projects(self._config):
             found = with_far_masks(models, segments, incidence, found, self._config.consensus_min_images)
         numbered = with_boxes(describe(incidence, xyz, found.segment, found.entry, found.cuts, up), things, place_of)
-        known = Identity(self._remembered, self._next_id)
+        known = Identity(self._remembered, self._next_id, self._absorbed)
         instances, identity, merges = inherit_ids(incidence, numbered, known, self._labels.point, self._confirmation.shown)
         self._remembered, self._next_id = dict(identity.of_segment), identity.next_id
+        self._absorbed = dict(identity.absorbed)
         # The name that each of ``assign``'s numbers was given.
         name_of = np.zeros(int(numbered.ids.max(initial=0)) + 1, np.int32)
         name_of[found.segment] = instances.segment_instance
@@ -308,7 +308,7 @@ class OnlineAssociation:
         part = online.part(rows)
         known = Known(segment[part.rows], owner[part.slots], fresh[part.rows], touched)
         solved = solve_part(part.incidence, self._config, known, afresh=afresh)
-        if not afresh and _unites(known, solved):
+        if not afresh and unites(known, solved):
             # Instances keep together better than masks do: only what single masks say as well is believed.
             solved = solve_part(part.incidence, self._config, known, afresh=True)
         is_free = known.free
@@ -330,10 +330,10 @@ class OnlineAssociation:
         changed += self._labels.rename(other, {old: heir.get(old, 0) for old in gone.tolist()})
         movable = ~np.isin(known.point, solved.fixed)
         owner[part.slots[movable]] = names[self._tracks_of_points(tracks)[movable]]
-        for row in free[instance > 0].tolist():
-            k = int(part.incidence.segment_keyframe[row])
-            key = (online.names[k], int(part.incidence.segment_ids[row]))
-            self._remembered[key] = int(names[tracks.segment[row]])
+        rows_named = free[instance > 0]
+        now = dict(zip(keys_of(part.incidence, rows_named), names[tracks.segment[rows_named]].tolist(), strict=True))
+        self._absorbed.update(absorbed_ids(now, self._remembered, self._absorbed, merges))
+        self._remembered.update(now)
         for old in gone.tolist():
             if old in heir and old in self._changed:
                 self._add_change(heir[old], self._changed.pop(old))
@@ -365,12 +365,10 @@ class OnlineAssociation:
         cluster = np.full(solved.count + 1, -1)
         cluster[shown] = np.arange(len(shown))
 
-        old = known.segment[free].astype(np.int64)
+        old, keys = known.segment[free].astype(np.int64), keys_of(part.incidence, free)
         elsewhere = set(np.setdiff1d(segment, known.touched).tolist())
         for place in np.flatnonzero(old == 0).tolist():
-            row = int(free[place])
-            key = (self.incidence.names[part.incidence.segment_keyframe[row]], int(part.incidence.segment_ids[row]))
-            before = self._remembered.get(key, 0)
+            before = self._remembered.get(keys[place], 0)
             old[place] = 0 if before in elsewhere else before
         rows = (cluster[tracks.segment[free]] >= 0) & (old > 0)
         of_point = cluster[self._tracks_of_points(tracks)]
@@ -381,6 +379,8 @@ class OnlineAssociation:
             self._next_id,
             np.stack([of_point[points], known.point[points].astype(np.int64)]),
             self._confirmation.shown,
+            lost_ids(cluster[tracks.segment[free]], keys, self._absorbed),
+            elsewhere,
         )
         self._next_id = heirs.next_id
         merges += heirs.merges
@@ -388,13 +388,3 @@ class OnlineAssociation:
         names[1 : first + 1] = solved.fixed
         names[shown] = heirs.names
         return names
-
-
-def _unites(known: Known, solved: Solved) -> bool:
-    """Whether two instances of at least ``FIRM`` segments would become one."""
-    track, place = solved.tracks.segment, np.searchsorted(known.touched, known.segment)
-    old = np.isin(known.segment, known.touched) & (track > 0)
-    pairs, counts = np.unique(np.stack([place[old], track[old]]), axis=1, return_counts=True)
-    sizes = np.bincount(place[old], minlength=len(known.touched))
-    most = (2 * counts > sizes[pairs[0]]) & (sizes[pairs[0]] >= FIRM)
-    return len(np.unique(pairs[1, most])) < int(most.sum())
