@@ -131,7 +131,7 @@ class OnlineAssociation:
         rows = len(self.incidence.row_id)
         mostly = int(self._affected(delta).sum()) > MOSTLY * rows
         if full or mostly or not self._begun or self._config.method != "consensus":
-            return self._solve_all(models, segments, delta, anew=True)
+            return self._solve_all(models, segments, delta, anew=True, final=full)
         self.incidence.project(set(delta.views))
         changed: list[str] = [*delta.views, *delta.gone]
         merges: list[Merge] = []
@@ -166,9 +166,16 @@ class OnlineAssociation:
             self._labels.describe(ids, np.setdiff1d(moved, shown), stacked_xyz(models), stacked_up(models))
 
     def _solve_all(
-        self, models: Sequence[SparseModel], segments: Mapping[str, Segments], delta: Delta, *, anew: bool
+        self,
+        models: Sequence[SparseModel],
+        segments: Mapping[str, Segments],
+        delta: Delta,
+        *,
+        anew: bool,
+        final: bool = False,
     ) -> Update:
-        """Solve everything: ``anew`` as offline, otherwise the instances as they are weigh too."""
+        """Solve everything: ``anew`` as offline, otherwise the instances as they are weigh too. Masks without points find
+        their object when the solution is ``final``; before, they may get points yet."""
         xyz, up = stacked_xyz(models), stacked_up(models)
         self.incidence.project()
         incidence = self.incidence.whole()
@@ -184,7 +191,7 @@ class OnlineAssociation:
 
         found = assign(incidence, solve)
         found, things, place_of = self._rays.solve(models, segments, incidence, found)
-        if projects(self._config):
+        if final and not self._given and projects(self._config):
             found = with_far_masks(models, segments, incidence, found, self._config.consensus_min_images)
         numbered = with_boxes(describe(incidence, xyz, found.segment, found.entry, found.cuts, up), things, place_of)
         known = Identity(self._remembered, self._next_id, self._absorbed)
