@@ -23,6 +23,7 @@ from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
+from seg2d3d_ros.sections.words_config import WordsConfig
 
 SECTIONS: dict[str, type] = {
     "keyframes": KeyframeConfig,
@@ -30,6 +31,7 @@ SECTIONS: dict[str, type] = {
     "reconstruction": ReconstructionConfig,
     "association": AssociationConfig,
     "cloud": CloudConfig,
+    "words": WordsConfig,
 }
 
 PRESETS: dict[str, dict[str, Value]] = {
@@ -51,6 +53,7 @@ class Config:
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     association: AssociationConfig = field(default_factory=AssociationConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
+    words: WordsConfig = field(default_factory=WordsConfig)
 
     def flat(self) -> dict[str, Value]:
         """All parameters as ``section.name: value``."""

@@ -8,15 +8,15 @@ from pathlib import Path
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "a", "building", "car", "red", "house", "tree", "##s"]
 
 
-def write_tokenizer(folder: Path) -> int:
-    """A BERT tokenizer with ``WORDS``; returns its size."""
+def write_tokenizer(folder: Path, words: list[str] = WORDS) -> int:
+    """A BERT tokenizer with these words, the first five of which are BERT's own; returns its size."""
     from transformers import BertTokenizer, BertTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
     cls = BertTokenizerFast if BertTokenizerFast is not None else BertTokenizer
     cls(vocab=str(folder / "vocab.txt"), vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
-    return len(WORDS)
+    return len(words)
 
 
 def _swin(**more):
@@ -200,6 +200,42 @@ def write_oneformer(folder: Path) -> Path:
     for name in (folder / "table").iterdir():
         name.unlink()
     (folder / "table").rmdir()
+    return folder
+
+
+def write_sam3(folder: Path, queries: int = 6) -> Path:
+    """A SAM 3 that sees 56 pixels; its text encoder is CLIP's with the words of ``write_oneformer``."""
+    import torch
+    from transformers import CLIPTokenizer, Sam3Config, Sam3ImageProcessor, Sam3Model, Sam3Processor
+
+    torch.manual_seed(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    words = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    files = {"vocab": str(folder / "vocab.json"), "merges": str(folder / "merges.txt")}
+    tokenizer = CLIPTokenizer(**files, vocab_file=files["vocab"], merges_file=files["merges"])
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    detr = {**small, "num_layers": 1}
+    config = Sam3Config(
+        vision_config={
+            "backbone_config": {
+                **small, "model_type": "sam3_vit_model", "num_hidden_layers": 2, "image_size": 56, "pretrain_image_size": 28,
+                "patch_size": 14, "window_size": 2, "global_attn_indexes": [1],
+            },
+            "fpn_hidden_size": 32, "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+        },
+        text_config={
+            **small, "model_type": "clip_text_model", "vocab_size": len(words), "projection_dim": 16, "num_hidden_layers": 1,
+            "max_position_embeddings": 32, "eos_token_id": len(words) - 1, "bos_token_id": len(words) - 2,
+        },
+        geometry_encoder_config=detr, detr_encoder_config=detr, detr_decoder_config={**detr, "num_queries": queries},
+        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
+    )  # fmt: skip
+    Sam3Model(config).save_pretrained(folder)
+    images = Sam3ImageProcessor(size={"height": 56, "width": 56}, mask_size={"height": 16, "width": 16})
+    Sam3Processor(images, tokenizer).save_pretrained(folder)
     return folder
 
 

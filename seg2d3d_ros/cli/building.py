@@ -46,7 +46,7 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "--segmenter",
         metavar="NAME",
         help="who finds the objects: grounded_sam (by text), panoptic (by class), everything (any object), "
-        "none = reconstruction only; docs/segmenters.md says which to choose",
+        "sam3 (by text, in one model), none = reconstruction only; docs/segmenters.md says which to choose",
     )
     parser.add_argument(
         "--granularity",

@@ -38,6 +38,7 @@ _NEEDS = {
         ("torch", "torchvision", "transformers", "segment_anything"),
         f"{_PIP} '.[sam]' {_HERE}",
     ),
+    "objects by text with SAM 3 (sam3; optional, Python 3.11)": (("transformers.models.sam3",), f"{_PIP} '.[sam3]' {_HERE}"),
     "detections as vision_msgs (optional)": (("vision_msgs.msg",), "apt-get install ros-jazzy-vision-msgs"),
     "TF of keyframes (optional)": (("tf2_msgs.msg",), "apt-get install ros-jazzy-tf2-msgs"),
 }  # fmt: skip

@@ -26,6 +26,8 @@ COMMANDS = {
     "bag": "the same from a rosbag, without a ROS installation",
     "regroup": "choose another granularity for a map of overlapping masks, without segmenting again",
     "simulate": "make a synthetic street with ground truth: images, segments, truth, rosbag",
+    "find": "instances of a map by words: ranked, with positions and a contact sheet",
+    "classify": "name a map's instances after the drive, without segmenting again",
     "evaluate": "measure a map against ground truth",
     "export": "write a map in another format",
     "report": "write a map's HTML report",
@@ -82,7 +84,7 @@ def run_command(arguments: list[str], *, told_by_parent: bool = False) -> int:
     import importlib
     import os
 
-    from seg2d3d_ros.cli.messages import error_words, set_up_logging
+    from seg2d3d_ros.cli.processes.messages import error_words, set_up_logging
     from seg2d3d_ros.errors import Seg2d3dError
     from seg2d3d_ros.findings import printable
 

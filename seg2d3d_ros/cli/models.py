@@ -8,12 +8,15 @@ from seg2d3d_ros.networks.download import download
 from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
+from seg2d3d_ros.sections.words_config import WordsConfig
 
 _TITLES = {
     "detector": "boxes for a text: segmentation.detector_model (grounded_sam)",
     "masks": "masks for boxes or points: segmentation.mask_model (grounded_sam, everything)",
     "panoptic": "fixed classes: segmentation.panoptic_model (panoptic)",
     "features": "keypoints and their matches: reconstruction.features_model (superpoint)",
+    "words": "instances by words: words.model (find, classify)",
+    "concepts": "masks for a text: segmentation.concept_model (sam3)",
 }
 
 
@@ -40,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{name}: {model.path}")
         return 0
     segmenters = set(vars(SegmentationConfig()).values())
-    chosen = segmenters | {ReconstructionConfig().features_model}
+    chosen = segmenters | {ReconstructionConfig().features_model, WordsConfig().model}
     print(f"models are kept in {folder} (or found in the Hugging Face cache); * = the default")
     for role, title in _TITLES.items():
         print(f"\n{title}")

@@ -30,3 +30,17 @@ def config_from_args(args: argparse.Namespace, overrides: dict[str, Value] | Non
             raise UsageError(f"--set {item}: write KEY=VALUE")
         values[key] = known[key].parse(text) if key in known else text
     return load_config(preset=args.preset, file=args.params, overrides={**values, **(overrides or {})})
+
+
+def add_words_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the commands about words share."""
+    parser.add_argument("--model", metavar="NAME", help="the text-image model (words.model); `seg2d3d models` lists some")
+    parser.add_argument("--download", action="store_true", help="download the model's weights if they are missing")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of a table")
+    add_config_arguments(parser)
+
+
+def words_overrides(args: argparse.Namespace) -> dict[str, Value]:
+    """What ``add_words_arguments`` sets of the configuration."""
+    given: dict[str, Value] = {"words.model": args.model or "", "segmentation.allow_download": args.download}
+    return {name: value for name, value in given.items() if value}

@@ -15,6 +15,7 @@
       labels/<name>.png    uint16 instance id per pixel; of a panorama beside those of its views
       overlays/<name>.jpg  the same on the photograph, in colours and numbered (report/overlays.py)
       tracks.json  points.ply  points_rgb.ply  config.yaml  metrics.json  report.html
+      embeddings.npz  found.png   what instances look like to a text-image model, and the last search (language/)
       map.json             format, whether the map is whole, who writes it    (directory/marker.py)
       names.jsonl  .identity.jsonl    names and ids given so far                   (directory/inventory.py, journal.py)
 """
@@ -263,6 +264,16 @@ class MapStore:
     def read_tracks(self) -> dict[str, Any]:
         """The content of tracks.json."""
         return self._read_json("tracks.json", {"instances": [], "frame": {"kind": "arbitrary"}}, checks.TRACKS)
+
+    def rename_classes(self, classes: Mapping[int, str]) -> None:
+        """Call instances of tracks.json, by id, by other names; what a detector called each is kept as ``detected_class``."""
+        tracks = self.read_tracks()
+        for item in tracks["instances"]:
+            name = classes.get(item["id"], item["class"])
+            if name != item["class"]:
+                item.setdefault("detected_class", item["class"])
+                item["class"] = name
+        write_json(self.root / "tracks.json", tracks)
 
     def read_labels(self, name: str) -> np.ndarray:
         """(H, W) uint16 instance ids of a keyframe."""

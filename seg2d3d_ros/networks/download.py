@@ -35,12 +35,17 @@ def download(model: Model, progress: Progress | None = None) -> None:
     tell = progress or bars
     try:
         if model.known and model.known.file:
-            log.info("downloading %s (%d MB) to %s", model.name, model.known.megabytes, model.path)
+            facts = model.name, model.known.megabytes, model.known.licence, model.path
+            log.info("downloading %s (%d MB; licence: %s) to %s", *facts)
             _fetch(model.known.url, model.path, model.known.sha256, tell)
         else:
             _from_hub(model, tell)
     except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
-        raise DataError(f"{model.name} could not be downloaded ({error}). By hand:\n{how_to_get(model)}") from error
+        gated = isinstance(error, urllib.error.HTTPError) and error.code in (401, 403)
+        words = (
+            f"{error}: its licence must be accepted on its page first, by somebody who is logged in" if gated else str(error)
+        )
+        raise DataError(f"{model.name} could not be downloaded ({words}). By hand:\n{how_to_get(model)}") from error
     finally:
         bars.close()
 
@@ -54,12 +59,20 @@ def _from_hub(model: Model, progress: Progress) -> None:
     files = {entry["rfilename"]: entry for entry in facts["siblings"] if "/" not in entry["rfilename"]}
     wanted = [files[name] for name in _choose(files, model.name)]
     total = sum(int(entry.get("size") or 0) for entry in wanted)
-    log.info("downloading %s (%.0f MB) to %s", model.name, total / 1e6, model.path)
+    log.info("downloading %s (%.0f MB; licence: %s) to %s", model.name, total / 1e6, _licence(model, facts), model.path)
     model.path.mkdir(parents=True, exist_ok=True)
     # Weights last: a folder counts as complete once they are there.
     for entry in sorted(wanted, key=lambda e: (int(e.get("size") or 0), e["rfilename"])):
         name, checksum = entry["rfilename"], (entry.get("lfs") or {}).get("sha256", "")
         _fetch(f"{endpoint}/{model.name}/resolve/{facts.get('sha', revision)}/{name}", model.path / name, checksum, progress)
+
+
+def _licence(model: Model, facts: dict[str, Any]) -> str:
+    """What is known here, or what the Hub says of a model that is not."""
+    if model.known:
+        return model.known.licence
+    tags = [tag for tag in facts.get("tags") or () if isinstance(tag, str)]
+    return next((tag.partition(":")[2] for tag in tags if tag.startswith("license:")), "not stated, see its card")
 
 
 def _choose(files: dict[str, Any], name: str) -> list[str]:

@@ -228,9 +228,15 @@ def write_association_figures(store: MapStore, labelled: LabelledRevision, secon
     )
 
 
-def add_findings(store: MapStore, findings: Iterable[Finding]) -> None:
-    """Add findings to metrics.json; those of a kind that stands there already replace it."""
-    store.update_metrics(_in_words(findings, store.read_metrics().get("findings", ())))
+def add_findings(store: MapStore, findings: Iterable[Finding], instead_of: Iterable[Kind] = ()) -> None:
+    """Add findings to metrics.json; those of a kind that stands there already replace it.
+
+    Args:
+        instead_of: kinds that go, whether they are found anew or not.
+    """
+    gone = {kind.code for kind in instead_of}
+    known = [entry for entry in store.read_metrics().get("findings", ()) if entry["code"] not in gone]
+    store.update_metrics(_in_words(findings, known))
 
 
 def _in_words(findings: Iterable[Finding], known: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:

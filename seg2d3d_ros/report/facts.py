@@ -90,6 +90,7 @@ _SEGMENTERS = {
     "grounded_sam": "Grounded SAM, by text",
     "panoptic": "a panoptic model, by class",
     "everything": "SAM, any object",
+    "sam3": "SAM 3, by text",
     "topic": "a ROS topic",
     "none": "nowhere: reconstruction only",
 }

@@ -16,8 +16,8 @@ class SegmentationConfig:
         "label_images",
         "who cuts out the objects: label_images = masks from a directory, coco = masks from a COCO JSON file, "
         "topic = masks from a ROS topic, grounded_sam = text to boxes to masks, panoptic = a model of fixed classes, "
-        "everything = masks of any object, none = reconstruction only",
-        choices=("label_images", "coco", "topic", "grounded_sam", "panoptic", "everything", "none"),
+        "everything = masks of any object, sam3 = text to masks in one model, none = reconstruction only",
+        choices=("label_images", "coco", "topic", "grounded_sam", "panoptic", "everything", "sam3", "none"),
     )
     prompts: tuple[str, ...] = param(("building",), "text labels of the objects; each is a class")
     movable: tuple[str, ...] = param(
@@ -60,6 +60,13 @@ class SegmentationConfig:
         "shi-labs/oneformer_ade20k_swin_tiny",
         "panoptic: the model; a folder, or an id that `seg2d3d models` lists",
     )
+    concept_model: str = param("facebook/sam3", "sam3: the model; a folder, or an id that `seg2d3d models` lists")
+    concept_threshold: float = param(0.5, "sam3: masks with a lower score are dropped", low=0.0, high=1.0)
+    exemplars: str = param(
+        "",
+        "sam3: a JSON file with boxes around examples, which go with the prompts in these images: "
+        '{image: [{"label": "house", "box": [x0, y0, x1, y1], "positive": true}]}',
+    )
     models_dir: str = param("", "folder of the models' weights; empty = $SEG2D3D_MODELS, else ~/.cache/seg2d3d_ros/models")
     allow_download: bool = param(False, "download weights that are missing")
     device: str = param("auto", "where models run: auto = a GPU if there is one, cpu, cuda, cuda:1, mps")
@@ -74,7 +81,7 @@ class SegmentationConfig:
     )
     box_threshold: float = param(0.35, "grounded_sam: boxes with a lower score are dropped", low=0.0, high=1.0)
     class_thresholds: tuple[str, ...] = param(
-        (), "grounded_sam, panoptic: other thresholds for some prompts, each as prompt=score"
+        (), "grounded_sam, panoptic, sam3: other thresholds for some prompts, each as prompt=score"
     )
     nms_iou: float = param(
         0.7, "of two boxes of a class that overlap by more than this the worse one is dropped", low=0.0, high=1.0
@@ -102,7 +109,7 @@ class SegmentationConfig:
     )
     tile_size: int = param(
         0,
-        "grounded_sam, everything: also look at tiles of this size, for small objects in large images; 0 = off",
+        "grounded_sam, everything, sam3: also look at tiles of this size, for small objects in large images; 0 = off",
         unit="px",
         low=0,
         high=20000,
@@ -110,7 +117,7 @@ class SegmentationConfig:
     tile_overlap: float = param(0.25, "what neighbouring tiles share", unit="share of a tile", low=0.0, high=0.9)
     second_look: bool = param(
         True,
-        "grounded_sam: ask the mask model again where the 3D model says that an object was missed (the nodes: at finalize)",
+        "grounded_sam, sam3: ask the model again where the 3D model says that an object was missed (the nodes: at finalize)",
     )
     points_per_side: int = param(32, "everything: points along the longer side of the image (or tile)", low=1, high=256)
     min_quality: float = param(0.88, "everything: masks that the model itself rates lower are dropped", low=0.0, high=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ MODELS = {
     "grounded_sam": ("detector_model", "mask_model"),
     "panoptic": ("panoptic_model",),
     "everything": ("mask_model",),
+    "sam3": ("concept_model",),
 }
 """Segmenters that run models, and the parameters that name these."""
 
@@ -64,13 +66,17 @@ def _model_segmenter(config: SegmentationConfig, findings: Findings) -> Segmente
     """Find the weights, without importing torch, and put the parts together."""
     from seg2d3d_ros.networks.weights import cache_home
     from seg2d3d_ros.segmentation.cache import CachedSegmenter
+    from seg2d3d_ros.segmentation.models.concept_model import ConceptModel, require_concept_models
     from seg2d3d_ros.segmentation.models.everything import Everything
     from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
     from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
     from seg2d3d_ros.segmentation.models.mask_models import mask_model
     from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
     from seg2d3d_ros.segmentation.models.panoptic import Panoptic
+    from seg2d3d_ros.segmentation.models.sam3 import Sam3
 
+    if config.segmenter == "sam3":
+        require_concept_models()
     settings = config.networks
     names = [getattr(config, parameter) for parameter in MODELS[config.segmenter]]
     models = settings.find(names)
@@ -85,7 +91,12 @@ def _model_segmenter(config: SegmentationConfig, findings: Findings) -> Segmente
         inner = GroundedSam(GroundingDino(models[0].path, runtime), mask_model(models[1], runtime), runtime, config)
     elif config.segmenter == "everything":
         inner = Everything(mask_model(models[0], runtime), runtime, config)
+    elif config.segmenter == "sam3":
+        inner = Sam3(ConceptModel(models[0].path, runtime), runtime, config, findings)
     else:
         inner = Panoptic(models[0].path, runtime, config)
     kept = None if config.cache_dir == "none" else Path(config.cache_dir or cache_home() / "segments").expanduser()
-    return CachedSegmenter(inner, [model.fingerprint for model in models], config, kept)
+    weights = [model.fingerprint for model in models]
+    if config.segmenter == "sam3" and config.exemplars:  # what is in the file counts, beside its name
+        weights.append(hashlib.sha256(Path(config.exemplars).expanduser().read_bytes()).hexdigest())
+    return CachedSegmenter(inner, weights, config, kept)

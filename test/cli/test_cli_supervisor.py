@@ -303,7 +303,7 @@ class TestInProcess:
     def test_names_in_the_log_are_printed_harmlessly(self, capsys):
         """In a process of its own, as the log of a process is set up once."""
         code = (
-            "import logging; from seg2d3d_ros.cli.messages import set_up_logging\n"
+            "import logging; from seg2d3d_ros.cli.processes.messages import set_up_logging\n"
             "set_up_logging(verbose=False); logging.info('%s: read', 'a\\x1b]0;x\\x07.jpg')"
         )
         environment = {**os.environ, "PYTHONPATH": str(SOURCE)}

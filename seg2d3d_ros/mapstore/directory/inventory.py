@@ -25,7 +25,7 @@ JOURNAL = ".identity.jsonl"
 DATABASE = "database.db"
 OWN_FILES = (
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"),
-    *("tracks.json", JOURNAL, "points.ply", "points_rgb.ply", "cloud.ply", "dense.ply"),
+    *("tracks.json", JOURNAL, "points.ply", "points_rgb.ply", "cloud.ply", "dense.ply", "embeddings.npz", "found.png"),
     *("config.yaml", "metrics.json", "report.html", "granularity.json", "keyframes.json", NAMES_FILE),
 )
 """All files of a map directory but the marker and those in folders; what the others are known by comes last."""

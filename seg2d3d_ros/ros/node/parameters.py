@@ -172,6 +172,15 @@ class CloudParameters(MapParameters):
 
 
 @dataclass(frozen=True)
+class WordsParameters(MapParameters):
+    """words_node."""
+
+    find_words: str = param("", "what the service ~/find looks for; the topic words/query asks for something else at any time")
+    find_top: int = param(10, "how many instances an answer has", low=1, high=65535)
+    classify_labels: str = param("", "names, with commas between them, that the service ~/classify chooses from")
+
+
+@dataclass(frozen=True)
 class PlayerParameters(CommonParameters):
     """bag_player."""
 
@@ -210,6 +219,7 @@ NODE_PARAMETERS: tuple[type[CommonParameters], ...] = (
     ReconstructionParameters,
     AssociationParameters,
     CloudParameters,
+    WordsParameters,
     PlayerParameters,
     PipelineParameters,
 )
