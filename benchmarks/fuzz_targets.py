@@ -22,6 +22,8 @@ from seg2d3d_ros.config import Config, load_config, make_config
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.geometry.masks import region_of
+from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.images import decode_rgb, read_labels, write_labels
 from seg2d3d_ros.keyframes.bag_keyframes import read_bag
 from seg2d3d_ros.keyframes.camera_file import read_camera_file
@@ -29,6 +31,8 @@ from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.keyframes.folder_scan import PhotoFile
 from seg2d3d_ros.keyframes.positions.pose_file import read_poses
 from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints, PoseSource
+from seg2d3d_ros.mapstore.masks_file import masks_document, read_masks_document
+from seg2d3d_ros.mapstore.tree_file import StoredTree, TreeNode, read_tree
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, Features
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.segmentation.factory import create_segmenter
@@ -100,6 +104,24 @@ def count_segments(segmenter: Any, frame: Keyframe, findings: Findings) -> int:
     return -1 if found is None else len(found.ids)
 
 
+def overlapping(root: Path, findings: Findings, folder: str) -> Any:
+    """Masks that overlap: lists of a generator, or one PNG per mask."""
+    changes = {"segmentation.segmenter": "label_images", "segmentation.overlapping": True, "segmentation.prompts": ("object",)}
+    segmenter = create_segmenter(make_config(changes).segmentation, directory=root / folder, findings=findings)
+    return segments(segmenter, keyframes(root), findings)
+
+
+def kept_masks(root: Path, _findings: Findings) -> Any:
+    """A map's own masks; each damaged file is refused."""
+    return [len(read_masks_document(path, path.stem, ("object",))) for path in sorted((root / "kept_masks").iterdir())]
+
+
+def tree(root: Path, _findings: Findings) -> Any:
+    """A map's tree of objects."""
+    found = read_tree(root / "tree")
+    return None if found is None else [(node.id, node.parent, len(node.masks), len(node.points)) for node in found.nodes]
+
+
 def positions(root: Path, findings: Findings) -> Any:
     """Positions of the photographs."""
     source = read_folder(root / "images", camera=None, gps=root / "gps.csv", order="name", findings=findings)
@@ -163,6 +185,10 @@ TARGETS = {
     "mask": Target(("segments/a.png", "segments/b.png"), masks, loses_nothing=True),
     "segments.json": Target(("segments/segments.json",), masks, text=True),
     "coco": Target(("coco.json",), coco, text=True),
+    "mask lists": Target(("lists/*.json",), lambda root, findings: overlapping(root, findings, "lists"), text=True),
+    "mask folders": Target(("folders/*/*",), lambda root, findings: overlapping(root, findings, "folders"), loses_nothing=True),
+    "kept masks": Target(("kept_masks/*.json",), kept_masks, text=True),
+    "tree": Target(("tree/granularity.json",), tree, text=True),
     "camera": Target(("camera.json",), lambda root, _: len(read_camera_file(root / "camera.json")._cameras), text=True),
     "positions": Target(("gps.csv",), positions, text=True),
     "poses": Target(POSES, poses, text=True),
@@ -194,6 +220,7 @@ def make_inputs(base: Path, names: list[str]) -> None:
     fact = {"class": "building", "score": 0.9}
     (base / "segments/segments.json").write_text(json.dumps({name[0]: {"1": fact, "2": fact} for name in NAMES}))
     (base / "coco.json").write_text(json.dumps(coco_document()))
+    make_overlapping(base)
     pinhole = {"model": "PINHOLE", "width": 160, "height": 120, "params": [140.0, 140.0, 80.0, 60.0]}
     (base / "camera.json").write_text(json.dumps({"cameras": {"front": pinhole, "left": pinhole}}))
     rows = [f"{name},{55.7 + k * 1e-4},{13.2},{40.0 + k},1.5" for k, name in enumerate(NAMES)]
@@ -240,6 +267,35 @@ def coco_document() -> dict[str, Any]:
             number = len(annotations)
             annotations.append({"id": number, "image_id": k, "category_id": 1, "segmentation": segmentation, "score": 0.8})
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]}
+
+
+def make_overlapping(base: Path) -> None:
+    """A house, a storey and a window on it, in all forms of overlapping masks, and a tree of them."""
+    pixels = np.zeros((3, 120, 160), bool)
+    for k, (left, top, right, bottom) in enumerate(((20, 10, 140, 110), (20, 40, 140, 75), (60, 50, 80, 70))):
+        pixels[k, top:bottom, left:right] = True
+    regions = [region for region in map(region_of, pixels) if region is not None]
+    facts = np.ones(3, np.int32), np.full(3, 0.9, np.float32), np.full(3, 0.8, np.float32)
+    for k, photo in enumerate(NAMES):
+        name = photo[0]
+        masks = OverlappingMasks.of_regions(name, (120, 160), regions, *facts)
+        document = masks_document(masks, ("object",))
+        written = document["annotations"] if k % 2 else document
+        for folder, content in (("kept_masks", document), ("lists", written)):
+            (base / folder).mkdir(exist_ok=True)
+            (base / folder / f"{name}.json").write_text(json.dumps(content))
+        (base / "folders" / name).mkdir(parents=True, exist_ok=True)
+        for number, mask in enumerate(pixels):
+            cv2.imwrite(str(base / "folders" / name / f"{number}.png"), mask.astype(np.uint8) * 255)
+        rows = [f"{number},{int(mask.sum())},0.9,0.8" for number, mask in enumerate(pixels)]
+        (base / "folders" / name / "metadata.csv").write_text(
+            "\n".join(["id,area,predicted_iou,stability_score", *rows]) + "\n"
+        )
+    nodes = [
+        TreeNode(k + 1, k, k, 0.5, k == 0, {name[0]: (k,) for name in NAMES}, tuple(range(1, 60 - 20 * k))) for k in range(3)
+    ]
+    (base / "tree").mkdir(exist_ok=True)
+    (base / "tree/granularity.json").write_text(json.dumps(StoredTree("coarse", 4, nodes).to_json()))
 
 
 def make_bags(base: Path, scene: np.ndarray) -> None:

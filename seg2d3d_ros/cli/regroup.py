@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="LEVEL",
         help="coarse = whole objects, fine = their smallest parts, auto = the views decide (default), or a level: 0, 1, …",
+    )
+    parser.add_argument(
+        "--recover",
+        action=argparse.BooleanOptionalAction,
+        help="draw objects where the detector missed them, from other views; default: as the map was made",
     )
 
 
@@ -32,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.report.overlays import write_overlays
     from seg2d3d_ros.report.page import write_report
 
-    granularity = check_granularity(args.granularity)
+    changes: dict[str, Any] = {"association.granularity": check_granularity(args.granularity)}
+    if args.recover is not None:
+        changes["association.recover"] = args.recover
     with change_map(args.map) as held:
         root = held.store.root
         if not held.store.overlapping_names():
@@ -40,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.map}: has no overlapping masks to choose from; make the map with --segmenter everything, or with "
                 "--segments and --granularity"
             )
-        config = load_config(file=root / "config.yaml", overrides={"association.granularity": granularity})
+        config = load_config(file=root / "config.yaml", overrides=changes)
     if building_path(real(args.map)).exists():
         raise UsageError(
             f"{building_path(args.map)}: an unfinished map lies there; finish it (the command that began it, with --resume) or "

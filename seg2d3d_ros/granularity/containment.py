@@ -9,15 +9,15 @@ from scipy import sparse
 
 from seg2d3d_ros.association.evidence import sample
 from seg2d3d_ros.granularity.mask_points import MaskPoints
+from seg2d3d_ros.granularity.nesting import nested_votes
 
 MEMBER = 0.5
 """A point belongs to a node if its masks hold it in more than this share of the node's views that see it."""
 DAMPING = 2.0
 """Points of a node in a view at which the view's vote has half its weight."""
 INSIDE = 0.55
-"""Share of a node's points in a view's masks of another node from which the view says that it lies in it."""
-ONE_THING = 0.65
-"""The same, of two nodes that are one thing if each lies in the other: stricter, for what is united is not divided again."""
+"""Share of a node's points in a view's masks of another node from which the view says that it lies in it; if
+each lies in the other, they are one thing."""
 MAJORITY = 0.5
 LEAST = 0.3
 """Weight of the votes below which nothing is said."""
@@ -77,7 +77,7 @@ def _inverse(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     return result
 
 
-def inside_votes(points: MaskPoints, nodes: NodePoints, share: float) -> sparse.csr_matrix:
+def inside_votes(points: MaskPoints, nodes: NodePoints) -> sparse.csr_matrix:
     """(N, N) CSR in (0, 1]: of the views that see points of node c and have masks of node d, weighed by how many of the points
     they see, the part that says "c lies in d": that so large a share of the points of c lies in its masks of d. Only where
     ``LEAST`` of weight speaks."""
@@ -89,7 +89,7 @@ def inside_votes(points: MaskPoints, nodes: NodePoints, share: float) -> sparse.
     overlap = (nodes.held @ pick).tocoo()
     other, view = np.divmod(pair[overlap.col], views)
     expected = sample(nodes.visible, overlap.row, view)
-    says = overlap.data >= share * expected
+    says = overlap.data >= INSIDE * expected
     weight = expected / (expected + DAMPING)
     yes = sparse.csr_matrix((weight[says], (overlap.row[says], other[says])), (count, count))
     heard = nodes.visible.copy()
@@ -104,10 +104,12 @@ def inside_votes(points: MaskPoints, nodes: NodePoints, share: float) -> sparse.
 
 
 def united_by_points(points: MaskPoints, nodes: NodePoints) -> np.ndarray:
-    """(N,) int64 nodes that are one thing by their points in the whole scene: each lies in the other. 0, 1, … without gaps."""
-    votes = inside_votes(points, nodes, ONE_THING)
+    """(N,) int64 nodes that are one thing by their points in the whole scene: each lies in the other, and no image shows
+    them as whole and part. 0, 1, … without gaps."""
+    votes = inside_votes(points, nodes)
     both = votes.minimum(votes.T).tocoo()
-    good = (both.row < both.col) & (both.data > MAJORITY)
+    nested = sample(_by_node(nested_votes(points), nodes.of_mask, len(nodes.sizes)), both.row, both.col)
+    good = (both.row < both.col) & (both.data > MAJORITY) & (nested <= 0)
     rows, columns, rated = both.row[good], both.col[good], np.round(both.data[good], 9)
     order = np.lexsort((columns, rows, -rated))
     parent = np.arange(len(nodes.sizes))
@@ -120,16 +122,22 @@ def united_by_points(points: MaskPoints, nodes: NodePoints) -> np.ndarray:
 
 
 def parents(points: MaskPoints, nodes: NodePoints) -> np.ndarray:
-    """(N,) int64 the smallest node that each lies in by the majority of the views, -1 = none."""
-    votes = inside_votes(points, nodes, INSIDE)
+    """(N,) int64 the smallest node that each lies in by the majority of the views, -1 = none. Of two that lie in each other
+    and are yet not one thing the smaller lies in the larger."""
+    votes = inside_votes(points, nodes)
     entries = votes.tocoo()
-    back = sample(votes, entries.col, entries.row)
     sizes = nodes.sizes
-    good = (entries.data > MAJORITY) & (back <= MAJORITY)
     # Sizes make sure that there is no circle.
-    good &= sizes[entries.col] > sizes[entries.row]
+    good = (entries.data > MAJORITY) & (sizes[entries.col] > sizes[entries.row])
     child, container = entries.row[good], entries.col[good]
     result = np.full(len(sizes), -1, np.int64)
     order = np.lexsort((container, sizes[container]))[::-1]  # the smallest is written last
     result[child[order]] = container[order]
     return result
+
+
+def _by_node(between_masks: sparse.csr_matrix, of_mask: np.ndarray, count: int) -> sparse.csr_matrix:
+    """(N, N) CSR, the sums over the masks of each two nodes."""
+    mine = np.flatnonzero(of_mask >= 0)
+    merge = sparse.csr_matrix((np.ones(len(mine)), (of_mask[mine], mine)), (count, len(of_mask)))
+    return (merge @ between_masks @ merge.T).tocsr()

@@ -4,7 +4,7 @@
 it whole (``ObjectTree.quality``), and the best cut below it as much as its nodes are, each weighed by its points that the view
 sees. That is the excess of mass of HDBSCAN (Campello et al. 2013) with views in the place of density, and worth per point in
 the place of mass, so that many small parts do not win by their number. A node is divided where that is better in the mean of
-these views, clearly: by two standard errors of the difference. Where the views are divided, the whole is kept.
+these views, clearly: by ``CLEARLY`` standard errors of the difference. Where the views are divided, the whole is kept.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from seg2d3d_ros.granularity.object_tree import ObjectTree
 
 COARSE, FINE, AUTO = "coarse", "fine", "auto"
 DEEPEST = 99
-CLEARLY = 2.0
-"""Standard errors by which the parts of a node must be better supported than it."""
+CLEARLY = 2.5
+"""Standard errors by which the parts of a node must be better supported than it. A street has dozens of nodes: with two, one in
+forty would be divided by chance."""
 PRIOR = 1.0
 """Weight of an imaginary view in which both are worth the same; and points at which a view has half its weight."""
 

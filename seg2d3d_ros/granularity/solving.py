@@ -9,11 +9,13 @@ import numpy as np
 
 from seg2d3d_ros.arrays import places
 from seg2d3d_ros.association.online.identity import Merge, inherit
+from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.granularity.cut import choose
 from seg2d3d_ros.granularity.flattening import FlatChoice, flatten
 from seg2d3d_ros.granularity.mask_points import MaskPoints, mask_points
 from seg2d3d_ros.granularity.object_tree import ObjectTree, Rounds, build_tree
+from seg2d3d_ros.mapstore.checks import MAX_ID
 from seg2d3d_ros.mapstore.tree_file import StoredTree, TreeNode
 from seg2d3d_ros.types import SparseModel
 
@@ -76,7 +78,7 @@ def solve_granularity(
 
     Raises:
         UsageError: no such granularity.
-        DataError: masks that cannot be read.
+        DataError: masks that cannot be read, or more objects than label images have numbers for.
     """
     points = mask_points(models, masks, project=project)
     tree, rounds = build_tree(points)
@@ -108,7 +110,21 @@ def _named(
     by_point = np.stack([entries.row[unnamed], ancient[unnamed]])
     first = max(next_id, 1 if former is None else former.next_id)
     heirs = inherit(len(tree), by_mask, first, by_point)
+    if int(heirs.names.max(initial=0)) > MAX_ID:
+        raise DataError(_no_ids_left(len(tree), first))
     return replace(tree, ids=heirs.names), heirs.next_id, tuple(heirs.merges)
+
+
+def _no_ids_left(nodes: int, first: int) -> str:
+    if nodes > MAX_ID:
+        return (
+            f"the overlapping masks come to {nodes} objects, and label images have numbers for {MAX_ID}: the segmenter "
+            "cuts too finely; leave out small masks (segmentation.min_area), or make maps of parts of the drive"
+        )
+    return (
+        f"{nodes} objects, and of the {MAX_ID} ids that label images have {first - 1} were given already, none of them twice; "
+        "make the map anew, which counts from 1"
+    )
 
 
 def _nodes(tree: ObjectTree, chosen: np.ndarray, points: MaskPoints, point_ids: np.ndarray) -> list[TreeNode]:

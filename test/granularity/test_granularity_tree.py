@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers_levels import NAMES, cut_at_random, street_front, things, truth_image
 
-from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.granularity.cut import check_granularity, choose
 from seg2d3d_ros.granularity.mask_points import mask_points
 from seg2d3d_ros.granularity.object_tree import build_tree
@@ -173,3 +173,19 @@ def test_other_granularities_are_refused(text):
     with pytest.raises(UsageError, match="coarse, fine, auto"):
         check_granularity(text)
     assert check_granularity(" Coarse ") == "coarse"
+
+
+def test_ids_end_where_label_images_have_no_numbers_left(monkeypatch):
+    model, (masks, _) = street_front(2), cut_at_random(2)
+    found = solve_granularity([model], masks, "auto")
+    count = len(found.tree)
+    last = solve_granularity([model], masks, "auto", next_id=65536 - count)
+    assert last.tree.ids.max() == 65535
+    assert max(int(item.labels.max()) for item in last.flat.segments.values()) > 65535 - count
+    with pytest.raises(DataError, match=r"65535 ids .* 65537 were given already.*make the map anew"):
+        solve_granularity([model], masks, "auto", next_id=65538)
+    again = solve_granularity([model], masks, "coarse", last.stored)
+    assert set(again.tree.ids.tolist()) == set(last.tree.ids.tolist()), "what has an id keeps it"
+    monkeypatch.setattr("seg2d3d_ros.granularity.solving.MAX_ID", count - 1)
+    with pytest.raises(DataError, match=rf"{count} objects.*cuts too finely"):
+        solve_granularity([model], masks, "auto")

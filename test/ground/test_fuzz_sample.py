@@ -12,7 +12,22 @@ from fuzz import CLEAR, choose, judge, outcome
 from fuzz_mutations import mutate
 from fuzz_targets import TARGETS, make_inputs
 
-CHEAP = ["image", "mask", "segments.json", "coco", "camera", "positions", "poses", "rig", "params", "database"]
+CHEAP = [
+    "image",
+    "mask",
+    "segments.json",
+    "coco",
+    "mask lists",
+    "mask folders",
+    "kept masks",
+    "tree",
+    "camera",
+    "positions",
+    "poses",
+    "rig",
+    "params",
+    "database",
+]
 CASES = 12
 """Of each reader."""
 

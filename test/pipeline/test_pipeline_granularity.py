@@ -144,6 +144,19 @@ def test_another_level_later_keeps_ids_and_needs_no_masks_again(tmp_path):
     assert not (tmp_path / "map.building").exists()
 
 
+def test_a_regroup_recovers_as_the_map_was_made_or_as_it_is_told(tmp_path):
+    store, _, _ = labelled(tmp_path / "map", "coarse")
+
+    def recovered(*options: str) -> int:
+        assert main(["regroup", str(store.root), "--granularity", "1", *options]) == 0
+        return sum(bool(o.get("recovered")) for item in store.read_tracks()["instances"] for o in item["observations"])
+
+    drawn = recovered()
+    assert drawn > 0
+    assert recovered("--no-recover") == recovered() == 0
+    assert recovered("--recover") == drawn
+
+
 def test_a_regroup_that_fails_leaves_the_map_as_it_was(tmp_path, capsys):
     store, _, _ = labelled(tmp_path / "map", "coarse")
     tracks = (store.root / "tracks.json").read_bytes()

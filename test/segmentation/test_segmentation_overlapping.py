@@ -14,7 +14,7 @@ from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.segmentation.cache import CachedSegmenter
 from seg2d3d_ros.segmentation.factory import create_segmenter
-from seg2d3d_ros.segmentation.files.mask_lists import LIST_UNUSED, UNUSABLE, WITHOUT_LIST
+from seg2d3d_ros.segmentation.files.mask_lists import EMPTY_LIST, LIST_UNUSED, UNUSABLE, WITHOUT_LIST
 from seg2d3d_ros.segmentation.files.photo_names import PhotoName
 from seg2d3d_ros.segmentation.finest import flat_choice
 from seg2d3d_ros.types import Keyframe
@@ -211,3 +211,10 @@ def test_the_flat_choice_leaves_hidden_masks_out():
     segments = flat_choice(OverlappingMasks.of_regions("k", (HEIGHT, WIDTH), [whole, left, right], [1, 2, 3], [0.9] * 3))
     assert segments.ids.tolist() == [2, 3]
     assert segments.classes.tolist() == [2, 3]
+
+
+def test_a_list_without_a_mask_is_a_photo_without_objects_and_said(tmp_path):
+    (tmp_path / "0001.json").write_text("[]")
+    findings = Findings()
+    assert len(read(tmp_path, findings).ids) == 0
+    assert [(item.kind, item.count) for item in findings.list()] == [(EMPTY_LIST, 1)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.findings import Finding, Findings, Kind
+from seg2d3d_ros.findings import NOTE, Finding, Findings, Kind
 from seg2d3d_ros.geometry.overlapping.annotations import MaskEntry, masks_of, read_entry
 from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.image_files import pixel_limit
@@ -43,6 +43,13 @@ LIST_UNUSED = Kind(
     "JSON files of masks that belong to no photo",
     cause="their photos are not in the folder of images, or have other names",
     remedy="name each file by its photo's stem",
+)
+EMPTY_LIST = Kind(
+    "mask_lists_empty",
+    "JSON files of masks that hold none",
+    cause="the segmenter found nothing in these photos, or was ended before it wrote",
+    remedy="nothing need be done where a photo shows nothing; else segment these photos again",
+    level=NOTE,
 )
 
 
@@ -113,6 +120,8 @@ class MaskLists:
         if path is None:
             return None
         entries, size = _entries(read_json(path, remedy=EXPECTED, unreadable=DataError, lenient=True), path)
+        if not entries:
+            self._findings.add(EMPTY_LIST, keyframe.name)
         width, height = size or keyframe.size
         photo = keyframe.size
         if width * height > pixel_limit() or not (same_aspect((width, height), photo) or same_aspect((height, width), photo)):
