@@ -12,7 +12,7 @@ STAGES = {
     "images, positions, recordings": ("keyframes", "recording", "images"),
     "masks": ("segmentation", "networks"),
     "reconstruction": ("reconstruction",),
-    "objects": ("association", "pipeline", "language"),
+    "objects": ("association", "pipeline", "language", "prompts"),
     "clouds": ("lidar", "dense"),
     "map directory": ("mapstore", "report", "evaluation", "export", "cli"),
     "live": ("ros", "nodes"),

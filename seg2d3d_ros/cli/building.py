@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from seg2d3d_ros.cli.options import add_config_arguments
+from seg2d3d_ros.cli.arguments.options import add_config_arguments
 from seg2d3d_ros.cli.processes.supervisor import tell_if_interrupted
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg2d3d_ros.cli.options import add_words_arguments, config_from_args, words_overrides
+from seg2d3d_ros.cli.arguments.options import add_words_arguments, config_from_args, words_overrides
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, printable
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg2d3d_ros.cli.options import add_words_arguments, config_from_args, words_overrides
+from seg2d3d_ros.cli.arguments.options import add_words_arguments, config_from_args, words_overrides
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings, printable
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "a folder of images and a text label in, a labelled 3D map out",
     "bag": "the same from a rosbag, without a ROS installation",
     "regroup": "choose another granularity for a map of overlapping masks, without segmenting again",
+    "prompt": "ask for an object by a click in one image: its mask in all images, and its points",
     "simulate": "make a synthetic street with ground truth: images, segments, truth, rosbag",
     "find": "instances of a map by words: ranked, with positions and a contact sheet",
     "classify": "name a map's instances after the drive, without segmenting again",

@@ -31,6 +31,14 @@ class Region:
         x0, y0, x1, y1 = self.box
         return slice(y0, y1), slice(x0, x1)
 
+    def holds(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) bool: pixels (N, 2) of the image, by the conventions of ``types``, that the mask holds."""
+        x0, y0, x1, y1 = self.box
+        pixel = np.floor(xy).astype(np.intp)
+        inside = (pixel >= [x0, y0]).all(axis=1) & (pixel < [x1, y1]).all(axis=1)
+        inside[inside] = self.pixels[pixel[inside, 1] - y0, pixel[inside, 0] - x0]
+        return np.asarray(inside)
+
     def shifted(self, dx: int, dy: int) -> Region:
         """The same mask in an image whose origin lies ``(dx, dy)`` further up and left."""
         x0, y0, x1, y1 = self.box

@@ -12,6 +12,7 @@
       granularity.json     the tree of objects that these masks show (tree_file.py)
       scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (lidar/kept_scans.py)
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
+      prompts.json         objects that somebody asked for; prompts/<name>.png: what lies beneath them (prompts_file.py)
       labels/<name>.png    uint16 instance id per pixel; of a panorama beside those of its views
       overlays/<name>.jpg  the same on the photograph, in colours and numbered (report/overlays.py)
       tracks.json  points.ply  points_rgb.ply  config.yaml  metrics.json  report.html
@@ -283,6 +284,15 @@ class MapStore:
         """The labelled cloud, (P,) structured like ``ply.POINT``; empty if there is none yet."""
         path = self.root / "points.ply"
         return ply.read_points(path) if path.exists() else np.empty(0, ply.POINT)
+
+    def write_unprompted(self, name: str, labels: np.ndarray) -> None:
+        """Keep what the label image of a keyframe is without the objects that somebody asked for (prompts_file.py)."""
+        write_labels(self._to_write("prompts", f"{name}.png"), labels)
+
+    def read_unprompted(self, name: str) -> np.ndarray | None:
+        """The inverse; None where prompts changed nothing."""
+        path = self._inside("prompts", f"{name}.png")
+        return read_labels(path) if path.exists() else None
 
     def write_config(self, config: Config) -> None:
         """Keep the effective configuration."""

@@ -39,6 +39,7 @@ from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruct
 from seg2d3d_ros.pipeline.granular_choice import GranularChoice
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.pipeline.second_look import SCORE, Ask, asks_of
+from seg2d3d_ros.prompts.kept_prompts import KeptPrompts
 from seg2d3d_ros.types import Incidence, Instances, Observation, Segments, SparseModel
 
 log = logging.getLogger(__name__)
@@ -61,23 +62,25 @@ class AssociationSession:
         self._segments = StoredSegments(store, None, config.segmentation.prompts)
         self._journal = IdentityJournal(store.root)
         next_id, since = self._journal.read()
-        written = Identity.from_tracks(store.read_tracks())
+        self._prompts = KeptPrompts(store)
+        written = Identity.from_tracks(self._prompts.tracks_beneath())
         latest = {key: i for key, i in written.of_segment.items() if key[0] not in since}
         latest.update({(name, segment): i for name, table in since.items() for segment, i in table.items() if i})
-        self._online = OnlineAssociation(config.association, Identity(latest, max(next_id, written.next_id)))
+        self._online = OnlineAssociation(
+            config.association, Identity(latest, max(next_id, written.next_id, self._prompts.next_id))
+        )
         self._fresh: set[str] = set()
         self._missed: tuple[MissedView, ...] = ()
         self._recovery = LiveRecovery()
         self._bare = set(StoredLabels(store)) - set(self._segments)  # drawn in, though nobody segmented them
         self._impossible: tuple[ImpossibleLabel, ...] = ()
         self._observed: dict[str, list[Observation]] = {}
-        self._unwritten = 0
         self.latest: LabelledRevision | None = None
         self._handover = threading.Lock()  # guards what the other threads leave for the next update, and its taking over
         self._classes = config.segmentation
         self._arrived: dict[str, NamedSegments] = {}
         self._passed_over = store.read_passed_over()
-        self._second_looks = 0
+        self._second_looks = self._unwritten = 0
         self._evidence = PointEvidence(config.association)
         self._granular = GranularChoice(store, self._config)
 
@@ -219,6 +222,7 @@ class AssociationSession:
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
         labels = self._write_labels(repair, everywhere)
         self._write_identity(models, instances, repair, labels, full=full)
+        self._prompts.follow(models, labels, full=full)
         for merge in found.merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
         self.latest = LabelledRevision(
@@ -365,17 +369,14 @@ class AssociationSession:
         in_model = len({name for model in models for name in model.names} & self._segments.keys())
         known = {"images": images, "spread": self._spread, "in_model": in_model}
         found = doubts(incidence, instances, len(self._segments), self._impossible, **known)
-        return [*found, *self._evidence.findings, *self._online.findings, *self._granular.doubts()]
+        kept = [*self._granular.doubts(), *self._prompts.findings.list()]
+        return [*found, *self._evidence.findings, *self._online.findings, *kept]
 
     def _counts(
         self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances
     ) -> dict[str, int]:
-        counts = {
-            **reconstruction_counts(len(self._segments), revision),
-            **association_counts(incidence, instances, models),
-            "missed_views": len(self._missed),
-        }
-        counts["segmented"] = len(self._segments)
+        counts = {**reconstruction_counts(len(self._segments), revision), **association_counts(incidence, instances, models)}
+        counts |= {"missed_views": len(self._missed), "segmented": len(self._segments)}
         if self._config.recover:
             counts["recovered_views"] = self._recovery.count - self._spread
         if self._spread:

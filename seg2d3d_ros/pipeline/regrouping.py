@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from seg2d3d_ros.config import Config
@@ -23,9 +24,9 @@ _OF_ASSOCIATION = ("nothing_to_associate", "masks_without_object", "segments_wit
 _OF_LABELS = ("masks_spread", "impossible_labels", "masks_without_node")
 
 
-def copy_map(source: Path, target: Path) -> None:
-    """Bring a map's files into an empty map directory. What lies in folders is only ever replaced whole, so that a hard link
-    does; files at the top may be written in place and are copied.
+def copy_map(source: Path, target: Path, made_anew: Sequence[str] = _MADE_ANEW) -> None:
+    """Bring a map's files, but for folders that are made anew, into an empty map directory. What lies in folders is only ever
+    replaced whole, so that a hard link does; files at the top may be written in place and are copied.
 
     Raises:
         DataError: the disk is full, or a file cannot be read.
@@ -33,7 +34,7 @@ def copy_map(source: Path, target: Path) -> None:
     try:
         for path in take_inventory(source).files:
             parts = PurePosixPath(path).parts
-            if path == MARKER_FILE or parts[0] in _MADE_ANEW or parts[-1].startswith(".seg2d3d"):
+            if path == MARKER_FILE or parts[0] in made_anew or parts[-1].startswith(".seg2d3d"):
                 continue
             to = target / path
             to.parent.mkdir(parents=True, exist_ok=True)

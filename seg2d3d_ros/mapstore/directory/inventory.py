@@ -26,7 +26,7 @@ DATABASE = "database.db"
 OWN_FILES = (
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"),
     *("tracks.json", JOURNAL, "points.ply", "points_rgb.ply", "cloud.ply", "dense.ply", "embeddings.npz", "found.png"),
-    *("config.yaml", "metrics.json", "report.html", "granularity.json", "keyframes.json", NAMES_FILE),
+    *("config.yaml", "metrics.json", "report.html", "granularity.json", "prompts.json", "keyframes.json", NAMES_FILE),
 )
 """All files of a map directory but the marker and those in folders; what the others are known by comes last."""
 NAMED = {
@@ -34,6 +34,7 @@ NAMED = {
     "masks": (".png", ".json"),
     "segments": (".png", ".json"),
     "labels": (".png",),
+    "prompts": (".png",),
     "overlays": (".jpg", ".png"),
 }
 """Folders with files that are called by keyframes, and the files' suffixes."""

@@ -1,0 +1,128 @@
+"""``seg2d3d prompt``: a click in one image, the object in all images and clouds out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seg2d3d_ros.errors import UsageError
+
+if TYPE_CHECKING:
+    from seg2d3d_ros.mapstore.prompts_file import Click
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the object is, and which one it is."""
+    parser.add_argument("map", type=Path, metavar="MAP", help="map directory")
+    parser.add_argument(
+        "--image", metavar="NAME", help="the keyframe that is clicked in, by name (keyframes.json) or file name"
+    )
+    parser.add_argument("--click", action="append", default=[], metavar="X,Y", help="a pixel of the object; again for more")
+    parser.add_argument("--negative", action="append", default=[], metavar="X,Y", help="a pixel that is not the object's")
+    parser.add_argument("--box", metavar="X0,Y0,X1,Y1", help="a box around the object in the image")
+    parser.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="X,Y,Z",
+        help="a place of the object in the map's frame, as RViz tells it",
+    )
+    parser.add_argument(
+        "--instance", type=int, metavar="ID", help="refine this instance with further clicks, instead of making a new one"
+    )
+    parser.add_argument(
+        "--level",
+        default="fine",
+        metavar="LEVEL",
+        help="which of the things that agree with all clicks and lie in each other: fine = the smallest (default), coarse = "
+        "the largest, auto = the instance of the map, or a level of the tree: 0, 1, …",
+    )
+    parser.add_argument("--json", action="store_true", help='end with one line {"instance": ID, "images": [...], "points": N}')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask, and write labels, tracks and points; the old map stays until the new one is whole."""
+    from seg2d3d_ros.findings import Findings
+    from seg2d3d_ros.mapstore.directory.inventory import delete_own
+    from seg2d3d_ros.mapstore.directory.swap import building_path
+    from seg2d3d_ros.mapstore.held_map import change_map, real
+    from seg2d3d_ros.mapstore.new_map import NewMap
+    from seg2d3d_ros.pipeline.regrouping import copy_map
+    from seg2d3d_ros.prompts.prompting import ask, write
+    from seg2d3d_ros.prompts.session import PromptSession
+
+    if args.level not in ("auto", "fine", "coarse") and not args.level.isdecimal():
+        raise UsageError(f"--level {args.level}: give auto, fine, coarse, or a level of the tree: 0, 1, …")
+    clicks, box = _clicks(args), _numbers("--box", args.box, 4) if args.box else None
+    if box and not (box[0] < box[2] and box[1] < box[3]):
+        raise UsageError(f"--box {args.box}: write the left, upper, right and lower border, as in 100,50,300,200")
+    if building_path(real(args.map)).exists():
+        raise UsageError(
+            f"{building_path(args.map)}: an unfinished map lies there; finish it (the command that began it, with --resume) or "
+            "delete it first"
+        )
+    findings = Findings()
+    with change_map(args.map) as held:
+        names = {record.file_name: record.name for record in held.store.read_keyframes()}
+        name = names.get(args.image, args.image)
+        session = PromptSession(held.store.root)
+        item = ask(
+            session,
+            [click if click.image is None else replace(click, image=name) for click in clicks],
+            level=args.level,
+            box=(name, (box[0], box[1], box[2], box[3])) if box else None,
+            instance=args.instance,
+            findings=findings,
+        )
+    with NewMap(args.map, resume=False) as new:
+        try:
+            copy_map(real(args.map), new.store.root, made_anew=())
+            found = write(session, new.store, item)
+        except BaseException:
+            if new.beside:  # a copy of the map that stays as it was
+                delete_own(new.store.root)
+            raise
+        new.publish()
+    for finding in findings.list():
+        print(f"note: {finding.text}")
+    images = sorted(found.regions)
+    points = int(found.facts["points"])
+    if args.json:
+        print(json.dumps({"instance": found.id, "images": images, "points": points}))
+    else:
+        carried = f", in {len(found.carried)} of them carried over from others" if found.carried else ""
+        print(f"instance {found.id}: seen in {len(images)} images{carried}; {points} points")
+        print(f"refine it: seg2d3d prompt {args.map} --instance {found.id} --image NAME --click X,Y or --negative X,Y")
+    return 0
+
+
+def _clicks(args: argparse.Namespace) -> list[Click]:
+    from seg2d3d_ros.mapstore.prompts_file import Click
+
+    if (args.click or args.negative or args.box) and not args.image:
+        raise UsageError("--click, --negative and --box are pixels of an image; say which one with --image NAME")
+    if not (args.click or args.negative or args.box or args.point):
+        raise UsageError("nothing is asked for; give --image NAME --click X,Y, or --point X,Y,Z")
+    found = []
+    for option, texts, positive in (("--click", args.click, True), ("--negative", args.negative, False)):
+        for text in texts:
+            x, y = _numbers(option, text, 2)
+            found.append(Click(args.image, (x, y), positive))
+    for text in args.point:
+        x, y, z = _numbers("--point", text, 3)
+        found.append(Click(None, xyz=(x, y, z)))
+    return found
+
+
+def _numbers(option: str, text: str, count: int) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise UsageError(f"{option} {text}: write {count} numbers with commas between them, as in {','.join('123'[:count])}")
+    return values

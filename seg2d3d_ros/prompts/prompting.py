@@ -1,0 +1,92 @@
+"""One prompt to a map directory: a new object, or further clicks on one that was asked for before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.findings import Findings, Kind
+from seg2d3d_ros.mapstore.journal import IdentityJournal
+from seg2d3d_ros.mapstore.prompts_file import Click, Prompted, read_prompts
+from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.tree_file import read_tree
+from seg2d3d_ros.prompts.choosing import Choice
+from seg2d3d_ros.prompts.laying import lay
+from seg2d3d_ros.prompts.session import PromptSession
+
+LOW_CONFIDENCE = 0.3
+LOW_LIFT = Kind(
+    "click_of_unsure_depth",
+    "clicks whose place in the world is unsure",
+    cause="few 3D points lie around them ({confidence:.2f} of 1)",
+    remedy="look at the masks in the other images, and click where the object has texture, or in a second image",
+)
+
+
+def ask(
+    session: PromptSession,
+    clicks: Sequence[Click],
+    *,
+    level: str = "fine",
+    box: tuple[str, tuple[float, float, float, float]] | None = None,
+    instance: int | None = None,
+    findings: Findings | None = None,
+) -> Prompted:
+    """The object that clicks mean, under its id; nothing is written.
+
+    Args:
+        instance: the object that the clicks refine: one that was asked for before, with its former clicks, or any of the map.
+
+    Raises:
+        UsageError: no such instance, keyframe or pixel, or no positive click, place or box.
+        DataError: no object is known there.
+    """
+    store = session.store
+    former = read_prompts(store.root)
+    objects = list(former.objects) if former is not None else []
+    before = next((item for item in objects if item.id == instance), None)
+    if instance is not None and before is None and instance not in _instance_ids(store):
+        raise UsageError(f"--instance {instance}: the map has no such instance; without --instance the click makes a new one")
+    every = (*(before.clicks if before else ()), *clicks)
+    drawn = box or (before.box if before else None)
+    if drawn is None and not any(click.positive for click in every):
+        raise UsageError("nothing says where the object is; give --click X,Y, --point X,Y,Z or --box X0,Y0,X1,Y1")
+    answer = session.ask(every, level, drawn)
+    for given, lift in zip(every, answer.lifts, strict=True):
+        if findings is not None and (lift is None or lift.confidence < LOW_CONFIDENCE):
+            findings.add(LOW_LIFT, given.image or "", of=len(every), confidence=0.0 if lift is None else lift.confidence)
+    given_id = instance or _id(session, answer.choice, objects)
+    regions = {}
+    for name, region in answer.regions.items():
+        camera = session.camera(name)
+        regions[name] = (region, session.things.shape(name) or (camera.height, camera.width))
+    class_name = session.things[answer.choice.include[0]].class_name
+    return Prompted(given_id, every, level, drawn, class_name, regions, answer.carried, {})
+
+
+def write(session: PromptSession, store: MapStore, item: Prompted) -> Prompted:
+    """Lay an answer over the labels of a map directory, which nobody else may be writing: the session's, or a copy of it.
+
+    Returns:
+        the object, with its points.
+
+    Raises:
+        DataError: a full disk, or a damaged file.
+    """
+    former = read_prompts(store.root)
+    kept = [other for other in (former.objects if former is not None else ()) if other.id != item.id]
+    return lay(store, [*kept, item], former, session.sights, session.models[0].up.direction)[-1]
+
+
+def _instance_ids(store: MapStore) -> set[int]:
+    return {int(item["id"]) for item in store.read_tracks()["instances"]}
+
+
+def _id(session: PromptSession, choice: Choice, objects: Sequence[Prompted]) -> int:
+    """The id of the map's own instance, where the object is that one; else one that no object ever had."""
+    store = session.store
+    if len(choice.include) == 1 and not choice.exclude and session.things[choice.include[0]].known:
+        return choice.include[0]
+    tree = read_tree(store.root)
+    given = {*_instance_ids(store), *(item.id for item in objects), IdentityJournal(store.root).read()[0] - 1}
+    return max(given | ({tree.next_id - 1} if tree is not None else set()), default=0) + 1

@@ -1,0 +1,78 @@
+"""Which points each keyframe of a map sees and at which pixels, so that a place can be tested for being hidden there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from seg2d3d_ros.arrays import places
+from seg2d3d_ros.association.projection import project_unobserved
+from seg2d3d_ros.association.solve import stacked_xyz
+from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.geometry.visibility import occluded
+from seg2d3d_ros.types import SparseModel
+
+AROUND = 1 / 16
+"""Of the image's width: points this close to a place tell whether it is hidden."""
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One keyframe.
+
+    Attributes:
+        name: the keyframe.
+        view: camera and pose.
+        point: (N,) the points that it sees, as places in all of the map's points.
+        xy: (N, 2) where.
+        depth: (N,) how deep.
+        tree: of ``xy``; None where there is no point.
+    """
+
+    name: str
+    view: View
+    point: np.ndarray
+    xy: np.ndarray
+    depth: np.ndarray
+    tree: cKDTree | None
+
+    def hidden(self, pixels: np.ndarray, depth: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+        """(M,) bool: places that what the keyframe sees around them lies before.
+
+        Args:
+            pixels, depth: (M, 2) and (M,) of the places.
+            own: (N,) bool, points that hide nothing, because they are the thing's own.
+        """
+        if self.tree is None:
+            return np.zeros(len(pixels), bool)
+        blocking = np.ones(len(self.point), bool) if own is None else ~own
+        radius = AROUND * self.view.camera.width
+        return occluded(pixels, depth, self.tree, self.depth, blocking, neighbours=NEIGHBOURS, radius=radius)
+
+
+def sights(models: Sequence[SparseModel]) -> list[Sight]:
+    """Of every keyframe with a pose: matched points, and those that it should see by its pose."""
+    xyz = stacked_xyz(models)
+    names = [name for model in models for name in model.names]
+    views = [view for model in models for view in model.views()]
+    keyframe, point, xy = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, 2))]
+    first_keyframe = first_point = 0
+    for model in models:
+        keyframe.append(model.obs_keyframe + first_keyframe)
+        point.append(model.obs_point + first_point)
+        xy.append(model.obs_xy)
+        first_keyframe, first_point = first_keyframe + len(model.names), first_point + len(model.point_ids)
+    unseen = project_unobserved(models, set(names))
+    keyframes = np.concatenate([*keyframe, unseen.keyframe])
+    points, pixels = np.concatenate([*point, unseen.point]).astype(np.int64), np.concatenate([*xy, unseen.xy]).astype(float)
+    found = []
+    for k, rows in enumerate(places(keyframes, len(names))):
+        view = views[k]
+        if view is not None:
+            tree = cKDTree(pixels[rows]) if len(rows) else None
+            found.append(Sight(names[k], view, points[rows], pixels[rows], view.depth(xyz[points[rows]]), tree))
+    return found
