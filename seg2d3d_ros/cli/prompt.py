@@ -47,11 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask, and write labels, tracks and points; the old map stays until the new one is whole."""
     from seg2d3d_ros.findings import Findings
-    from seg2d3d_ros.mapstore.directory.inventory import delete_own
-    from seg2d3d_ros.mapstore.directory.swap import building_path
-    from seg2d3d_ros.mapstore.held_map import change_map, real
-    from seg2d3d_ros.mapstore.new_map import NewMap
-    from seg2d3d_ros.pipeline.regrouping import copy_map
+    from seg2d3d_ros.mapstore.held_map import change_map
+    from seg2d3d_ros.pipeline.regrouping import changed_copy
     from seg2d3d_ros.prompts.prompting import ask, write
     from seg2d3d_ros.prompts.session import PromptSession
 
@@ -60,11 +57,6 @@ def run(args: argparse.Namespace) -> int:
     clicks, box = _clicks(args), _numbers("--box", args.box, 4) if args.box else None
     if box and not (box[0] < box[2] and box[1] < box[3]):
         raise UsageError(f"--box {args.box}: write the left, upper, right and lower border, as in 100,50,300,200")
-    if building_path(real(args.map)).exists():
-        raise UsageError(
-            f"{building_path(args.map)}: an unfinished map lies there; finish it (the command that began it, with --resume) or "
-            "delete it first"
-        )
     findings = Findings()
     with change_map(args.map) as held:
         names = {record.file_name: record.name for record in held.store.read_keyframes()}
@@ -78,14 +70,8 @@ def run(args: argparse.Namespace) -> int:
             instance=args.instance,
             findings=findings,
         )
-    with NewMap(args.map, resume=False) as new:
-        try:
-            copy_map(real(args.map), new.store.root, made_anew=())
-            found = write(session, new.store, item)
-        except BaseException:
-            if new.beside:  # a copy of the map that stays as it was
-                delete_own(new.store.root)
-            raise
+    with changed_copy(args.map, made_anew=()) as new:
+        found = write(session, new.store, item)
         new.publish()
     for finding in findings.list():
         print(f"note: {finding.text}")

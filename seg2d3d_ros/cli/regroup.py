@@ -27,13 +27,11 @@ def run(args: argparse.Namespace) -> int:
     """Choose anew; the old map stays until the new one is whole. Instances that stay keep their ids."""
     from seg2d3d_ros.cli.building import summary
     from seg2d3d_ros.config import load_config
-    from seg2d3d_ros.errors import DataError, UsageError
+    from seg2d3d_ros.errors import DataError
     from seg2d3d_ros.findings import Findings
     from seg2d3d_ros.granularity.cut import check_granularity
-    from seg2d3d_ros.mapstore.directory.swap import building_path
-    from seg2d3d_ros.mapstore.held_map import change_map, real
-    from seg2d3d_ros.mapstore.new_map import NewMap
-    from seg2d3d_ros.pipeline.regrouping import copy_map, regroup
+    from seg2d3d_ros.mapstore.held_map import change_map
+    from seg2d3d_ros.pipeline.regrouping import changed_copy, regroup
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.overlays import write_overlays
     from seg2d3d_ros.report.page import write_report
@@ -49,14 +47,8 @@ def run(args: argparse.Namespace) -> int:
                 "--segments and --granularity"
             )
         config = load_config(file=root / "config.yaml", overrides=changes)
-    if building_path(real(args.map)).exists():
-        raise UsageError(
-            f"{building_path(args.map)}: an unfinished map lies there; finish it (the command that began it, with --resume) or "
-            "delete it first"
-        )
     findings, progress = Findings(), ProgressBars()
-    with NewMap(args.map, resume=False) as new:
-        copy_map(real(args.map), new.store.root)
+    with changed_copy(args.map) as new:
         try:
             regroup(new.store, config)
             write_overlays(new.store, config.association.overlay_width, findings, progress)

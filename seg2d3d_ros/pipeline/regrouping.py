@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.disk.atomic import write_json
-from seg2d3d_ros.errors import DataError
-from seg2d3d_ros.mapstore.directory.inventory import take_inventory
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.mapstore.directory.inventory import delete_own, take_inventory
 from seg2d3d_ros.mapstore.directory.marker import MARKER_FILE
+from seg2d3d_ros.mapstore.directory.swap import building_path
+from seg2d3d_ros.mapstore.held_map import real
+from seg2d3d_ros.mapstore.new_map import NewMap
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import emptiness, reconstruction_counts, write_association_figures
@@ -47,6 +51,29 @@ def copy_map(source: Path, target: Path, made_anew: Sequence[str] = _MADE_ANEW) 
                 shutil.copy2(source / path, to)
     except OSError as error:
         raise DataError(f"{error.filename or source}: cannot be copied ({error.strerror}); free space and try again") from error
+
+
+@contextmanager
+def changed_copy(path: Path, made_anew: Sequence[str] = _MADE_ANEW) -> Iterator[NewMap]:
+    """A copy of a map, to be changed and then published in the map's place; one that fails is deleted, and the map stays.
+
+    Raises:
+        UsageError: an unfinished map lies beside this one, or another process writes it.
+        DataError: the disk is full, or a file cannot be read.
+    """
+    if building_path(real(path)).exists():
+        raise UsageError(
+            f"{building_path(path)}: an unfinished map lies there; finish it (the command that began it, with --resume) or "
+            "delete it first"
+        )
+    with NewMap(path, resume=False) as new:
+        try:
+            copy_map(real(path), new.store.root, made_anew)
+            yield new
+        except BaseException:
+            if new.beside:
+                delete_own(new.store.root)
+            raise
 
 
 def regroup(store: MapStore, config: Config) -> LabelledRevision:

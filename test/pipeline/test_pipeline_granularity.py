@@ -12,6 +12,7 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.granularity.map_tree import open_tree
 from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.mapstore.directory.inventory import take_inventory
+from seg2d3d_ros.mapstore.directory.swap import building_path
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.granular_choice import MASKS_WITHOUT_NODE
@@ -132,6 +133,7 @@ def test_a_regroup_that_fails_leaves_the_map_as_it_was(tmp_path, capsys):
     assert f"masks/{NAMES[3]}.json" in error
     assert error.count("\n") == 1
     assert (store.root / "tracks.json").read_bytes() == tracks
+    assert not building_path(store.root).exists(), "the next call would be refused"
     assert main(["regroup", str(store.root), "--granularity", "tiny"]) == 2
     for path in (store.root / "masks").iterdir():
         path.unlink()
