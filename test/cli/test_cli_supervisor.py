@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[2]
 
 START = """
 import ctypes, os, signal, subprocess, sys, time
-from seg2d3d_ros.cli import supervisor
+from seg2d3d_ros.cli.processes import supervisor
 from seg2d3d_ros.cli.processes.supervisor import supervise, tell_if_interrupted
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 def ready():
