@@ -1,6 +1,6 @@
 """Prompts on simulated streets with the truth of houses, of storeys, shop fronts and roofs, and of doors, windows and signs.
 
-    python benchmarks/prompts.py WORK --seeds 51 52 53 [--objects 20] [--json FILE] [--picture JPG]
+    python benchmarks/prompts.py WORK --seeds 61 62 63 [--objects 20] [--json FILE] [--picture JPG]
 
 For each seed WORK/<seed> is a street of ``seg2d3d simulate --levels`` and WORK/<seed>-map its map of overlapping masks (made
 here where they are missing, and kept). Objects of all three levels are drawn by lot, those that at least four images show.
@@ -253,7 +253,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, metavar="WORK", help="folder for streets and maps")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[51, 52, 53], metavar="N")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[61, 62, 63], metavar="N")
     parser.add_argument("--objects", type=int, default=20, metavar="N", help="per street")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     parser.add_argument("--picture", type=Path, metavar="JPG", help="only draw the first street's answers")
