@@ -72,6 +72,7 @@ class AssociationSession:
         self._fresh: set[str] = set()
         self._missed: tuple[MissedView, ...] = ()
         self._recovery = LiveRecovery()
+        self._drawn = 0  # objects of the tree, in images that have no mask of theirs
         self._bare = set(StoredLabels(store)) - set(self._segments)  # drawn in, though nobody segmented them
         self._impossible: tuple[ImpossibleLabel, ...] = ()
         self._observed: dict[str, list[Observation]] = {}
@@ -218,6 +219,7 @@ class AssociationSession:
         if full:
             drawn = granular.carried if granular is not None and self._config.recover else set()
             self._missed = tuple(item for item in unseen if item.segmented and (item.name, item.instance) not in drawn)
+            self._drawn = len(drawn)
         self._recover(unseen, models, everywhere, incidence, instances, found.merges, granular, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
         labels = self._write_labels(repair, everywhere)
@@ -376,7 +378,7 @@ class AssociationSession:
         self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances
     ) -> dict[str, int]:
         counts = {**reconstruction_counts(len(self._segments), revision), **association_counts(incidence, instances, models)}
-        counts |= {"missed_views": len(self._missed), "segmented": len(self._segments)}
+        counts |= {"missed_views": len(self._missed) + self._drawn, "segmented": len(self._segments)}
         if self._config.recover:
             counts["recovered_views"] = self._recovery.count - self._spread
         if self._spread:

@@ -1,5 +1,6 @@
 """``seg2d3d run`` from the outside: a result whose truth is known, and every kind of bad input."""
 
+import argparse
 import json
 import os
 import shutil
@@ -13,7 +14,9 @@ import pycolmap
 import pytest
 from helpers_scene import write_scene
 
+from seg2d3d_ros.cli.building import overrides_from_args
 from seg2d3d_ros.cli.main import main
+from seg2d3d_ros.cli.run import add_arguments
 from seg2d3d_ros.geometry.pose import Pose
 
 
@@ -281,3 +284,11 @@ def test_a_reader_that_has_heard_enough_is_no_error():
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(("words", "said"), [([], None), (["--recover"], True), (["--no-recover"], False)])
+def test_recovery_is_left_to_the_configuration_unless_it_is_said(words, said):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    overrides = overrides_from_args(parser.parse_args(["photos", "--out", "map", "--label", "house", *words]))
+    assert overrides.get("association.recover") is said

@@ -57,6 +57,18 @@ def test_what_an_update_that_failed_had_taken_over_is_done_anew(tmp_path, monkey
     assert set(result.instances.point_instance[:20]) == {2}
 
 
+def test_masks_without_points_find_their_object_when_everything_is_solved(tmp_path):
+    """The cameras stand still: the left house, of which nothing was matched, is where it was in the other images."""
+    model, segments = two_houses(4)
+    session = AssociationSession(MapStore(tmp_path), CONFIG)
+    for item in segments.values():
+        session.receive(item)
+    assert session.update([right_only(model)]).instances.ids.tolist() == [1], "it may get points yet"
+    instances = session.update([right_only(model)], full=True).instances
+    assert instances.ids.tolist() == [1, 2]
+    assert np.bincount(instances.segment_instance).tolist() == [0, 4, 4]
+
+
 def test_segments_one_by_one(tmp_path):
     model, segments = two_houses(4)
     session = AssociationSession(MapStore(tmp_path), CONFIG)

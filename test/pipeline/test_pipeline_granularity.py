@@ -120,6 +120,8 @@ def test_a_regroup_recovers_as_the_map_was_made_or_as_it_is_told(tmp_path):
 
     drawn = recovered()
     assert drawn > 0
+    counts = store.read_metrics()["counts"]
+    assert counts["missed_views"] >= counts["recovered_views"] > 0, "what is drawn was missed"
     assert recovered("--no-recover") == recovered() == 0
     assert recovered("--recover") == drawn
 
