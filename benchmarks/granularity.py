@@ -76,14 +76,22 @@ class Street:
         return i if self.objects[i]["parent"] == 0 else self.house(self.objects[i]["parent"])
 
 
+def simulated(work: Path, seed: int) -> Path:
+    """The folder of a street with truth at three levels, simulated where it is missing."""
+    from seg2d3d_ros.cli.main import main as seg2d3d
+
+    folder = work / f"{seed}"
+    if not (folder / "gps.csv").exists():
+        size = ["--width", "640", "--height", "427", "--keyframes", "96"]
+        seg2d3d(["simulate", str(folder), "--seed", f"{seed}", *size, "--no-bag", "--levels"])
+    return folder
+
+
 def prepare(work: Path, seed: int) -> Street:
     """Simulate and reconstruct what is missing, and read it."""
     from seg2d3d_ros.cli.main import main as seg2d3d
 
-    folder, out = work / f"{seed}", work / f"{seed}-map"
-    if not (folder / "gps.csv").exists():
-        size = ["--width", "640", "--height", "427", "--keyframes", "96"]
-        seg2d3d(["simulate", str(folder), "--seed", f"{seed}", *size, "--no-bag", "--levels"])
+    folder, out = simulated(work, seed), work / f"{seed}-map"
     if not (out / "metrics.json").exists():
         known = ["--camera", folder / "camera.json", "--gps", folder / "gps.csv", "--segments", folder / "segments"]
         seg2d3d(["run", *map(str, [folder / "images", "--out", out, "--label", "building", *known])])

@@ -29,6 +29,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from granularity import simulated
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region
@@ -59,10 +60,7 @@ def prepare(work: Path, seed: int) -> tuple[Path, Path]:
     """The street and its map."""
     from seg2d3d_ros.cli.main import main as seg2d3d
 
-    folder, out = work / f"{seed}", work / f"{seed}-map"
-    if not (folder / "gps.csv").exists():
-        size = ["--width", "640", "--height", "427", "--keyframes", "96"]
-        seg2d3d(["simulate", str(folder), "--seed", f"{seed}", *size, "--no-bag", "--levels"])
+    folder, out = simulated(work, seed), work / f"{seed}-map"
     if not (out / "granularity.json").exists():
         known = ["--camera", folder / "camera.json", "--gps", folder / "gps.csv", "--segments", folder / "masks"]
         seg2d3d(["run", *map(str, [folder / "images", "--out", out, "--granularity", "auto", *known])])
