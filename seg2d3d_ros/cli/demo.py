@@ -67,8 +67,6 @@ def _photographs(args: argparse.Namespace) -> int:
 
 
 def _street(args: argparse.Namespace) -> int:
-    from seg2d3d_ros.report import write_report
-
     if args.segments or args.segmenter or args.camera or args.download:
         raise UsageError(
             "--segments, --segmenter, --download and --camera belong to your own photographs: give --images DIR too"
@@ -93,7 +91,6 @@ def _street(args: argparse.Namespace) -> int:
         _play(new_street / "street.mcap", new.store.root)
         _heading(3, "the map against the truth")
         evaluate.run(_parse(evaluate, [str(new.store.root), "--truth", str(new_street / "truth")]))
-        write_report(new.store.root)
         new.take_back()
         remove_street(street)
         new_street.rename(street)

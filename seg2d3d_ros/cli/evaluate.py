@@ -27,11 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table and keep the result."""
+    """Print the table, keep the result, and show it in the map's report."""
     from seg2d3d_ros.disk.atomic import write_json
     from seg2d3d_ros.evaluation.measure import evaluate_map
     from seg2d3d_ros.evaluation.table import format_result
     from seg2d3d_ros.mapstore.held_map import change_map
+    from seg2d3d_ros.report.page import write_report
 
     with change_map(args.map) as held:
         result = evaluate_map(args.map, args.truth, truth_was_input=args.truth_was_input)
@@ -39,4 +40,6 @@ def run(args: argparse.Namespace) -> int:
         if args.json is not None:
             write_json(args.json, result)
         held.store.update_metrics({"truth": result})
+        if (held.store.root / "report.html").exists():
+            write_report(held.store.root)
     return 0

@@ -303,8 +303,9 @@ class MapStore:
         return self._read_json("metrics.json", {}, checks.METRICS)
 
     def update_metrics(self, entries: Mapping[str, Any]) -> None:
-        """Replace these top-level entries of metrics.json and keep the others."""
-        write_json(self.root / "metrics.json", {**self.read_metrics(), **entries})
+        """Replace these top-level entries of metrics.json and keep the others; None takes an entry out."""
+        after = {**self.read_metrics(), **entries}
+        write_json(self.root / "metrics.json", {name: value for name, value in after.items() if value is not None})
 
     def _read_json(self, name: str | Path, default: Any, check: checks.Check = checks.anything) -> Any:
         path = self._not_linked(self.root / name)

@@ -192,6 +192,7 @@ def write_reconstruction_figures(
             "unregistered": [{"image": name, "reason": reason} for name, reason in sorted(reasons.items())],
             "positions": residuals.to_json() if residuals else {},
             "models": [_model_document(model) for model in models],
+            "truth": None,  # it was measured on other labels
         }
     )
 
@@ -224,6 +225,7 @@ def write_association_figures(store: MapStore, labelled: LabelledRevision, secon
             "timings": {**metrics.get("timings", {}), "association": round(seconds, 3)},
             **_in_words(labelled.findings, metrics.get("findings", ())),
             "missed": [item.to_json() for item in labelled.missed],
+            "truth": None,  # it was measured on other labels
         }
     )
 

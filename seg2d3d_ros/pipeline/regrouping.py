@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from seg2d3d_ros.config import Config
-from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.directory.inventory import delete_own, take_inventory
 from seg2d3d_ros.mapstore.directory.marker import MARKER_FILE
@@ -95,8 +94,7 @@ def regroup(store: MapStore, config: Config) -> LabelledRevision:
     kept = reconstruction_counts(0, models)
     former = {key: value for key, value in metrics.get("counts", {}).items() if key in kept}
     findings = [f for f in metrics.get("findings", ()) if f["code"] not in (*_OF_ASSOCIATION, *_OF_LABELS)]
-    rest = {key: value for key, value in metrics.items() if key != "truth"}  # it was of other labels
-    write_json(store.root / "metrics.json", {**rest, "counts": {**kept, **former}, "findings": findings})
+    store.update_metrics({"counts": {**kept, **former}, "findings": findings})
     labelled = AssociationSession(store, config).update(models, full=True)
     write_association_figures(store, labelled, time.perf_counter() - start)
     if empty := emptiness(labelled, config.segmentation.prompts):

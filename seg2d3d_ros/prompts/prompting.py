@@ -75,7 +75,9 @@ def write(session: PromptSession, store: MapStore, item: Prompted) -> Prompted:
     """
     former = read_prompts(store.root)
     kept = [other for other in (former.objects if former is not None else ()) if other.id != item.id]
-    return lay(store, [*kept, item], former, session.sights, session.models[0].up.direction)[-1]
+    laid = lay(store, [*kept, item], former, session.sights, session.models[0].up.direction)[-1]
+    store.update_metrics({"truth": None})  # it was measured on other labels
+    return laid
 
 
 def _instance_ids(store: MapStore) -> set[int]:

@@ -187,6 +187,7 @@ def test_missing_or_empty_folders(tmp_path):
 def test_command_prints_and_keeps_the_result(tmp_path, capsys):
     map_root, truth = make_map(tmp_path)
     MapStore(map_root).update_metrics({"counts": {"images": 3}})
+    (map_root / "report.html").write_text("before")
     assert main(["evaluate", str(map_root), "--truth", str(truth), "--json", str(tmp_path / "out/result.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
     table = lines[2 : 4 + len(METHODS) - 1]
@@ -199,6 +200,7 @@ def test_command_prints_and_keeps_the_result(tmp_path, capsys):
     kept = json.loads((map_root / "metrics.json").read_text())
     assert kept["truth"] == written
     assert kept["counts"] == {"images": 3}
+    assert "Measured against the truth" in (map_root / "report.html").read_text()
 
 
 def test_command_fails_in_words(tmp_path, capsys):

@@ -108,3 +108,11 @@ def test_why_a_map_is_empty_although_objects_were_asked_for():
     assert emptiness(found, ("building",)) == ""
     found.counts, found.findings = {"images": 0, "segments": 0, "instances": 0}, []
     assert "no image has masks" in emptiness(found, ("building",))
+
+
+def test_what_was_measured_on_other_labels_goes_when_a_map_is_made_again(tmp_path):
+    store = MapStore(tmp_path)
+    store.update_metrics({"truth": {"methods": {}}, "kept": 1})
+    write_reconstruction_figures(store, 3, None, {}, {})
+    assert "truth" not in store.read_metrics()
+    assert store.read_metrics()["kept"] == 1

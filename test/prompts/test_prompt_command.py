@@ -55,9 +55,11 @@ def test_a_click_is_at_once_in_labels_tracks_and_points(root, capsys):
     dense = np.random.default_rng(0).choice(MODEL.xyz, 300)
     shape = np.zeros((300, 3), np.uint8), np.zeros(300, np.int32), np.zeros(300, np.float32)
     write_points(root / "dense.ply", cloud_points(dense, *shape))
+    MapStore(root).update_metrics({"truth": {"methods": {}}})
     answer = asked(capsys, root, "--image", NAMES[3], "--click", at(WINDOW, 3))
     i = answer["instance"]
     assert i not in before
+    assert "truth" not in MapStore(root).read_metrics(), "it was measured on other labels"
     assert i >= max(node.id for node in open_tree(root).nodes)
     assert overlap_in_all_views(regions(root, i), WINDOW) >= 0.75
     assert sorted(regions(root, i)) == answer["images"]
