@@ -31,8 +31,8 @@ from seg2d3d_ros.keyframes.folder import read_folder
 from seg2d3d_ros.keyframes.folder_scan import PhotoFile
 from seg2d3d_ros.keyframes.positions.pose_file import read_poses
 from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints, PoseSource
-from seg2d3d_ros.mapstore.masks_file import masks_document, read_masks_document
-from seg2d3d_ros.mapstore.tree_file import StoredTree, TreeNode, read_tree
+from seg2d3d_ros.mapstore.files.masks_file import masks_document, read_masks_document
+from seg2d3d_ros.mapstore.files.tree_file import StoredTree, TreeNode, read_tree
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, Features
 from seg2d3d_ros.reconstruction.rigs.rig_file import read_rig_file
 from seg2d3d_ros.segmentation.factory import create_segmenter

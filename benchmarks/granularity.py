@@ -45,7 +45,7 @@ from seg2d3d_ros.granularity.flattening import FlatChoice, flatten
 from seg2d3d_ros.granularity.mask_points import MaskPoints, mask_points
 from seg2d3d_ros.granularity.object_tree import ObjectTree, Rounds, build_tree
 from seg2d3d_ros.images import decode_rgb, read_labels
-from seg2d3d_ros.mapstore.masks_file import read_masks_document
+from seg2d3d_ros.mapstore.files.masks_file import read_masks_document
 from seg2d3d_ros.palette import instance_colors
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.sections.association_config import AssociationConfig

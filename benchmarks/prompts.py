@@ -34,7 +34,7 @@ from granularity import simulated
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import decode_rgb, read_labels
-from seg2d3d_ros.mapstore.prompts_file import Click
+from seg2d3d_ros.mapstore.files.prompts_file import Click
 from seg2d3d_ros.prompts.session import PromptSession
 
 LEVELS = {"truth": "coarse", "truth_storeys": "1", "truth_parts": "fine"}

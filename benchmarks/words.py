@@ -25,7 +25,7 @@ from seg2d3d_ros.language.contact_sheet import contact_sheet
 from seg2d3d_ros.language.embedding import embed_map
 from seg2d3d_ros.language.text_image_model import TextImageModel
 from seg2d3d_ros.language.word_search import find
-from seg2d3d_ros.mapstore.embeddings_file import FILE
+from seg2d3d_ros.mapstore.files.embeddings_file import FILE
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.networks.weights import find_model

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.pipeline.mapping_session import MappingSession
-from seg2d3d_ros.pipeline.schedule import Schedule
+from seg2d3d_ros.pipeline.live.mapping_session import MappingSession
+from seg2d3d_ros.pipeline.live.schedule import Schedule
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Failed, Rejected, Revised, Stopped
 from seg2d3d_ros.types import Keyframe

@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+# The name of a command: its module in this package, and what it does.
 COMMANDS = {
-    "demo": "the whole job on a synthetic street through the real nodes, or on your photographs",
-    "run": "a folder of images and a text label in, a labelled 3D map out",
-    "bag": "the same from a rosbag, without a ROS installation",
-    "regroup": "choose another granularity for a map of overlapping masks, without segmenting again",
-    "prompt": "ask for an object by a click in one image: its mask in all images, and its points",
-    "simulate": "make a synthetic street with ground truth: images, segments, truth, rosbag",
-    "find": "instances of a map by words: ranked, with positions and a contact sheet",
-    "classify": "name a map's instances after the drive, without segmenting again",
-    "evaluate": "measure a map against ground truth",
-    "export": "write a map in another format",
-    "report": "write a map's HTML report",
-    "models": "list the models that find objects: size, licence, present or not, and download them",
-    "doctor": "say what is installed, what is missing for which feature, and how to mend it",
+    "demo": ("making.demo", "the whole job on a synthetic street through the real nodes, or on your photographs"),
+    "run": ("making.run", "a folder of images and a text label in, a labelled 3D map out"),
+    "bag": ("making.bag", "the same from a rosbag, without a ROS installation"),
+    "regroup": ("objects.regroup", "choose another granularity for a map of overlapping masks, without segmenting again"),
+    "prompt": ("objects.prompt", "ask for an object by a click in one image: its mask in all images, and its points"),
+    "simulate": ("making.simulate", "make a synthetic street with ground truth: images, segments, truth, rosbag"),
+    "find": ("objects.find", "instances of a map by words: ranked, with positions and a contact sheet"),
+    "classify": ("objects.classify", "name a map's instances after the drive, without segmenting again"),
+    "evaluate": ("results.evaluate", "measure a map against ground truth"),
+    "export": ("results.export", "write a map in another format"),
+    "report": ("results.report", "write a map's HTML report"),
+    "models": ("models", "list the models that find objects: size, licence, present or not, and download them"),
+    "doctor": ("doctor", "say what is installed, what is missing for which feature, and how to mend it"),
 }
 
 
@@ -69,10 +70,10 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"seg2d3d_ros {seg2d3d_ros.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    for name, summary in COMMANDS.items():
+    for name, (module, summary) in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == command:
-            importlib.import_module(f"seg2d3d_ros.cli.{name}").add_arguments(sub)
+            importlib.import_module(f"seg2d3d_ros.cli.{module}").add_arguments(sub)
     return parser
 
 
@@ -93,7 +94,7 @@ def run_command(arguments: list[str], *, told_by_parent: bool = False) -> int:
     set_up_logging(verbose=args.verbose)
     tell_if_interrupted("")  # what a command before this one in the same process left to say
     try:
-        code: int = importlib.import_module(f"seg2d3d_ros.cli.{args.command}").run(args)
+        code: int = importlib.import_module(f"seg2d3d_ros.cli.{COMMANDS[args.command][0]}").run(args)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

@@ -16,9 +16,9 @@ import numpy as np
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region, region_of
+from seg2d3d_ros.mapstore.files.tree_file import StoredTree, TreeNode, read_tree
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredMasks
-from seg2d3d_ros.mapstore.tree_file import StoredTree, TreeNode, read_tree
 
 
 class MapTree:

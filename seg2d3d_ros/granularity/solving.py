@@ -16,7 +16,7 @@ from seg2d3d_ros.granularity.flattening import FlatChoice, flatten
 from seg2d3d_ros.granularity.mask_points import MaskPoints, mask_points
 from seg2d3d_ros.granularity.object_tree import ObjectTree, Rounds, build_tree
 from seg2d3d_ros.mapstore.checks import MAX_ID
-from seg2d3d_ros.mapstore.tree_file import StoredTree, TreeNode
+from seg2d3d_ros.mapstore.files.tree_file import StoredTree, TreeNode
 from seg2d3d_ros.types import SparseModel
 
 

@@ -12,7 +12,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.language.text_image_model import TextImageModel
 from seg2d3d_ros.language.word_search import NEUTRAL
-from seg2d3d_ros.mapstore.embeddings_file import Embeddings
+from seg2d3d_ros.mapstore.files.embeddings_file import Embeddings
 
 INSTANCES_UNNAMED = Kind(
     "instances_unnamed",

@@ -15,7 +15,7 @@ from seg2d3d_ros.errors import DataError, Seg2d3dError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.language.instance_crops import Box, InstanceCrop, cut_out, largest_views, view_weights
 from seg2d3d_ros.language.text_image_model import TextImageModel, normalized
-from seg2d3d_ros.mapstore.embeddings_file import VERSION, Embeddings, read_embeddings, write_embeddings
+from seg2d3d_ros.mapstore.files.embeddings_file import VERSION, Embeddings, read_embeddings, write_embeddings
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages
 from seg2d3d_ros.progress import Progress

@@ -13,7 +13,7 @@ from seg2d3d_ros.geometry.wgs84 import from_enu
 from seg2d3d_ros.language.embedding import embed_map
 from seg2d3d_ros.language.instance_crops import Box, largest_views
 from seg2d3d_ros.language.text_image_model import TextImageModel
-from seg2d3d_ros.mapstore.embeddings_file import Embeddings
+from seg2d3d_ros.mapstore.files.embeddings_file import Embeddings
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.sections.words_config import WordsConfig

@@ -49,12 +49,12 @@ from seg2d3d_ros.mapstore.directory.inventory import (
     noted_names,
     stem,
 )
-from seg2d3d_ros.mapstore.masks_file import masks_document, read_masks_document
+from seg2d3d_ros.mapstore.files.masks_file import masks_document, read_masks_document
+from seg2d3d_ros.mapstore.files.tracks_file import tracks_document
+from seg2d3d_ros.mapstore.files.tree_file import TREE_FILE, StoredTree
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.panoramas import PanoramaBox, panorama_boxes, panorama_labels, views_by_panorama
 from seg2d3d_ros.mapstore.records import KeyframeRecord
-from seg2d3d_ros.mapstore.tracks_file import tracks_document
-from seg2d3d_ros.mapstore.tree_file import TREE_FILE, StoredTree
 from seg2d3d_ros.types import Instances, Keyframe, Observation, Segments, SparseModel
 
 log = logging.getLogger(__name__)

@@ -29,14 +29,14 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Kind
+from seg2d3d_ros.mapstore.files.tree_file import TREE_FILE
 from seg2d3d_ros.mapstore.held_map import join_map
 from seg2d3d_ros.mapstore.journal import JOURNAL
-from seg2d3d_ros.mapstore.tree_file import TREE_FILE
 from seg2d3d_ros.pipeline.association_session import AssociationSession
-from seg2d3d_ros.pipeline.completeness import MASKS_DROPPED, incomplete
 from seg2d3d_ros.pipeline.figures import emptiness, write_association_figures
-from seg2d3d_ros.pipeline.label_latency import LabelLatency
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
+from seg2d3d_ros.pipeline.live.completeness import MASKS_DROPPED, incomplete
+from seg2d3d_ros.pipeline.live.label_latency import LabelLatency
 from seg2d3d_ros.recording.naming import stamp_to_ns
 from seg2d3d_ros.report.overlays import write_overlays
 from seg2d3d_ros.ros.map_exchange.instance_publisher import InstancePublisher

@@ -35,10 +35,10 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.keyframes.streams.vehicle_state import VehicleTopics
 from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE
 from seg2d3d_ros.mapstore.held_map import hold_map
-from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
 from seg2d3d_ros.pipeline.figures import reconstruction_counts
-from seg2d3d_ros.pipeline.mapping_session import MappingSession, worker_factory
-from seg2d3d_ros.pipeline.schedule import Schedule
+from seg2d3d_ros.pipeline.live.completeness import KEYFRAMES_DROPPED
+from seg2d3d_ros.pipeline.live.mapping_session import MappingSession, worker_factory
+from seg2d3d_ros.pipeline.live.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch, TimeLeft
 from seg2d3d_ros.report.words import certainty
 from seg2d3d_ros.ros.exchange.findings_gatherer import FindingsGatherer

@@ -11,9 +11,9 @@ from seg2d3d_ros.association.solve import projects
 from seg2d3d_ros.findings import NOTE, Finding, Kind
 from seg2d3d_ros.granularity.cut import check_granularity
 from seg2d3d_ros.granularity.solving import Granular, solve_granularity
+from seg2d3d_ros.mapstore.files.tree_file import TREE_FILE, read_tree
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredMasks
-from seg2d3d_ros.mapstore.tree_file import TREE_FILE, read_tree
 from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.segmentation.finest import FinestSegments
 from seg2d3d_ros.types import Instances, SparseModel

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seg2d3d_ros.findings import NOTE, Findings, Kind
-from seg2d3d_ros.mapstore.prompts_file import Prompted, read_prompts
+from seg2d3d_ros.mapstore.files.prompts_file import Prompted, read_prompts
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.prompts.laying import forget_beneath, lay
 from seg2d3d_ros.prompts.sights import sights

@@ -18,8 +18,8 @@ from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes, oriented_box
+from seg2d3d_ros.mapstore.files.prompts_file import PROMPTS_FILE, Prompted, StoredPrompts
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, POINT, colored_by_instance, read_points, write_points
-from seg2d3d_ros.mapstore.prompts_file import PROMPTS_FILE, Prompted, StoredPrompts
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.prompts.point_votes import points_held
 from seg2d3d_ros.prompts.sights import Sight

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings, Kind
+from seg2d3d_ros.mapstore.files.prompts_file import Click, Prompted, read_prompts
+from seg2d3d_ros.mapstore.files.tree_file import read_tree
 from seg2d3d_ros.mapstore.journal import IdentityJournal
-from seg2d3d_ros.mapstore.prompts_file import Click, Prompted, read_prompts
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.mapstore.tree_file import read_tree
 from seg2d3d_ros.prompts.choosing import Choice
 from seg2d3d_ros.prompts.laying import lay
 from seg2d3d_ros.prompts.session import PromptSession

@@ -17,11 +17,11 @@ from seg2d3d_ros.association.solve import stacked_xyz
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.masks import Region, region_of
+from seg2d3d_ros.mapstore.files.prompts_file import Click, read_prompts
+from seg2d3d_ros.mapstore.files.tree_file import read_tree
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
-from seg2d3d_ros.mapstore.prompts_file import Click, read_prompts
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredLabels, StoredMasks
-from seg2d3d_ros.mapstore.tree_file import read_tree
 from seg2d3d_ros.prompts.carrying import RegionCarrier
 from seg2d3d_ros.prompts.choosing import Choice, PlacedClick, choose
 from seg2d3d_ros.prompts.lifting import Lift, lift

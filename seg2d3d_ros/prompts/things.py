@@ -11,7 +11,7 @@ import numpy as np
 
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
-from seg2d3d_ros.mapstore.tree_file import TreeNode
+from seg2d3d_ros.mapstore.files.tree_file import TreeNode
 
 KEPT = 64
 """Label images that are held at once."""

@@ -17,7 +17,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
-from seg2d3d_ros.mapstore.masks_file import masks_document
+from seg2d3d_ros.mapstore.files.masks_file import masks_document
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
 from seg2d3d_ros.simulation.detector import DETECTORS, DetectorQuality, detect
 from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Carrier, Drive, Stop, base_from_camera, make_camera

@@ -15,7 +15,7 @@ from seg2d3d_ros.association.online.online_association import OnlineAssociation
 from seg2d3d_ros.association.rays.ray_things import GROUND_UNKNOWN, UNPLACED, at_thing, find_ray_things, join_things
 from seg2d3d_ros.association.rays.thin_classes import metre_of, thin_classes
 from seg2d3d_ros.association.solve import Assignment
-from seg2d3d_ros.mapstore.tracks_file import tracks_document
+from seg2d3d_ros.mapstore.files.tracks_file import tracks_document
 from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Cuts, Segments, WorldFrame
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seg2d3d_ros.cli import demo
+from seg2d3d_ros.cli.making import demo
 from seg2d3d_ros.cli.processes.node_process import LogFollower, last_lines, run_logged
 from seg2d3d_ros.errors import DataError
 

@@ -14,9 +14,9 @@ import pycolmap
 import pytest
 from helpers_scene import write_scene
 
-from seg2d3d_ros.cli.building import overrides_from_args
 from seg2d3d_ros.cli.main import main
-from seg2d3d_ros.cli.run import add_arguments
+from seg2d3d_ros.cli.making.building import overrides_from_args
+from seg2d3d_ros.cli.making.run import add_arguments
 from seg2d3d_ros.geometry.pose import Pose
 
 
@@ -95,7 +95,7 @@ def test_one_mask_in_one_image_labels_the_house_in_all(scene, tmp_path, capsys):
 
 @pytest.mark.parametrize("names", ["{}_of_someone.png", "{}.npy"])
 def test_masks_that_belong_to_no_photo_stop_it_before_anything_is_built(scene, tmp_path, capsys, monkeypatch, names):
-    monkeypatch.setattr("seg2d3d_ros.cli.run.build", lambda *_, **__: pytest.fail("went on"))
+    monkeypatch.setattr("seg2d3d_ros.cli.making.run.build", lambda *_, **__: pytest.fail("went on"))
     (tmp_path / "masks").mkdir()
     for k, path in enumerate((scene / "segments").glob("*.png")):
         shutil.copy(path, tmp_path / "masks" / names.format(k))
@@ -108,7 +108,7 @@ def test_masks_that_belong_to_no_photo_stop_it_before_anything_is_built(scene, t
 
 def test_a_pattern_finds_masks_of_any_name(scene, tmp_path, monkeypatch):
     found = {}
-    monkeypatch.setattr("seg2d3d_ros.cli.run.build", lambda *parts, **_: found.update(s=parts[3], k=list(parts[2])) or 0)
+    monkeypatch.setattr("seg2d3d_ros.cli.making.run.build", lambda *parts, **_: found.update(s=parts[3], k=list(parts[2])) or 0)
     (tmp_path / "masks").mkdir()
     for path in (scene / "segments").glob("*.png"):
         shutil.copy(path, tmp_path / "masks" / f"{path.stem}_of_someone.png")

@@ -12,7 +12,7 @@ from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.language.classification import INSTANCES_UNNAMED, name_instances
-from seg2d3d_ros.mapstore.embeddings_file import Embeddings
+from seg2d3d_ros.mapstore.files.embeddings_file import Embeddings
 from seg2d3d_ros.mapstore.store import MapStore
 
 TRACKS = {"instances": [{"id": number, "class": "object"} for number in (1, 2, 3)]}

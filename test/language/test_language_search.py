@@ -19,7 +19,7 @@ from seg2d3d_ros.language.contact_sheet import contact_sheet
 from seg2d3d_ros.language.embedding import INSTANCES_UNSEEN, VIEWS_UNUSED, embed_map
 from seg2d3d_ros.language.text_image_model import TextImageModel, obtain_model
 from seg2d3d_ros.language.word_search import FOUND_DOUBTFUL, NEUTRAL, NO_POSITION, find
-from seg2d3d_ros.mapstore.embeddings_file import FILE, Embeddings, read_embeddings
+from seg2d3d_ros.mapstore.files.embeddings_file import FILE, Embeddings, read_embeddings
 from seg2d3d_ros.mapstore.held_map import change_map
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.networks.obtaining import NetworkSettings

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes.association_node import AssociationNode
-from seg2d3d_ros.pipeline.completeness import MAP_WITHOUT_MASKS, MASKS_DROPPED, MASKS_WITHOUT_KEYFRAME
+from seg2d3d_ros.pipeline.live.completeness import MAP_WITHOUT_MASKS, MASKS_DROPPED, MASKS_WITHOUT_KEYFRAME
 from seg2d3d_ros.ros.map_exchange import instance_publisher
 from seg2d3d_ros.ros.messages.conversion import image_to_labels, keyframe_name, labels_to_image, unsegmented
 from seg2d3d_ros.ros.node.qos import LABELS, SEGMENTS

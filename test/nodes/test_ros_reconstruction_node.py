@@ -27,7 +27,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.nodes import reconstruction_node
 from seg2d3d_ros.nodes.association_node import AssociationNode
 from seg2d3d_ros.nodes.reconstruction_node import ReconstructionNode
-from seg2d3d_ros.pipeline.completeness import KEYFRAMES_DROPPED
+from seg2d3d_ros.pipeline.live.completeness import KEYFRAMES_DROPPED
 from seg2d3d_ros.progress import TimeLeft
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened, Stopped

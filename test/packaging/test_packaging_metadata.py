@@ -106,7 +106,9 @@ def test_a_build_holds_every_file_and_the_marker_of_its_types(tmp_path):
 
 
 def test_every_command_has_its_module():
-    assert [name for name in COMMANDS if not (ROOT / f"seg2d3d_ros/cli/{name}.py").exists()] == []
+    assert [
+        name for name, (module, _) in COMMANDS.items() if not (ROOT / f"seg2d3d_ros/cli/{module.replace('.', '/')}.py").exists()
+    ] == []
 
 
 STANDARD = set(sys.stdlib_module_names)

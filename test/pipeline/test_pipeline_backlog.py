@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers_session import Scene, names
 
-from seg2d3d_ros.pipeline.backlog import PUT_ASIDE, Backlog
-from seg2d3d_ros.pipeline.schedule import Schedule
+from seg2d3d_ros.pipeline.live.backlog import PUT_ASIDE, Backlog
+from seg2d3d_ros.pipeline.live.schedule import Schedule
 
 
 @pytest.mark.parametrize("surplus", [1, 2, 5])

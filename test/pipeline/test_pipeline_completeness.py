@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seg2d3d_ros.pipeline.completeness import MAP_WITHOUT_MASKS, MASKS_WITHOUT_KEYFRAME, incomplete
+from seg2d3d_ros.pipeline.live.completeness import MAP_WITHOUT_MASKS, MASKS_WITHOUT_KEYFRAME, incomplete
 
 
 def test_keyframes_without_masks_and_masks_without_keyframes_are_counted_with_their_names():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers_maps import two_houses
 
-from seg2d3d_ros.cli.building import summary
+from seg2d3d_ros.cli.making.building import summary
 from seg2d3d_ros.config import make_config
 from seg2d3d_ros.evaluation.measure import map_counts
 from seg2d3d_ros.evaluation.table import summary as evaluation_summary

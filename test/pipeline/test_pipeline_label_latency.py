@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seg2d3d_ros.findings import Findings
-from seg2d3d_ros.pipeline.label_latency import LABELS_LATE, LATE_SECONDS, RECENT, LabelLatency
+from seg2d3d_ros.pipeline.live.label_latency import LABELS_LATE, LATE_SECONDS, RECENT, LabelLatency
 
 
 def test_latency_counts_from_the_first_masks_to_the_first_labels():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers_session import Scene, names
 
-from seg2d3d_ros.pipeline.mapping_session import KEYFRAMES_REJECTED, MAX_AHEAD, WORKER_FAILED
-from seg2d3d_ros.pipeline.schedule import Schedule
+from seg2d3d_ros.pipeline.live.mapping_session import KEYFRAMES_REJECTED, MAX_AHEAD, WORKER_FAILED
+from seg2d3d_ros.pipeline.live.schedule import Schedule
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Opened, Revised
 from seg2d3d_ros.types import SparseModel

@@ -7,7 +7,7 @@ from helpers_session import Scene
 
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import encode_jpeg
-from seg2d3d_ros.pipeline.arrivals import (
+from seg2d3d_ros.pipeline.live.arrivals import (
     AGAIN,
     JUMP_AHEAD,
     JUMP_BACK,
@@ -17,7 +17,7 @@ from seg2d3d_ros.pipeline.arrivals import (
     SAME_PICTURE,
     SAME_STAMP,
 )
-from seg2d3d_ros.pipeline.mapping_session import KEYFRAMES_REJECTED
+from seg2d3d_ros.pipeline.live.mapping_session import KEYFRAMES_REJECTED
 from seg2d3d_ros.types import Keyframe
 
 

@@ -9,7 +9,7 @@ from helpers_levels import DEPTH, FOCAL, HEIGHT, NAMES, WIDTH, camera_centers, p
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region, overlap, region_of
-from seg2d3d_ros.mapstore.prompts_file import Click
+from seg2d3d_ros.mapstore.files.prompts_file import Click
 from seg2d3d_ros.prompts.carrying import RegionCarrier
 from seg2d3d_ros.prompts.choosing import PlacedClick, choose
 from seg2d3d_ros.prompts.lifting import lift

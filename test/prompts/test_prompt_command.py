@@ -16,8 +16,8 @@ from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.granularity.map_tree import open_tree
 from seg2d3d_ros.images import read_labels
 from seg2d3d_ros.mapstore.directory.inventory import take_inventory
+from seg2d3d_ros.mapstore.files.prompts_file import Click, read_prompts
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, cloud_points, read_points, write_points
-from seg2d3d_ros.mapstore.prompts_file import Click, read_prompts
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.prompts.kept_prompts import NOT_SHOWN, OTHER_SIZE, RELAID, lay_again

@@ -18,8 +18,8 @@ from seg2d3d_ros.config import make_config  # noqa: E402
 from seg2d3d_ros.geometry.pose import Pose  # noqa: E402
 from seg2d3d_ros.images import encode_png  # noqa: E402
 from seg2d3d_ros.mapstore.store import MapStore  # noqa: E402
-from seg2d3d_ros.pipeline.mapping_session import MappingSession  # noqa: E402
-from seg2d3d_ros.pipeline.schedule import Schedule  # noqa: E402
+from seg2d3d_ros.pipeline.live.mapping_session import MappingSession  # noqa: E402
+from seg2d3d_ros.pipeline.live.schedule import Schedule  # noqa: E402
 from seg2d3d_ros.ros.exchange.movable_masks import MOVING_THINGS_KEPT, MovableMasks  # noqa: E402
 from seg2d3d_ros.ros.messages.class_names import class_names_message  # noqa: E402
 from seg2d3d_ros.ros.messages.conversion import labels_to_image, make_header, unsegmented  # noqa: E402

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seg2d3d_ros.images import read_labels
-from seg2d3d_ros.mapstore.masks_file import read_masks_document
+from seg2d3d_ros.mapstore.files.masks_file import read_masks_document
 from seg2d3d_ros.simulation.former_street import remove_street
 from seg2d3d_ros.simulation.street_folder import IGNORE, simulate
 

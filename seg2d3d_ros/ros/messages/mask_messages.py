@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from seg2d3d_ros.disk.documents import parse_json
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
-from seg2d3d_ros.mapstore.masks_file import masks_document, masks_in
+from seg2d3d_ros.mapstore.files.masks_file import masks_document, masks_in
 from seg2d3d_ros.ros.messages.conversion import fill, keyframe_name
 
 MASKS_TOPIC = "keyframes/masks"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.arguments.options import config_from_args
-from seg2d3d_ros.cli.building import add_map_arguments, add_trust_argument, build, overrides_from_args
+from seg2d3d_ros.cli.making.building import add_map_arguments, add_trust_argument, build, overrides_from_args
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Choose anew; the old map stays until the new one is whole. Instances that stay keep their ids."""
-    from seg2d3d_ros.cli.building import summary
+    from seg2d3d_ros.cli.making.building import summary
     from seg2d3d_ros.config import load_config
     from seg2d3d_ros.errors import DataError
     from seg2d3d_ros.findings import Findings

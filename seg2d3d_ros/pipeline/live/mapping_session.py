@@ -19,9 +19,9 @@ from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.networks.obtaining import NetworkSettings
-from seg2d3d_ros.pipeline.arrivals import Arrivals
-from seg2d3d_ros.pipeline.backlog import Backlog
-from seg2d3d_ros.pipeline.schedule import MIN_KEYFRAMES, Schedule
+from seg2d3d_ros.pipeline.live.arrivals import Arrivals
+from seg2d3d_ros.pipeline.live.backlog import Backlog
+from seg2d3d_ros.pipeline.live.schedule import MIN_KEYFRAMES, Schedule
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progressed, Rejected, Revised, Stopped
 from seg2d3d_ros.reconstruction.worker.worker_handle import ReconstructionWorker

@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from seg2d3d_ros.cli import evaluate, simulate
-from seg2d3d_ros.cli import run as run_command
+from seg2d3d_ros.cli.making import run as run_command
+from seg2d3d_ros.cli.making import simulate
 from seg2d3d_ros.cli.processes.node_process import last_lines, run_logged
+from seg2d3d_ros.cli.results import evaluate
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.new_map import NewMap
 from seg2d3d_ros.progress import ProgressBars

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from seg2d3d_ros.errors import UsageError
 
 if TYPE_CHECKING:
-    from seg2d3d_ros.mapstore.prompts_file import Click
+    from seg2d3d_ros.mapstore.files.prompts_file import Click
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _clicks(args: argparse.Namespace) -> list[Click]:
-    from seg2d3d_ros.mapstore.prompts_file import Click
+    from seg2d3d_ros.mapstore.files.prompts_file import Click
 
     if (args.click or args.negative or args.box) and not args.image:
         raise UsageError("--click, --negative and --box are pixels of an image; say which one with --image NAME")

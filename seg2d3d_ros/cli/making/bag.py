@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from seg2d3d_ros.cli.arguments.options import config_from_args
-from seg2d3d_ros.cli.building import Step, add_map_arguments, add_trust_argument, build, overrides_from_args
+from seg2d3d_ros.cli.making.building import Step, add_map_arguments, add_trust_argument, build, overrides_from_args
 from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings

@@ -1,0 +1,1 @@
+"""The commands that measure a map and write it for others."""

@@ -1,0 +1,1 @@
+"""One module per file of the map directory that has a format of its own."""
