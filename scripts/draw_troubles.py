@@ -13,7 +13,7 @@ STAGES = {
     "masks": ("segmentation", "networks"),
     "reconstruction": ("reconstruction",),
     "objects": ("association", "pipeline", "language", "prompts"),
-    "clouds": ("lidar", "dense"),
+    "clouds": ("lidar", "dense", "superpoints"),
     "map directory": ("mapstore", "report", "evaluation", "export", "cli"),
     "live": ("ros", "nodes"),
 }

@@ -23,6 +23,7 @@ from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
+from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
 from seg2d3d_ros.sections.words_config import WordsConfig
 
 SECTIONS: dict[str, type] = {
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type] = {
     "reconstruction": ReconstructionConfig,
     "association": AssociationConfig,
     "cloud": CloudConfig,
+    "superpoints": SuperpointConfig,
     "words": WordsConfig,
 }
 
@@ -53,6 +55,7 @@ class Config:
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     association: AssociationConfig = field(default_factory=AssociationConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
+    superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)
     words: WordsConfig = field(default_factory=WordsConfig)
 
     def flat(self) -> dict[str, Value]:

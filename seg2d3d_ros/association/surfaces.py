@@ -26,10 +26,21 @@ def surface_normals(xyz: np.ndarray, rays: np.ndarray) -> np.ndarray:
         return normal
     known = xyz[finite]
     near = cKDTree(known).query(known, k=NEIGHBOURS)[1]
-    offset = known[near] - known[near].mean(axis=1, keepdims=True)
-    variance, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", offset, offset))
+    variance, axes = principal_axes(known[near])
     flat = variance[:, 0] < FLAT**2 * variance[:, 1]
     found = axes[:, :, 0]
     away = (found * rays[finite]).sum(axis=1, keepdims=True) > 0
     normal[finite[flat]] = np.where(away, -found, found)[flat]
     return normal
+
+
+def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How N groups of K points (N, K, 3) spread.
+
+    Returns:
+        (N, 3) sums of squares along the axes, ascending, and (N, 3, 3) the axes as columns, of unit length: the first one is
+        the normal of the plane that fits best; its sign means nothing.
+    """
+    offset = points - points.mean(axis=1, keepdims=True)
+    spread, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", offset, offset))
+    return spread, axes

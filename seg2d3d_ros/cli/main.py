@@ -30,6 +30,7 @@ COMMANDS = {
     "simulate": ("making.simulate", "make a synthetic street with ground truth: images, segments, truth, rosbag"),
     "find": ("objects.find", "instances of a map by words: ranked, with positions and a contact sheet"),
     "classify": ("objects.classify", "name a map's instances after the drive, without segmenting again"),
+    "superpoints": ("learning.superpoints", "divide a map's cloud into pieces that keep the borders of objects"),
     "evaluate": ("results.evaluate", "measure a map against ground truth"),
     "export": ("results.export", "write a map in another format"),
     "report": ("results.report", "write a map's HTML report"),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
 import numpy as np
 from scipy import sparse
 
-from seg2d3d_ros.association.votes import vote_labels
 from seg2d3d_ros.dense.plane_sweep import UndistortedView, sweep
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.voxels import one_per_voxel
-from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, cloud_points
+from seg2d3d_ros.mapstore.point_cloud import PointWriter, cloud_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredImages, StoredLabels
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.sections.cloud_config import CloudConfig
+from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
+from seg2d3d_ros.superpoints.completion import completed_labels, voted_labels
+from seg2d3d_ros.superpoints.partition import partition
+from seg2d3d_ros.superpoints.shown_labels import ShownLabels
 from seg2d3d_ros.types import SparseModel
 
 FILE = "dense.ply"
@@ -37,10 +41,15 @@ TOGETHER = 8
 """Views whose points are thinned together."""
 
 
-def densify(store: MapStore, config: CloudConfig, *, progress: Progress) -> dict[str, int]:
+def densify(
+    store: MapStore, config: CloudConfig, superpoints: SuperpointConfig | None = None, *, progress: Progress
+) -> dict[str, int]:
     """Write ``MAP/dense.ply``; memory does not grow with the map. Returns ``views``, ``points``, ``points_labelled``.
 
     Points within a cube of ``config.voxel`` are thinned where the map is in metres.
+
+    Args:
+        superpoints: labels are completed over superpoints, if these parameters say so; None = they are not.
 
     Raises:
         DataError: there is no map, or no depth that several views agree on.
@@ -53,15 +62,13 @@ def densify(store: MapStore, config: CloudConfig, *, progress: Progress) -> dict
             densifier = _Densifier(model, store, config.dense_width)
             order = densifier.order()
             for first in range(0, len(order), TOGETHER):
-                clouds = []
+                pieces = []
                 for k in order[first : first + TOGETHER]:
-                    clouds.append(densifier.cloud(k))
+                    pieces.append(densifier.piece(k))
                     counts["views"] += 1
                     progress("dense", counts["views"], total)
-                points = np.concatenate(clouds)
-                if model.frame.kind != "arbitrary":
-                    xyz = np.stack([points[axis] for axis in "xyz"], axis=1).astype(float)
-                    points = points[one_per_voxel(xyz, config.voxel)]
+                side = config.voxel if model.frame.kind != "arbitrary" else 0.0
+                points = _labelled(_joined(pieces, side), superpoints if superpoints and superpoints.complete else None)
                 writer.write(points)
                 counts["points"] += len(points)
                 counts["points_labelled"] += int(np.count_nonzero(points["instance"]))
@@ -119,14 +126,14 @@ class _Densifier:
         others = [other[0] for n in self._neighbours[k] if (other := self._undistorted(n)) is not None]
         return sweep(mine[0], others) if mine is not None and others else None
 
-    def cloud(self, k: int) -> np.ndarray:
-        """The points (N,) ``CLOUD_POINT`` of a view."""
+    def piece(self, k: int) -> _Piece:
+        """The points of a view."""
         mine, depth = self._undistorted(k), self._depth(k)
         if mine is None or depth is None:
-            return np.empty(0, CLOUD_POINT)
+            return _Piece(np.empty((0, 3)), np.empty((0, 3), np.uint8), [])
         undistorted, color, label = mine
         row, column, xyz = undistorted.points(depth)
-        labels, consistent = [label[row, column]], [np.ones(len(xyz), bool)]
+        looks = [(undistorted.view, row, column, depth[row, column], label, np.ones(len(xyz), bool))]
         for n in self._neighbours[k]:
             other, known = self._undistorted(n), self._depth(n)
             if other is None or known is None:
@@ -134,17 +141,48 @@ class _Densifier:
             y, x, seen = other[0].project(xyz)
             with np.errstate(invalid="ignore"):
                 fits = (x >= 0) & (np.abs(known[y, x] - seen) < MAX_DIFFERENCE * seen)
-            labels.append(other[2][y, x])
-            consistent.append(fits)
-        kept = np.sum(consistent[1:], axis=0) >= MIN_VIEWS if len(consistent) > MIN_VIEWS else np.zeros(len(xyz), bool)
-        return _labelled(xyz[kept], color[row, column][kept], np.array(labels)[:, kept], np.array(consistent)[:, kept])
+            looks.append((other[0].view, y, x, seen, other[2], fits))
+        kept = np.sum([fits for *_, fits in looks], axis=0) > MIN_VIEWS
+        place = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        shown = []
+        for view, y, x, seen, labels, fits in looks:
+            point = np.flatnonzero(fits)
+            y, x, seen = y[point], x[point], seen[point].astype(np.float32)
+            pixels = np.stack([x, y], axis=1).astype(np.float32) + np.float32(0.5)
+            item = ShownLabels(view, point.astype(np.int32), labels[y, x].astype(np.int32), pixels, seen)
+            shown.append(item.moved(place))
+        return _Piece(xyz[kept], color[row, column][kept], shown)
 
 
-def _labelled(xyz: np.ndarray, color: np.ndarray, labels: np.ndarray, votes: np.ndarray) -> np.ndarray:
-    """(N,) ``CLOUD_POINT``; ``labels`` and ``votes`` (V, N): what each view shows, and whether it counts."""
-    view, point = np.nonzero(votes)
-    instance, confidence = vote_labels(labels[view, point], point, np.ones(len(point), np.float32), len(xyz))
-    return cloud_points(xyz, color, instance, confidence)
+@dataclass(frozen=True)
+class _Piece:
+    """N points (N, 3), their colours (N, 3) uint8, and what the views that agree on their depth show there."""
+
+    xyz: np.ndarray
+    rgb: np.ndarray
+    shown: list[ShownLabels]
+
+
+def _joined(pieces: list[_Piece], voxel: float) -> _Piece:
+    """The points of several views as one piece; of those in a cube of side ``voxel``, one."""
+    xyz, rgb = np.concatenate([piece.xyz for piece in pieces]), np.concatenate([piece.rgb for piece in pieces])
+    kept = one_per_voxel(xyz, voxel)
+    place = np.full(len(xyz), -1, np.int32)
+    place[kept] = np.arange(len(kept), dtype=np.int32)
+    shown, first = [], 0
+    for piece in pieces:
+        shown += [item.moved(place[first : first + len(piece.xyz)]) for item in piece.shown]
+        first += len(piece.xyz)
+    return _Piece(xyz[kept], rgb[kept], shown)
+
+
+def _labelled(piece: _Piece, superpoints: SuperpointConfig | None) -> np.ndarray:
+    """(N,) ``CLOUD_POINT``: each view has one vote for each point; those of a superpoint are counted together."""
+    shown = [replace(item, depth=np.ones_like(item.depth)) for item in piece.shown]
+    if superpoints is None:
+        return cloud_points(piece.xyz, piece.rgb, *voted_labels(shown, len(piece.xyz)))
+    superpoint = partition(piece.xyz, superpoints, rgb=piece.rgb, shown=shown)
+    return cloud_points(piece.xyz, piece.rgb, *completed_labels(shown, superpoint))
 
 
 def neighbours(model: SparseModel) -> list[list[int]]:

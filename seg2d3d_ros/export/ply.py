@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from seg2d3d_ros.mapstore.point_cloud import read_points, write_points
+from seg2d3d_ros.mapstore.point_cloud import colored_by_instance, read_points, write_points
 from seg2d3d_ros.mapstore.store import MapStore
 
 
-def export(store: MapStore, path: Path) -> str:
-    """Write the points of points.ply, where there are photo colours with the colours of unlabelled points made of these."""
-    points = store.read_points()
+def export(store: MapStore, path: Path, points: np.ndarray | None = None) -> str:
+    """Write a labelled cloud, where there are photo colours with the colours of unlabelled points made of these.
+
+    Args:
+        points: (P,) ``POINT`` of points.ply with other labels; None = with those that it has.
+    """
+    points = store.read_points() if points is None else colored_by_instance(points)
     labelled, in_colors = points["instance"] > 0, store.root / "points_rgb.ply"
     if in_colors.exists():
         photo = read_points(in_colors)

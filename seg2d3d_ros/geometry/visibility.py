@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seg2d3d_ros.geometry.views import View
+
 NEIGHBOURS = 5
 MAX_SPACING = 0.6
 """Metres: lonely points cover no more than this."""
@@ -18,6 +20,8 @@ LEVELS = (0, 7)
 NEAR = 0.25
 SLANT = 4.0
 """A point hides what lies farther behind it than ``NEAR`` metres and ``SLANT`` times its spacing: less is the same surface."""
+MIN_DEPTH = 0.5
+"""Metres: what is nearer belongs to the vehicle."""
 OCCLUSION = 1.2
 """Ratio of depths from which on sparse points are before a place, and not on the same surface."""
 
@@ -58,6 +62,32 @@ def visible(pixels: np.ndarray, depth: np.ndarray, spacing: np.ndarray, focal: f
         place = (pixels / cell).astype(int)
         shown &= depth <= buffer[np.clip(place[:, 1], 0, rows - 1) * columns + np.clip(place[:, 0], 0, columns - 1)]
     return shown
+
+
+def seen_by(
+    view: View, xyz: np.ndarray, candidates: np.ndarray, spacing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of the candidates (n,) among the points (N, 3) a view sees: indices, pixels (m, 2), depths (m,) float32."""
+    rays = xyz[candidates] - view.center
+    axis = view.axis
+    # Beyond the image's border lens polynomials turn back and show points where they are not.
+    front = rays @ axis > np.maximum(_edge_cosine(view) * np.linalg.norm(rays, axis=1), MIN_DEPTH)
+    candidates = candidates[front]
+    pixels, depth = view.project(xyz[candidates])
+    inside = view.camera.inside(pixels)
+    candidates, pixels, depth = candidates[inside], pixels[inside], depth[inside]
+    size = (view.camera.width, view.camera.height)
+    shown = visible(pixels, depth, spacing[candidates], view.camera.params[0], size)
+    return candidates[shown], pixels[shown], depth[shown].astype(np.float32)
+
+
+def _edge_cosine(view: View) -> float:
+    """Cosine of the largest angle between the optical axis and a ray through the image's border, and a little more."""
+    width, height = view.camera.width, view.camera.height
+    border = np.array([(x, y) for x in (0, width / 2, width) for y in (0, height / 2, height)], float)
+    rays = view.back_project(border, np.ones(len(border))) - view.center
+    cosine = (rays @ view.axis) / np.linalg.norm(rays, axis=1)
+    return float(np.nanmin(cosine)) - 0.02
 
 
 def occluded(

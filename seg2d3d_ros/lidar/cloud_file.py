@@ -18,6 +18,7 @@ from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.recording.reader import Recording
 from seg2d3d_ros.recording.recorded_frames import recorded_frames
 from seg2d3d_ros.sections.cloud_config import CloudConfig
+from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
 
 FILE = "cloud.ply"
 DYNAMIC_MESSAGES = 2000
@@ -66,6 +67,7 @@ def label_recording(
     recording: Recording,
     topic: str,
     config: CloudConfig,
+    superpoints: SuperpointConfig,
     *,
     frame_of_camera: Mapping[str, str],
     progress: Progress,
@@ -89,6 +91,7 @@ def label_recording(
         labels=recent(StoredLabels(store)),
         image=recent(StoredImages(store)),
         frame_of_camera=frame_of_camera,
+        superpoints=superpoints,
     )
     total = recording.topics[topic].count
 

@@ -47,6 +47,7 @@ from seg2d3d_ros.ros.node.parameters import CloudParameters
 from seg2d3d_ros.ros.node.publishing import publish_paced
 from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, TF, TF_STATIC, input_profile
 from seg2d3d_ros.ros.node.spinning import spin_node
+from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
 
 SETTLED_SECONDS = 1.0
 """Labels of a revision are complete when none came for this long."""
@@ -76,7 +77,7 @@ class CloudNode(ManagedNode):
 
     NAME = "cloud_node"
     PARAMETERS = CloudParameters
-    SECTIONS = ("reconstruction", "cloud")
+    SECTIONS = ("reconstruction", "cloud", "superpoints")
     ros: CloudParameters
 
     def configure(self) -> None:
@@ -222,8 +223,13 @@ class CloudNode(ManagedNode):
             self._waiting = deque(scan for scan in self._waiting if id(scan) not in gone)
         publish_paced(self._cloud, self._messages(labeller, placed, classes))
 
-    def _make_labeller(self, image: Callable[[str], np.ndarray | None] = lambda name: None) -> tuple[CloudLabeller, np.ndarray]:
-        """For the map and labels that are here now, and the table of classes."""
+    def _make_labeller(
+        self, image: Callable[[str], np.ndarray | None] = lambda name: None, superpoints: SuperpointConfig | None = None
+    ) -> tuple[CloudLabeller, np.ndarray]:
+        """For the map and labels that are here now, and the table of classes.
+
+        Single scans on their way out are too thin for superpoints.
+        """
         models, headers = self._receiver.models(), self._receiver.headers
         moments = {name: (camera_name(header.frame_id), stamp_to_ns(header.stamp)) for name, header in headers.items()}
         with self._lock:
@@ -237,7 +243,14 @@ class CloudNode(ManagedNode):
 
         frame_of_camera = {camera_name(header.frame_id): header.frame_id for header in headers.values()}
         labeller = CloudLabeller(
-            models, moments, frames, self.config.cloud, labels=labels, image=image, frame_of_camera=frame_of_camera
+            models,
+            moments,
+            frames,
+            self.config.cloud,
+            labels=labels,
+            image=image,
+            frame_of_camera=frame_of_camera,
+            superpoints=superpoints,
         )
         return labeller, classes
 
@@ -298,7 +311,7 @@ class CloudNode(ManagedNode):
 
     def _write_cloud(self) -> str:
         """``MAP/cloud.ply`` from the scans on disk; returns what became of it, in words."""
-        labeller, _ = self._make_labeller(recent(StoredImages(self._store)))
+        labeller, _ = self._make_labeller(recent(StoredImages(self._store)), self.config.superpoints)
         try:
             file, source = self._store.root / FILE, self.ros.cloud_topic
             words = write_cloud(file, labeller, self._kept_while_active(), source, self.diagnostics.findings)

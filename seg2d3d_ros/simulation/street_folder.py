@@ -18,6 +18,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import encode_jpeg, read_labels, write_labels
 from seg2d3d_ros.mapstore.files.masks_file import masks_document
+from seg2d3d_ros.mapstore.point_cloud import write_points
 from seg2d3d_ros.simulation.bag_writer import Shot, write_bag
 from seg2d3d_ros.simulation.detector import DETECTORS, DetectorQuality, detect
 from seg2d3d_ros.simulation.drive import ANTENNA, CAMERA_NAMES, START_NS, Carrier, Drive, Stop, base_from_camera, make_camera
@@ -32,6 +33,8 @@ from seg2d3d_ros.simulation.scene.furniture import KINDS, Fixture
 from seg2d3d_ros.simulation.scene.render import Scene
 from seg2d3d_ros.simulation.scene.street import FAR_HOUSE, Street, build_street
 from seg2d3d_ros.simulation.scene.texture_atlas import TextureAtlas
+from seg2d3d_ros.simulation.true_cloud import FILE as CLOUD_FILE
+from seg2d3d_ros.simulation.true_cloud import true_cloud
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +112,7 @@ def simulate(
     furniture: bool = False,
     scene: str = "typical",
     length: float | None = None,
+    cloud: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make a street below ``out`` and return ``out``; the same arguments give the same bytes.
@@ -131,6 +135,8 @@ def simulate(
         scene: typical, or hard: rows of plain houses that look alike, seen in one pass, with sun and shade; on foot with
             one camera, from a survey vehicle with more.
         length: of the street in metres; None = by the number of houses.
+        cloud: also write ``truth/cloud.ply``, a dense cloud of what stands, in the frame of ``truth_poses.txt``, with the true
+            owner of each point.
         progress: called with (images done, images in all).
 
     Raises:
@@ -144,7 +150,9 @@ def simulate(
         raise UsageError(f"{out}: is not an empty folder; choose a new one")
     if lidar and not bag:
         raise UsageError("the LiDAR's scans are written into the bag: leave --no-bag or --lidar out")
-    street_seeds, drive_seeds, gps_seeds, picture_seeds, drift_seeds, lidar_seeds = np.random.SeedSequence(seed).spawn(6)
+    street_seeds, drive_seeds, gps_seeds, picture_seeds, drift_seeds, lidar_seeds, cloud_seeds = np.random.SeedSequence(
+        seed
+    ).spawn(7)
     setting = scenario(scene, cameras)
     style, carrier = setting.style, setting.carrier
     street = build_street(street_seeds, buildings, style, length, furniture)
@@ -170,6 +178,12 @@ def simulate(
     write_text(out / "truth_poses.txt", _poses(plan, enu_from_street, carrier))
     if furniture:
         write_json(out / "truth" / "objects.json", objects_document(street.fixtures, plan, enu_from_street, carrier))
+    if cloud:
+        places = [p.stop.street_from_base @ base_from_camera(p.camera, carrier) for p in plan]
+        points = true_cloud(street, make_camera(-(-width // 2), -(-height // 2), carrier), places, cloud_seeds)
+        xyz = enu_from_street.apply(np.stack([points[axis] for axis in "xyz"], axis=1).astype(float))
+        points["x"], points["y"], points["z"] = xyz.T
+        write_points(out / "truth" / CLOUD_FILE, points)
     base_from_sensor = {name: base_from_camera(name, carrier) for name in names}
     if lidar:
         base_from_sensor[FRAME] = base_from_lidar()

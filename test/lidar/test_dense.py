@@ -17,6 +17,7 @@ from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
 from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.sections.cloud_config import CloudConfig
+from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 WIDTH, HEIGHT, FOCAL, DEPTH = 160, 120, 150.0, 8.0
@@ -132,6 +133,19 @@ def test_a_map_becomes_a_dense_labelled_cloud(tmp_path, monkeypatch):
     assert 0.5 < points["confidence"].mean() < 1.0
     thinned = dense.densify(store, CloudConfig(voxel=0.2), progress=lambda *step: None)
     assert thinned["points"] < counts["points"] / 4
+
+
+def test_labels_are_completed_over_superpoints_where_the_parameters_say_so(tmp_path, monkeypatch):
+    """The votes of the points of a superpoint are counted together, so that shares are other ones."""
+    store = wall_map(tmp_path, monkeypatch, WorldFrame("enu", (52.0, 13.0, 40.0)), POSES)
+    clouds = []
+    for config in (None, SuperpointConfig(), SuperpointConfig(complete=True)):
+        dense.densify(store, CloudConfig(voxel=0.05), config, progress=lambda *step: None)
+        clouds.append(read_points(store.root / "dense.ply", CLOUD_POINT))
+    np.testing.assert_array_equal(clouds[0], clouds[1])
+    right = [(np.where(points["x"] < 0, 3, 5) == points["instance"])[np.abs(points["x"]) > 0.1].mean() for points in clouds]
+    assert right[2] >= right[0] > 0.97
+    assert not np.array_equal(clouds[2]["confidence"], clouds[0]["confidence"])
 
 
 def test_without_metres_nothing_is_thinned(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.lidar import cloud_file
-from seg2d3d_ros.lidar.carry import LabelledView, carry_labels
+from seg2d3d_ros.lidar.carry import carry_labels
 from seg2d3d_ros.lidar.cloud_file import write_cloud
 from seg2d3d_ros.lidar.labeller import (
     SCANS_EMPTY,
@@ -32,6 +32,8 @@ from seg2d3d_ros.lidar.scans import cloud_to_array, read_scan
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, PointWriter, read_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.sections.cloud_config import CloudConfig
+from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
+from seg2d3d_ros.superpoints.shown_labels import LabelledView
 from seg2d3d_ros.types import SparseModel, WorldFrame
 
 SECOND = 1_000_000_000
@@ -216,7 +218,7 @@ def drive(frame: WorldFrame = WorldFrame("enu", (52.0, 13.0, 40.0))) -> SparseMo
     )  # fmt: skip
 
 
-def labeller(model: SparseModel, **config) -> CloudLabeller:
+def labeller(model: SparseModel, superpoints: SuperpointConfig | None = None, **config) -> CloudLabeller:
     tree = FrameTree()
     base_from_camera = Pose(np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).T, np.zeros(3))
     tree.add("base", "front_optical", base_from_camera)
@@ -225,7 +227,7 @@ def labeller(model: SparseModel, **config) -> CloudLabeller:
     values = {"interval": 0.0, "voxel": 0.0, **config}
     return CloudLabeller(
         [model], moments, tree, CloudConfig(**values), labels=lambda name: labels_of(6, slice(0, 100)),
-        frame_of_camera={"front": "front_optical"},
+        frame_of_camera={"front": "front_optical"}, superpoints=superpoints,
     )  # fmt: skip
 
 
@@ -301,7 +303,7 @@ def test_one_bad_message_does_not_end_the_recording(tmp_path, monkeypatch):
     )
     findings = Findings()
     options = {"frame_of_camera": {}, "progress": lambda *_: None, "findings": findings}
-    words = cloud_file.label_recording(MapStore(tmp_path), recording, "/lidar", CloudConfig(), **options)
+    words = cloud_file.label_recording(MapStore(tmp_path), recording, "/lidar", CloudConfig(), SuperpointConfig(), **options)
     (finding,) = findings.list()
     assert (finding.kind, finding.count, finding.of) == (cloud_file.SCANS_UNREADABLE, 1, 2)
     assert "does not hold" in finding.text
@@ -358,3 +360,26 @@ def test_a_ply_written_piece_by_piece_is_read_back_whole_or_not_at_all(tmp_path)
         writer.write(np.array(["no point"]))
     assert len(read_points(path, CLOUD_POINT)) == 5, "the earlier file stays"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_superpoints_carry_labels_to_what_no_view_sees():
+    xyz = wall(10.0, 2.0, 0.1)
+    narrow = LabelledView(View(dataclasses.replace(CAMERA, width=100), Pose.identity()), lambda: labels_of(5)[:, :100])
+    plain = carry_labels(xyz, [narrow], 50.0)
+    assert 0.1 < (plain.instance == 5).mean() < 0.9
+    assert (carry_labels(xyz, [narrow], 50.0, SuperpointConfig(scale=100.0)).instance == 5).all()
+
+
+def test_a_recordings_cloud_is_completed_where_the_parameters_say_so():
+    """The votes of the points of a superpoint are counted together, so that shares are other ones."""
+    front = wall(8.0, 1.5, 0.25)
+    world = np.stack([front[:, 0] + 2.5, front[:, 2], front[:, 1]], axis=1)
+    labels = []
+    for config in (SuperpointConfig(complete=True, scale=100.0), SuperpointConfig(scale=100.0), None):
+        machine = labeller(drive(), superpoints=config)
+        machine.add(scan_of(world, 2.5))
+        got = machine.flush()
+        assert got is not None
+        labels.append(got.confidence)
+    assert not np.array_equal(labels[0], labels[1])
+    np.testing.assert_array_equal(labels[1], labels[2])

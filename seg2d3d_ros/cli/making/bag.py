@@ -80,7 +80,14 @@ def _cloud_step(bag: BagKeyframes, topic: str, config: Config) -> Step:
     def label(store: MapStore, findings: Findings, progress: Progress) -> str:
         frames = {camera.name: camera.frame_id for camera in bag.cameras}
         labelled = label_recording(
-            store, bag.recording, topic, config.cloud, frame_of_camera=frames, progress=progress, findings=findings
+            store,
+            bag.recording,
+            topic,
+            config.cloud,
+            config.superpoints,
+            frame_of_camera=frames,
+            progress=progress,
+            findings=findings,
         )
         return f"{CLOUD_FILE}: {labelled}"
 

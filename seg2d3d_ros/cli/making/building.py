@@ -229,7 +229,7 @@ def _dense(config: Config) -> Step:
     def densify_map(store: MapStore, findings: Findings, progress: Progress) -> str:
         from seg2d3d_ros.dense.densify import FILE, densify
 
-        dense = densify(store, config.cloud, progress=progress)
+        dense = densify(store, config.cloud, config.superpoints, progress=progress)
         return f"{FILE}: {dense['points']} points, {dense['points_labelled']} labelled"
 
     return densify_map

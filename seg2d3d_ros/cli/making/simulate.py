@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lidar", action="store_true", help="a LiDAR's scans in the bag, with the true house of each point (2 MB a second)"
     )
     parser.add_argument(
+        "--cloud",
+        action="store_true",
+        help="also truth/cloud.ply: a dense cloud of what stands, with the true house of each point",
+    )
+    parser.add_argument(
         "--levels",
         action="store_true",
         help="also the truth of storeys and of doors, windows, signs, and masks/: a detector that cuts each house at a random "
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.simulation.street_folder import simulate
 
     same: tuple[str, ...] = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar")
-    same += ("scene", "length", "furniture", "levels")
+    same += ("scene", "length", "furniture", "levels", "cloud")
     options = {name: getattr(args, name) for name in same}
     with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
         simulate(args.out, bag=not args.no_bag, progress=lambda done, total: bar.update(done - bar.n), **options)

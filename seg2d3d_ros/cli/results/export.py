@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", required=True, choices=list(FORMATS), help="; ".join(f"{k}: {v}" for k, v in FORMATS.items())
     )
+    parser.add_argument(
+        "--superpoints", action="store_true", help="complete the labels over superpoints first: also points outside all masks"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
 
 
@@ -28,6 +31,14 @@ def run(args: argparse.Namespace) -> int:
     store = look_into(args.map)
     if real(args.out).is_relative_to(real(args.map)):
         raise UsageError(f"{args.out}: lies in the map directory, which holds the map's own files alone; choose another --out")
-    count = importlib.import_module(f"seg2d3d_ros.export.{args.format}").export(store, args.out)
+    exporter = importlib.import_module(f"seg2d3d_ros.export.{args.format}")
+    if args.superpoints:
+        from seg2d3d_ros.cli.learning.superpoints import superpoints_of
+
+        found = superpoints_of(store, "points")
+        print(found.words)
+        count = exporter.export(store, args.out, found.points)
+    else:
+        count = exporter.export(store, args.out)
     print(f"{args.out}: {count}")
     return 0

@@ -1,0 +1,1 @@
+"""Commands that learn from maps, and label clouds with what was learnt."""
