@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / PACKAGE / "__init__.py").read_text(), re.MULTILINE).group(1)
 NODES = sorted(path.stem for path in (HERE / PACKAGE / "nodes").glob("[!_]*.py"))
 
+EXPORT = ["copclib", "laspy", "lazrs", "pye57", "pyogrio", "pyarrow", "pyproj", "shapely"]
 SIMULATOR = ["open3d>=0.19,<0.21"]  # 0.9 GB with its dash and plotly, and system libraries: only for those who simulate
 
 
@@ -32,7 +33,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "**/*.css", "**/*.js", "**/*.html", "**/*.json", "**/*.yaml"]},
+    package_data={PACKAGE: ["py.typed", "*.pyi", "**/*.css", "**/*.js", "**/*.html", "**/*.json", "**/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -71,9 +72,11 @@ setup(
         "sam3": ["torch>=2.4", "torchvision", "transformers>=5; python_version >= '3.11'", "safetensors"],
         "heic": ["pi-heif"],  # decodes only; its wheel brings libheif and libde265 (LGPL), and no x265 (GPL)
         "video": ["av>=12"],  # BSD; its wheels bring FFmpeg (LGPL) with libx264 and libx265 (GPL encoders, never called)
+        "export": EXPORT,  # clouds, GIS and city models; annotations and poses need nothing more
         "view": ["rerun-sdk>=0.20"],
         "dev": [
             *SIMULATOR,
+            *EXPORT,
             "pytest<9",  # launch_testing does not work with 9
             "pytest-timeout",
             "pytest-xdist",
@@ -84,9 +87,10 @@ setup(
             "scikit-learn",
             "pi-heif",
             "av>=12",
-            "pyproj",
             "ruff",
             "mypy",
+            "cjio",  # reads what is exported, as the next one does
+            "duckdb",
             "import-linter>=2.17; python_version >= '3.11'",
             "types-PyYAML",
         ],

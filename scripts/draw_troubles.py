@@ -14,7 +14,7 @@ STAGES = {
     "reconstruction": ("reconstruction",),
     "objects": ("association", "pipeline", "language", "prompts"),
     "clouds": ("lidar", "dense", "superpoints"),
-    "map directory": ("mapstore", "report", "evaluation", "export", "cli"),
+    "map directory": ("mapstore", "report", "evaluation", "export", "comparison", "api", "cli"),
     "live": ("ros", "nodes"),
 }
 """Headings of the table, and the folders whose findings stand below each."""

@@ -54,12 +54,13 @@ def _picture(quads: np.ndarray, rotation: np.ndarray, center: np.ndarray) -> tup
     return image, labels
 
 
-def write_sparse(root: Path, model: SparseModel) -> None:
-    """Write the model's cameras, poses and points as COLMAP does, and what its frame means."""
+def write_sparse(root: Path, model: SparseModel, files: dict[str, str] | None = None) -> None:
+    """Write the model's cameras, poses and points as COLMAP does, and what its frame means; ``files`` by keyframe."""
     import pycolmap
 
     from seg2d3d_ros.reconstruction.model_io import write_frame
 
+    files = files or {name: f"{name}.jpg" for name in model.names}
     out = pycolmap.Reconstruction()
     for k, (name, camera, pose) in enumerate(zip(model.names, model.cameras, model.camera_from_world, strict=True), 1):
         out.add_camera_with_trivial_rig(
@@ -69,7 +70,7 @@ def write_sparse(root: Path, model: SparseModel) -> None:
         )
         mine = model.obs_keyframe == k - 1
         keypoints = model.obs_xy[mine].astype(float).reshape(-1, 2)
-        image = pycolmap.Image(image_id=k, camera_id=k, name=f"{name}.jpg", keypoints=keypoints)
+        image = pycolmap.Image(image_id=k, camera_id=k, name=files[name], keypoints=keypoints)
         out.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pose))
     for point_id, xyz, rgb in zip(model.point_ids, model.xyz, model.rgb, strict=True):
         out.add_point3D_with_id(int(point_id), pycolmap.Point3D(xyz=xyz, color=rgb, track=pycolmap.Track()))
@@ -79,7 +80,7 @@ def write_sparse(root: Path, model: SparseModel) -> None:
     folder = root / "sparse" / str(model.component)
     folder.mkdir(parents=True)
     out.write_binary(folder)
-    write_frame(folder, model.frame, model.revision, {f"{name}.jpg": name for name in model.names})
+    write_frame(folder, model.frame, model.revision, {files[name]: name for name in model.names})
 
 
 def street(

@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 
+from seg2d3d_ros.export.formats import FORMATS
 from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
 
 _PIP = f"{sys.executable} -m pip install"
@@ -21,6 +22,10 @@ _NEEDS = {
     "damage inside JPEG images": (("simplejpeg",), f"{_PIP} simplejpeg"),
     "HEIC photos (optional)": (("pi_heif",), f"{_PIP} pi-heif"),
     "videos, H.264 and H.265 in bags (optional)": (("av",), f"{_PIP} av"),
+    "exports to point clouds and GIS (optional)": (
+        tuple(sorted({library for item in FORMATS.values() for library in item.needs})),
+        f"{_PIP} '.[export]' {_HERE}",
+    ),
     "rosbags without ROS": (("rosbags",), f"{_PIP} rosbags"),
     "rosbags that were cut off": (("mcap",), f"{_PIP} mcap"),
     "simulator": (
@@ -47,7 +52,8 @@ _NEEDS = {
 _PROBE = """
 import importlib, numpy, sys
 for name in sys.argv[1:]:
-    print(name, getattr(importlib.import_module(name), "__version__", ""), flush=True)
+    version = getattr(importlib.import_module(name), "__version__", "")
+    print(name, version if isinstance(version, str) else getattr(version, "__version__", ""), flush=True)
 """
 _LIMIT_S = 120.0
 

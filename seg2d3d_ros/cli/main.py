@@ -33,6 +33,7 @@ COMMANDS = {
     "superpoints": ("learning.superpoints", "divide a map's cloud into pieces that keep the borders of objects"),
     "evaluate": ("results.evaluate", "measure a map against ground truth"),
     "export": ("results.export", "write a map in another format"),
+    "compare": ("results.compare", "hold a map against a register or another drive: matched, moved, missing, new"),
     "report": ("results.report", "write a map's HTML report"),
     "models": ("models", "list the models that find objects: size, licence, present or not, and download them"),
     "doctor": ("doctor", "say what is installed, what is missing for which feature, and how to mend it"),

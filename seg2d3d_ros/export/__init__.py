@@ -1,1 +1,1 @@
-"""Map directory → files for other programs: one module per format, each with ``export(store, path, points) -> summary``."""
+"""Map directory → files for other programs: one module per format, each with ``export(contents, path) -> summary``."""

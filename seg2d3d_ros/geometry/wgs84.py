@@ -133,8 +133,13 @@ def to_enu(positions: Sequence[GeoPosition], datum: tuple[float, float, float]) 
 
 def from_enu(enu: np.ndarray, datum: tuple[float, float, float]) -> list[GeoPosition]:
     """The positions that lie (N, 3) metres east, north, up of ``datum``."""
+    return [GeoPosition(*row) for row in enu_to_geodetic(enu, datum).tolist()]
+
+
+def enu_to_geodetic(enu: np.ndarray, datum: tuple[float, float, float]) -> np.ndarray:
+    """(N, 3) latitude, longitude (degrees), height above the WGS84 ellipsoid of (N, 3) metres east, north, up of ``datum``."""
     enu = np.asarray(enu, np.float64).reshape(-1, 3)
-    return [GeoPosition(*row) for row in _transform().enu_to_ellipsoid(enu, *datum).tolist()] if len(enu) else []
+    return np.array(_transform().enu_to_ellipsoid(enu, *datum)) if len(enu) else enu.copy()
 
 
 def _transform() -> pycolmap.GPSTransform:

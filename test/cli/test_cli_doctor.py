@@ -9,6 +9,7 @@ MODULES = {
     "crashing": "import os; os.abort()",
     "failing": "raise OSError('libfoo.so.1: cannot open shared object file')",
     "jealous": "import sys\nif 'sound' in sys.modules: raise ImportError('not beside that')\n__version__ = '1'",
+    "module_of_its_own": "import types; __version__ = types.SimpleNamespace(__version__='2')",
     "last": "__version__ = '5'",
 }
 
@@ -27,6 +28,7 @@ def test_each_module_is_judged_by_itself_though_they_share_a_process(tmp_path, m
         "crashing": (False, "the import ended with status -6"),
         "failing": (False, "OSError: libfoo.so.1: cannot open shared object file"),
         "jealous": (True, "1"),
+        "module_of_its_own": (True, "2"),
         "last": (True, "5"),
         "nowhere_at_all": (False, "not installed"),
     }

@@ -8,6 +8,7 @@ from helpers_maps import two_houses
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.images import write_labels
@@ -39,7 +40,8 @@ def store(tmp_path, monkeypatch) -> MapStore:
         )
     store.write_keyframes(records)
     store.write_config(Config())
-    (store.root / "tracks.json").write_text('{"instances": [], "frame": {"kind": "enu"}}')
+    houses = [{"id": k, "class": "house", "score": 1.0, "points": 0, "component": 0, "observations": []} for k in (1, 2)]
+    write_json(store.root / "tracks.json", {"instances": houses, "frame": {"kind": "enu"}})
     points = cloud_points(model.xyz, model.rgb, np.zeros(40), np.zeros(40), POINT)
     points["point_id"] = model.point_ids
     write_points(store.root / "points.ply", points)

@@ -1,0 +1,1 @@
+"""Masks, boxes and tracks for annotation tools, detectors and trackers."""

@@ -1,0 +1,1 @@
+"""Clouds for surveyors, GIS and the web."""

@@ -1,0 +1,1 @@
+"""Camera poses and intrinsics for reconstruction programs."""
