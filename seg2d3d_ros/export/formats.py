@@ -53,7 +53,7 @@ FORMATS = {
     ),
     "e57": Format(
         "clouds.e57_writer",
-        "the labelled cloud as one scan with its pose in the system",
+        "the labelled cloud as a scan for each instance, with its pose in the system",
         "images, tracks, boxes",
         None,
         ("pye57", "pyproj"),
