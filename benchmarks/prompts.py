@@ -11,9 +11,11 @@ the mean over all views that see an object of the intersection over union, then 
 * blind projection: the clicks' places are projected into every image, hidden or not, and the smallest mask there that
   holds the positive ones and none of the negative ones is the answer;
 * existing masks alone: the map's instance at the first click;
-* ours, without a model; and the same where the person also says which level is meant (``--level``).
+* ours, without a model; and the same where the person also says which level is meant (``--level``);
+* ours, with a double of a mask model (``mask_model_double.py``, which states its errors); and the same with the level.
 
-Latency is CPU and wall time of ``ask`` after the first click.
+Of each row of ours are also given: the share of answers in images that do not show the object, the share of asked images in
+which the model disagreed, and the latency, CPU and wall time of ``ask`` after the first click (a double's own time is in it).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any
 import cv2
 import numpy as np
 from granularity import simulated
+from mask_model_double import MaskModelDouble
 
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region
@@ -178,19 +181,21 @@ def measure(folder: Path, out: Path, seed: int, count: int) -> dict[str, Any]:
     """The figures of a street: per row and level of the truth, the mean overlap after 1 and 3 clicks."""
     start = time.perf_counter()
     session = PromptSession(out)
+    asking = PromptSession(out, MaskModelDouble(folder, list(LEVELS), seed))
     result: dict[str, Any] = {"open [s]": time.perf_counter() - start}
     labels = {sight.name: read_labels(session.store.label_path(sight.name)) for sight in session.sights}
     wanted = targets(folder, count, np.random.default_rng(seed))
     took: list[tuple[float, float]] = []
-    answered: list[tuple[int, int]] = []
+    answered: list[tuple[int, int, int, int]] = []
 
-    def ours(target: Target, level: str) -> Ask:
+    def ours(target: Target, level: str, session: PromptSession = session) -> Ask:
         def ask(clicks: Sequence[Click]) -> Regions:
             before = time.process_time(), time.perf_counter()
             try:
-                regions = dict(session.ask(clicks, level).regions)
-                answered.append((len(regions), len(regions.keys() - target.seen)))
-                return regions
+                answer = session.ask(clicks, level)
+                there = len(answer.regions), len(answer.regions.keys() - target.seen)
+                answered.append((*there, len(answer.asked), len(answer.disagreeing)))
+                return dict(answer.regions)
             finally:
                 took.append((time.process_time() - before[0], time.perf_counter() - before[1]))
 
@@ -202,9 +207,13 @@ def measure(folder: Path, out: Path, seed: int, count: int) -> dict[str, Any]:
         "ours, instances first": lambda target: ours(target, "auto"),
         "ours": lambda target: ours(target, "fine"),
         "ours, level told": lambda target: ours(target, LEVELS[target.folder]),
+        "ours, double of a mask model": lambda target: ours(target, "fine", asking),
+        "ours, double of a mask model, level told": lambda target: ours(target, LEVELS[target.folder], asking),
     }
     for row, of in asks.items():
         found = {level: [] for level in LEVELS}  # type: dict[str, list[list[float]]]
+        took.clear()
+        answered.clear()
         for k, target in enumerate(wanted):
             found[target.folder].append(rounds(target, of(target), np.random.default_rng([seed, k])))
         every = [values for items in found.values() for values in items]
@@ -212,11 +221,13 @@ def measure(folder: Path, out: Path, seed: int, count: int) -> dict[str, Any]:
             "all": [float(np.mean([v[n - 1] for v in every])) for n in CLICKS],
             **{level: [float(np.mean([v[n - 1] for v in items])) for n in CLICKS] for level, items in found.items() if items},
         }
-    total, wrong = np.sum(answered, axis=0).tolist()
-    result["answers in images that do not show the object"] = wrong / total
-    result["latency cpu, wall: median, max [s]"] = [
-        [round(float(f([t[k] for t in took[1:]])), 3) for f in (np.median, np.max)] for k in (0, 1)
-    ]
+        if answered:
+            total, wrong, asked, disagreed = np.sum(answered, axis=0).tolist()
+            result[row]["answers in images that do not show the object"] = wrong / max(total, 1)
+            result[row]["asked images in which the model disagreed"] = disagreed / max(asked, 1)
+            result[row]["latency cpu, wall: median, max [s]"] = [
+                [round(float(f([t[k] for t in took[1:]])), 3) for f in (np.median, np.max)] for k in (0, 1)
+            ]
     return result
 
 
@@ -266,7 +277,7 @@ def main() -> None:
         if args.json:
             args.json.write_text(json.dumps(figures, indent=1))
     print("\n| mIoU after | 1 click | 3 clicks |\n|---|---|---|")
-    for row in ("blind projection", "existing masks alone", "ours, instances first", "ours", "ours, level told"):
+    for row in [name for name, value in next(iter(figures.values())).items() if isinstance(value, dict)]:
         for part in ("all", *LEVELS):
             values = [np.mean([f[row][part][k] for f in figures.values()]) for k in range(len(CLICKS))]
             print(f"| {row}, {part} | " + " | ".join(f"{value:.3f}" for value in values) + " |")

@@ -19,6 +19,7 @@ from seg2d3d_ros.declaration import Declaration, Value, declarations_of, nearest
 from seg2d3d_ros.disk.documents import read_yaml, shown
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.sections.association_config import AssociationConfig
+from seg2d3d_ros.sections.clicks_config import ClicksConfig
 from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type] = {
     "cloud": CloudConfig,
     "superpoints": SuperpointConfig,
     "words": WordsConfig,
+    "clicks": ClicksConfig,
 }
 
 PRESETS: dict[str, dict[str, Value]] = {
@@ -57,6 +59,7 @@ class Config:
     cloud: CloudConfig = field(default_factory=CloudConfig)
     superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)
     words: WordsConfig = field(default_factory=WordsConfig)
+    clicks: ClicksConfig = field(default_factory=ClicksConfig)
 
     def flat(self) -> dict[str, Value]:
         """All parameters as ``section.name: value``."""

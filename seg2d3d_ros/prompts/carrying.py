@@ -22,8 +22,6 @@ VIEWS = 6
 """Views that vote: those that see the thing most alike."""
 SAMPLES, GRID = 16, 72
 """Cells along the longer side of a mask whose places are kept, and of the area that is looked at."""
-LEAST_POINTS = 6
-"""A surface is laid through so many points at least; where a mask holds fewer, through the nearest ones around it."""
 WHOLE = 0.6
 """Of a thing's points that a view sees, so many in its masks there show it whole."""
 LEAST_AREA = 0.0004
@@ -92,22 +90,9 @@ class RegionCarrier:
         return tuple(found), np.concatenate([np.empty((0, 3)), *patches])
 
     def _patch_of(self, thing: int, k: int) -> np.ndarray:
-        """(N, 3) places of pixels of a mask, by a surface through the points around it."""
-        sight = self._sights[k]
-        region = self._things.region(thing, sight.name)
-        if region is None or sight.tree is None:
-            return np.empty((0, 3))
-        _, cells, side = cell_grid(region.box, SAMPLES)
-        cells = cells[region.holds(cells)]
-        if len(cells) == 0:
-            return np.empty((0, 3))
-        mine = np.flatnonzero(region.holds(sight.xy))
-        if len(mine) < LEAST_POINTS:
-            near = sight.tree.query(cells.mean(axis=0), k=min(2 * LEAST_POINTS, len(sight.xy)))[1]
-            mine = np.union1d(mine, np.atleast_1d(near))
-        if len(mine) < LEAST_POINTS:
-            return np.empty((0, 3))
-        return sight.view.back_project(cells, surface_depth(sight.xy[mine], sight.depth[mine], cells, side))
+        """(N, 3) places of pixels of a thing's masks in a view."""
+        region = self._things.region(thing, self._sights[k].name)
+        return np.empty((0, 3)) if region is None else self._sights[k].places_on(region, SAMPLES)
 
     def _carried(self, thing: int, k: int) -> Region | None:
         sight = self._sights[k]

@@ -52,7 +52,7 @@ class KeptPrompts:
 
     def tracks_beneath(self) -> dict[str, Any]:
         """tracks.json as it is without them."""
-        return self._store.read_tracks() if self._stored is None else dict(self._stored.tracks)
+        return dict(self._stored.tracks) if self._stored is not None and self._stored.laid else self._store.read_tracks()
 
     def follow(self, models: Sequence[SparseModel], labels: Collection[str], *, full: bool) -> None:
         """After an update that wrote the label images of some keyframes.
@@ -60,6 +60,7 @@ class KeptPrompts:
         Args:
             full: everything was made anew.
         """
+        self._stored = read_prompts(self._store.root)  # prompt_node adds to them while the map grows
         if self._stored is None:
             return
         self.findings.clear()

@@ -36,7 +36,7 @@ def lay(
 
     Args:
         objects: all of them, in the order in which they were asked for.
-        former: what the map shows at present; None where it shows none, and what it holds lies beneath.
+        former: what the map shows at present; None, or not laid, where it shows none, and what it holds lies beneath.
         up: (3,) the vertical.
 
     Returns:
@@ -45,6 +45,8 @@ def lay(
     Raises:
         DataError: a full disk, or a damaged file.
     """
+    if former is not None and not former.laid:
+        former = None
     tracks = store.read_tracks() if former is None else former.tracks
     points, found = _lay_points(store, objects, {} if former is None else former.points, sights, up)
     stored = StoredPrompts(found, tracks, points)
@@ -154,7 +156,7 @@ def _lay_points(
             rows, share = points_held(sights, {name: region for name, (region, _) in item.regions.items()}, xyz)
             points["instance"][rows], points["confidence"][rows] = item.id, share
             if file == next(iter(CLOUDS)):
-                facts[item.id] = _facts(item, xyz[rows], sights, up)
+                facts[item.id] = facts_of(item, xyz[rows], sights, up)
         rows = np.flatnonzero(before["instance"] != points["instance"])
         changed[file] = {int(k): (int(before["instance"][k]), float(before["confidence"][k])) for k in rows}
         if file == "points.ply":
@@ -170,7 +172,7 @@ def _restore(points: np.ndarray, former: Restored) -> None:
         points["confidence"][rows] = [c for _, c in former.values()]
 
 
-def _facts(item: Prompted, xyz: np.ndarray, sights: Sequence[Sight], up: np.ndarray) -> dict[str, Any]:
+def facts_of(item: Prompted, xyz: np.ndarray, sights: Sequence[Sight], up: np.ndarray) -> dict[str, Any]:
     """What tracks.json says of an object's points (N, 3)."""
     component = next((sight.view.component for sight in sights if sight.name in item.regions), 0)
     facts: dict[str, Any] = {"points": len(xyz), "component": component}

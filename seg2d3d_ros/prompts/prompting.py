@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings, Kind
-from seg2d3d_ros.mapstore.files.prompts_file import Click, Prompted, read_prompts
+from seg2d3d_ros.mapstore.files.prompts_file import PROMPTS_FILE, Click, Prompted, StoredPrompts, read_prompts
 from seg2d3d_ros.mapstore.files.tree_file import read_tree
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.prompts.choosing import Choice
-from seg2d3d_ros.prompts.laying import lay
+from seg2d3d_ros.prompts.laying import facts_of, lay
+from seg2d3d_ros.prompts.point_votes import points_held
 from seg2d3d_ros.prompts.session import PromptSession
 
 LOW_CONFIDENCE = 0.3
@@ -20,6 +23,16 @@ LOW_LIFT = Kind(
     "clicks whose place in the world is unsure",
     cause="few 3D points lie around them ({confidence:.2f} of 1)",
     remedy="look at the masks in the other images, and click where the object has texture, or in a second image",
+)
+MODEL_DISAGREES = Kind(
+    "model_disagrees",
+    "images in which the mask model and the votes of the other images disagreed to the end",
+    cause="the model means another part there, something hides the object, or its place in 3D is not exact; {instead}",
+    remedy="look at the object's masks in these images, and click in one of them (--instance ID), or name the level (--level)",
+)
+VOTES, OWN = (
+    "the mask there is what the other images' masks make of it, or there is none",
+    "the images agreed on nothing, and the answer is that of the map's own masks, without the model",
 )
 
 
@@ -55,12 +68,15 @@ def ask(
     for given, lift in zip(every, answer.lifts, strict=True):
         if findings is not None and (lift is None or lift.confidence < LOW_CONFIDENCE):
             findings.add(LOW_LIFT, given.image or "", of=len(every), confidence=0.0 if lift is None else lift.confidence)
+    if findings is not None and answer.disagreeing:
+        instead = OWN if answer.disagreeing == answer.asked else VOTES
+        findings.add(MODEL_DISAGREES, *sorted(answer.disagreeing), of=len(answer.asked), instead=instead)
     given_id = instance or _id(session, answer.choice, objects)
     regions = {}
     for name, region in answer.regions.items():
-        camera = session.camera(name)
-        regions[name] = (region, session.things.shape(name) or (camera.height, camera.width))
-    class_name = session.things[answer.choice.include[0]].class_name
+        regions[name] = (region, session.shape(name))
+    include = answer.choice.include
+    class_name = session.things[include[0]].class_name if include else before.class_name if before else "object"
     return Prompted(given_id, every, level, drawn, class_name, regions, answer.carried, {})
 
 
@@ -78,6 +94,28 @@ def write(session: PromptSession, store: MapStore, item: Prompted) -> Prompted:
     laid = lay(store, [*kept, item], former, session.sights, session.models[0].up.direction)[-1]
     store.update_metrics({"truth": None})  # it was measured on other labels
     return laid
+
+
+def keep(session: PromptSession, item: Prompted) -> Prompted:
+    """Add an answer to the prompts of a map that somebody else writes at present: the map shows it when it is finalized.
+
+    Returns:
+        the object, with its points.
+
+    Raises:
+        DataError: a full disk, or a damaged file.
+    """
+    store = session.store
+    former = read_prompts(store.root)
+    rows, _ = points_held(session.sights, {name: region for name, (region, _) in item.regions.items()}, session.xyz)
+    item = replace(item, facts=facts_of(item, session.xyz[rows], session.sights, session.models[0].up.direction))
+    kept = [other for other in (former.objects if former is not None else ()) if other.id != item.id]
+    if former is not None and former.laid:
+        stored = replace(former, objects=[*kept, item])
+    else:
+        stored = StoredPrompts([*kept, item], store.read_tracks(), {}, laid=False)
+    write_json(store.root / PROMPTS_FILE, stored.to_json())
+    return item
 
 
 def _instance_ids(store: MapStore) -> set[int]:

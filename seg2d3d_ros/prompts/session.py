@@ -7,16 +7,15 @@ answer.regions["left_17804"].box
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from seg2d3d_ros.association.solve import stacked_xyz
 from seg2d3d_ros.errors import DataError, UsageError
-from seg2d3d_ros.geometry.camera import Camera
-from seg2d3d_ros.geometry.masks import Region, region_of
+from seg2d3d_ros.geometry.masks import Region, overlap, region_of
 from seg2d3d_ros.mapstore.files.prompts_file import Click, read_prompts
 from seg2d3d_ros.mapstore.files.tree_file import read_tree
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
@@ -25,11 +24,16 @@ from seg2d3d_ros.mapstore.stored import StoredLabels, StoredMasks
 from seg2d3d_ros.prompts.carrying import RegionCarrier
 from seg2d3d_ros.prompts.choosing import Choice, PlacedClick, choose
 from seg2d3d_ros.prompts.lifting import Lift, lift
+from seg2d3d_ros.prompts.masking.mask_sources import MaskSource, box_overlap
+from seg2d3d_ros.prompts.masking.refining import Refiner
 from seg2d3d_ros.prompts.sights import Sight, sights
 from seg2d3d_ros.prompts.things import FlatThings, Things, TreeThings
 from seg2d3d_ros.reconstruction.model_io import read_models
+from seg2d3d_ros.types import SparseModel
 
 DENSE = "dense.ply"
+SAME = 0.5
+"""Intersection over union, in the views of both, from which on a refined answer is still the same thing."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +45,33 @@ class Answer:
         regions: by keyframe name, its pixels in every view that sees it.
         carried: the views among them that have no whole mask of it.
         lifts: of each click; None where nothing tells its place.
+        asked: the views that the mask model was asked about; empty without a model.
+        disagreeing: the views among them in which the model and the votes of the others disagreed to the end: the region is the
+            votes', or, where the views agreed on nothing, that of the map's own masks.
     """
 
     choice: Choice
     regions: Mapping[str, Region]
     carried: frozenset[str]
     lifts: tuple[Lift | None, ...]
+    asked: frozenset[str] = frozenset()
+    disagreeing: frozenset[str] = frozenset()
 
 
 class PromptSession:
-    """A map, read once; each ``ask`` then takes a fraction of a second.
+    """A map, read once; each ``ask`` then takes a fraction of a second, and the time of the mask model where there is one.
+
+    Args:
+        source: of a mask model, which refines what the map's own masks say.
+        models: of the map; None = those in ``sparse/``, which a map that grows gets only when it is finalized.
 
     Raises:
         DataError: it has no model with poses, or no mask of anything.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, source: MaskSource | None = None, models: Sequence[SparseModel] | None = None) -> None:
         self.store = MapStore(root)
-        models = read_models(self.store.root)
+        models = read_models(self.store.root) if models is None else list(models)
         if not any(model.posed and len(model.point_ids) for model in models):
             raise DataError(
                 f"{root}: has no model in sparse/, so that a click reaches no other image; finish the map (--resume)"
@@ -68,6 +81,8 @@ class PromptSession:
         self.things = self._read_things()
         self._place = {sight.name: k for k, sight in enumerate(self.sights)}
         self._carrier = RegionCarrier(self.sights, self.things)
+        shapes = {sight.name: self.shape(sight.name) for sight in self.sights}
+        self._refiner = None if source is None else Refiner(self.sights, shapes, source)
         dense = self.store.root / DENSE
         cloud = read_points(dense, CLOUD_POINT) if dense.exists() else np.empty(0, CLOUD_POINT)
         self._dense = np.stack([cloud[axis] for axis in "xyz"], axis=1).astype(float)
@@ -78,11 +93,12 @@ class PromptSession:
             config_classes = self._class_names()
             return TreeThings(tree.nodes, StoredMasks(self.store, config_classes))
         prompts = read_prompts(self.store.root)
-        tracks = self.store.read_tracks() if prompts is None else prompts.tracks
+        laid = prompts is not None and prompts.laid
+        tracks = prompts.tracks if prompts is not None and laid else self.store.read_tracks()
         points = self.store.read_points()
         ids = {int(i): frozenset(points["point_id"][points["instance"] == i].tolist()) for i in np.unique(points["instance"])}
         labels = StoredLabels(self.store)
-        images = () if prompts is None else prompts.images
+        images = prompts.images if prompts is not None and laid else ()
         base = {name: under for name in images if (under := self.store.read_unprompted(name)) is not None}
         return FlatThings(tracks, _Under(labels, base), ids)
 
@@ -106,27 +122,49 @@ class PromptSession:
         """
         placed = [self._placed(click) for click in clicks]
         fits = self._fits(*box) if box is not None else None
-        choice = choose(placed, self.sights, self.things, level, fits)
-        if choice is None:
+        lifts = tuple(None if p.xyz is None else Lift(p.xyz, p.confidence) for p in placed)
+        answer = self._known(placed, level, fits, lifts)
+        if self._refiner is not None:
+            answer = self._refined(self._refiner, placed, answer)
+        if not answer.regions:
             raise DataError(self._nothing(clicks, placed, box))
+        return answer
+
+    def _known(
+        self, placed: Sequence[PlacedClick], level: str, fits: dict[int, float] | None, lifts: tuple[Lift | None, ...]
+    ) -> Answer:
+        """What the map's own masks say; without regions where they say nothing."""
+        choice = choose(placed, self.sights, self.things, level, fits)
         regions, carried = {}, set()
-        for k, sight in enumerate(self.sights):
-            region, was_carried = self._drawn(choice, k)
+        for k, sight in enumerate(self.sights if choice is not None else ()):
+            region, was_carried = self._drawn(choice or Choice(()), k)
             if region is not None:
                 regions[sight.name] = region
                 if was_carried:
                     carried.add(sight.name)
-        if not regions:
-            raise DataError(self._nothing(clicks, placed, box))
-        lifts = tuple(None if p.xyz is None else Lift(p.xyz, p.confidence) for p in placed)
-        return Answer(choice, regions, frozenset(carried), lifts)
+        return Answer(choice or Choice(()), regions, frozenset(carried), lifts)
+
+    def _refined(self, refiner: Refiner, placed: Sequence[PlacedClick], known: Answer) -> Answer:
+        """The answer with what a mask model says of it."""
+        base = {self._place[name]: region for name, region in known.regions.items()}
+        found = refiner.refine(placed, base, frozenset(self._place[name] for name in known.carried))
+
+        def names(places: Iterable[int]) -> frozenset[str]:
+            return frozenset(self.sights[k].name for k in places)
+
+        if not found.regions:
+            return replace(known, asked=names(found.asked), disagreeing=names(found.asked))
+        regions = {self.sights[k].name: region for k, region in found.regions.items()}
+        common = regions.keys() & known.regions.keys()
+        alike = bool(common) and np.mean([overlap(regions[name], known.regions[name]) for name in common]) >= SAME
+        choice = known.choice if alike else Choice(())
+        return Answer(choice, regions, names(found.carried), known.lifts, names(found.asked), names(found.disagreeing))
 
     def _drawn(self, choice: Choice, k: int) -> tuple[Region | None, bool]:
         found = [self._carrier.region(i, k) for i in choice.include]
         if len(found) == 1 and not choice.exclude:
             return found[0]
-        camera = self.sights[k].view.camera
-        pixels = np.zeros(self.things.shape(self.sights[k].name) or (camera.height, camera.width), bool)
+        pixels = np.zeros(self.shape(self.sights[k].name), bool)
         for region, _ in found:
             if region is not None:
                 pixels[region.window] |= region.pixels
@@ -136,9 +174,10 @@ class PromptSession:
                 pixels[region.window] &= ~region.pixels
         return region_of(pixels), any(carried for region, carried in found if region is not None)
 
-    def camera(self, name: str) -> Camera:
-        """Of a keyframe."""
-        return self._sight(name).view.camera
+    def shape(self, name: str) -> tuple[int, int]:
+        """Rows and columns of a keyframe's masks."""
+        camera = self._sight(name).view.camera
+        return self.things.shape(name) or (camera.height, camera.width)
 
     def _sight(self, name: str) -> Sight:
         if name not in self._place:
@@ -172,7 +211,7 @@ class PromptSession:
         for i in self.things.shown(name):
             region = self.things.region(i, name)
             if region is not None:
-                found[i] = _box_overlap(region.box, box)
+                found[i] = box_overlap(region.box, box)
         return {i: value for i, value in found.items() if value >= 0.3}
 
     def _nothing(self, clicks: Sequence[Click], placed: Sequence[PlacedClick], box: object) -> str:
@@ -191,6 +230,16 @@ class PromptSession:
         )
 
 
+def check_level(level: str) -> None:
+    """Refuse what ``PromptSession.ask`` takes for no level.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if level not in ("auto", "fine", "coarse") and not level.isdecimal():
+        raise UsageError(f"--level {level}: give auto, fine, coarse, or a level of the tree: 0, 1, …")
+
+
 class _Under(Mapping[str, np.ndarray]):
     """Label images as they are without prompts."""
 
@@ -205,9 +254,3 @@ class _Under(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._labels)
-
-
-def _box_overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    width, height = (max(0.0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
-    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
-    return width * height / max(sum(areas) - width * height, 1e-9)

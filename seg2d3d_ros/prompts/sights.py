@@ -9,8 +9,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from seg2d3d_ros.arrays import places
+from seg2d3d_ros.association.masks.transfer import surface_depth
 from seg2d3d_ros.association.projection import project_unobserved
 from seg2d3d_ros.association.solve import stacked_xyz
+from seg2d3d_ros.geometry.masks import Region, cell_grid
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.geometry.visibility import occluded
 from seg2d3d_ros.types import SparseModel
@@ -18,6 +20,8 @@ from seg2d3d_ros.types import SparseModel
 AROUND = 1 / 16
 """Of the image's width: points this close to a place tell whether it is hidden."""
 NEIGHBOURS = 5
+LEAST_POINTS = 6
+"""A surface is laid through so many points at least; where a mask holds fewer, through the nearest ones around it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,26 @@ class Sight:
         blocking = np.ones(len(self.point), bool) if own is None else ~own
         radius = AROUND * self.view.camera.width
         return occluded(pixels, depth, self.tree, self.depth, blocking, neighbours=NEIGHBOURS, radius=radius)
+
+    def places_on(self, region: Region, samples: int) -> np.ndarray:
+        """(N, 3) places in the world of pixels of a mask, by a surface through the points around it; none without points.
+
+        Args:
+            samples: along the longer side of the mask.
+        """
+        if self.tree is None:
+            return np.empty((0, 3))
+        _, cells, side = cell_grid(region.box, samples)
+        cells = cells[region.holds(cells)]
+        if len(cells) == 0:
+            return np.empty((0, 3))
+        mine = np.flatnonzero(region.holds(self.xy))
+        if len(mine) < LEAST_POINTS:
+            near = self.tree.query(cells.mean(axis=0), k=min(2 * LEAST_POINTS, len(self.xy)))[1]
+            mine = np.union1d(mine, np.atleast_1d(near))
+        if len(mine) < LEAST_POINTS:
+            return np.empty((0, 3))
+        return self.view.back_project(cells, surface_depth(self.xy[mine], self.depth[mine], cells, side))
 
 
 def sights(models: Sequence[SparseModel]) -> list[Sight]:

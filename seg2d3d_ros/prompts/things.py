@@ -189,3 +189,40 @@ class FlatThings:
     def parts(self, thing: int) -> Sequence[int]:
         """See ``Things``."""
         return ()
+
+
+class OneThing:
+    """A single thing, with the id 1, whose masks are given.
+
+    Args:
+        regions: by keyframe name.
+        shapes: rows and columns of every keyframe.
+    """
+
+    def __init__(self, regions: Mapping[str, Region], shapes: Mapping[str, tuple[int, int]]) -> None:
+        self._regions, self._shapes = regions, shapes
+
+    def __getitem__(self, thing: int) -> Candidate:
+        """See ``Things``."""
+        return Candidate(1, 0, 0, False, "object")
+
+    def holding(self, name: str, xy: np.ndarray) -> list[set[int]]:
+        """See ``Things``."""
+        region = self._regions.get(name)
+        return [{1} if held else set() for held in (np.zeros(len(xy), bool) if region is None else region.holds(xy))]
+
+    def shown(self, name: str) -> set[int]:
+        """See ``Things``."""
+        return {1} if name in self._regions else set()
+
+    def region(self, thing: int, name: str) -> Region | None:
+        """See ``Things``."""
+        return self._regions.get(name)
+
+    def shape(self, name: str) -> tuple[int, int] | None:
+        """See ``Things``."""
+        return self._shapes.get(name)
+
+    def parts(self, thing: int) -> Sequence[int]:
+        """See ``Things``."""
+        return ()

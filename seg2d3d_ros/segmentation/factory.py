@@ -70,7 +70,7 @@ def _model_segmenter(config: SegmentationConfig, findings: Findings) -> Segmente
     from seg2d3d_ros.segmentation.models.everything import Everything
     from seg2d3d_ros.segmentation.models.grounded_sam import GroundedSam
     from seg2d3d_ros.segmentation.models.grounding_dino import GroundingDino
-    from seg2d3d_ros.segmentation.models.mask_models import mask_model
+    from seg2d3d_ros.segmentation.models.mask_models import mask_model, mask_packages
     from seg2d3d_ros.segmentation.models.model_segmenter import ModelSegmenter
     from seg2d3d_ros.segmentation.models.panoptic import Panoptic
     from seg2d3d_ros.segmentation.models.sam3 import Sam3
@@ -80,12 +80,7 @@ def _model_segmenter(config: SegmentationConfig, findings: Findings) -> Segmente
     settings = config.networks
     names = [getattr(config, parameter) for parameter in MODELS[config.segmenter]]
     models = settings.find(names)
-    packages = {"torch": "torch", "torchvision": "torchvision"}
-    if any(model.is_file for model in models):
-        packages["segment_anything"] = "segment-anything"
-    if not all(model.is_file for model in models):
-        packages["transformers"] = "transformers"
-    models, runtime = settings.obtain(names, packages), settings.runtime(findings)
+    models, runtime = settings.obtain(names, mask_packages(models)), settings.runtime(findings)
     inner: ModelSegmenter
     if config.segmenter == "grounded_sam":
         inner = GroundedSam(GroundingDino(models[0].path, runtime), mask_model(models[1], runtime), runtime, config)

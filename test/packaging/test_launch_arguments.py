@@ -50,6 +50,11 @@ def test_one_process_per_node_or_one_for_all():
     assert [p.executable for p in plan({}).processes] == list(NODES)
     assert [p.node for p in plan({}).processes] == list(NODES)
     assert [p.node for p in plan({"cloud_topic": "/lidar"}).processes] == [*NODES, "cloud_node"]
+    clicked = plan({"clicks": "true", "map_dir": "there"}).processes
+    assert [p.node for p in clicked] == [*NODES, "prompt_node"]
+    assert clicked[-1].parameters["map_dir"] == "there"
+    both = plan({"clicks": "true", "composed": "true"}).processes
+    assert [p.executable for p in both] == ["pipeline", "prompt_node"]
     composed = plan({"composed": "true", "bag": "a.mcap"}).processes
     assert [(p.executable, p.node) for p in composed] == [("pipeline", "")]
     assert composed[0].parameters["bag"] == "a.mcap"

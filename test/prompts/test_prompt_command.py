@@ -90,7 +90,7 @@ def test_a_click_is_at_once_in_labels_tracks_and_points(root, capsys):
 def test_further_clicks_refine_the_same_instance_and_what_lay_beneath_comes_back(root, capsys):
     labels = {name: read_labels(root / "labels" / f"{name}.png") for name in NAMES}
     points, tracks = read_points(root / "points.ply"), MapStore(root).read_tracks()
-    wide = asked(capsys, root, "--image", NAMES[3], "--click", at(STOREY, 3), "--level", "1")
+    wide = asked(capsys, root, "--image", NAMES[3], "--click", at(WINDOW, 3), "--level", "1")
     i = wide["instance"]
     assert overlap_in_all_views(regions(root, i), STOREY) >= 0.8
     narrow = asked(

@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seg2d3d_ros.cli.arguments.options import add_config_arguments, config_from_args
 from seg2d3d_ros.errors import UsageError
 
 if TYPE_CHECKING:
+    from seg2d3d_ros.declaration import Value
     from seg2d3d_ros.mapstore.files.prompts_file import Click
 
 
@@ -36,12 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--level",
-        default="fine",
         metavar="LEVEL",
         help="which of the things that agree with all clicks and lie in each other: fine = the smallest (default), coarse = "
         "the largest, auto = the instance of the map, or a level of the tree: 0, 1, …",
     )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a mask model that refines the object in every image that sees it (clicks.model; default: none); `seg2d3d models` "
+        "lists some",
+    )
+    parser.add_argument("--download", action="store_true", help="download the model's weights if they are missing")
     parser.add_argument("--json", action="store_true", help='end with one line {"instance": ID, "images": [...], "points": N}')
+    add_config_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,11 +58,12 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.findings import Findings
     from seg2d3d_ros.mapstore.held_map import change_map
     from seg2d3d_ros.pipeline.regrouping import changed_copy
+    from seg2d3d_ros.prompts.masking.mask_sources import model_masks
     from seg2d3d_ros.prompts.prompting import ask, write
-    from seg2d3d_ros.prompts.session import PromptSession
+    from seg2d3d_ros.prompts.session import PromptSession, check_level
 
-    if args.level not in ("auto", "fine", "coarse") and not args.level.isdecimal():
-        raise UsageError(f"--level {args.level}: give auto, fine, coarse, or a level of the tree: 0, 1, …")
+    config = config_from_args(args, _overrides(args))
+    check_level(config.clicks.level)
     clicks, box = _clicks(args), _numbers("--box", args.box, 4) if args.box else None
     if box and not (box[0] < box[2] and box[1] < box[3]):
         raise UsageError(f"--box {args.box}: write the left, upper, right and lower border, as in 100,50,300,200")
@@ -61,11 +71,12 @@ def run(args: argparse.Namespace) -> int:
     with change_map(args.map) as held:
         names = {record.file_name: record.name for record in held.store.read_keyframes()}
         name = names.get(args.image, args.image)
-        session = PromptSession(held.store.root)
+        source = model_masks(held.store, config, findings)
+        session = PromptSession(held.store.root, source)
         item = ask(
             session,
             [click if click.image is None else replace(click, image=name) for click in clicks],
-            level=args.level,
+            level=config.clicks.level,
             box=(name, (box[0], box[1], box[2], box[3])) if box else None,
             instance=args.instance,
             findings=findings,
@@ -84,6 +95,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"instance {found.id}: seen in {len(images)} images{carried}; {points} points")
         print(f"refine it: seg2d3d prompt {args.map} --instance {found.id} --image NAME --click X,Y or --negative X,Y")
     return 0
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Value]:
+    given: dict[str, Value] = {"clicks.model": args.model or "", "clicks.level": args.level or ""}
+    given["segmentation.allow_download"] = args.download
+    return {name: value for name, value in given.items() if value}
 
 
 def _clicks(args: argparse.Namespace) -> list[Click]:

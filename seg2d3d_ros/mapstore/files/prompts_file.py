@@ -85,11 +85,13 @@ class StoredPrompts:
         objects: in the order in which they were asked for: of two at a pixel the later one is shown.
         tracks: tracks.json as it is without them.
         points: by cloud file, the instances of its points that prompts changed: place → what was there.
+        laid: the map shows them. While a map grows they only wait here: ``tracks`` and ``points`` then say nothing.
     """
 
     objects: Sequence[Prompted]
     tracks: Mapping[str, Any]
     points: Mapping[str, Mapping[int, tuple[int, float]]]
+    laid: bool = True
 
     @property
     def images(self) -> set[str]:
@@ -104,7 +106,8 @@ class StoredPrompts:
     def to_json(self) -> dict[str, Any]:
         """For the file."""
         points = {name: [[k, i, c] for k, (i, c) in sorted(table.items())] for name, table in self.points.items()}
-        return {"objects": [item.to_json() for item in self.objects], "tracks": self.tracks, "points": points}
+        content = {"objects": [item.to_json() for item in self.objects], "tracks": self.tracks, "points": points}
+        return {**content, "laid": self.laid}
 
 
 _XY = checks.listed(checks.number(), 2)
@@ -127,7 +130,8 @@ _PROMPTS = checks.table(
         "objects": checks.listed(_OBJECT),
         "tracks": checks.TRACKS,
         "points": checks.every(checks.listed(checks.listed(checks.number(), 3))),
-    }
+    },
+    {"laid": checks.flag},
 )
 
 
@@ -147,7 +151,7 @@ def read_prompts(root: Path) -> StoredPrompts | None:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); {REMEDY}") from error
     points = {name: {int(k): (int(i), float(c)) for k, i, c in table} for name, table in document["points"].items()}
-    return StoredPrompts(objects, document["tracks"], points)
+    return StoredPrompts(objects, document["tracks"], points, document.get("laid", True))
 
 
 def _object(item: Mapping[str, Any]) -> Prompted:

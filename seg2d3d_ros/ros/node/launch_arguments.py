@@ -106,6 +106,12 @@ _LAUNCH_ONLY = (
         "start a node again that has died (not bag_player); needs composed:=false; docs/live.md says more",
         ("true", "false"),
     ),
+    Argument(
+        "clicks",
+        "false",
+        "start prompt_node, too: a click (RViz's /clicked_point) gives the object in every image; docs/prompts.md says more",
+        ("true", "false"),
+    ),
     Argument("use_sim_time", "auto", "time from /clock; auto = with bag, which then publishes it", ("auto", "true", "false")),
     Argument("rviz", "false", "open RViz with the map, the instances and the images", ("true", "false")),
     Argument(
@@ -207,6 +213,8 @@ def plan(given: Mapping[str, str]) -> LaunchPlan:
             # The player makes the time that the others use.
             end: dict[str, Value] = {"use_sim_time": False, "when_done": "finalize", "wait_for": READY}
             processes.append(Process("bag_player", "bag_player", {**own, **player, **end}))
+    if only["clicks"] == "true":
+        processes.append(Process("prompt_node", "prompt_node", {**own, "use_sim_time": sim}, respawn))
     return LaunchPlan(
         processes=tuple(processes),
         namespace="/" + only["namespace"].strip("/"),

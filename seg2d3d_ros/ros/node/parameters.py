@@ -181,6 +181,29 @@ class WordsParameters(MapParameters):
 
 
 @dataclass(frozen=True)
+class PromptParameters(MapParameters):
+    """prompt_node."""
+
+    click_topic: str = param(
+        "/clicked_point",
+        "geometry_msgs/PointStamped topic of clicks on an object: places in map_frame, as RViz sends them, or pixels of the "
+        "keyframe with the click's header",
+    )
+    negative_topic: str = param("prompts/negative", "the same for clicks on what is not the object that was asked for last")
+    prompt_instance: int = param(
+        0,
+        "what a click on a topic refines: 0 = nothing, it asks for a new object; -1 = the object that was asked for last; else "
+        "the instance of that id",
+        low=-1,
+        high=65535,
+    )
+    prompt_request: str = param(
+        "",
+        'what the service ~/ask asks for, as JSON: {"image": NAME, "click": [[X, Y]], …}; prompts/request takes it, too',
+    )
+
+
+@dataclass(frozen=True)
 class PlayerParameters(CommonParameters):
     """bag_player."""
 
@@ -220,6 +243,7 @@ NODE_PARAMETERS: tuple[type[CommonParameters], ...] = (
     AssociationParameters,
     CloudParameters,
     WordsParameters,
+    PromptParameters,
     PlayerParameters,
     PipelineParameters,
 )

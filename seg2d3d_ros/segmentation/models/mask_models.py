@@ -10,8 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.masks import Region, region_of
 from seg2d3d_ros.networks.checkpoints import load_pretrained, read_config, read_state
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.networks.runtime import LazyModel, Loadable, Runtime
 from seg2d3d_ros.networks.weights import Model
 from seg2d3d_ros.types import Keyframe
@@ -39,6 +41,21 @@ class Mask:
     stability: float
 
 
+@dataclass(frozen=True)
+class MaskPrompt:
+    """What a mask model is asked for in one image.
+
+    Attributes:
+        points: (N, 2) pixels.
+        positive: (N,) bool, which of them are the object's; the others are not.
+        box: ``x0 y0 x1 y1`` around the object, or None.
+    """
+
+    points: np.ndarray
+    positive: np.ndarray
+    box: tuple[float, float, float, float] | None = None
+
+
 class MaskModel(Loadable, Protocol):
     """Cuts out what boxes or points show."""
 
@@ -48,6 +65,14 @@ class MaskModel(Loadable, Protocol):
 
     def from_points(self, image: np.ndarray, points: np.ndarray, min_quality: float = 0.0) -> list[Mask]:
         """The masks, up to three each, of the objects at ``points`` (N, 2) ``x y``, with at least this quality."""
+        ...
+
+    def encode(self, image: np.ndarray) -> Any:
+        """A (H, W, 3) uint8 RGB image for ``from_prompts``: what takes long is done once. Held in the CPU's memory."""
+        ...
+
+    def from_prompts(self, code: Any, prompts: Sequence[MaskPrompt]) -> list[list[Mask]]:
+        """For each prompt to an encoded image the masks that it may mean, best first: one point may mean several things."""
         ...
 
 
@@ -70,22 +95,55 @@ class SamBase(LazyModel):
         encoded = self._runtime.map(self._encode, [images[index] for index in with_boxes])
         found: list[list[Mask | None]] = [[] for _ in images]
         for index, code in zip(with_boxes, encoded, strict=True):
-            found[index] = [masks[0] for masks in self._decoded(code, np.asarray(boxes[index], np.float32), points=False)]
+            wanted = np.asarray(boxes[index], np.float32)
+            found[index] = [masks[0] for masks in self._decoded(code, None, None, wanted, several=False)]
         return found
 
     def from_points(self, image: np.ndarray, points: np.ndarray, min_quality: float = 0.0) -> list[Mask]:
         """See ``MaskModel``."""
         self.load()
         code = self._runtime.map(self._encode, [image])[0]
-        answers = self._decoded(code, np.asarray(points, np.float32), points=True, least=min_quality)
+        xy = np.asarray(points, np.float32)[:, None]
+        answers = self._decoded(code, xy, np.ones(xy.shape[:2], np.int32), None, several=True, least=min_quality)
         return [mask for masks in answers for mask in masks if mask is not None]
 
-    def _decoded(self, code: Any, prompts: np.ndarray, *, points: bool, least: float = -np.inf) -> list[list[Mask | None]]:
-        height, width = code[0]
-        at_once = max(1, PIXELS_AT_ONCE // (height * width * (3 if points else 1)))
+    def encode(self, image: np.ndarray) -> Any:
+        """See ``MaskModel``."""
+        self.load()
+        size, *facts = self._runtime.map(self._encode, [image])[0]
+        return (size, *(_on_cpu(fact) for fact in facts))
 
-        def call(part: Sequence[np.ndarray]) -> list[list[Mask | None]]:
-            logits, quality = self._decode(code, np.stack(part), points)
+    def from_prompts(self, code: Any, prompts: Sequence[MaskPrompt]) -> list[list[Mask]]:
+        """See ``MaskModel``."""
+        self.load()
+        found = []
+        for prompt in prompts:
+            count = len(prompt.points)
+            xy = np.asarray(prompt.points, np.float32)[None] if count else None
+            labels = np.asarray(prompt.positive, np.int32)[None] if count else None
+            box = None if prompt.box is None else np.array([prompt.box], np.float32)
+            several = box is None and count == 1
+            masks = self._decoded(code, xy, labels, box, several=several)[0]
+            found.append(sorted((mask for mask in masks if mask is not None), key=lambda mask: -mask.quality))
+        return found
+
+    def _decoded(
+        self,
+        code: Any,
+        points: np.ndarray | None,
+        labels: np.ndarray | None,
+        boxes: np.ndarray | None,
+        *,
+        several: bool,
+        least: float = -np.inf,
+    ) -> list[list[Mask | None]]:
+        """The masks of n prompts: points (n, k, 2) with labels (n, k), 1 = the object's, 0 = not; boxes (n, 4); or both."""
+        height, width = code[0]
+        at_once = max(1, PIXELS_AT_ONCE // (height * width * (3 if several else 1)))
+
+        def call(rows: Sequence[int]) -> list[list[Mask | None]]:
+            xy, said, corners = (None if given is None else given[list(rows)] for given in (points, labels, boxes))
+            logits, quality = self._decode(code, xy, said, corners, several)
             self._runtime.check(quality)
             quality = quality.float()
             # Most answers to a grid of points are poor; to enlarge them would take most of the time.
@@ -93,15 +151,18 @@ class SamBase(LazyModel):
             masks = iter(_cropped(self._enlarge(code, logits[good].float()), quality[good]) if bool(good.any()) else [])
             return [[next(masks) if kept else None for kept in row] for row in good.tolist()]
 
-        return self._runtime.map(call, list(prompts), batch=min(PROMPTS_AT_ONCE, at_once))
+        count = len(boxes) if boxes is not None else len(points) if points is not None else 0
+        return self._runtime.map(call, range(count), batch=min(PROMPTS_AT_ONCE, at_once))
 
     @abstractmethod
     def _encode(self, images: Sequence[np.ndarray]) -> list[Any]:
         """Per image a tuple whose first entry is its ``(H, W)``."""
 
     @abstractmethod
-    def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
-        """Mask logits (n, m, h, w) as the model makes them, and qualities (n, m)."""
+    def _decode(
+        self, code: Any, points: np.ndarray | None, labels: np.ndarray | None, boxes: np.ndarray | None, several: bool
+    ) -> tuple[Any, Any]:
+        """Mask logits (n, m, h, w) as the model makes them, and qualities (n, m); prompts as for ``_decoded``."""
 
     @abstractmethod
     def _enlarge(self, code: Any, logits: Any) -> Any:
@@ -138,21 +199,25 @@ class MetaSam(SamBase):
         self._runtime.check(codes)
         return [(a.shape[:2], b.shape[:2], codes[k : k + 1]) for k, (a, b) in enumerate(zip(images, small, strict=True))]
 
-    def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
+    def _decode(
+        self, code: Any, points: np.ndarray | None, labels: np.ndarray | None, boxes: np.ndarray | None, several: bool
+    ) -> tuple[Any, Any]:
         import torch
 
         size, small, embedding = code
         device = self._runtime.device
         scale = torch.tensor([small[1] / size[1], small[0] / size[0]], device=device)
-        xy = torch.as_tensor(prompts, device=device).reshape(len(prompts), -1, 2) * scale
-        pair = (xy, torch.ones(xy.shape[:2], dtype=torch.int, device=device)) if points else None
-        sparse, dense = self._model.prompt_encoder(points=pair, boxes=None if points else xy.reshape(-1, 4), masks=None)
+        pair = None
+        if points is not None:
+            pair = (torch.as_tensor(points, device=device) * scale, torch.as_tensor(labels, device=device))
+        corners = None if boxes is None else torch.as_tensor(boxes, device=device) * scale.repeat(2)
+        sparse, dense = self._model.prompt_encoder(points=pair, boxes=corners, masks=None)
         logits, quality = self._model.mask_decoder(
             image_embeddings=embedding.to(device),
             image_pe=self._model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=points,
+            multimask_output=several,
         )
         return logits, quality
 
@@ -191,20 +256,22 @@ class HubSam(SamBase):
             for k, image in enumerate(images)
         ]
 
-    def _decode(self, code: Any, prompts: np.ndarray, points: bool) -> tuple[Any, Any]:
+    def _decode(
+        self, code: Any, points: np.ndarray | None, labels: np.ndarray | None, boxes: np.ndarray | None, several: bool
+    ) -> tuple[Any, Any]:
         import torch
 
         size, used, levels, single = code
         device = self._runtime.device
         scale = torch.tensor([used[1] / size[1], used[0] / size[0]], device=device)
-        xy = (torch.as_tensor(prompts, device=device).reshape(1, len(prompts), -1, 2) * scale).float()
         levels = [level.to(device) for level in levels]
-        given = {"input_points": xy, "input_labels": torch.ones(xy.shape[:3], dtype=torch.int, device=device)}
-        outputs = self._model(
-            image_embeddings=levels[0] if single else levels,
-            multimask_output=points,
-            **(given if points else {"input_boxes": xy.reshape(1, -1, 4)}),
-        )
+        given = {}
+        if points is not None:
+            given["input_points"] = (torch.as_tensor(points, device=device)[None] * scale).float()
+            given["input_labels"] = torch.as_tensor(labels, device=device)[None]
+        if boxes is not None:
+            given["input_boxes"] = (torch.as_tensor(boxes, device=device)[None] * scale.repeat(2)).float()
+        outputs = self._model(image_embeddings=levels[0] if single else levels, multimask_output=several, **given)
         return outputs.pred_masks[0], outputs.iou_scores[0]
 
     def _enlarge(self, code: Any, logits: Any) -> Any:
@@ -213,12 +280,39 @@ class HubSam(SamBase):
         return self._processor.post_process_masks([logits[None]], [size], binarize=False, **options)[0][0]
 
 
+def _on_cpu(fact: Any) -> Any:
+    if isinstance(fact, list):
+        return [_on_cpu(one) for one in fact]
+    return fact.cpu() if hasattr(fact, "cpu") else fact
+
+
 def _cropped(logits: Any, quality: Any) -> list[Mask | None]:
     """Threshold logits (k, H, W) and keep the boxes with pixels only."""
     inner, outer = (logits > 1.0).sum((-1, -2)).cpu().numpy(), (logits > -1.0).sum((-1, -2)).cpu().numpy()
     facts = zip((logits > 0).cpu().numpy(), quality.tolist(), (inner / np.maximum(outer, 1)).tolist(), strict=True)
     regions = [(region_of(mask), rated, stability) for mask, rated, stability in facts]
     return [None if region is None else Mask(region, rated, stability) for region, rated, stability in regions]
+
+
+def mask_packages(models: Sequence[Model]) -> dict[str, str]:
+    """The modules that models of both kinds need, and what these are called in pip."""
+    packages = {"torch": "torch", "torchvision": "torchvision"}
+    if any(model.is_file for model in models):
+        packages["segment_anything"] = "segment-anything"
+    if not all(model.is_file for model in models):
+        packages["transformers"] = "transformers"
+    return packages
+
+
+def obtain_mask_model(name: str, settings: NetworkSettings, findings: Findings) -> SamBase:
+    """The mask model of that name, whose weights are fetched where the settings allow it. Nothing here imports torch.
+
+    Raises:
+        UsageError: packages or weights are missing; it says the way out.
+        DataError: a download did not succeed.
+    """
+    (model,) = settings.obtain([name], mask_packages(settings.find([name])))
+    return mask_model(model, settings.runtime(findings))
 
 
 def mask_model(model: Model, runtime: Runtime) -> SamBase:
