@@ -12,7 +12,8 @@ the mean over all views that see an object of the intersection over union, then 
   holds the positive ones and none of the negative ones is the answer;
 * existing masks alone: the map's instance at the first click;
 * ours, without a model; and the same where the person also says which level is meant (``--level``);
-* ours, with a double of a mask model (``mask_model_double.py``, which states its errors); and the same with the level.
+* ours, with a double of a mask model (``mask_model_double.py``, which states its errors); and the same with the level;
+* with ``--network MODEL`` (``seg2d3d train prompts``) the trained network, without and with the level told, and no other row.
 
 Of each row of ours are also given: the share of answers in images that do not show the object, the share of asked images in
 which the model disagreed, and the latency, CPU and wall time of ``ask`` after the first click (a double's own time is in it).
@@ -27,7 +28,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -38,7 +39,10 @@ from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.masks import Region
 from seg2d3d_ros.images import decode_rgb, read_labels
 from seg2d3d_ros.mapstore.files.prompts_file import Click
-from seg2d3d_ros.prompts.session import PromptSession
+from seg2d3d_ros.prompts.session import ClickNetwork, PromptSession
+
+if TYPE_CHECKING:
+    from seg2d3d_ros.prompts.network.network_masks import NetworkMasks
 
 LEVELS = {"truth": "coarse", "truth_storeys": "1", "truth_parts": "fine"}
 """Folders of the truth, and what a person who wants this level says."""
@@ -177,7 +181,19 @@ def existing(session: PromptSession, labels: dict[str, np.ndarray]) -> Ask:
     return ask
 
 
-def measure(folder: Path, out: Path, seed: int, count: int) -> dict[str, Any]:
+def trained(session: PromptSession, folder: Path, base: str) -> NetworkMasks:
+    """The network in a folder of ``seg2d3d train prompts``, over an open map."""
+    from seg2d3d_ros.findings import Findings
+    from seg2d3d_ros.networks.obtaining import NetworkSettings
+    from seg2d3d_ros.prompts.network.encoded_map import EncodedMap
+    from seg2d3d_ros.prompts.network.network_folder import open_network
+    from seg2d3d_ros.prompts.network.network_masks import NetworkMasks
+
+    network, model = open_network(folder, NetworkSettings(), Findings(), base)
+    return NetworkMasks(network, EncodedMap(session, model))
+
+
+def measure(folder: Path, out: Path, seed: int, count: int, model: Path | None = None, base: str = "") -> dict[str, Any]:
     """The figures of a street: per row and level of the truth, the mean overlap after 1 and 3 clicks."""
     start = time.perf_counter()
     session = PromptSession(out)
@@ -188,11 +204,11 @@ def measure(folder: Path, out: Path, seed: int, count: int) -> dict[str, Any]:
     took: list[tuple[float, float]] = []
     answered: list[tuple[int, int, int, int]] = []
 
-    def ours(target: Target, level: str, session: PromptSession = session) -> Ask:
+    def ours(target: Target, level: str, session: PromptSession = session, network: ClickNetwork | None = None) -> Ask:
         def ask(clicks: Sequence[Click]) -> Regions:
             before = time.process_time(), time.perf_counter()
             try:
-                answer = session.ask(clicks, level)
+                answer = session.ask(clicks, level, network=network)
                 there = len(answer.regions), len(answer.regions.keys() - target.seen)
                 answered.append((*there, len(answer.asked), len(answer.disagreeing)))
                 return dict(answer.regions)
@@ -210,6 +226,12 @@ def measure(folder: Path, out: Path, seed: int, count: int) -> dict[str, Any]:
         "ours, double of a mask model": lambda target: ours(target, "fine", asking),
         "ours, double of a mask model, level told": lambda target: ours(target, LEVELS[target.folder], asking),
     }
+    if model is not None:
+        network = trained(session, model, base)
+        asks = {
+            "trained network": lambda target: ours(target, "auto", network=network),
+            "trained network, level told": lambda target: ours(target, LEVELS[target.folder], network=network),
+        }
     for row, of in asks.items():
         found = {level: [] for level in LEVELS}  # type: dict[str, list[list[float]]]
         took.clear()
@@ -266,13 +288,15 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=20, metavar="N", help="per street")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     parser.add_argument("--picture", type=Path, metavar="JPG", help="only draw the first street's answers")
+    parser.add_argument("--network", type=Path, metavar="MODEL", help="measure this trained network instead of the other rows")
+    parser.add_argument("--base", default="", metavar="NAME", help="where the network's base model lies")
     args = parser.parse_args()
     if args.picture:
         picture(*prepare(args.work, args.seeds[0]), args.picture)
         return
     figures = {}
     for seed in args.seeds:
-        figures[seed] = measure(*prepare(args.work, seed), seed, args.objects)
+        figures[seed] = measure(*prepare(args.work, seed), seed, args.objects, args.network, args.base)
         print(seed, json.dumps(figures[seed]), flush=True)
         if args.json:
             args.json.write_text(json.dumps(figures, indent=1))

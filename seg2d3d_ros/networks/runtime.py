@@ -65,7 +65,7 @@ class Runtime:
         try:
             return model.to(self.device)
         except Exception as error:
-            if not _out_of_memory(error) or self.device == "cpu":
+            if not out_of_memory(error) or self.device == "cpu":
                 raise
             self._give_up_gpu()
             return model
@@ -118,7 +118,7 @@ class Runtime:
                 self._precision = "full"
                 self._note("half precision gives no numbers with this model, going on in full precision")
             except Exception as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 fits = False  # and on outside this block: the traceback holds the tensors that fill the memory
             if not fits:
@@ -217,8 +217,8 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """CUDA has a class for it; others, and CPUs, only words."""
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: CUDA has a class for it; others, and CPUs, only words."""
     import torch
 
     words = ("out of memory", "can't allocate memory", "not enough memory")

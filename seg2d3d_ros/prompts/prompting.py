@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.errors import UsageError
-from seg2d3d_ros.findings import Findings, Kind
+from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.mapstore.files.prompts_file import PROMPTS_FILE, Click, Prompted, StoredPrompts, read_prompts
 from seg2d3d_ros.mapstore.files.tree_file import read_tree
 from seg2d3d_ros.mapstore.journal import IdentityJournal
@@ -15,14 +15,23 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.prompts.choosing import Choice
 from seg2d3d_ros.prompts.laying import facts_of, lay
 from seg2d3d_ros.prompts.point_votes import points_held
-from seg2d3d_ros.prompts.session import PromptSession
+from seg2d3d_ros.prompts.session import ClickNetwork, PromptSession
 
+OBJECT = "object"
+"""The class of what a model or network cut out, and no mask of the map."""
 LOW_CONFIDENCE = 0.3
 LOW_LIFT = Kind(
     "click_of_unsure_depth",
     "clicks whose place in the world is unsure",
     cause="few 3D points lie around them ({confidence:.2f} of 1)",
     remedy="look at the masks in the other images, and click where the object has texture, or in a second image",
+)
+NETWORK_EMPTY = Kind(
+    "views_without_network_mask",
+    "views that see the place of a click, in which the network finds nothing of the object",
+    cause="something stands before it there, or it is smaller than a thousandth of the image",
+    remedy="click on it in such an image (--instance {instance}), if it is there to be seen",
+    level=NOTE,
 )
 MODEL_DISAGREES = Kind(
     "model_disagrees",
@@ -44,11 +53,13 @@ def ask(
     box: tuple[str, tuple[float, float, float, float]] | None = None,
     instance: int | None = None,
     findings: Findings | None = None,
+    network: ClickNetwork | None = None,
 ) -> Prompted:
     """The object that clicks mean, under its id; nothing is written.
 
     Args:
         instance: the object that the clicks refine: one that was asked for before, with its former clicks, or any of the map.
+        network: makes the masks, instead of those of the map.
 
     Raises:
         UsageError: no such instance, keyframe or pixel, or no positive click, place or box.
@@ -64,7 +75,7 @@ def ask(
     drawn = box or (before.box if before else None)
     if drawn is None and not any(click.positive for click in every):
         raise UsageError("nothing says where the object is; give --click X,Y, --point X,Y,Z or --box X0,Y0,X1,Y1")
-    answer = session.ask(every, level, drawn)
+    answer = session.ask(every, level, drawn, network)
     for given, lift in zip(every, answer.lifts, strict=True):
         if findings is not None and (lift is None or lift.confidence < LOW_CONFIDENCE):
             findings.add(LOW_LIFT, given.image or "", of=len(every), confidence=0.0 if lift is None else lift.confidence)
@@ -72,11 +83,14 @@ def ask(
         instead = OWN if answer.disagreeing == answer.asked else VOTES
         findings.add(MODEL_DISAGREES, *sorted(answer.disagreeing), of=len(answer.asked), instead=instead)
     given_id = instance or _id(session, answer.choice, objects)
+    if findings is not None:
+        asked = len(answer.empty) + len(answer.regions)
+        findings.add(NETWORK_EMPTY, *answer.empty, count=len(answer.empty), of=asked, instance=given_id)
     regions = {}
     for name, region in answer.regions.items():
         regions[name] = (region, session.shape(name))
     include = answer.choice.include
-    class_name = session.things[include[0]].class_name if include else before.class_name if before else "object"
+    class_name = session.things[include[0]].class_name if include else before.class_name if before else OBJECT
     return Prompted(given_id, every, level, drawn, class_name, regions, answer.carried, {})
 
 

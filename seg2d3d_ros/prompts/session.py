@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -36,6 +37,19 @@ SAME = 0.5
 """Intersection over union, in the views of both, from which on a refined answer is still the same thing."""
 
 
+class ClickNetwork(Protocol):
+    """A trained network that answers instead of the map's masks."""
+
+    def masks(self, clicks: Sequence[PlacedClick], level: str) -> tuple[dict[str, Region], list[str]]:
+        """The object's pixels by keyframe name, and the keyframes that were asked and show nothing of it.
+
+        Args:
+            clicks: those without a place are left out.
+            level: as for ``choose``: of the masks that agree with most clicks.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the clicks show.
@@ -48,6 +62,7 @@ class Answer:
         asked: the views that the mask model was asked about; empty without a model.
         disagreeing: the views among them in which the model and the votes of the others disagreed to the end: the region is the
             votes', or, where the views agreed on nothing, that of the map's own masks.
+        empty: views that a network was asked about and that show nothing of it.
     """
 
     choice: Choice
@@ -56,6 +71,7 @@ class Answer:
     lifts: tuple[Lift | None, ...]
     asked: frozenset[str] = frozenset()
     disagreeing: frozenset[str] = frozenset()
+    empty: tuple[str, ...] = ()
 
 
 class PromptSession:
@@ -64,6 +80,11 @@ class PromptSession:
     Args:
         source: of a mask model, which refines what the map's own masks say.
         models: of the map; None = those in ``sparse/``, which a map that grows gets only when it is finalized.
+
+    Attributes:
+        models, sights, things: of the map.
+        xyz: (N, 3) all of its points.
+        dense: (M, 3) its dense cloud, perhaps empty.
 
     Raises:
         DataError: it has no model with poses, or no mask of anything.
@@ -85,7 +106,7 @@ class PromptSession:
         self._refiner = None if source is None else Refiner(self.sights, shapes, source)
         dense = self.store.root / DENSE
         cloud = read_points(dense, CLOUD_POINT) if dense.exists() else np.empty(0, CLOUD_POINT)
-        self._dense = np.stack([cloud[axis] for axis in "xyz"], axis=1).astype(float)
+        self.dense = np.stack([cloud[axis] for axis in "xyz"], axis=1).astype(float)
 
     def _read_things(self) -> Things:
         tree = read_tree(self.store.root)
@@ -109,20 +130,32 @@ class PromptSession:
         return load_config(file=path).segmentation.prompts if path.exists() else ("object",)
 
     def ask(
-        self, clicks: Sequence[Click], level: str = "fine", box: tuple[str, tuple[float, float, float, float]] | None = None
+        self,
+        clicks: Sequence[Click],
+        level: str = "fine",
+        box: tuple[str, tuple[float, float, float, float]] | None = None,
+        network: ClickNetwork | None = None,
     ) -> Answer:
         """The object that clicks, and a box ``x0 y0 x1 y1`` in a keyframe, mean.
 
         Args:
             level: as for ``choose``.
+            network: makes the masks, instead of those of the map; it takes no box.
 
         Raises:
-            UsageError: there is no such keyframe, or a pixel outside it.
+            UsageError: there is no such keyframe, or a pixel outside it, or a box for a network.
             DataError: no object is known there.
         """
         placed = [self._placed(click) for click in clicks]
-        fits = self._fits(*box) if box is not None else None
         lifts = tuple(None if p.xyz is None else Lift(p.xyz, p.confidence) for p in placed)
+        if network is not None:
+            if box is not None:
+                raise UsageError("a box says nothing to the trained network; give clicks, or ask without --network")
+            drawn, empty = network.masks(placed, level)
+            if not drawn:
+                raise DataError(self._nothing(clicks, placed, box, len(empty)))
+            return Answer(Choice(()), drawn, frozenset(), lifts, empty=tuple(empty))
+        fits = self._fits(*box) if box is not None else None
         answer = self._known(placed, level, fits, lifts)
         if self._refiner is not None:
             answer = self._refined(self._refiner, placed, answer)
@@ -200,7 +233,7 @@ class PromptSession:
         there = [
             r for i in self.things.holding(click.image, xy[None])[0] if (r := self.things.region(i, click.image)) is not None
         ]
-        found = lift(sight, xy, sorted(there, key=lambda region: region.area), self._dense)
+        found = lift(sight, xy, sorted(there, key=lambda region: region.area), self.dense)
         place, confidence = (None, 0.0) if found is None else (found.xyz, found.confidence)
         return PlacedClick(click.image, xy, place, confidence, click.positive)
 
@@ -214,11 +247,16 @@ class PromptSession:
                 found[i] = box_overlap(region.box, box)
         return {i: value for i, value in found.items() if value >= 0.3}
 
-    def _nothing(self, clicks: Sequence[Click], placed: Sequence[PlacedClick], box: object) -> str:
+    def _nothing(self, clicks: Sequence[Click], placed: Sequence[PlacedClick], box: object, asked: int = 0) -> str:
         where = next((f"{c.image} at {c.xy[0]:g},{c.xy[1]:g}" for c in clicks if c.image is not None and c.positive), None)
         if where is None:
             where = "the box" if box is not None else "the place " + ",".join(f"{v:g}" for v in clicks[0].xyz or ())
         lost = any(p.xyz is None for p in placed if p.positive)
+        if asked and not lost:
+            return (
+                f"{where}: the network finds nothing there in any of the {asked} views that see the place; click on another "
+                "part of the object, or ask without --network"
+            )
         cause = (
             "no 3D point lies near, as of sky or glass"
             if lost

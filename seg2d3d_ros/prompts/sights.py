@@ -57,6 +57,15 @@ class Sight:
         radius = AROUND * self.view.camera.width
         return occluded(pixels, depth, self.tree, self.depth, blocking, neighbours=NEIGHBOURS, radius=radius)
 
+    def sees(self, xyz: np.ndarray) -> np.ndarray:
+        """(N,) bool: places (N, 3) that lie in the picture, with nothing before them."""
+        pixels, depth = self.view.project(xyz)
+        with np.errstate(invalid="ignore"):
+            seen = self.view.camera.inside(pixels) & (depth > 0)
+        if seen.any():
+            seen[seen] = ~self.hidden(pixels[seen], depth[seen])
+        return np.asarray(seen)
+
     def places_on(self, region: Region, samples: int) -> np.ndarray:
         """(N, 3) places in the world of pixels of a mask, by a surface through the points around it; none without points.
 

@@ -13,8 +13,11 @@ from seg2d3d_ros.cli.arguments.options import add_config_arguments, config_from_
 from seg2d3d_ros.errors import UsageError
 
 if TYPE_CHECKING:
+    from seg2d3d_ros.config import Config
     from seg2d3d_ros.declaration import Value
+    from seg2d3d_ros.findings import Findings
     from seg2d3d_ros.mapstore.files.prompts_file import Click
+    from seg2d3d_ros.prompts.session import ClickNetwork, PromptSession
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "lists some",
     )
     parser.add_argument("--download", action="store_true", help="download the model's weights if they are missing")
+    group = parser.add_argument_group("masks by a trained network (seg2d3d train prompts), not by those of the map")
+    group.add_argument("--network", type=Path, metavar="MODEL", help="folder of the network")
+    group.add_argument("--base", default="", metavar="NAME", help="where its base model lies, if it is not found by its name")
     parser.add_argument("--json", action="store_true", help='end with one line {"instance": ID, "images": [...], "points": N}')
     add_config_arguments(parser)
 
@@ -80,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
             box=(name, (box[0], box[1], box[2], box[3])) if box else None,
             instance=args.instance,
             findings=findings,
+            network=_network(args, config, session, findings),
         )
     with changed_copy(args.map, made_anew=()) as new:
         found = write(session, new.store, item)
@@ -95,6 +102,19 @@ def run(args: argparse.Namespace) -> int:
         print(f"instance {found.id}: seen in {len(images)} images{carried}; {points} points")
         print(f"refine it: seg2d3d prompt {args.map} --instance {found.id} --image NAME --click X,Y or --negative X,Y")
     return 0
+
+
+def _network(args: argparse.Namespace, config: Config, session: PromptSession, findings: Findings) -> ClickNetwork | None:
+    if args.network is None:
+        return None
+    if config.clicks.model:
+        raise UsageError("--network and --model each make the masks of all images; give one of them")
+    from seg2d3d_ros.prompts.network.encoded_map import EncodedMap
+    from seg2d3d_ros.prompts.network.network_folder import open_network
+    from seg2d3d_ros.prompts.network.network_masks import NetworkMasks
+
+    network, base = open_network(args.network, config.segmentation.networks, findings, args.base)
+    return NetworkMasks(network, EncodedMap(session, base))
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Value]:
