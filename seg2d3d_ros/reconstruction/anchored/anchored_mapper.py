@@ -22,6 +22,7 @@ from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.anchored_solution import AnchoredSolution
 from seg2d3d_ros.reconstruction.anchored.attitudes import believed_attitudes
 from seg2d3d_ros.reconstruction.anchored.loading import image_rays, load_images
+from seg2d3d_ros.reconstruction.anchored.loose_places import loose_images
 from seg2d3d_ros.reconstruction.anchored.placing import place_images
 from seg2d3d_ros.reconstruction.anchored.relative_poses import Pair, RelativePose
 from seg2d3d_ros.reconstruction.anchored.rotations import average_rotations, consistent_pairs, turn_to_positions
@@ -107,7 +108,11 @@ def solve_anchored(
         settle(model, right, sigmas, anchor.heights, given, anchor.rotation_sigma)
     refused = {i for i in right if anchor.off(i, model.image(i).projection_center()) > CONTRADICTED * sigmas[i]}
     bare = {i for i in poses if model.image(i).num_points3D < MIN_POINTS}
-    kept = (poses.keys() - bare - refused) | (bare & given.keys())
+    moments = [[row.image_id for row in frame] for frame in rig.frames] if rig is not None else []
+    loose = loose_images(model, right, moments) - given.keys()
+    if loose:
+        log.info("%d images without a position share too few points with two other places to be placed", len(loose))
+    kept = (poses.keys() - bare - refused - loose) | (bare & given.keys())
     if single is not None:
         to_single_frames(model, single, keep=rig.companions(kept) if rig is not None else kept)
     else:

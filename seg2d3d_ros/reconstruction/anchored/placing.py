@@ -59,7 +59,8 @@ def place_images(rotations: Mapping[int, np.ndarray], tracks: KeypointTracks, an
     if not measured[:, 2].any():
         measured[:, 2] = 1e-6  # all at one height, which nobody knows
     chosen = tracks.longest(TRACKS_PER_IMAGE).turned(rotations)
-    row, start, scatter = np.searchsorted(ids, chosen.images), stations.start(known, metres), 1.0
+    row, scatter = np.searchsorted(ids, chosen.images), 1.0
+    start = stations.start(known, metres, row, chosen.tracks)
     while True:
         weights = measured / (scatter * sigma[:, None]) ** 2
         unknown, _ = Positioning(chosen, stations, row, known, metres, weights).solve(start)

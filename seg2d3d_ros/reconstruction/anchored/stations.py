@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import spsolve
 
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig
 
 MOUNT_SIGMA = 1.0
 """Metres between cameras of one vehicle, where nobody said how far they are apart."""
+NOWHERE = 1e-3
+"""Tracks that every place shares with the middle of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +82,32 @@ class Stations:
         of_places = sparse_blocks(eye, numbers, self.places[rows], shape)
         return of_places + sparse_blocks(self.turns[rows[own]], own, self.mounts[rows[own]], shape)
 
-    def start(self, measured: np.ndarray, metres: np.ndarray) -> np.ndarray:
-        """(U, 3) the median position of each place; where there is none, the middle of all.
+    def start(self, measured: np.ndarray, metres: np.ndarray, image: np.ndarray, track: np.ndarray) -> np.ndarray:
+        """(U, 3) the median position of each place. Where there is none, between those that it shares tracks with, nearer to
+        those with which it shares more: from afar, rays alone find a place along them that is as good. Else the middle of all.
 
         Args:
             measured: (M,) rows of images.
             metres: (M, 3) their positions.
+            image: (K,) row of the image of each observation.
+            track: (K,) its track.
         """
+        count = len(self.expected) - len(self.names)
         found = self.expected.copy()
-        found[: len(found) - len(self.names)] = np.median(metres, axis=0)
-        for place in np.unique(self.places[measured]):
+        found[:count] = np.median(metres, axis=0)
+        known = np.unique(self.places[measured])
+        for place in known:
             found[place] = np.median((metres - self.levers[measured])[self.places[measured] == place], axis=0)
+        seen = sparse.csr_matrix((np.ones(len(image)), (self.places[image], track)), (count, int(track.max(initial=-1)) + 1))
+        seen.data[:] = 1.0
+        shared = (seen @ seen.T).tolil()
+        shared.setdiag(0.0)
+        open_ones = np.setdiff1d(np.arange(count), known)
+        ties = shared.tocsr()[open_ones]
+        balance = sparse.diags(np.asarray(ties.sum(axis=1)).ravel() + NOWHERE) - ties[:, open_ones]
+        pulled = ties[:, known] @ found[known] + NOWHERE * found[open_ones]
+        if len(open_ones):
+            found[open_ones] = spsolve(balance.tocsc(), pulled).reshape(-1, 3)
         return found
 
 
