@@ -70,6 +70,7 @@ setup(
         "sim": SIMULATOR,
         "sam": ["torch>=2.2", "torchvision", "segment-anything", "transformers>=4.56", "safetensors"],
         "sam3": ["torch>=2.4", "torchvision", "transformers>=5; python_version >= '3.11'", "safetensors"],
+        "learn": ["torch>=2.2", "safetensors", "laspy[lazrs]"],  # tensorboard, where it is installed, gets the figures, too
         "heic": ["pi-heif"],  # decodes only; its wheel brings libheif and libde265 (LGPL), and no x265 (GPL)
         "video": ["av>=12"],  # BSD; its wheels bring FFmpeg (LGPL) with libx264 and libx265 (GPL encoders, never called)
         "export": EXPORT,  # clouds, GIS and city models; annotations and poses need nothing more

@@ -14,6 +14,7 @@ STAGES = {
     "reconstruction": ("reconstruction",),
     "objects": ("association", "pipeline", "language", "prompts"),
     "clouds": ("lidar", "dense", "superpoints"),
+    "learning": ("learning",),
     "map directory": ("mapstore", "report", "evaluation", "export", "comparison", "api", "cli"),
     "live": ("ros", "nodes"),
 }

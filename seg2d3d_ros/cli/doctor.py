@@ -44,6 +44,7 @@ _NEEDS = {
         f"{_PIP} '.[sam]' {_HERE}",
     ),
     "objects by text with SAM 3 (sam3; optional, Python 3.11)": (("transformers.models.sam3",), f"{_PIP} '.[sam3]' {_HERE}"),
+    "networks that label clouds (train, segment, cloud.model)": (("torch", "safetensors"), f"{_PIP} '.[learn]' {_HERE}"),
     "detections as vision_msgs (optional)": (("vision_msgs.msg",), "apt-get install ros-jazzy-vision-msgs"),
     "TF of keyframes (optional)": (("tf2_msgs.msg",), "apt-get install ros-jazzy-tf2-msgs"),
 }  # fmt: skip

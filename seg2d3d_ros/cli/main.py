@@ -27,6 +27,8 @@ COMMANDS = {
     "bag": ("making.bag", "the same from a rosbag, without a ROS installation"),
     "regroup": ("objects.regroup", "choose another granularity for a map of overlapping masks, without segmenting again"),
     "prompt": ("objects.prompt", "ask for an object by a click in one image: its mask in all images, and its points"),
+    "dataset": ("learning.dataset", "maps as streets to learn from: clouds, superpoints, partial labels of each view"),
+    "segment": ("learning.segment", "label a cloud with a trained network, without any image"),
     "train": ("learning.train", "learn to label clouds from a data set, or to carry prompts from maps (`train prompts`)"),
     "simulate": ("making.simulate", "make a synthetic street with ground truth: images, segments, truth, rosbag"),
     "find": ("objects.find", "instances of a map by words: ranked, with positions and a contact sheet"),

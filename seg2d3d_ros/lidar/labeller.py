@@ -13,7 +13,7 @@ from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.trajectory import Trajectory
 from seg2d3d_ros.geometry.voxels import one_per_voxel
-from seg2d3d_ros.lidar.carry import carry_labels
+from seg2d3d_ros.lidar.carry import Carried, carry_labels
 from seg2d3d_ros.lidar.scans import Scan
 from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
@@ -52,6 +52,10 @@ SCANS_EMPTY = Kind(
     cause="every point is invalid, at the origin, or farther away than 1.5 times cloud.max_range",
     remedy="check the sensor; raise cloud.max_range",
 )
+
+
+Carry = Callable[[np.ndarray, Sequence[LabelledView]], Carried]
+"""``carry(xyz, views)``: the labels of points (N, 3) in the map frame, which these views may see."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class CloudLabeller:
         frame_of_camera: TF frame of each camera, by camera name; a camera without an entry is its own frame.
         labels, image: give a keyframe's label image and picture, or None.
         superpoints: labels are completed over superpoints, if these parameters say so; None = never.
+        carry: labels points in another way than by the views' labels.
 
     Attributes:
         counts: ``scans``, ``scans_thinned`` (closer in time than ``interval``), ``scans_lost``, ``scans_used``, ``points``,
@@ -119,11 +124,13 @@ class CloudLabeller:
         image: Callable[[str], np.ndarray | None] = lambda name: None,
         frame_of_camera: Mapping[str, str] | None = None,
         superpoints: SuperpointConfig | None = None,
+        carry: Carry | None = None,
     ) -> None:
         check_metric(models)
         self._models = [model for model in models if model.frame == models[0].frame]
         self._moments, self._frames, self._config = moments, frames, config
         self._frame_of_camera = dict(frame_of_camera or {})
+        self._carry = carry
         self._superpoints = superpoints if superpoints is not None and superpoints.complete else None
         self._views = [
             LabelledView(view, lambda name=name: labels(name), lambda name=name: image(name))  # type: ignore[misc]
@@ -242,7 +249,10 @@ class CloudLabeller:
         kept = one_per_voxel(xyz, self._config.voxel)
         xyz, intensity, scan, row = xyz[kept], intensity[kept], scan[kept], row[kept]
         views = [self._views[k] for k in np.flatnonzero(self._reachable(xyz))]
-        carried = carry_labels(xyz, views, self._config.max_range, self._superpoints)
+        if self._carry is not None:
+            carried = self._carry(xyz, views)
+        else:
+            carried = carry_labels(xyz, views, self._config.max_range, self._superpoints)
         self.counts["points"] += len(xyz)
         self.counts["points_seen"] += int(np.count_nonzero(carried.confidence))
         self.counts["points_labelled"] += int(np.count_nonzero(carried.instance))

@@ -33,7 +33,7 @@ FLATTEST = 0.25
 FEW_POINTS = 40
 """Components of fewer points have no robust extent, and no strays."""
 COMMENT = "instance: 0 = none; confidence: the winner's share of the votes"
-_PLY_TYPES = {"<f4": "float", "|u1": "uchar", "<i4": "int", "<u4": "uint"}
+_PLY_TYPES = {"<f4": "float", "<f8": "double", "|u1": "uchar", "<i4": "int", "<u4": "uint"}
 
 
 def cloud_points(

@@ -183,6 +183,10 @@ def how_to_get(model: Model) -> str:
     return f"  put {source}"
 
 
+TORCH = {"torch": "torch", "safetensors": "safetensors"}
+"""The packages that training and using a network of one's own needs, for ``require``."""
+
+
 def require(models: Sequence[Model], packages: Mapping[str, str]) -> None:
     """Refuse to start without what models need, in one message that names everything and the way out.
 

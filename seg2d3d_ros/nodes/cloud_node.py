@@ -7,6 +7,9 @@ keyframes that see them (``lidar.labeller``), and it is sent once, on ``instance
 All scans stay on disk, too (``MAP/scans``, ``cloud_disk``). ``cloud_node/flush``, which ``finalize`` calls at its end, sends
 what can be placed and writes ``MAP/cloud.ply``: all of them with the final labels, as ``seg2d3d bag --cloud`` does.
 
+With ``cloud.model`` a trained network labels the points instead: scans wait for poses only, no image needs masks, and the ids
+are the network's own, which stay while the drive goes on.
+
 Where the sensors are on the vehicle comes from /tf_static and /tf, or from the file that ``reconstruction.rig`` names.
 """
 
@@ -16,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,8 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Kind
 from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.images import decode_labels, encode_png
+from seg2d3d_ros.learning.cloud_segmentation import CloudSegmenter
+from seg2d3d_ros.learning.live_labels import LiveLabels
 from seg2d3d_ros.lidar.cloud_file import FILE, write_cloud
 from seg2d3d_ros.lidar.kept_scans import FOLDER, KeptScans
 from seg2d3d_ros.lidar.labeller import CloudLabeller, LabelledPoints
@@ -48,6 +53,7 @@ from seg2d3d_ros.ros.node.publishing import publish_paced
 from seg2d3d_ros.ros.node.qos import LABELS, LATCHED, TF, TF_STATIC, input_profile
 from seg2d3d_ros.ros.node.spinning import spin_node
 from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
+from seg2d3d_ros.types import SparseModel
 
 SETTLED_SECONDS = 1.0
 """Labels of a revision are complete when none came for this long."""
@@ -89,6 +95,8 @@ class CloudNode(ManagedNode):
         if rig not in ("auto", "none", ""):
             for sensor, rig_from_sensor in read_rig_file(Path(rig)).mounts.items():
                 self._frames.add("rig", sensor, rig_from_sensor)
+        model = self.config.cloud.model
+        self._segmenter = CloudSegmenter(Path(model), findings=self.diagnostics.findings) if model else None
         self._cloud = self.advertise(PointCloud2, "instances/cloud", LABELS)
 
     def activate(self) -> None:
@@ -96,6 +104,7 @@ class CloudNode(ManagedNode):
         self._labels: dict[str, bytes] = {}
         self._classes = np.zeros(1, np.uint16)
         self._labelled_revision: tuple[str, int] | None = None
+        self._live: LiveLabels | None = None
         self._last_labels = time.monotonic()
         self._waiting: deque[Scan] = deque()
         self._kept = KeptScans(self._store.root / FOLDER, round(self.ros.cloud_disk * 1e9))
@@ -156,12 +165,16 @@ class CloudNode(ManagedNode):
         self.diagnostics.problem("cloud", self._problem or ("" if self._topic else f"waiting for {name}"))
         with self._lock:
             quiet = time.monotonic() - self._last_labels
-            state = (self._labelled_revision, self._last_labels, len(self._frames), self._parked(), self._crowded())
+            state = (self._revision(), self._last_labels, len(self._frames), self._parked(), self._crowded())
             self.diagnostics.set("scans waiting", len(self._waiting))
-            ready = self._waiting and quiet > SETTLED_SECONDS and self._labelled_revision is not None and state != self._done
+            ready = self._waiting and quiet > SETTLED_SECONDS and self._revision() is not None and state != self._done
         if ready and self._labelling.pending == 0 and self._encoding.pending == 0:
             self._done = state
             self._labelling.put(False)
+
+    def _revision(self) -> tuple[str, int] | None:
+        """The newest revision that scans can be labelled with: a network needs its poses only."""
+        return self._labelled_revision if self._segmenter is None else self._receiver.revision
 
     def _parked(self) -> bool:
         return time.monotonic() - self._last_labels > PARKED_SECONDS
@@ -241,6 +254,9 @@ class CloudNode(ManagedNode):
             # Of an earlier run, where the map directory is on this machine.
             return self._store.read_labels(name) if self._store.label_path(name).exists() else None
 
+        # cloud.ply has all scans from the first one on, and superpoints where they are wanted.
+        carry = self._learnt(models, anew=superpoints is not None)
+        classes = classes if carry is None else np.zeros(1, np.uint16)  # its instances are not the map's
         frame_of_camera = {camera_name(header.frame_id): header.frame_id for header in headers.values()}
         labeller = CloudLabeller(
             models,
@@ -251,8 +267,20 @@ class CloudNode(ManagedNode):
             image=image,
             frame_of_camera=frame_of_camera,
             superpoints=superpoints,
+            carry=carry,
         )
         return labeller, classes
+
+    def _learnt(self, models: Sequence[SparseModel], *, anew: bool) -> LiveLabels | None:
+        """The network's labels, where ``cloud.model`` names one; ``anew`` = with ids of their own."""
+        if self._segmenter is None or not models:
+            return None
+        if anew or self._live is None:
+            live = LiveLabels(self._segmenter, models[0].up.direction)
+            if anew:
+                return live
+            self._live = live
+        return self._live
 
     def _messages(self, labeller: CloudLabeller, scans: list[Scan], classes: np.ndarray) -> Iterator[PointCloud2]:
         for scan in scans:
@@ -276,7 +304,7 @@ class CloudNode(ManagedNode):
             with self._lock:
                 quiet = time.monotonic() - self._last_labels > QUIET_SECONDS
                 newest = self._receiver.revision
-                complete = newest is not None and newest == self._labelled_revision
+                complete = newest is not None and newest == self._revision()
             if (complete and quiet) or self._receiver.announced is None:
                 break
         for worker in (self._encoding, self._reading, self._labelling):
@@ -300,6 +328,7 @@ class CloudNode(ManagedNode):
         with self._lock:
             self._map.forget()
             self._labels, self._classes, self._labelled_revision = {}, np.zeros(1, np.uint16), None
+            self._live = None
             self._waiting.clear()
             self._counts.clear()
             self._store.clear((FILE,), (FOLDER,))

@@ -25,5 +25,8 @@ class CloudConfig:
     max_gap: float = param(
         3.0, "a scan is placed between keyframes at most this far apart; others are left out", unit="s", low=0.01, high=3600.0
     )
+    model: str = param(
+        "", "folder of a trained model: cloud_node labels the LiDAR's points by it instead of the keyframes' masks"
+    )
     densify: bool = param(False, "run, bag: also compute a denser labelled cloud from the images (dense.ply)")
     dense_width: int = param(480, "width of the images that the denser cloud is computed from", unit="px", low=64, high=8192)

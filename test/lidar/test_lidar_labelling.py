@@ -17,13 +17,14 @@ from seg2d3d_ros.geometry.frames import FrameTree
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.geometry.views import View
 from seg2d3d_ros.lidar import cloud_file
-from seg2d3d_ros.lidar.carry import carry_labels
+from seg2d3d_ros.lidar.carry import Carried, carry_labels
 from seg2d3d_ros.lidar.cloud_file import write_cloud
 from seg2d3d_ros.lidar.labeller import (
     SCANS_EMPTY,
     SCANS_IN_GAPS,
     SCANS_OUTSIDE,
     SCANS_WITHOUT_MOUNT,
+    Carry,
     CloudLabeller,
     check_metric,
     one_per_voxel,
@@ -218,7 +219,9 @@ def drive(frame: WorldFrame = WorldFrame("enu", (52.0, 13.0, 40.0))) -> SparseMo
     )  # fmt: skip
 
 
-def labeller(model: SparseModel, superpoints: SuperpointConfig | None = None, **config) -> CloudLabeller:
+def labeller(
+    model: SparseModel, superpoints: SuperpointConfig | None = None, carry: Carry | None = None, **config
+) -> CloudLabeller:
     tree = FrameTree()
     base_from_camera = Pose(np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).T, np.zeros(3))
     tree.add("base", "front_optical", base_from_camera)
@@ -227,7 +230,7 @@ def labeller(model: SparseModel, superpoints: SuperpointConfig | None = None, **
     values = {"interval": 0.0, "voxel": 0.0, **config}
     return CloudLabeller(
         [model], moments, tree, CloudConfig(**values), labels=lambda name: labels_of(6, slice(0, 100)),
-        frame_of_camera={"front": "front_optical"}, superpoints=superpoints,
+        frame_of_camera={"front": "front_optical"}, superpoints=superpoints, carry=carry,
     )  # fmt: skip
 
 
@@ -360,6 +363,22 @@ def test_a_ply_written_piece_by_piece_is_read_back_whole_or_not_at_all(tmp_path)
         writer.write(np.array(["no point"]))
     assert len(read_points(path, CLOUD_POINT)) == 5, "the earlier file stays"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_points_may_be_labelled_without_any_mask():
+    """As ``cloud_node`` does where ``cloud.model`` names a network."""
+    asked = []
+
+    def carry(xyz, views):
+        asked.append(len(xyz))
+        return Carried(np.full(len(xyz), 9, np.int32), np.ones(len(xyz), np.float32), np.zeros((len(xyz), 3), np.uint8))
+
+    machine = labeller(drive(), carry=carry)
+    wall = np.column_stack([np.linspace(0, 4, 30), np.full(30, 5.0), np.linspace(0.5, 2, 30)])
+    found = list(machine.label([scan_of(wall, 2.0)]))
+    assert asked == [30]
+    assert (found[0].instance == 9).all()
+    assert machine.counts["points_labelled"] == 30
 
 
 def test_superpoints_carry_labels_to_what_no_view_sees():

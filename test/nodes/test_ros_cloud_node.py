@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from std_srvs.srv import Trigger
 
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.geometry.camera import Camera
+from seg2d3d_ros.learning.cloud_segmentation import SegmentedCloud
 from seg2d3d_ros.lidar.scans import cloud_to_array
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
 from seg2d3d_ros.nodes import cloud_node
@@ -397,3 +399,38 @@ def test_places_come_from_a_vehicle_that_publishes_tf(world, tmp_path, fixed_joi
 def test_a_topic_is_needed(world, tmp_path):
     with pytest.raises(UsageError, match="needs a LiDAR's topic"):
         world.add(CloudNode, map_dir=str(tmp_path))
+
+
+class Halves:
+    """Stands for a trained network: what lies left of x = 2.5 is one thing, and the rest another."""
+
+    voxel = 0.25
+
+    def __init__(self, folder, findings):
+        self.folder = folder
+
+    def segment(self, points):
+        instance = np.where(points.xyz[:, 0] < 2.5, 1, 2).astype(np.int32)
+        return SegmentedCloud(instance, np.full(len(instance), 0.7, np.float32), instance)
+
+
+def test_a_network_labels_scans_without_any_mask(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(cloud_node, "CloudSegmenter", Halves)
+    bench, model = Bench(world, tmp_path, cloud__model="trained"), drive()
+    assert bench.node._segmenter.folder == Path("trained")
+    bench.send_scan(2.5)
+    bench.send_scan(3.0)
+    bench.send_map(model)  # and no labels
+    assert wait_for(lambda: len(bench.clouds) == 2), "without being asked"
+    for message in bench.clouds:
+        points = cloud_to_array(message)
+        left = points["x"] < 2.49
+        assert set(points["instance_id"][left]) == {1}
+        assert set(points["instance_id"][points["x"] > 2.51]) == {2}
+        assert set(points["class_id"]) == {0}
+    assert "cloud.ply: 300 points of 2 scans, 300 seen by keyframes, 300 labelled" in bench.flush().message
+
+
+def test_a_model_that_is_none_is_said_at_once(world, tmp_path):
+    with pytest.raises(UsageError, match="no folder of a trained model"):
+        world.add(CloudNode, map_dir=str(tmp_path / "map"), cloud_topic="/lidar/points", cloud__model=str(tmp_path / "nothing"))

@@ -116,6 +116,7 @@ THIRD_PARTY = "numpy scipy cv2 yaml PIL tqdm pycolmap rosbags zstandard mcap jin
 ALLOWED = {*THIRD_PARTY.split(), "seg2d3d_ros"}
 OF_EXTRAS = {
     "av",
+    "laspy",
     "open3d",
     "torch",
     "torchvision",

@@ -8,7 +8,7 @@ from helpers_prompt_network import write_small_sam
 
 from seg2d3d_ros.geometry.masks import region_of
 from seg2d3d_ros.prompts.lifting import lift, lift_all
-from seg2d3d_ros.prompts.network.pointmap import Frame, SceneScale, pointmap
+from seg2d3d_ros.prompts.network.pointmap import InputFrame, SceneScale, pointmap
 from seg2d3d_ros.prompts.sights import sights
 
 torch = pytest.importorskip("torch")
@@ -19,7 +19,7 @@ from seg2d3d_ros.prompts.network.base_model import obtain_base  # noqa: E402
 from seg2d3d_ros.prompts.network.place_network import PlaceNetwork  # noqa: E402
 
 NOTHING = np.empty((0, 3))
-FRAME = Frame((HEIGHT, WIDTH), (48, 64), 64)
+FRAME = InputFrame((HEIGHT, WIDTH), (48, 64), 64)
 
 
 @pytest.fixture(scope="module")

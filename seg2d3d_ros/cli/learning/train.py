@@ -10,6 +10,8 @@ from typing import Any
 
 from seg2d3d_ros.cli.learning.training_arguments import add_training_arguments
 
+STEPS, LEARNING_RATE = 2000, 2e-3
+"""Of each stage."""
 PROMPTS = "prompts"
 """The first word that asks for the decoder of prompts; a data set of this name is ``./prompts``."""
 
@@ -20,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data", nargs="+", metavar="DIR | prompts MAP", help="a data set of `seg2d3d dataset`; or the word prompts, and maps"
     )
     add_training_arguments(parser)
+    parser.add_argument(
+        "--stage",
+        default="all",
+        choices=("1", "2", "3", "all"),
+        help="1 = single views with their own masks, 2 = labels that all views agree on, 3 = whole streets; each begins with "
+        "the weights of the one before, where they are there (default all)",
+    )
     if (prompts := _prompts_command()) is not None:
         prompts.add_arguments(parser.add_argument_group("train prompts"))
 
@@ -40,7 +49,42 @@ def run(args: argparse.Namespace) -> int:
         return code
     if others:
         raise UsageError(f"train takes one data set, {len(args.data)} were given; `seg2d3d dataset MAP… --out DIR` joins maps")
-    raise UsageError("train: to be written")
+    return _train_network(Path(first), args)
+
+
+def _train_network(folder: Path, args: argparse.Namespace) -> int:
+    from seg2d3d_ros.cli.learning.training_arguments import training_options
+    from seg2d3d_ros.findings import Findings
+    from seg2d3d_ros.learning.curriculum import STAGES, CurriculumOptions, train_stages
+    from seg2d3d_ros.learning.dataset_folder import read_card
+    from seg2d3d_ros.networks.weights import TORCH, require
+    from seg2d3d_ros.progress import ProgressBars
+
+    require([], TORCH)
+    data = read_card(folder)
+    findings, progress = Findings(), ProgressBars()
+    scenes = data.scenes("train", findings)
+    stages = STAGES if args.stage == "all" else (int(args.stage),)
+    options = training_options(args, steps=STEPS, learning_rate=LEARNING_RATE)
+    try:
+        made = train_stages(
+            scenes,
+            data.voxel,
+            args.out,
+            stages,
+            options,
+            CurriculumOptions(),
+            text=data.text,
+            resume=args.resume,
+            progress=progress,
+            findings=findings,
+        )
+    finally:
+        progress.close()
+    print(f"{made}: learnt from {len(scenes)} streets; label a cloud: seg2d3d segment CLOUD --model {made} --out FILE.ply")
+    for found in findings.list():
+        print(f"note: {found.text}")
+    return 0
 
 
 def _prompts_command() -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import seg2d3d_ros
-from seg2d3d_ros.disk.atomic import replacing, write_json
+from seg2d3d_ros.disk.atomic import replacing, write_bytes, write_json
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.networks.checkpoints import read_config, read_state
 
@@ -104,6 +104,12 @@ def read_weights(folder: Path, kind: str, version: int) -> tuple[dict[str, Any],
         state = "its training has not ended: go on with --resume" if (folder / CHECKPOINT).is_file() else "train it first"
         raise DataError(f"{folder}: holds no {MODEL}; {state}")
     return read_tensors(path)[0], document
+
+
+def copy_weights(source: Path, target: Path) -> None:
+    """Put finished weights and their description into another folder, in place of those that it has."""
+    for name in (MODEL, CONFIG):
+        write_bytes(target / name, (source / name).read_bytes())
 
 
 def load_into(model: Any, state: Mapping[str, Any], source: Path) -> None:

@@ -17,7 +17,7 @@ from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.networks.runtime import Runtime
 from seg2d3d_ros.networks.weights import WEIGHT_NAMES, Model
-from seg2d3d_ros.prompts.network.pointmap import Frame
+from seg2d3d_ros.prompts.network.pointmap import InputFrame
 from seg2d3d_ros.segmentation.models.mask_models import HubSam
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class EncodedView:
         code: for ``BaseSam.enlarged``.
     """
 
-    frame: Frame
+    frame: InputFrame
     levels: tuple[torch.Tensor, ...]
     code: Any
 
@@ -100,7 +100,7 @@ class BaseSam(HubSam):
             size, used, levels, single = code
             kept = tuple(level.cpu().half() for level in levels)
             side = int(self._model.config.vision_config.image_size) if single else max(used)
-            found.append(EncodedView(Frame(size, used, side), kept, (size, used, None, single)))
+            found.append(EncodedView(InputFrame(size, used, side), kept, (size, used, None, single)))
         return found
 
     def dense(self, masks: torch.Tensor | None) -> torch.Tensor:

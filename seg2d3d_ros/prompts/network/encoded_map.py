@@ -10,7 +10,7 @@ import numpy as np
 
 from seg2d3d_ros.mapstore.stored import StoredImages
 from seg2d3d_ros.prompts.network.base_model import PER_CELL, BaseSam, EncodedView
-from seg2d3d_ros.prompts.network.pointmap import Frame, Pointmap, pointmap
+from seg2d3d_ros.prompts.network.pointmap import InputFrame, Pointmap, pointmap
 from seg2d3d_ros.prompts.session import PromptSession
 
 KEPT_BYTES = 2 << 30
@@ -30,8 +30,8 @@ class EncodedMap:
         self._kept: OrderedDict[int, EncodedView] = OrderedDict()
         self._places: dict[int, Pointmap] = {}
         self._fine: dict[int, Pointmap] = {}
-        self._frames: dict[int, Frame] = {}
-        self._grid = lru_cache(2 * len(session.sights))(Frame.pixels)
+        self._frames: dict[int, InputFrame] = {}
+        self._grid = lru_cache(2 * len(session.sights))(InputFrame.pixels)
         self._wants_fine = fine
 
     @cached_property
@@ -87,7 +87,7 @@ class EncodedMap:
         """(N, 2) pixels of the cells of a mask over sight k; NaN outside the image."""
         return self._grid(self._frame(k), PER_CELL * self.base.cells)
 
-    def _frame(self, k: int) -> Frame:
+    def _frame(self, k: int) -> InputFrame:
         if k not in self._frames:
             self._frames[k] = self.views([k])[0].frame
         return self._frames[k]

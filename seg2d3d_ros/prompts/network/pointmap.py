@@ -18,7 +18,7 @@ STRAY_SHARE = 0.01
 
 
 @dataclass(frozen=True)
-class Frame:
+class InputFrame:
     """How an encoder sees an image: enlarged or shrunk into the upper left corner of a square.
 
     Attributes:

@@ -1,0 +1,55 @@
+"""``seg2d3d dataset MAP…``: maps as streets to learn from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("maps", nargs="+", type=Path, metavar="MAP", help="map directories, a street each")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the data set")
+    parser.add_argument(
+        "--cloud",
+        default="auto",
+        choices=("auto", "lidar", "dense", "points"),
+        help="which cloud: cloud.ply, dense.ply or the reconstruction's points; auto = the first of these that is there",
+    )
+    parser.add_argument("--voxel", type=float, default=0.25, metavar="M", help="metres between points (default 0.25)")
+    parser.add_argument(
+        "--range", type=float, default=40.0, metavar="M", help="metres between a camera and what it sees (default 40)"
+    )
+    parser.add_argument("--validation", type=float, default=0.0, metavar="SHARE", help="share of the maps for validation")
+    parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="share of the maps for tests")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the division into splits")
+    parser.add_argument("--pointcept", action="store_true", help="also write npy files as Pointcept's trainers read them")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make it."""
+    from seg2d3d_ros.findings import Findings
+    from seg2d3d_ros.learning.dataset_making import make_dataset
+    from seg2d3d_ros.progress import ProgressBars
+
+    findings, progress = Findings(), ProgressBars()
+    try:
+        facts = make_dataset(
+            args.maps,
+            args.out,
+            voxel=args.voxel,
+            reach=args.range,
+            cloud=args.cloud,
+            held_out=(args.validation, args.test),
+            seed=args.seed,
+            pointcept=args.pointcept,
+            findings=findings,
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    points, instances, masks = (sum(fact[name] for fact in facts) for name in ("points", "instances", "masks"))
+    print(f"{args.out}: {len(facts)} streets, {points} points, {instances} instances, {masks} masks in single views")
+    for found in findings.list():
+        print(f"note: {found.text}")
+    return 0

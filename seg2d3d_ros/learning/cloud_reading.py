@@ -1,0 +1,150 @@
+"""Clouds of other programs: PLY in all its forms, LAS and LAZ where laspy is installed, and those of a map directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.geometry.up import Z
+from seg2d3d_ros.learning.map_scenes import map_cloud
+from seg2d3d_ros.learning.scene_building import Cloud
+
+MAX_HEADER = 1 << 16
+"""Bytes of a PLY's header."""
+_KINDS = {
+    **dict.fromkeys(("char", "int8"), "i1"),
+    **dict.fromkeys(("uchar", "uint8"), "u1"),
+    **dict.fromkeys(("short", "int16"), "i2"),
+    **dict.fromkeys(("ushort", "uint16"), "u2"),
+    **dict.fromkeys(("int", "int32"), "i4"),
+    **dict.fromkeys(("uint", "uint32"), "u4"),
+    **dict.fromkeys(("float", "float32"), "f4"),
+    **dict.fromkeys(("double", "float64"), "f8"),
+}
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_COLORS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+
+
+@dataclass(frozen=True)
+class _Header:
+    order: str
+    count: int
+    layout: np.dtype
+    size: int
+
+
+def read_cloud_file(path: Path) -> Cloud:
+    """A cloud in metres; z is up, but for a map's, which knows its vertical.
+
+    Args:
+        path: a .ply, .las or .laz file, or a map directory.
+
+    Raises:
+        UsageError: no such file, another format, or laspy is missing.
+        DataError: a damaged or empty one.
+    """
+    if path.is_dir():
+        return map_cloud(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such cloud; give a PLY, LAS or LAZ file, or a map directory")
+    suffix = path.suffix.lower()
+    if suffix == ".ply":
+        return _read_ply(path)
+    if suffix in (".las", ".laz"):
+        return _read_las(path)
+    raise UsageError(f"{path}: clouds are read from .ply, .las and .laz files and from map directories")
+
+
+def _read_ply(path: Path) -> Cloud:
+    with path.open("rb") as file:
+        header = _ply_header(path, file.read(MAX_HEADER))
+    try:
+        if header.order:
+            body = path.stat().st_size - header.size
+            if body < header.count * header.layout.itemsize:
+                raise ValueError(f"{header.count} points are announced, {body // header.layout.itemsize} are there: cut off")
+            points = np.fromfile(path, header.layout, header.count, offset=header.size)
+        else:
+            with path.open("rb") as file:
+                file.seek(header.size)
+                table = np.loadtxt(file, max_rows=header.count, ndmin=2)
+            if table.shape != (header.count, len(header.layout.names or ())):
+                raise ValueError(f"{header.count} points are announced, {len(table)} are there: cut off")
+            points = np.empty(header.count, header.layout)
+            for k, name in enumerate(header.layout.names or ()):
+                points[name] = table[:, k]
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: damaged ({' '.join(str(error).split())[:160]}); write the cloud again") from error
+    xyz = np.stack([points[axis].astype(np.float64) for axis in "xyz"], axis=1)
+    return Cloud(xyz, _ply_colors(points), Z)
+
+
+def _ply_header(path: Path, data: bytes) -> _Header:
+    """Order of bytes, number and layout of the vertices, and where they begin."""
+    head, marker, _ = data.partition(b"end_header")
+    end = data.find(b"\n", len(head)) + 1
+    lines = head.decode("ascii", "replace").split("\n")
+    if not data.startswith(b"ply") or not marker or not end:
+        raise DataError(f"{path}: no PLY file, or its header is cut off; write the cloud again")
+    order, count, properties, element = None, -1, [], ""
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["format"] and len(words) > 1:
+            order = _ORDERS.get(words[1])
+        elif words[:1] == ["element"] and len(words) == 3:
+            if element != "vertex" and count < 0 and words[1] != "vertex":
+                raise DataError(f"{path}: its first element is {words[1][:40]!r}, not vertex; write it with the points first")
+            element = words[1]
+            if element == "vertex":
+                count = int(words[2]) if words[2].isdigit() else -1
+        elif words[:1] == ["property"] and element == "vertex":
+            if len(words) != 3 or words[1] not in _KINDS:
+                raise DataError(
+                    f"{path}: property {' '.join(words[1:])[:60]!r} of its points is not understood; write it without"
+                )
+            properties.append((words[2], (order or "<") + _KINDS[words[1]]))
+    names = [name for name, _ in properties]
+    if order is None or count < 0 or not {"x", "y", "z"} <= set(names) or len(set(names)) < len(names):
+        raise DataError(f"{path}: its header names no points with x, y and z; write the cloud again")
+    if count == 0:
+        raise DataError(f"{path}: holds no point")
+    return _Header(order, count, np.dtype(properties), end)
+
+
+def _ply_colors(points: np.ndarray) -> np.ndarray | None:
+    names = set(points.dtype.names or ())
+    columns = next((columns for columns in _COLORS if set(columns) <= names), None)
+    return None if columns is None else as_bytes(np.stack([points[column] for column in columns], axis=1))
+
+
+def as_bytes(color: np.ndarray) -> np.ndarray | None:
+    """(N, 3) uint8 of colours (N, 3) in bytes, in 16 bits, or as shares of 1; None where all are black: none were written."""
+    if not (color > 0).any():
+        return None
+    if color.dtype.kind == "f":
+        color = np.nan_to_num(color) * (255 if np.nanmax(color) <= 1 else 1)
+    elif color.max() > 255:
+        color = color >> 8
+    return np.clip(color, 0, 255).astype(np.uint8)
+
+
+def _read_las(path: Path) -> Cloud:
+    try:
+        import laspy
+    except ImportError as error:
+        raise UsageError(
+            f"{path}: LAS and LAZ files need laspy: pip install 'laspy[lazrs]'; or convert the cloud to PLY"
+        ) from error
+    try:
+        held = laspy.read(path)
+        xyz = np.stack([np.asarray(getattr(held, axis), np.float64) for axis in "xyz"], axis=1)
+        names = set(held.point_format.dimension_names)
+        color = [np.asarray(held[name]) for name in ("red", "green", "blue")] if "red" in names else None
+    except Exception as error:  # laspy and its decoders raise many kinds
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())[:160]}); write the cloud again") from error
+    if len(xyz) == 0:
+        raise DataError(f"{path}: holds no point")
+    return Cloud(xyz, None if color is None else as_bytes(np.stack(color, axis=1)), Z)
