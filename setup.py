@@ -90,8 +90,10 @@ setup(
             "av>=12",
             "ruff",
             "mypy",
-            "cjio",  # reads what is exported, as the next one does
+            "cjio",  # reads what is exported, as the next ones do
             "duckdb",
+            "e57",
+            "pygltflib",
             "import-linter>=2.17; python_version >= '3.11'",
             "types-PyYAML",
         ],

@@ -43,7 +43,7 @@ def positioned(tracks, stations, measured, metres, sigma):
     """The problem, its unknowns and its points."""
     weights = np.full((len(measured), 3), 1 / sigma**2)
     problem = Positioning(tracks, stations, tracks.images, np.array(measured), metres, weights)
-    return problem, *problem.solve(stations.start(np.array(measured), metres))
+    return problem, *problem.solve(stations.start(np.array(measured), metres, tracks.images, tracks.tracks))
 
 
 def single(count):
