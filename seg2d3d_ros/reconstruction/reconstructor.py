@@ -15,6 +15,7 @@ from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.progress import Progress, Stopwatch
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
+from seg2d3d_ros.reconstruction.anchored.loose_places import tell_loose
 from seg2d3d_ros.reconstruction.calibration.plausibility import tell_implausible
 from seg2d3d_ros.reconstruction.calibration.self_calibration import doubt_calibrations
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
@@ -189,6 +190,15 @@ class FeatureReconstructor(Reconstructor):
         given = self.database.calibrated()
         return {row.camera_name: given[row.camera_id] for row in rows if row.camera_id in given and not row.panorama}
 
+    def _tell_loose(
+        self, models: Sequence[SparseModel], rows: Sequence[ImageRow], locator: Locator, findings: Findings
+    ) -> None:
+        """Which images without a position hang loosely on the others: a position of one image of a moment holds all of them."""
+        names = {row.image_id: row.name for row in rows}
+        positioned = [names[i] for i in locator.positions if i in names]
+        moments = [[row.name for row in moment] for moment in find_moments(rows, self.config.rig_tolerance)]
+        tell_loose(models, positioned, moments, findings)
+
     def _answer(
         self,
         models: list[SparseModel],
@@ -205,6 +215,7 @@ class FeatureReconstructor(Reconstructor):
         for finding in self._doubts.list():
             findings.put(finding)
         locator.tell_scales(models, findings)
+        self._tell_loose(models, rows, locator, findings)
         residuals = locator.residuals(models)
         if residuals is not None:
             residuals.tell(findings)

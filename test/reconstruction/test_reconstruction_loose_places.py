@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from helpers_outward_cameras import OutwardDrive
 
+from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.reconstruction.anchored import anchored_mapper
-from seg2d3d_ros.reconstruction.anchored.loose_places import loose_images
+from seg2d3d_ros.reconstruction.anchored.loose_places import PLACES_LOOSE, loose_images, tell_loose
 from seg2d3d_ros.reconstruction.anchored.stations import Stations
 from seg2d3d_ros.reconstruction.viewgraph import COMMON_POINTS
+from seg2d3d_ros.types import SparseModel, WorldFrame
 
 
 def stations(count: int) -> Stations:
@@ -57,6 +60,42 @@ def test_the_images_of_one_moment_are_one_place():
     tracks = [(1, 3, 4)] * 100 + [(1, 2)] * 20
     assert loose_images(model_of(tracks, 4), [1, 2], [[3, 4]]) == {3, 4}
     assert loose_images(model_of(tracks, 4), [1, 2, 4], [[3, 4]]) == set()
+
+
+def sparse_model_of(tracks: list[tuple[int, ...]], images: int, kind: str = "enu") -> SparseModel:
+    """A model of images "1", "2", … that see points like that."""
+    seen = [(i - 1, k) for k, there in enumerate(tracks) for i in there]
+    points = len(tracks)
+    return SparseModel(
+        tuple(str(i) for i in range(1, images + 1)),
+        tuple(Camera.guess(64, 48) for _ in range(images)),
+        np.tile(np.eye(4)[:3], (images, 1, 1)),
+        np.zeros((points, 3)),
+        np.zeros((points, 3), np.uint8),
+        np.zeros(points, np.float32),
+        np.arange(points),
+        np.array([k for k, _ in seen], np.int32),
+        np.array([p for _, p in seen], np.int32),
+        np.zeros((len(seen), 2), np.float32),
+        WorldFrame(kind, (55.7, 13.2, 40.0) if kind == "enu" else None),
+    )
+
+
+def told(*arguments) -> list[str]:
+    findings = Findings()
+    tell_loose(*arguments, findings)
+    assert {finding.kind for finding in findings.list()} <= {PLACES_LOOSE}
+    return [name for finding in findings.list() for name in finding.examples]
+
+
+def test_a_place_that_hangs_by_far_fewer_points_than_the_others_is_told():
+    """Images 1 to 4 have positions and share 200 points in threes; 5 shares 20 with two of them, 6 shares 100."""
+    tracks = [(1, 2, 3, 4)] * 200 + [(3, 4, 5)] * 20 + [(3, 4, 6)] * 100
+    assert told([sparse_model_of(tracks, 6)], list("1234"), []) == ["5"]
+    assert told([sparse_model_of(tracks, 6)], list("12345"), []) == []
+    assert told([sparse_model_of(tracks, 6)], list("1234"), [["4", "5"]]) == [], "one moment, one place"
+    assert told([sparse_model_of(tracks, 6, "arbitrary")], list("1234"), []) == [], "nothing lies on the Earth there"
+    assert told([sparse_model_of(tracks, 6)], [], []) == []
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def test_a_batch_solve(tmp_path, monkeypatch):
     ):
         spy(monkeypatch, module, name, steps, name)
     spy(monkeypatch, batch_reconstructor.Locator, "georeference", steps, "georeference")
-    for name in ("doubt_calibrations", "tell_implausible"):
+    for name in ("doubt_calibrations", "tell_implausible", "tell_loose"):
         spy(monkeypatch, reconstructor_module, name, steps, name)
     result = reconstructor.solve()
     assert steps == [
@@ -67,6 +67,7 @@ def test_a_batch_solve(tmp_path, monkeypatch):
         ("georeference",),
         ("renumber",),
         ("tell_implausible",),
+        ("tell_loose",),
         ("unregistered_reasons",),
     ]
     assert list(result.timings) == ["features", "pairs", "matching", "mapping", "calibration", "rig", "georeference", "writing"]

@@ -161,6 +161,7 @@ def build(
     progress = ProgressBars()
     with NewMap(out, resume=resume) as new, _telling_what_remains(new):
         store = new.store
+        before = store.read_metrics()
         tell_if_interrupted(f"what there is so far is in {store.root}, and --resume goes on with it")
         try:
             build_map(
@@ -176,7 +177,7 @@ def build(
             )
         except DataError:
             progress.close()
-            if "counts" in store.read_metrics():
+            if "counts" in store.read_metrics() and store.read_metrics() != before:  # not those of an earlier run
                 print(summary(store, config), f"report: {write_report(store.root)}", sep="\n", file=sys.stderr)
             raise
         finally:
