@@ -117,8 +117,10 @@ def associate(
         if keyframe is None:
             findings.add(MASKS_WITHOUT_IMAGE, name, of=len(masks))
             continue
-        named[keyframe] = np.asarray(labels).astype(np.uint16)
-        if images is not None and name in images:
+        named[keyframe] = _numbers(name, labels)
+        if images is not None:
+            if name not in images:
+                raise UsageError(f"images: has none for {name}; give the image of every mask, or no images")
             pictures[keyframe] = images[name]
     if not named:
         raise DataError(
@@ -126,7 +128,7 @@ def associate(
         )
     segments = {name: _segments(name, labels) for name, labels in named.items()}
     evidence = PointEvidence(config)
-    models = evidence.of_everything([sparse], segments, pictures if len(pictures) == len(named) else None)
+    models = evidence.of_everything([sparse], segments, None if images is None else pictures)
     findings.update(evidence.findings)
     incidence = build_incidence(models, segments, project=projects(config))
     instances = solve(incidence, stacked_xyz(models), config, stacked_up(models))
@@ -134,6 +136,14 @@ def associate(
     drawn = {name: repair(item).labels.image() for name, item in segments.items()}
     own = np.isin(incidence.point_ids, sparse.point_ids)
     return Association(instances, drawn, incidence.point_ids[own], instances.point_instance[own], findings)
+
+
+def _numbers(name: str, labels: np.ndarray) -> np.ndarray:
+    """(H, W) uint16. Raises ``DataError`` where a value would become another one."""
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "biu" or (labels.size and not 0 <= labels.min() <= labels.max() < 2**16):
+        raise DataError(f"the mask of {name} is no (H, W) array of whole numbers from 0 to 65535")
+    return labels.astype(np.uint16)
 
 
 def _segments(name: str, labels: np.ndarray) -> Segments:

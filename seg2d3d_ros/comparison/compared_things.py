@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from seg2d3d_ros.export.contents import Contents
-from seg2d3d_ros.export.gis.features import footprint
+from seg2d3d_ros.export.gis.features import WITHOUT_PLACE, footprint
 from seg2d3d_ros.export.libraries import needed
 
 SAMPLES = 16
@@ -45,6 +45,7 @@ def things_of(contents: Contents) -> list[ComparedThing]:
     for item in contents.placed:
         ring = footprint(item)
         if ring is None:
+            contents.findings.add(WITHOUT_PLACE, str(item["id"]), of=len(contents.placed))
             continue
         seen = [row[observed["image"]] for observed in item["observations"] if observed["image"] in row]
         viewer = centers[seen].mean(axis=0) if seen else None

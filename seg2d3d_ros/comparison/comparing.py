@@ -106,7 +106,6 @@ def compare_map(
     layer: str | None = None,
     id_field: str | None = None,
     crs: str | None = None,
-    ids: Sequence[int] | None = None,
 ) -> Comparison:
     """Compare the map in ``root`` with a map directory or a vector file.
 
@@ -118,7 +117,7 @@ def compare_map(
     Raises:
         DataError: one of the two has no place on the Earth, or holds nothing to compare.
     """
-    contents = Contents.of(look_into(root), ids=ids, findings=findings)
+    contents = Contents.of(look_into(root), findings=findings)
     if contents.coordinates.crs is None:
         raise DataError(f"{root}: does not lie on the Earth, so it cannot be compared; make it with positions (--gps)")
     own = things_of(contents)

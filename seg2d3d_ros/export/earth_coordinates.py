@@ -93,11 +93,6 @@ class Coordinates:
         """Whether x and y are degrees of longitude and latitude."""
         return self.crs is not None and bool(self.crs.is_geographic)
 
-    @property
-    def ellipsoidal(self) -> bool:
-        """Whether heights are above the ellipsoid: the system has no heights of its own."""
-        return self.crs is not None and not (self.crs.is_compound or self.crs.is_vertical)
-
     def transform(self, xyz: np.ndarray) -> np.ndarray:
         """(N, 3) float64 x (east, longitude), y (north, latitude), z of places (N, 3) in the map's frame; NaN stays NaN."""
         xyz = np.asarray(xyz, np.float64).reshape(-1, 3)

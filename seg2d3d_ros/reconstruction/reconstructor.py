@@ -194,9 +194,10 @@ class FeatureReconstructor(Reconstructor):
         self, models: Sequence[SparseModel], rows: Sequence[ImageRow], locator: Locator, findings: Findings
     ) -> None:
         """Which images without a position hang loosely on the others: a position of one image of a moment holds all of them."""
+        pairing = self._mounting.pairing if self._mounting else "auto"
         names = {row.image_id: row.name for row in rows}
         positioned = [names[i] for i in locator.positions if i in names]
-        moments = [[row.name for row in moment] for moment in find_moments(rows, self.config.rig_tolerance)]
+        moments = [[row.name for row in moment] for moment in find_moments(rows, self.config.rig_tolerance, pairing)]
         tell_loose(models, positioned, moments, findings)
 
     def _answer(

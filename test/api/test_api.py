@@ -67,6 +67,11 @@ def test_masks_over_a_model_of_ones_own_become_two_houses(tmp_path):
     assert [finding.kind.code for finding in found.findings.list()] == [MASKS_WITHOUT_IMAGE.code]
     with pytest.raises(DataError, match="none of the 1 masks"):
         seg2d3d_ros.associate(model, {"elsewhere": masks[next(iter(masks))]})
+    for wrong in (np.full((48, 64), -1), np.full((48, 64), 70_000), np.zeros((48, 64, 3), int), np.zeros((48, 64))):
+        with pytest.raises(DataError, match="from 0 to 65535"):
+            seg2d3d_ros.associate(model, {model.names[0]: wrong})
+    with pytest.raises(UsageError, match="image of every mask"):
+        seg2d3d_ros.associate(model, masks, {})
     with pytest.raises(UsageError, match="method"):
         seg2d3d_ros.associate(model, masks, methode="published")
 

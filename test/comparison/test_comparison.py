@@ -14,6 +14,7 @@ from seg2d3d_ros.comparison.pairing import match
 from seg2d3d_ros.comparison.register_file import REGISTER_SKIPPED, read_register
 from seg2d3d_ros.comparison.sight import in_view, reach
 from seg2d3d_ros.errors import DataError, UsageError
+from seg2d3d_ros.export.gis.features import WITHOUT_PLACE
 from seg2d3d_ros.findings import Findings
 
 shapely = pytest.importorskip("shapely")
@@ -119,7 +120,11 @@ def test_a_map_against_a_register_file(tmp_path, capsys):
     assert {status[name] for name in "ABC"} <= {"matched", "moved"}
     assert status["far"] == "unseen"
     assert status["gone"] == "missing"
-    assert {finding.kind.code for finding in findings.list()} == {REGISTER_SKIPPED.code, NOTHING_COMMON.code}
+    assert {finding.kind.code for finding in findings.list()} == {
+        REGISTER_SKIPPED.code,
+        NOTHING_COMMON.code,
+        WITHOUT_PLACE.code,
+    }
     assert result.counts["new"] == 0
     assert sum(result.counts.values()) == len(result.rows)
 

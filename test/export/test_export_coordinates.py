@@ -37,7 +37,6 @@ def test_degrees_come_longitude_first_with_heights_above_the_ellipsoid():
     np.testing.assert_allclose(found[:, :2], by_proj("EPSG:4979")[:, :2], atol=1e-9)
     np.testing.assert_allclose(found[0], [DATUM[1], DATUM[0], DATUM[2]], atol=1e-6)
     assert coordinates.geographic
-    assert coordinates.ellipsoidal
 
 
 def test_the_default_is_the_utm_zone_and_a_map_without_a_datum_keeps_its_frame():

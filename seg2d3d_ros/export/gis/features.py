@@ -16,7 +16,7 @@ from seg2d3d_ros.geometry.pose import Pose
 
 WITHOUT_PLACE = Kind(
     "export_without_place",
-    "instances without a place, whose rows have no shape",
+    "instances without a place, which have no shape and are compared with nothing",
     cause="no 3D point belongs to them, and their rays do not meet",
     remedy="take photographs from more places",
 )

@@ -55,4 +55,6 @@ def write_layers(path: Path, layers: Mapping[str, Table], wkt: str | None) -> No
                     layer_options={"SPATIAL_INDEX": "YES"},
                 )
         except RuntimeError as error:  # GDAL's errors
-            raise DataError(f"{path}: cannot be written ({error})") from error
+            raise DataError(
+                f"the GeoPackage cannot be written ({error}); free space or choose another folder for --out"
+            ) from error

@@ -9,16 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from seg2d3d_ros.disk.atomic import write_json
+from seg2d3d_ros.export.annotations.outlines import outlines
 from seg2d3d_ros.export.clouds.asprs import code_of
 from seg2d3d_ros.export.contents import Contents
+from seg2d3d_ros.geometry.masks import region_of
 
-TOLERANCE = 1.0
-"""Pixels by which an outline may be simplified."""
-LEAST_CORNERS = 3
 OSM = {
     5: ("natural", "tree"),
     6: ("building", "yes"),
@@ -37,20 +35,15 @@ def export(contents: Contents, path: Path) -> str:
         annotations = []
         for instance in np.unique(labels[labels > 0]).tolist():
             tags = _tags(classes[instance], instance)
-            shapes = [_polygon(outline, labels.shape[0]) for outline in outlines(labels == instance)]
+            region = region_of(labels == instance)
+            assert region is not None  # the instance is among the labels
+            shapes = [_polygon(outline.outer, labels.shape[0]) for outline in outlines(region)]
             annotations += [{"shape": shape, "semantics": tags} for shape in shapes]
         count += len(annotations)
         if annotations:
             pictures.append({"file": record.file_name, "annotations": annotations})
     write_json(path, {"pictures": pictures})
     return f"{count} annotations on {len(pictures)} pictures"
-
-
-def outlines(mask: np.ndarray) -> list[np.ndarray]:
-    """The outer outlines (n, 2) of the parts of a mask (H, W) bool, in pixel coordinates from the upper left corner."""
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    simple = [cv2.approxPolyDP(outline, TOLERANCE, True)[:, 0].astype(float) + 0.5 for outline in found]
-    return [outline for outline in simple if len(outline) >= LEAST_CORNERS]
 
 
 def _polygon(outline: np.ndarray, height: int) -> dict[str, Any]:
