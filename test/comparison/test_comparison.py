@@ -149,6 +149,13 @@ def test_a_map_against_a_register_file(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["counts"] == result.counts
 
 
+def test_a_comparison_in_which_nothing_agrees_is_no_success(tmp_path, capsys):
+    store = exported_map(tmp_path / "map")
+    register = write_register(tmp_path / "plots.geojson", {"far": (900, 0, 910, 10)})
+    assert main(["compare", str(store.root), "--with", str(register)]) == 1
+    assert "too few things agree" in capsys.readouterr().err
+
+
 def test_the_same_map_again_matches_itself_and_a_shifted_register_is_told(tmp_path):
     store = exported_map(tmp_path / "map")
     result = compare_map(store.root, store.root, Findings(), within=5.0, moved=0.5)

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table, and write the files that were asked for."""
+    """Print the table, and write the files that were asked for; 1 where nothing of the two agrees."""
     from seg2d3d_ros.comparison.comparing import compare_map, summary
     from seg2d3d_ros.comparison.comparison_file import write_comparison
     from seg2d3d_ros.comparison.comparison_page import write_page
@@ -61,13 +61,14 @@ def run(args: argparse.Namespace) -> int:
         write_page(result, args.page, f"{args.map} against {args.other}")
     for finding in findings.list():
         print(f"note: {finding.text}", file=sys.stderr)
+    code = 0 if any(row.distance is not None for row in result.rows) else 1
     if args.json:
         print(json.dumps({**result.to_json(), "findings": [finding.to_json() for finding in findings.list()]}))
-        return 0
+        return code
     for row in result.rows:
         if row.status not in ("matched", "unseen"):
             far = "" if row.distance is None else f"{row.distance:.2f} m"
             print(printable(f"  {row.status:<9}{row.instance or '-':>8}  {row.known or '-':<16} {row.kind:<16} {far}"))
     for status, words in summary(result).items():
         print(f"{status:<9}{words}")
-    return 0
+    return code
