@@ -93,7 +93,8 @@ def of_network(item: BenchmarkScene, model: Path, *, colours: bool = True) -> di
     rgb = scene.rgb if colours else None
     cloud = PreparedCloud(np.arange(len(scene.xyz)), scene.xyz, scene.origin, rgb, scene.normal)
     superpoint = partition(scene.xyz.astype(np.float64), rgb=rgb, normals=scene.normal)
-    return point_metrics(item.owner, *CloudSegmenter(model, "cpu").segment_prepared(cloud, superpoint))
+    found = CloudSegmenter(model, "cpu").joined_objects(cloud, superpoint)
+    return point_metrics(item.owner, found.instance[superpoint], found.confidence[superpoint])
 
 
 def geometric(scene: LearningScene) -> LearningScene:

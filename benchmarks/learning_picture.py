@@ -33,7 +33,7 @@ def main() -> None:
     scene = item.scene
     cloud = PreparedCloud(np.arange(len(scene.xyz)), scene.xyz, scene.origin, scene.rgb, scene.normal)
     superpoint = partition(scene.xyz.astype(np.float64), rgb=scene.rgb, normals=scene.normal)
-    found, _ = CloudSegmenter(args.model, "cpu").segment_prepared(cloud, superpoint)
+    found = CloudSegmenter(args.model, "cpu").joined_objects(cloud, superpoint).instance[superpoint]
     owner = np.maximum(item.owner, 0)
     panels = [drawn(scene.xyz, color, owner > 0) for color in (scene.rgb, shaded(scene.rgb, found), shaded(scene.rgb, owner))]
     cv2.imwrite(str(args.out), np.concatenate(panels)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])

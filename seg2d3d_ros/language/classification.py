@@ -70,26 +70,47 @@ def name_instances(
         findings: gets the instances that none is clearly best for.
 
     Raises:
+        UsageError: as ``name_vectors``.
+    """
+    classes = {int(item["id"]): str(item["class"]) for item in tracks["instances"]}
+    rows = [row for row, number in enumerate(embeddings.ids.tolist()) if number in classes]
+    vectors = {int(embeddings.ids[row]): embeddings.vectors[row] for row in rows}
+    return name_vectors(labels, vectors, model, margin, findings, formers=classes)
+
+
+def name_vectors(
+    labels: Sequence[str],
+    vectors: Mapping[int, np.ndarray],
+    model: TextImageModel,
+    margin: float,
+    findings: Findings,
+    *,
+    formers: Mapping[int, str] | None = None,
+) -> list[Naming]:
+    """The best label of each instance that has a vector (D,), in their order.
+
+    Args:
+        formers: what the instances are called so far; None = nothing.
+
+    Raises:
         UsageError: no label, one that is given twice, or one that has no words or too many.
     """
     if not labels:
         raise UsageError("no labels: name what the instances may be, e.g. --label house --label shop")
     if len({label.casefold() for label in labels}) < len(labels):
         raise UsageError(f"the same label twice: {', '.join(labels)}")
-    classes = {int(item["id"]): str(item["class"]) for item in tracks["instances"]}
-    rows = [row for row, number in enumerate(embeddings.ids.tolist()) if number in classes]
-    if not rows:
+    if not vectors:
         return []
     words = [*labels, *(word for word in NEUTRAL if word not in {label.casefold() for label in labels})]
-    logits = model.scale * (embeddings.vectors[rows].astype(float) @ model.texts(words).astype(float).T)
+    logits = model.scale * (np.array(list(vectors.values()), float) @ model.texts(words).astype(float).T)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     named = []
-    for row, share in zip(rows, shares, strict=True):
-        number, best = int(embeddings.ids[row]), int(share[: len(labels)].argmax())
+    for number, share in zip(vectors, shares, strict=True):
+        best = int(share[: len(labels)].argmax())
         ahead = float(share[best] - np.delete(share, best).max())
         clear = ahead > 0 and ahead >= margin
-        named.append(Naming(number, classes[number], labels[best], float(share[best]), ahead, clear))
+        named.append(Naming(number, (formers or {}).get(number, ""), labels[best], float(share[best]), ahead, clear))
     if unclear := [item for item in named if not item.clear]:
         findings.add(INSTANCES_UNNAMED, *(str(item.id) for item in unclear), of=len(named), margin=f"{margin:g}")
     return named

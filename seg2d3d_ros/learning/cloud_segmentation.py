@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.learning.cloud_tiles import Tile, cut_tile
-from seg2d3d_ros.learning.joining import TileObject, join_objects
+from seg2d3d_ros.learning.joining import JoinedObjects, TileObject, join_objects
 from seg2d3d_ros.learning.scene_building import Cloud, PreparedCloud, prepare_cloud
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.superpoints.partition import partition
@@ -34,11 +34,14 @@ class SegmentedCloud:
         instance: (N,) int32, 0 = none.
         confidence: (N,) float32, how sure the instance is; 0 = none.
         superpoint: (N,) int32, -1 where a point is no place.
+        text: (I, D) float32 of length 1: instance ``i + 1``'s vector in the space of the text-image model that the network
+            learnt from; None where it learnt from none.
     """
 
     instance: np.ndarray
     confidence: np.ndarray
     superpoint: np.ndarray
+    text: np.ndarray | None = None
 
 
 class CloudSegmenter:
@@ -47,6 +50,11 @@ class CloudSegmenter:
     Args:
         folder: of ``seg2d3d train``, or of one of its stages.
         device: see ``networks.runtime.choose_device``.
+
+    Attributes:
+        voxel: metres between the points that superpoints are made of.
+        radius: metres, of a tile.
+        text_model: name of the text-image model whose vectors the network learnt; empty = none.
 
     Raises:
         UsageError, DataError: no model, a damaged one, one of another kind or version, or torch is missing.
@@ -65,6 +73,7 @@ class CloudSegmenter:
         try:
             network = build_network(document["network"])
             self.voxel = float(document["voxel"])
+            self.text_model = str(document["text_model"])
             learnt = document["curriculum"]
             self.radius, self._tile_voxel, self._least = float(learnt["radius"]), float(learnt["voxel"]), int(learnt["least"])
         except (KeyError, TypeError, ValueError) as error:
@@ -80,13 +89,13 @@ class CloudSegmenter:
         """
         prepared = prepare_cloud(cloud, self.voxel, self._findings)
         superpoint = partition(prepared.xyz.astype(np.float64), rgb=prepared.rgb, normals=prepared.normal)
-        instance, confidence = self.segment_prepared(prepared, superpoint, progress)
-        return self._spread(cloud, prepared, superpoint, instance, confidence)
+        joined = self.joined_objects(prepared, superpoint, progress)
+        return self._spread(cloud, prepared, superpoint, joined)
 
-    def segment_prepared(
+    def joined_objects(
         self, prepared: PreparedCloud, superpoint: np.ndarray, progress: Progress | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) int32 instances and (n,) float32 confidences of a prepared cloud with superpoints."""
+    ) -> JoinedObjects:
+        """The objects of a prepared cloud whose points (n,) lie in these superpoints (n,)."""
         size = np.bincount(superpoint)
         found: list[list[TileObject]] = []
         middles = tile_middles(prepared.xyz, self.radius * STEP)
@@ -96,8 +105,7 @@ class CloudSegmenter:
                 found.append(self._objects(tile, superpoint))
             if progress is not None:
                 progress("tiles", done, len(middles))
-        instance, confidence = join_objects(found, size)
-        return instance[superpoint], confidence[superpoint]
+        return join_objects(found, size)
 
     def _objects(self, tile: Tile, superpoint: np.ndarray) -> list[TileObject]:
         """What the network finds in a tile, the surest first."""
@@ -107,6 +115,7 @@ class CloudSegmenter:
             found = self._model(tile)[-1]
             mask = found.mask.float().sigmoid().cpu().numpy()
             score = (found.object.float().sigmoid() * found.score.float().sigmoid()).sqrt().cpu().numpy()
+            text = None if found.text is None else found.text.float().cpu().numpy()
         if not np.isfinite(mask).all() or not np.isfinite(score).all():
             raise DataError("the network's answer is no number: its weights are damaged, or the cloud's values far too large")
         size = np.bincount(tile.superpoint, minlength=tile.superpoints)
@@ -125,12 +134,11 @@ class CloudSegmenter:
             rows.append(mine)
             middle = size[mine] @ tile.center[mine, :2] / size[mine].sum()
             central = max(1 - float(middle @ middle), 0.0)  # what a tile's border cuts, the next tile sees whole
-            kept.append(TileObject(ids[mine], mask[query][mine], ids, float(score[query]) * sure * central))
+            words = None if text is None else text[query]
+            kept.append(TileObject(ids[mine], mask[query][mine], ids, float(score[query]) * sure * central, words))
         return kept
 
-    def _spread(
-        self, cloud: Cloud, prepared: PreparedCloud, superpoint: np.ndarray, instance: np.ndarray, confidence: np.ndarray
-    ) -> SegmentedCloud:
+    def _spread(self, cloud: Cloud, prepared: PreparedCloud, superpoint: np.ndarray, joined: JoinedObjects) -> SegmentedCloud:
         """Labels of all points of a cloud: those of the nearest prepared point."""
         finite = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
         tree = cKDTree(cloud.xyz[prepared.row] - prepared.origin)
@@ -139,8 +147,9 @@ class CloudSegmenter:
         finite, near = finite[there], near[there]
         count = len(cloud.xyz)
         labels, sure, pieces = np.zeros(count, np.int32), np.zeros(count, np.float32), np.full(count, -1, np.int32)
-        labels[finite], sure[finite], pieces[finite] = instance[near], confidence[near], superpoint[near]
-        return SegmentedCloud(labels, sure, pieces)
+        mine = superpoint[near]
+        labels[finite], sure[finite], pieces[finite] = joined.instance[mine], joined.confidence[mine], mine
+        return SegmentedCloud(labels, sure, pieces, joined.text)
 
 
 def _overlap(first: np.ndarray, second: np.ndarray, size: np.ndarray) -> float:

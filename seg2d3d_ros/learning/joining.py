@@ -24,12 +24,29 @@ class TileObject:
         share: (n,) float32 how much each one is.
         seen: (m,) int64 all superpoints of the tile.
         score: how sure it is.
+        text: (D,) its vector in a text-image model's space, where the network learnt one.
     """
 
     superpoint: np.ndarray
     share: np.ndarray
     seen: np.ndarray
     score: float
+    text: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class JoinedObjects:
+    """I objects of a whole cloud over its S superpoints.
+
+    Attributes:
+        instance: (S,) int32 of each superpoint, 1 … I, 0 = none.
+        confidence: (S,) float32 how sure that instance is.
+        text: (I, D) float32 of length 1, None where the network learnt none; row ``i`` is instance ``i + 1``'s.
+    """
+
+    instance: np.ndarray
+    confidence: np.ndarray
+    text: np.ndarray | None
 
 
 class _Group:
@@ -37,14 +54,18 @@ class _Group:
 
     def __init__(self, count: int) -> None:
         self.vote, self.seen, self.score = np.zeros(count, np.float32), np.zeros(count, bool), 0.0
+        self.text: np.ndarray | None = None
 
     def add(self, item: TileObject) -> None:
         self.vote[item.superpoint] = np.maximum(self.vote[item.superpoint], item.share * item.score)
         self.seen[item.seen] = True
         self.score = max(self.score, item.score)
+        if item.text is not None:
+            weighted = item.text * item.score
+            self.text = weighted if self.text is None else self.text + weighted
 
 
-def join_objects(tiles: Sequence[Sequence[TileObject]], size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def join_objects(tiles: Sequence[Sequence[TileObject]], size: np.ndarray) -> JoinedObjects:
     """Join the objects of tiles that are one where both tiles see, the surest first.
 
     An object that lies for the most part in a surer one is a part of it and adds nothing. Each superpoint goes to the object
@@ -52,9 +73,6 @@ def join_objects(tiles: Sequence[Sequence[TileObject]], size: np.ndarray) -> tup
 
     Args:
         size: (S,) points of each superpoint.
-
-    Returns:
-        (S,) int32 instance of each superpoint, 0 = none, and (S,) float32 how sure that instance is.
     """
     groups: list[_Group] = []
     for item in sorted((item for tile in tiles for item in tile), key=lambda item: -item.score):
@@ -86,7 +104,7 @@ def _agreement(mine: np.ndarray, seen: np.ndarray, group: _Group, size: np.ndarr
     return both / float(size[(mine | theirs) & common].sum()), both / float(size[mine & common].sum())
 
 
-def _shared_out(groups: list[_Group], size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shared_out(groups: list[_Group], size: np.ndarray) -> JoinedObjects:
     while groups:
         table = np.stack([group.vote for group in groups])
         winner = np.where(table.max(axis=0) > 0, table.argmax(axis=0), -1)
@@ -95,6 +113,15 @@ def _shared_out(groups: list[_Group], size: np.ndarray) -> tuple[np.ndarray, np.
         ]
         if len(kept) == len(groups):
             score = np.append(np.array([group.score for group in groups], np.float32), 0.0)
-            return (winner + 1).astype(np.int32), score[winner].astype(np.float32)
+            return JoinedObjects((winner + 1).astype(np.int32), score[winner].astype(np.float32), _texts(groups))
         groups = kept
-    return np.zeros(len(size), np.int32), np.zeros(len(size), np.float32)
+    return JoinedObjects(np.zeros(len(size), np.int32), np.zeros(len(size), np.float32), None)
+
+
+def _texts(groups: Sequence[_Group]) -> np.ndarray | None:
+    """(I, D) of length 1."""
+    vectors = [group.text for group in groups if group.text is not None]
+    if len(vectors) < len(groups):
+        return None
+    table = np.stack(vectors)
+    return np.asarray(table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12), np.float32)

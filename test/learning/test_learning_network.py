@@ -163,19 +163,19 @@ def test_objects_that_tiles_cut_are_joined_and_parts_are_none():
     size = np.ones(10)
     first = [thing([0, 1, 2, 3], range(5)), thing([4], range(5), 0.5)]
     second = [thing([2, 3, 5, 6], range(2, 10), 0.8), thing([8, 9], range(2, 10), 0.7), thing([8], range(2, 10), 0.3)]
-    instance, confidence = join_objects([first, second], size)
+    joined = join_objects([first, second], size)
+    instance, confidence = joined.instance, joined.confidence
     assert len(set(instance[[0, 1, 2, 3, 5, 6]])) == 1
     assert instance[8] == instance[9] != instance[0]
     assert instance[7] == 0
     assert (len(set(instance[instance > 0])), confidence[7]) == (3, 0)
     assert confidence[0] == pytest.approx(0.9)
-    assert join_objects([], size)[0].tolist() == [0] * 10
+    assert join_objects([], size).instance.tolist() == [0] * 10
 
 
 def test_neighbours_stay_two():
-    instance, _ = join_objects(
-        [[thing([0, 1, 2], range(6)), thing([3, 4, 5], range(6))], [thing([2, 3], range(1, 5), 0.4)]], np.ones(6)
-    )
+    tiles = [[thing([0, 1, 2], range(6)), thing([3, 4, 5], range(6))], [thing([2, 3], range(1, 5), 0.4)]]
+    instance = join_objects(tiles, np.ones(6)).instance
     assert instance[0] != instance[5]
     assert len(set(instance)) == 2
 

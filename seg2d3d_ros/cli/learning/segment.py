@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seg2d3d_ros.cli.arguments.options import add_config_arguments, config_from_args
+from seg2d3d_ros.declaration import Value
+from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.findings import Findings, printable
+
+if TYPE_CHECKING:
+    from seg2d3d_ros.language.text_image_model import TextImageModel
+    from seg2d3d_ros.learning.cloud_segmentation import CloudSegmenter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,14 +24,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="MODEL", help="folder of a model of `seg2d3d train`")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the labelled cloud, a PLY file")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda, cuda:1, …")
+    parser.add_argument(
+        "--label",
+        action="append",
+        metavar="LABEL",
+        help="what instances may be; again for more, or with commas. The model must have learnt from maps with embeddings",
+    )
+    parser.add_argument(
+        "--words-model",
+        metavar="NAME",
+        help="the text-image model that reads the labels, if it lies elsewhere than in training",
+    )
+    parser.add_argument("--download", action="store_true", help="download that model's weights if they are missing")
+    add_config_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Label it; every point of the cloud is in the file, in order."""
     import time
 
-    from seg2d3d_ros.errors import UsageError
-    from seg2d3d_ros.findings import Findings
+    from seg2d3d_ros.language.cloud_naming import name_cloud
     from seg2d3d_ros.learning.cloud_reading import read_cloud_file
     from seg2d3d_ros.learning.cloud_segmentation import CloudSegmenter
     from seg2d3d_ros.learning.labelled_file import write_labelled
@@ -34,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.out}: lies in the map directory, which holds the map's own files alone; choose another --out")
     findings, progress = Findings(), ProgressBars()
     segmenter = CloudSegmenter(args.model, args.device, findings)
+    labels = [word.strip() for text in args.label or () for word in text.split(",") if word.strip()]
+    words = _words(args, segmenter, findings) if labels else None
     cloud = read_cloud_file(args.cloud)
     begin = time.monotonic()
     try:
@@ -41,10 +65,29 @@ def run(args: argparse.Namespace) -> int:
     finally:
         progress.close()
     seconds = time.monotonic() - begin
-    write_labelled(args.out, cloud, found)
+    named = [] if words is None else name_cloud(labels, found, segmenter.text_model, *words, findings)
+    classes = {item.id: item.label for item in named if item.clear} if labels else None
+    write_labelled(args.out, cloud, found, classes)
     labelled, instances = int((found.instance > 0).sum()), len(set(found.instance[found.instance > 0].tolist()))
     pace = len(cloud.xyz) / max(seconds, 1e-6)
     print(f"{args.out}: {labelled} of {len(cloud.xyz)} points in {instances} instances, {pace:.0f} points per second")
-    for item in findings.list():
-        print(f"note: {item.text}")
+    for item in named:
+        what = f"{item.label if item.clear else 'none is clear':<20} ({item.label} {item.probability:.2f})"
+        print(printable(f"  instance {item.id:<6}{what}"))
+    for note in findings.list():
+        print(f"note: {note.text}")
     return 0 if instances else 1
+
+
+def _words(args: argparse.Namespace, segmenter: CloudSegmenter, findings: Findings) -> tuple[TextImageModel, float]:
+    """The text-image model that reads the labels, and the margin by which a label must be ahead."""
+    from seg2d3d_ros.language.text_image_model import obtain_model
+
+    if not segmenter.text_model:
+        raise UsageError(
+            f"--label: {args.model} learnt no words; run `seg2d3d find` on its maps, then make the data set and train anew"
+        )
+    given: dict[str, Value] = {"segmentation.allow_download": True} if args.download else {}
+    config = config_from_args(args, given)
+    model = obtain_model(args.words_model or segmenter.text_model, config.segmentation.networks, findings)
+    return model, config.words.margin
