@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seg2d3d_ros.config import load_config
 from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.masks import region_of
@@ -21,6 +22,7 @@ from seg2d3d_ros.geometry.oriented_boxes import OrientedBoxes, oriented_box
 from seg2d3d_ros.mapstore.files.prompts_file import PROMPTS_FILE, Prompted, StoredPrompts
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, POINT, colored_by_instance, read_points, write_points
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.prompts.point_completion import points_completed
 from seg2d3d_ros.prompts.point_votes import points_held
 from seg2d3d_ros.prompts.sights import Sight
 
@@ -140,6 +142,8 @@ def _lay_points(
 ) -> tuple[dict[str, dict[int, tuple[int, float]]], list[Prompted]]:
     """Write the clouds; returns what lies beneath, and the objects with their points."""
     changed: dict[str, dict[int, tuple[int, float]]] = {}
+    config = store.root / "config.yaml"
+    superpoints = load_config(file=config if config.exists() else None).superpoints
     facts: dict[int, dict[str, Any]] = {item.id: {"points": 0, "component": 0} for item in objects}
     own = {item.id for item in objects}
     for file, layout in CLOUDS.items():
@@ -153,7 +157,12 @@ def _lay_points(
         points["instance"][np.isin(points["instance"], list(own))] = 0
         xyz = np.stack([points[axis] for axis in "xyz"], axis=1).astype(float)
         for item in objects:
-            rows, share = points_held(sights, {name: region for name, (region, _) in item.regions.items()}, xyz)
+            regions = {name: region for name, (region, _) in item.regions.items()}
+            if superpoints.complete and layout == CLOUD_POINT:
+                rgb = np.stack([points[column] for column in ("red", "green", "blue")], axis=1)
+                rows, share = points_completed(sights, regions, xyz, rgb, superpoints)
+            else:
+                rows, share = points_held(sights, regions, xyz)
             points["instance"][rows], points["confidence"][rows] = item.id, share
             if file == next(iter(CLOUDS)):
                 facts[item.id] = facts_of(item, xyz[rows], sights, up)
