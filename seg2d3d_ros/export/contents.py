@@ -24,6 +24,12 @@ HOW_TO_GET = {
     "lidar": "seg2d3d bag BAG … --cloud TOPIC",
 }
 
+NOTHING_FOUND = Kind(
+    "export_without_instances",
+    "exports of a map that has no instance",
+    cause="no object was found when the map was made; its report says why",
+    remedy="see the report's first lines; `seg2d3d run … --resume` with other labels or masks makes the map's objects anew",
+)
 ELSEWHERE = Kind(
     "export_elsewhere",
     "instances of models that do not hang together with the largest",
@@ -96,6 +102,7 @@ class Contents:
             if unknown := sorted(set(ids) - known):
                 raise UsageError(f"--instances: {store.root} has no instance {unknown[0]}; it has {_in_short(sorted(known))}")
             instances = [item for item in instances if item["id"] in set(ids)]
+        findings.add(NOTHING_FOUND, count=int(not instances), of=1)
         coordinates = Coordinates.of(tracks["frame"], crs, findings)
         return cls(store, instances, coordinates, cloud, class_codes or {}, findings, completed)
 

@@ -17,6 +17,7 @@ class Format:
         needs: the libraries of the extra ``export`` that write it.
         folder: whether ``--out`` is a folder, which must be new or empty.
         cloud: whether ``--cloud`` matters.
+        instances: whether it holds nothing, and is not written, where a map has no instance.
     """
 
     module: str
@@ -26,6 +27,7 @@ class Format:
     needs: tuple[str, ...] = ()
     folder: bool = False
     cloud: bool = False
+    instances: bool = False
 
 
 FORMATS = {
@@ -72,6 +74,7 @@ FORMATS = {
         "masks, points, cameras, observations",
         "EPSG:4326",
         ("pyproj",),
+        instances=True,
     ),
     "geoparquet": Format(
         "gis.geoparquet_writer",
@@ -79,6 +82,7 @@ FORMATS = {
         "masks, points, cameras, observations",
         None,
         ("pyarrow", "pyproj", "shapely"),
+        instances=True,
     ),
     "cityjson": Format(
         "gis.cityjson_writer",
@@ -86,6 +90,7 @@ FORMATS = {
         "masks, points, cameras",
         None,
         ("pyproj",),
+        instances=True,
     ),
     "parquet": Format(
         "gis.parquet_writer",
@@ -116,46 +121,54 @@ FORMATS = {
         "gis.panoramax_writer",
         "annotations for Panoramax, as the bodies of its API's requests",
         "points, boxes, scores; holes in masks",
+        instances=True,
     ),
     "coco": Format(
         "annotations.coco_writer",
         "instances as run lengths in one COCO file, with track_id and score",
         "points, boxes in 3D, poses",
+        instances=True,
     ),
     "panoptic": Format(
         "annotations.panoptic_writer",
         "COCO panoptic: a PNG per image, whose ids are the instances', and a JSON file",
         "points, boxes in 3D, poses",
         folder=True,
+        instances=True,
     ),
     "labelme": Format(
         "annotations.labelme_writer",
         "a LabelMe file per image; group_id is the instance's id",
         "points, boxes in 3D, poses; holes become slits",
         folder=True,
+        instances=True,
     ),
     "cvat": Format(
         "annotations.cvat_writer",
         "CVAT for images 1.1, masks as run lengths; group_id and an attribute are the instance's id",
         "points, boxes in 3D, poses, scores",
+        instances=True,
     ),
     "yolo": Format(
         "annotations.yolo_writer",
         "YOLO segmentation: a polygon per instance and image, links to the photographs, data.yaml",
         "points, boxes in 3D, poses, scores, the instances' ids; holes and parts hang on slits",
         folder=True,
+        instances=True,
     ),
     "mot": Format(
         "annotations.mot_writer",
         "MOTChallenge: a sequence per camera with gt.txt, seqinfo.ini and a table of its images",
         "points, boxes in 3D, poses, masks, scores, how much is hidden",
         folder=True,
+        instances=True,
     ),
     "kitti-mots": Format(
         "annotations.kitti_mots_writer",
         "KITTI MOTS: a sequence per camera with masks as run lengths, and tables of images and tracks",
         "points, boxes in 3D, poses, scores; ids beyond 999 are numbered anew",
         folder=True,
+        instances=True,
     ),
     "colmap": Format(
         "poses.colmap_writer",

@@ -11,6 +11,7 @@ from helpers_mapdir import start
 from helpers_odd_map import odd_map
 
 from seg2d3d_ros.cli.main import main
+from seg2d3d_ros.export.contents import NOTHING_FOUND
 from seg2d3d_ros.export.formats import FORMATS
 from seg2d3d_ros.mapstore.store import MapStore
 
@@ -62,8 +63,18 @@ def test_a_map_without_instances_and_place_is_written_or_refused_in_words(name, 
     status = main(["export", str(store.root), "--format", name, "--out", str(out)])
     assert status in (0, 1)
     assert out.exists() == (status == 0)
-    if status:
-        assert "map" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no object was found when the map was made" in said or (status and "map" in said)
+    if FORMATS[name].instances:
+        assert status == 1, "an empty file is no success"
+
+
+def test_a_map_without_instances_that_has_a_place_gives_its_points_and_cameras_and_says_so(tmp_path, capsys):
+    require("laz")
+    store = odd_map(tmp_path, empty=True)
+    assert main(["export", str(store.root), "--format", "laz", "--out", str(tmp_path / "cloud.laz")]) == 0
+    assert (tmp_path / "cloud.laz").exists()
+    assert NOTHING_FOUND.cause in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.export.formats import FORMATS, Format
 from seg2d3d_ros.findings import Findings, printable
 from seg2d3d_ros.mapstore.held_map import look_into, real
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the file or folder."""
     from seg2d3d_ros.export.clouds.asprs import parse_codes
-    from seg2d3d_ros.export.contents import Contents
+    from seg2d3d_ros.export.contents import NOTHING_FOUND, Contents
 
     if not (args.map / "tracks.json").exists():
         raise UsageError(f"{args.map}: no map directory (tracks.json is missing); make one with 'seg2d3d run'")
@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         findings=findings,
         completed=completed,
     )
+    if chosen.instances and not contents.instances:
+        raise DataError(f"{args.map}: nothing to write as {args.format}: {NOTHING_FOUND.cause}; {NOTHING_FOUND.remedy}")
     summary = importlib.import_module(f"seg2d3d_ros.export.{chosen.module}").export(contents, args.out)
     for finding in findings.list():
         print(f"note: {finding.text}", file=sys.stderr)
