@@ -16,6 +16,7 @@ _TITLES = {
     "panoptic": "fixed classes: segmentation.panoptic_model (panoptic)",
     "features": "keypoints and their matches: reconstruction.features_model (superpoint)",
     "words": "instances by words: words.model (find, classify)",
+    "pictures": "image features for networks of your own (dataset --image-model)",
     "concepts": "masks for a text: segmentation.concept_model (sam3)",
 }
 

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.learning.cloud_tiles import Tile, cut_tile
+from seg2d3d_ros.learning.image_features import PlaceFeatures
 from seg2d3d_ros.learning.joining import JoinedObjects, TileObject, join_objects
 from seg2d3d_ros.learning.scene_building import Cloud, PreparedCloud, prepare_cloud
 from seg2d3d_ros.progress import Progress
@@ -55,6 +56,7 @@ class CloudSegmenter:
         voxel: metres between the points that superpoints are made of.
         radius: metres, of a tile.
         text_model: name of the text-image model whose vectors the network learnt; empty = none.
+        image_model: name of the model whose image features it learnt to use; empty = none.
 
     Raises:
         UsageError, DataError: no model, a damaged one, one of another kind or version, or torch is missing.
@@ -73,7 +75,7 @@ class CloudSegmenter:
         try:
             network = build_network(document["network"])
             self.voxel = float(document["voxel"])
-            self.text_model = str(document["text_model"])
+            self.text_model, self.image_model = str(document["text_model"]), str(document["image_model"])
             learnt = document["curriculum"]
             self.radius, self._tile_voxel, self._least = float(learnt["radius"]), float(learnt["voxel"]), int(learnt["least"])
         except (KeyError, TypeError, ValueError) as error:
@@ -81,26 +83,36 @@ class CloudSegmenter:
         load_into(network, state, folder)
         self._model = network.to(choose_device(device)).eval()
 
-    def segment(self, cloud: Cloud, progress: Progress | None = None) -> SegmentedCloud:
+    def segment(self, cloud: Cloud, progress: Progress | None = None, features: PlaceFeatures | None = None) -> SegmentedCloud:
         """Label a cloud of any extent.
+
+        Args:
+            features: gives the image features of places in the cloud's frame, by ``image_model``; None = there are no pictures.
 
         Raises:
             DataError: no point of it is a place.
         """
         prepared = prepare_cloud(cloud, self.voxel, self._findings)
         superpoint = partition(prepared.xyz.astype(np.float64), rgb=prepared.rgb, normals=prepared.normal)
-        joined = self.joined_objects(prepared, superpoint, progress)
+        image = None if features is None else features(cloud.xyz[prepared.row])
+        joined = self.joined_objects(prepared, superpoint, progress, image)
         return self._spread(cloud, prepared, superpoint, joined)
 
     def joined_objects(
-        self, prepared: PreparedCloud, superpoint: np.ndarray, progress: Progress | None = None
+        self,
+        prepared: PreparedCloud,
+        superpoint: np.ndarray,
+        progress: Progress | None = None,
+        image: np.ndarray | None = None,
     ) -> JoinedObjects:
-        """The objects of a prepared cloud whose points (n,) lie in these superpoints (n,)."""
+        """The objects of a prepared cloud whose points lie in these superpoints (n,), with image features (n, F) or none."""
         size = np.bincount(superpoint)
         found: list[list[TileObject]] = []
         middles = tile_middles(prepared.xyz, self.radius * STEP)
         for done, middle in enumerate(middles, 1):
-            tile = cut_tile(prepared.xyz, prepared.rgb, prepared.normal, superpoint, middle, self.radius, self._tile_voxel)
+            tile = cut_tile(
+                prepared.xyz, prepared.rgb, prepared.normal, superpoint, middle, self.radius, self._tile_voxel, image=image
+            )
             if tile is not None:
                 found.append(self._objects(tile, superpoint))
             if progress is not None:

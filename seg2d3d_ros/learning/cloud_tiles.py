@@ -28,6 +28,7 @@ class Tile:
         levels: neighbourhoods.
         center: (S, 3) float32 of the superpoints, from the tile's middle, in units of its radius.
         radius: metres.
+        image: (N, F) float32 what pictures show there, NaN where none does; None = no picture was asked.
     """
 
     point: np.ndarray
@@ -36,6 +37,7 @@ class Tile:
     levels: list[Level]
     center: np.ndarray
     radius: float
+    image: np.ndarray | None = None
 
     @property
     def superpoints(self) -> int:
@@ -69,6 +71,7 @@ def cut_tile(
     radius: float,
     voxel: float,
     random: np.random.Generator | None = None,
+    image: np.ndarray | None = None,
 ) -> Tile | None:
     """The tile around a place; None where it has fewer than two points.
 
@@ -79,6 +82,7 @@ def cut_tile(
         middle: (2,) of the cylinder's axis.
         voxel: metres; of the points in a cube of this side one is taken.
         random: turns, mirrors and scales the tile, as it is trained with; None = as it is.
+        image: (N, F), as ``Tile.image``.
     """
     point = np.flatnonzero(((xyz[:, :2] - middle) ** 2).sum(axis=1) < radius**2)
     point = point[one_per_voxel(xyz[point].astype(np.float64), voxel)]
@@ -104,7 +108,8 @@ def cut_tile(
     mine = mine.ravel()
     count = np.bincount(mine)
     center = np.stack([np.bincount(mine, place[:, axis]) for axis in range(3)], axis=1) / count[:, None] / radius
-    return Tile(point, mine, feature, point_pyramid(place, voxel), center.astype(np.float32), radius)
+    seen = None if image is None else image[point].astype(np.float32)
+    return Tile(point, mine, feature, point_pyramid(place, voxel), center.astype(np.float32), radius, seen)
 
 
 def _turn(random: np.random.Generator) -> np.ndarray:

@@ -34,7 +34,8 @@ class CurriculumOptions:
         voxel: metres between the points that the network sees; the data set's, which superpoints are made of, are denser.
         views: that a step takes of a tile, at most.
         least: points that a view must see of an object in a tile for it to count.
-        no_colour: share of the steps without colours, so that clouds without any are labelled, too.
+        no_colour, no_image: shares of the steps without colours and without image features, so that clouds without them are
+            labelled, too.
         partition: see ``instance_loss.view_loss``.
         width, heads, layers: of the decoder.
     """
@@ -44,6 +45,7 @@ class CurriculumOptions:
     views: int = 4
     least: int = 5
     no_colour: float = 0.2
+    no_image: float = 0.3
     partition: bool = True
     width: int = 64
     heads: int = 4
@@ -75,8 +77,9 @@ class CurriculumLoss:
         scene = self._scenes[number]
         middle = scene.xyz[random.choice(self._labelled[number]), :2] + random.normal(0, 3.0, 2)
         rgb = None if random.random() < self._options.no_colour else scene.rgb
+        image = None if not scene.image_model or random.random() < self._options.no_image else scene.image
         radius, voxel = self._options.radius, self._options.voxel
-        tile = cut_tile(scene.xyz, rgb, scene.normal, scene.superpoint, middle, radius, voxel, random)
+        tile = cut_tile(scene.xyz, rgb, scene.normal, scene.superpoint, middle, radius, voxel, random, image)
         return None if tile is None else (number, tile)
 
     def __call__(self, model: Any, step: int, random: np.random.Generator) -> Mapping[str, Any]:
@@ -130,6 +133,7 @@ def train_stages(
     options: CurriculumOptions,
     *,
     text: int = 0,
+    image: int = 0,
     resume: bool = False,
     progress: Progress | None = None,
     findings: Findings | None = None,
@@ -152,7 +156,7 @@ def train_stages(
 
     if not stages or set(stages) - set(STAGES):
         raise UsageError(f"stages {list(stages)}: choose 1, 2, 3 or all")
-    sizes = {"width": options.width, "heads": options.heads, "layers": options.layers, "text": text, "image": 0}
+    sizes = {"width": options.width, "heads": options.heads, "layers": options.layers, "text": text, "image": image}
     for stage in stages:
         torch.manual_seed(training.seed)
         model = build_network(sizes)
@@ -168,6 +172,7 @@ def train_stages(
             "voxel": voxel,
             "streets": [scene.name for scene in scenes],
             "text_model": next((scene.text_model for scene in scenes if scene.text_model), "") if text else "",
+            "image_model": next((scene.image_model for scene in scenes if scene.image_model), "") if image else "",
             "curriculum": asdict(options),
         }
         train(

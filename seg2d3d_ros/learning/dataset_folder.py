@@ -23,9 +23,9 @@ from seg2d3d_ros.learning.learning_scene import LearningScene
 
 CARD, README = "dataset.json", "README.md"
 FORMAT = "seg2d3d learning scenes"
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "validation", "test")
-_TEXT = ("name", "views", "text_model")
+_TEXT = ("name", "views", "text_model", "image_model")
 _INDICES = {"superpoint": 0, "instance": -1, "view_point": 0, "view_mask": 0, "view_instance": 0}
 """The lowest value that each may have."""
 
@@ -46,12 +46,14 @@ class DataSet:
         voxel: metres between neighbouring points.
         files: by split, the files' names.
         text: size of the text-image vectors, 0 = some or all maps have none.
+        image: values of the points' image features, 0 = there are none.
     """
 
     folder: Path
     voxel: float
     files: Mapping[str, tuple[str, ...]]
     text: int
+    image: int
 
     def scenes(self, split: str, findings: Findings) -> list[LearningScene]:
         """The scenes of a split; damaged ones are counted and left out.
@@ -61,7 +63,7 @@ class DataSet:
         """
         found = []
         for name in self.files[split]:
-            scene = _scene_or_reason(self.folder / name)
+            scene = self._scene_or_reason(name)
             if isinstance(scene, str):
                 findings.add(SCENES_UNREADABLE, name, of=len(self.files[split]), reason=scene)
             else:
@@ -70,12 +72,14 @@ class DataSet:
             raise DataError(f"{self.folder}: no street of its {split} split can be used; make the data set again")
         return found
 
-
-def _scene_or_reason(path: Path) -> LearningScene | str:
-    try:
-        return read_scene(path)
-    except DataError as error:
-        return str(error)
+    def _scene_or_reason(self, name: str) -> LearningScene | str:
+        try:
+            scene = read_scene(self.folder / name)
+        except DataError as error:
+            return str(error)
+        if self.image and scene.image_model and scene.image.shape[1] != self.image:
+            return f"{name}: its image features have {scene.image.shape[1]} values, the data set's {self.image}"
+        return scene
 
 
 def write_scene(path: Path, scene: LearningScene) -> None:
@@ -119,7 +123,9 @@ def _check(scene: LearningScene) -> None:
         raise ValueError("view_point names points that are not there")
 
 
-def write_card(folder: Path, scenes: Sequence[Mapping[str, Any]], voxel: float, settings: Mapping[str, Any], text: int) -> None:
+def write_card(
+    folder: Path, scenes: Sequence[Mapping[str, Any]], voxel: float, settings: Mapping[str, Any], text: int, image: int = 0
+) -> None:
     """Write the data card: ``dataset.json`` for programs, and the same in words.
 
     Args:
@@ -131,6 +137,7 @@ def write_card(folder: Path, scenes: Sequence[Mapping[str, Any]], voxel: float, 
         "made_by": f"seg2d3d_ros {seg2d3d_ros.__version__}",
         "voxel": voxel,
         "text": text,
+        "image": image,
         **settings,
         "scenes": list(scenes),
     }
@@ -155,18 +162,19 @@ def read_card(folder: Path) -> DataSet:
         raise DataError(
             f"{path}: version {str(card.get('version'))[:20]}, this software reads {VERSION}; make the data set again"
         )
-    scenes, voxel, text = card.get("scenes"), card.get("voxel"), card.get("text", 0)
+    scenes, voxel, text, image = card.get("scenes"), card.get("voxel"), card.get("text"), card.get("image")
     valid = isinstance(scenes, list) and all(
         isinstance(s, dict) and s.get("split") in SPLITS and _plain(s.get("file")) for s in scenes
     )
-    if not valid or not isinstance(voxel, int | float) or not 0 < voxel < 100 or not isinstance(text, int) or text < 0:
+    sizes = all(isinstance(size, int) and 0 <= size < 1 << 16 for size in (text, image))
+    if not valid or not sizes or not isinstance(voxel, int | float) or not 0 < voxel < 100:
         raise DataError(f"{path}: its scenes or its voxel make no sense; make the data set again")
     files = {split: tuple(str(s["file"]) for s in scenes or () if s["split"] == split) for split in SPLITS}
     if not files["train"]:
         raise DataError(
             f"{folder}: the data set is empty: it has no street to train on; give `seg2d3d dataset` maps with masks"
         )
-    return DataSet(folder, float(voxel), files, text)
+    return DataSet(folder, float(voxel), files, int(text or 0), int(image or 0))
 
 
 def _plain(name: Any) -> bool:
@@ -189,7 +197,8 @@ def _words(card: Mapping[str, Any]) -> str:
             "view does not see it says nothing.",
             "",
             f"Points are {card['voxel']:g} m apart. Each npz has the arrays of `seg2d3d_ros.learning.learning_scene`: places,",
-            "colours, normals, superpoints, the label of the whole street (-1 = seen by no view), and per view",
+            "colours, normals, superpoints, the label of the whole street (-1 = seen by no view), image features where a model",
+            "was asked for them, and per view",
             "(CSR: `view_start`) the points that it sees, its own masks there and the objects there.",
             "",
             "| file | split | points | superpoints | views | masks | instances | labelled |",

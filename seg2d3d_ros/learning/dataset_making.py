@@ -11,6 +11,7 @@ import numpy as np
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
 from seg2d3d_ros.findings import Findings, Kind
 from seg2d3d_ros.learning.dataset_folder import CARD, SPLITS, write_card, write_scene
+from seg2d3d_ros.learning.image_features import CHANNELS, ImageFeatures
 from seg2d3d_ros.learning.learning_scene import UNKNOWN, LearningScene
 from seg2d3d_ros.learning.map_scenes import map_scene
 from seg2d3d_ros.learning.pointcept_files import write_pointcept
@@ -42,6 +43,7 @@ def make_dataset(
     pointcept: bool,
     findings: Findings,
     progress: Progress,
+    features: ImageFeatures | None = None,
 ) -> list[dict[str, Any]]:
     """Write a data set.
 
@@ -51,6 +53,7 @@ def make_dataset(
         held_out: shares of the maps for validation and test; at least one map is left to train on.
         seed: of the division.
         pointcept: also write the layout that Pointcept's and similar trainers read.
+        features: what is asked about the pictures; None = nothing.
 
     Returns:
         what the card says of each scene.
@@ -66,7 +69,10 @@ def make_dataset(
     names = _names(maps)
     scenes: list[tuple[Path, LearningScene]] = []
     for done, (root, name) in enumerate(zip(maps, names, strict=True), 1):
-        scene = _scene_or_reason(root, name, voxel, reach, cloud, findings)
+        try:
+            scene: LearningScene | str = map_scene(root, name, voxel, reach, cloud, findings, features, progress)
+        except Seg2d3dError as error:
+            scene = str(error)
         if isinstance(scene, str):
             findings.add(MAPS_LEFT_OUT, str(root), of=len(maps), reason=scene)
         else:
@@ -84,15 +90,8 @@ def make_dataset(
         if pointcept:
             write_pointcept(out / "pointcept" / split_of[scene.name] / scene.name, scene)
         facts.append({"file": file, "split": split_of[scene.name], "source": str(root), **counts(scene)})
-    write_card(out, facts, voxel, {"range": reach, "cloud": cloud, "seed": seed}, text)
+    write_card(out, facts, voxel, {"range": reach, "cloud": cloud, "seed": seed}, text, CHANNELS if features else 0)
     return facts
-
-
-def _scene_or_reason(root: Path, name: str, voxel: float, reach: float, cloud: str, findings: Findings) -> LearningScene | str:
-    try:
-        return map_scene(root, name, voxel, reach, cloud, findings)
-    except Seg2d3dError as error:
-        return str(error)
 
 
 def counts(scene: LearningScene) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class LearningScene:
         text_instance: (T,) int32 instances whose picture was embedded.
         text: (T, D) float32 their vectors, of length 1, in the space that a text-image model's texts have, too.
         text_model: whose.
+        image: (N, F) float16 what pictures show at each point, NaN where none does; (0, 0) where no model was asked.
+        image_model: which one.
     """
 
     name: str
@@ -63,6 +65,8 @@ class LearningScene:
     text_instance: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     text: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     text_model: str = ""
+    image: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float16))
+    image_model: str = ""
 
     def __post_init__(self) -> None:
         points, entries = len(self.xyz), len(self.view_point)
@@ -76,6 +80,7 @@ class LearningScene:
             check_array(name, getattr(self, name), (entries,), "i")
         check_array("view_start", self.view_start, (len(self.views) + 1,), "i")
         check_array("text", self.text, (len(self.text_instance), None), "f")
+        check_array("image", self.image, (points if self.image_model else 0, None), "f")
 
     def by_view(self, *, own: bool) -> Iterator[ViewLabels]:
         """The labels of each view: its own masks, or what all views together make of them."""

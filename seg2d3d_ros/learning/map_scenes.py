@@ -12,12 +12,15 @@ from seg2d3d_ros.arrays import places
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.learning.image_features import ImageFeatures, PlaceFeatures, point_features
 from seg2d3d_ros.learning.learning_scene import LearningScene
 from seg2d3d_ros.learning.scene_building import Cloud, PreparedCloud, SceneView, build_scene, prepare_cloud
 from seg2d3d_ros.mapstore.files.embeddings_file import read_embeddings
 from seg2d3d_ros.mapstore.held_map import look_into
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points, stray_points
 from seg2d3d_ros.mapstore.store import MapStore
+from seg2d3d_ros.mapstore.stored import StoredImages
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.reconstruction.model_io import read_models
 from seg2d3d_ros.superpoints.shown_labels import LabelledView, ShownLabels, sampled, shown_labels
 from seg2d3d_ros.types import SparseModel
@@ -27,7 +30,16 @@ FILES = {"lidar": "cloud.ply", "dense": "dense.ply"}
 CLOUD_CHOICES = ("auto", *FILES, "points")
 
 
-def map_scene(root: Path, name: str, voxel: float, reach: float, cloud: str, findings: Findings) -> LearningScene:
+def map_scene(
+    root: Path,
+    name: str,
+    voxel: float,
+    reach: float,
+    cloud: str,
+    findings: Findings,
+    features: ImageFeatures | None = None,
+    progress: Progress | None = None,
+) -> LearningScene:
     """Read a map's cloud, its views' masks and labels, and its instances' embeddings, where it has some.
 
     Args:
@@ -35,6 +47,7 @@ def map_scene(root: Path, name: str, voxel: float, reach: float, cloud: str, fin
         voxel: metres between points.
         reach: metres between a camera and the points that it sees.
         cloud: of ``CLOUD_CHOICES``; ``auto`` = the densest that there is.
+        features: what is asked about the pictures; None = nothing.
 
     Raises:
         DataError: no map, one without masks, without metres, or without the cloud that was asked for.
@@ -48,6 +61,9 @@ def map_scene(root: Path, name: str, voxel: float, reach: float, cloud: str, fin
     prepared = prepare_cloud(raw, voxel, findings)
     views = _sparse_views(store, models, prepared) if kind == "points" else _dense_views(store, models, raw, prepared, reach)
     scene = build_scene(name, prepared, views, findings)
+    if features is not None:
+        image = _features(store, models, raw.xyz[prepared.row], features, reach, findings, progress)
+        scene = replace(scene, image=image, image_model=features.name)
     embeddings = read_embeddings(store.root)
     if embeddings is None or len(embeddings) == 0:
         return scene
@@ -63,6 +79,30 @@ def map_cloud(root: Path) -> Cloud:
     store = look_into(root)
     models = _metric_models(root, store)
     return _cloud(store, models, _chosen(store, "auto"))
+
+
+def map_features(
+    root: Path, features: ImageFeatures, reach: float, findings: Findings, progress: Progress | None
+) -> PlaceFeatures:
+    """What gives the image features of places in a map's frame, from its photographs."""
+    store = look_into(root)
+    models = _metric_models(root, store)
+    return lambda xyz: _features(store, models, xyz, features, reach, findings, progress)
+
+
+def _features(
+    store: MapStore,
+    models: Sequence[SparseModel],
+    xyz: np.ndarray,
+    features: ImageFeatures,
+    reach: float,
+    findings: Findings,
+    progress: Progress | None,
+) -> np.ndarray:
+    views = [
+        (name, view) for model in models for name, view in zip(model.names, model.views(), strict=True) if view is not None
+    ]
+    return point_features(xyz, views, StoredImages(store), features, reach, findings, progress)
 
 
 def _metric_models(root: Path, store: MapStore) -> list[SparseModel]:

@@ -33,7 +33,7 @@ class KnownModel:
 
     Attributes:
         name: what the user writes.
-        role: ``detector``, ``masks``, ``panoptic``, ``features``, ``words`` or ``concepts``.
+        role: ``detector``, ``masks``, ``panoptic``, ``features``, ``words``, ``pictures`` or ``concepts``.
         megabytes: size of the weights (10^6 bytes), about.
         licence: of the weights.
         file, url, sha256: for a single checkpoint file; Hub models have none.
@@ -77,6 +77,8 @@ KNOWN = (
     KnownModel("ETH-CVG/lightglue_superpoint", "features", 53, "LightGlue Apache-2.0, SuperPoint non-commercial (Magic Leap)"),
     KnownModel("google/siglip2-base-patch16-224", "words", 1501, "Apache-2.0"),
     KnownModel("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "words", 605, "MIT"),
+    KnownModel("facebook/dinov2-small", "pictures", 88, "Apache-2.0"),
+    KnownModel("facebook/dinov2-base", "pictures", 346, "Apache-2.0"),
     KnownModel("facebook/sam3", "concepts", 3440, "SAM License (gated: its terms are accepted on the model's page)"),
 )
 _BY_NAME = {model.name: model for model in KNOWN}

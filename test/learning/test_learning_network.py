@@ -1,5 +1,6 @@
 """The network: what a view does not see is unknown; three stages; clouds labelled without any image."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -98,9 +99,11 @@ def test_levels_stand_for_the_points_below_them():
 def test_networks_take_image_features_and_do_without(tile):
     torch.manual_seed(0)
     network = InstanceNetwork(32, 2, 1, text=4, image=3)
-    without, given = (network(tile, image)[-1] for image in (None, torch.ones(len(tile.point), 3)))
+    shown = np.ones((len(tile.point), 3), np.float32)
+    without, given, unseen = (network(replace(tile, image=image))[-1] for image in (None, shown, np.full_like(shown, np.nan)))
     assert without.mask.shape == (tile.superpoints, tile.superpoints)
     assert not torch.allclose(without.mask, given.mask)
+    torch.testing.assert_close(without.mask, unseen.mask)
     torch.testing.assert_close(without.text.norm(dim=1), torch.ones(tile.superpoints))
 
 

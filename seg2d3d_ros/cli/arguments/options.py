@@ -8,6 +8,7 @@ from pathlib import Path
 from seg2d3d_ros.config import PRESETS, Config, declarations, load_config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.networks.obtaining import NetworkSettings
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,12 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter, e.g. reconstruction.seed=1"
     )
+
+
+def networks_from_args(args: argparse.Namespace) -> NetworkSettings:
+    """Where models come from and run, with ``--download`` of the command."""
+    given: dict[str, Value] = {"segmentation.allow_download": True} if args.download else {}
+    return config_from_args(args, given).segmentation.networks
 
 
 def config_from_args(args: argparse.Namespace, overrides: dict[str, Value] | None = None) -> Config:

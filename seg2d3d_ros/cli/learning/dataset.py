@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from seg2d3d_ros.cli.arguments.options import add_config_arguments, networks_from_args
+from seg2d3d_ros.learning.image_features import REACH
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -18,21 +21,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--voxel", type=float, default=0.25, metavar="M", help="metres between points (default 0.25)")
     parser.add_argument(
-        "--range", type=float, default=40.0, metavar="M", help="metres between a camera and what it sees (default 40)"
+        "--range", type=float, default=REACH, metavar="M", help=f"metres between a camera and what it sees (default {REACH:g})"
     )
     parser.add_argument("--validation", type=float, default=0.0, metavar="SHARE", help="share of the maps for validation")
     parser.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="share of the maps for tests")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the division into splits")
+    parser.add_argument(
+        "--image-model",
+        metavar="NAME",
+        help="also ask a vision transformer (facebook/dinov2-small) what the photographs show at each point",
+    )
     parser.add_argument("--pointcept", action="store_true", help="also write npy files as Pointcept's trainers read them")
+    parser.add_argument("--download", action="store_true", help="download that model's weights if they are missing")
+    add_config_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make it."""
     from seg2d3d_ros.findings import Findings
     from seg2d3d_ros.learning.dataset_making import make_dataset
+    from seg2d3d_ros.learning.image_features import obtain_features
     from seg2d3d_ros.progress import ProgressBars
 
-    findings, progress = Findings(), ProgressBars()
+    findings, progress, features = Findings(), ProgressBars(), None
+    if args.image_model:
+        features = obtain_features(args.image_model, networks_from_args(args), findings)
     try:
         facts = make_dataset(
             args.maps,
@@ -45,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
             pointcept=args.pointcept,
             findings=findings,
             progress=progress,
+            features=features,
         )
     finally:
         progress.close()

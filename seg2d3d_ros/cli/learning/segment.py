@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg2d3d_ros.cli.arguments.options import add_config_arguments, config_from_args
-from seg2d3d_ros.declaration import Value
+from seg2d3d_ros.cli.arguments.options import add_config_arguments, config_from_args, networks_from_args
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings, printable
 
 if TYPE_CHECKING:
     from seg2d3d_ros.language.text_image_model import TextImageModel
     from seg2d3d_ros.learning.cloud_segmentation import CloudSegmenter
+    from seg2d3d_ros.learning.image_features import PlaceFeatures
+    from seg2d3d_ros.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the text-image model that reads the labels, if it lies elsewhere than in training",
     )
-    parser.add_argument("--download", action="store_true", help="download that model's weights if they are missing")
+    parser.add_argument(
+        "--image-model", metavar="NAME", help="the model of image features, where it lies elsewhere now; for map directories"
+    )
+    parser.add_argument("--download", action="store_true", help="download these models' weights if they are missing")
     add_config_arguments(parser)
 
 
@@ -58,10 +62,11 @@ def run(args: argparse.Namespace) -> int:
     segmenter = CloudSegmenter(args.model, args.device, findings)
     labels = [word.strip() for text in args.label or () for word in text.split(",") if word.strip()]
     words = _words(args, segmenter, findings) if labels else None
+    features = _features(args, segmenter, findings, progress)
     cloud = read_cloud_file(args.cloud)
     begin = time.monotonic()
     try:
-        found = segmenter.segment(cloud, progress)
+        found = segmenter.segment(cloud, progress, features)
     finally:
         progress.close()
     seconds = time.monotonic() - begin
@@ -79,6 +84,28 @@ def run(args: argparse.Namespace) -> int:
     return 0 if instances else 1
 
 
+def _features(
+    args: argparse.Namespace, segmenter: CloudSegmenter, findings: Findings, progress: Progress
+) -> PlaceFeatures | None:
+    """What gives the image features that the network learnt from, where there are photographs and a model to look at them."""
+    from seg2d3d_ros.learning.image_features import FEATURES_UNUSED, REACH, obtain_features
+    from seg2d3d_ros.learning.map_scenes import map_features
+
+    if not segmenter.image_model:
+        return None
+    if not args.cloud.is_dir():
+        findings.add(FEATURES_UNUSED, count=1, of=1, reason=f"{args.cloud} is no map directory, and has no photographs")
+        return None
+    try:
+        model = obtain_features(args.image_model or segmenter.image_model, networks_from_args(args), findings)
+    except UsageError as error:
+        if args.image_model or args.download:
+            raise
+        findings.add(FEATURES_UNUSED, count=1, of=1, reason=str(error))
+        return None
+    return map_features(args.cloud, model, REACH, findings, progress)
+
+
 def _words(args: argparse.Namespace, segmenter: CloudSegmenter, findings: Findings) -> tuple[TextImageModel, float]:
     """The text-image model that reads the labels, and the margin by which a label must be ahead."""
     from seg2d3d_ros.language.text_image_model import obtain_model
@@ -87,7 +114,5 @@ def _words(args: argparse.Namespace, segmenter: CloudSegmenter, findings: Findin
         raise UsageError(
             f"--label: {args.model} learnt no words; run `seg2d3d find` on its maps, then make the data set and train anew"
         )
-    given: dict[str, Value] = {"segmentation.allow_download": True} if args.download else {}
-    config = config_from_args(args, given)
-    model = obtain_model(args.words_model or segmenter.text_model, config.segmentation.networks, findings)
-    return model, config.words.margin
+    model = obtain_model(args.words_model or segmenter.text_model, networks_from_args(args), findings)
+    return model, config_from_args(args).words.margin

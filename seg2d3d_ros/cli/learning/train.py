@@ -75,6 +75,7 @@ def _train_network(folder: Path, args: argparse.Namespace) -> int:
             options,
             CurriculumOptions(),
             text=data.text,
+            image=data.image,
             resume=args.resume,
             progress=progress,
             findings=findings,

@@ -22,7 +22,7 @@ class InstanceNetwork(nn.Module):
     Args:
         width, heads, layers: of the decoder.
         text: size of a text-image model's vectors; 0 = class-agnostic.
-        image: channels of image features that points may bring; where there are none, zeros and a flag stand for them.
+        image: values of the image features that points may bring; where there are none, zeros and a flag stand for them.
     """
 
     def __init__(self, width: int = 64, heads: int = 4, layers: int = 3, text: int = 0, image: int = 0):
@@ -32,12 +32,8 @@ class InstanceNetwork(nn.Module):
         self.backbone = PointBackbone(CHANNELS + (image + 1 if image else 0))
         self.decoder = QueryDecoder(WIDTHS[0] + CHANNELS, width, heads, layers, text)
 
-    def forward(self, tile: Tile, image: Tensor | None = None) -> list[Prediction]:
-        """Predictions of all layers of the decoder.
-
-        Args:
-            image: (N, image) features of the tile's points, None = there are none.
-        """
+    def forward(self, tile: Tile) -> list[Prediction]:
+        """Predictions of all layers of the decoder."""
         device = self.decoder.bias.device
 
         def tensor(array: Any) -> Tensor:
@@ -46,8 +42,9 @@ class InstanceNetwork(nn.Module):
         feature = tensor(tile.feature)
         inputs = feature
         if self.image:
-            given = feature.new_zeros((len(feature), self.image)) if image is None else image.to(feature)
-            inputs = torch.cat([feature, given, feature.new_full((len(feature), 1), float(image is not None))], dim=1)
+            given = feature.new_full((len(feature), self.image), torch.nan) if tile.image is None else tensor(tile.image)
+            there = given.isfinite().all(dim=1, keepdim=True)
+            inputs = torch.cat([feature, given.where(there, 0.0), there.to(feature)], dim=1)
         levels = [
             PointLevel(tensor(level.near), tensor(level.offset), tensor(level.parent), len(coarser))
             for level, coarser in zip(tile.levels, [item.xyz for item in tile.levels[1:]] + [()], strict=True)
