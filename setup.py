@@ -94,6 +94,7 @@ setup(
             "duckdb",
             "e57",
             "pygltflib",
+            "mkdocs-material>=9.5",  # builds the site of docs/
             "import-linter>=2.17; python_version >= '3.11'",
             "types-PyYAML",
         ],

@@ -22,6 +22,7 @@ from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.sections.clicks_config import ClicksConfig
 from seg2d3d_ros.sections.cloud_config import CloudConfig
 from seg2d3d_ros.sections.keyframe_config import KeyframeConfig
+from seg2d3d_ros.sections.presets import PRESETS
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.sections.segmentation_config import SegmentationConfig
 from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
@@ -36,12 +37,6 @@ SECTIONS: dict[str, type] = {
     "superpoints": SuperpointConfig,
     "words": WordsConfig,
     "clicks": ClicksConfig,
-}
-
-PRESETS: dict[str, dict[str, Value]] = {
-    "default": {},
-    "fast": {"reconstruction.max_image_size": 1000, "reconstruction.max_features": 2048, "reconstruction.max_pairs": 10},
-    "precise": {"reconstruction.max_image_size": 3200, "reconstruction.max_features": 12000, "reconstruction.max_pairs": 40},
 }
 
 ALIASES = {"prompts": "segmentation.prompts", "segmenter": "segmentation.segmenter", "method": "association.method"}
@@ -139,7 +134,7 @@ def load_config(
     """The effective configuration: overrides over file over preset over defaults."""
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}: choose {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
-    config = make_config(PRESETS[preset])
+    config = make_config({key: value for key, (value, _) in PRESETS[preset].values.items()})
     if file is not None:
         config = make_config(read_parameters(file, core_only=True), config, source=f"{file}: ")
     return make_config(overrides, config)

@@ -9,14 +9,28 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
+from seg2d3d_ros.cli.output.telling import tell_result
 from seg2d3d_ros.export.formats import FORMATS
 from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
 
 _PIP = f"{sys.executable} -m pip install"
-_HERE = "(in the project's folder)"
+_CHECKOUT = Path(__file__).parents[3]
+
+
+def _extra(name: str) -> str:
+    """How to get what an extra brings: from the checkout, or from the wheel that this was installed from."""
+    if (_CHECKOUT / "setup.py").exists():
+        return f"{_PIP} '.[{name}]'   (in {_CHECKOUT})"
+    return f"{_PIP} 'seg2d3d_ros[{name}] @ file:///FOLDER/seg2d3d_ros-….whl'   (the wheel that it was installed from)"
+
+
 _NEEDS = {
-    "core": (("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "jinja2"), f"{_PIP} .   {_HERE}"),
+    "core": (
+        ("numpy", "scipy", "cv2", "yaml", "PIL", "tqdm", "jinja2"),
+        f"{_PIP} numpy scipy opencv-python-headless pyyaml pillow tqdm jinja2",
+    ),
     "reconstruction": (("pycolmap",), f"{_PIP} 'pycolmap>=4.2,<4.3'"),
     "masks from COCO files": (("pycocotools",), f"{_PIP} pycocotools"),
     "damage inside JPEG images": (("simplejpeg",), f"{_PIP} simplejpeg"),
@@ -24,7 +38,7 @@ _NEEDS = {
     "videos, H.264 and H.265 in bags (optional)": (("av",), f"{_PIP} av"),
     "exports to point clouds and GIS (optional)": (
         tuple(sorted({library for item in FORMATS.values() for library in item.needs})),
-        f"{_PIP} '.[export]' {_HERE}",
+        _extra("export"),
     ),
     "rosbags without ROS": (("rosbags",), f"{_PIP} rosbags"),
     "rosbags that were cut off": (("mcap",), f"{_PIP} mcap"),
@@ -37,14 +51,14 @@ _NEEDS = {
             "rclpy", "sensor_msgs.msg", "geometry_msgs.msg", "nav_msgs.msg", "visualization_msgs.msg", "diagnostic_msgs.msg",
             "std_srvs.srv",
         ),
-        f"source /opt/ros/jazzy/setup.bash, or without a distribution: {_PIP} '.[ros]' {_HERE}",
+        f"source /opt/ros/jazzy/setup.bash, or without a distribution: {_extra('ros')}",
     ),
     "objects by text or class (grounded_sam, panoptic, everything)": (
         ("torch", "torchvision", "transformers", "segment_anything"),
-        f"{_PIP} '.[sam]' {_HERE}",
+        _extra("sam"),
     ),
-    "objects by text with SAM 3 (sam3; optional, Python 3.11)": (("transformers.models.sam3",), f"{_PIP} '.[sam3]' {_HERE}"),
-    "networks that label clouds (train, segment, cloud.model)": (("torch", "safetensors"), f"{_PIP} '.[learn]' {_HERE}"),
+    "objects by text with SAM 3 (sam3; optional, Python 3.11)": (("transformers.models.sam3",), _extra("sam3")),
+    "networks that label clouds (train, segment, cloud.model)": (("torch", "safetensors"), _extra("learn")),
     "detections as vision_msgs (optional)": (("vision_msgs.msg",), "apt-get install ros-jazzy-vision-msgs"),
     "TF of keyframes (optional)": (("tf2_msgs.msg",), "apt-get install ros-jazzy-tf2-msgs"),
 }  # fmt: skip
@@ -58,6 +72,8 @@ for name in sys.argv[1:]:
 """
 _LIMIT_S = 120.0
 
+EXAMPLES = ("seg2d3d doctor",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No options."""
@@ -65,20 +81,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each module; 1 if the core or the reconstruction cannot work."""
-    print(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
+    tell_result(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
     results = _probe([module for needed, _ in _NEEDS.values() for module in needed])
     broken = False
     for feature, (needed, mend) in _NEEDS.items():
-        print(f"\n{feature}")
+        tell_result(f"\n{feature}")
         for module in needed:
             works, text = results[module]
-            print(f"  {'ok     ' if works else 'MISSING'} {module:<24} {text}")
+            tell_result(f"  {'ok     ' if works else 'MISSING'} {module:<24} {text}")
             if not works:
-                print(f"          mend: {mend}")
+                tell_result(f"          mend: {mend}")
                 broken |= feature in ("core", "reconstruction")
     folder = models_dir()
     here = [model.name for model in KNOWN if find_model(model.name, folder).present]
-    print(f"\nmodels in {folder}: {', '.join(here) or 'none'}   (`seg2d3d models` lists and downloads them)")
+    modules = {module: {"works": works, "text": text} for module, (works, text) in results.items()}
+    words = f"\nmodels in {folder}: {', '.join(here) or 'none'}   (`seg2d3d models` lists and downloads them)"
+    tell_result(words, modules=modules, models=here)
     return 1 if broken else 0
 
 

@@ -1,6 +1,8 @@
 """``seg2d3d <command>``: finds the command's module and runs it.
 
-A command is a module of this package with ``add_arguments(parser)`` and ``run(args) -> exit code``.
+A command is a module of this package with ``add_arguments(parser)``, ``run(args) -> exit code`` and ``EXAMPLES`` of its use.
+One that takes long says in ``INTERRUPTED`` what an interruption leaves, and how to go on; ``{out}`` and the like are its
+arguments.
 Exit codes: 0 done, 1 no result, or none of the objects that were asked for (the message says why), 2 wrong use, 130 and 143
 interrupted.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import sys
 
 try:
+    from seg2d3d_ros.cli.output.choice import OutputChoice
     from seg2d3d_ros.cli.processes.supervisor import can_supervise, interruption_line, supervise, tell_if_interrupted
 except KeyboardInterrupt:  # nobody looks after it yet
     sys.exit(130)
@@ -19,6 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from seg2d3d_ros.cli.arguments.parser import CommandParser
+    from seg2d3d_ros.cli.output.telling import Telling
 
 # The name of a command: its module in this package, and what it does.
 COMMANDS = {
@@ -39,6 +45,7 @@ COMMANDS = {
     "compare": ("results.compare", "hold a map against a register or another drive: matched, moved, missing, new"),
     "report": ("results.report", "write a map's HTML report"),
     "models": ("models", "list the models that find objects: size, licence, present or not, and download them"),
+    "completion": ("completion", "print a script by which a shell completes commands and options"),
     "doctor": ("doctor", "say what is installed, what is missing for which feature, and how to mend it"),
 }
 
@@ -53,32 +60,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         return run_command(list(arguments))
     arguments = sys.argv[1:]
-    command = _command(arguments)
-    if command is None or not can_supervise() or {"-h", "--help", "--version"} & set(arguments):
+    choice = OutputChoice(arguments, COMMANDS)
+    if not choice.command or not can_supervise() or {"-h", "--help", "--version"} & set(arguments):
         return run_command(arguments)
-    verbose = bool({"-v", "--verbose"} & set(arguments[: arguments.index(command)]))
     try:
-        return supervise(command, lambda: run_command(arguments, told_by_parent=True), native_output=verbose)
+        return supervise(choice, lambda: run_command(arguments, told_by_parent=True))
     except KeyboardInterrupt:  # before the signals were looked after
-        print(interruption_line(command), file=sys.stderr)
+        choice.last_words(interruption_line(choice.command), "interrupted", 130)
         return 130
 
 
-def build_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """The parser; only ``command``'s module is imported, so that ``--help`` stays fast."""
+def build_parser(command: str | None = None, *, every: bool = False) -> CommandParser:
+    """The parser; only ``command``'s module is imported, so that ``--help`` stays fast.
+
+    Args:
+        every: import the modules of all commands.
+    """
     import argparse
     import importlib
 
     import seg2d3d_ros
+    from seg2d3d_ros.cli.arguments.parser import CommandParser, add_output_arguments
 
-    parser = argparse.ArgumentParser(prog="seg2d3d", description=(seg2d3d_ros.__doc__ or "").split("\n\n")[0])
+    parser = CommandParser(prog="seg2d3d", description=(seg2d3d_ros.__doc__ or "").split("\n\n")[0])
+    parser.epilog = "seg2d3d COMMAND --help explains a command, with an example."
     parser.add_argument("--version", action="version", version=f"seg2d3d_ros {seg2d3d_ros.__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more")
+    add_output_arguments(parser)
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     for name, (module, summary) in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        if name == command:
-            importlib.import_module(f"seg2d3d_ros.cli.{module}").add_arguments(sub)
+        if every or name == command:
+            found = importlib.import_module(f"seg2d3d_ros.cli.{module}")
+            found.add_arguments(sub)
+            add_output_arguments(sub, name)
+            sub.formatter_class = argparse.RawDescriptionHelpFormatter
+            examples = "\n".join(("for example:", *(f"  {example}" for example in found.EXAMPLES)))
+            sub.epilog = "\n\n".join(filter(None, (sub.epilog, examples)))
     return parser
 
 
@@ -88,37 +105,49 @@ def run_command(arguments: list[str], *, told_by_parent: bool = False) -> int:
     Args:
         told_by_parent: the process that looks after this one says that it was interrupted.
     """
+    from seg2d3d_ros.cli.arguments.parser import WrongCommandLine, refuse
+    from seg2d3d_ros.cli.output.telling import Telling
+    from seg2d3d_ros.errors import UsageError
+
+    choice = OutputChoice(arguments, COMMANDS)
+    try:
+        args = build_parser(choice.command).parse_whole(arguments)
+        with Telling(choice, own_process=told_by_parent) as telling:
+            return _run(args, choice, telling, told_by_parent=told_by_parent)
+    except WrongCommandLine as error:
+        return refuse(error, choice)
+    except UsageError as error:  # of --log
+        choice.log = ""
+        choice.last_words(f"seg2d3d {choice.command}: {error}", "usage", error.exit_code)
+        return error.exit_code
+
+
+def _run(args: argparse.Namespace, choice: OutputChoice, telling: Telling, *, told_by_parent: bool) -> int:
     import importlib
     import os
 
-    from seg2d3d_ros.cli.processes.messages import error_words, set_up_logging
+    from seg2d3d_ros.cli.processes.messages import error_words, reason_of
     from seg2d3d_ros.errors import Seg2d3dError
-    from seg2d3d_ros.findings import printable
 
-    args = build_parser(_command(arguments)).parse_args(arguments)
-    set_up_logging(verbose=args.verbose)
-    tell_if_interrupted("")  # what a command before this one in the same process left to say
+    command = importlib.import_module(f"seg2d3d_ros.cli.{COMMANDS[args.command][0]}")
+    tell_if_interrupted(getattr(command, "INTERRUPTED", "").format(**vars(args)))
     try:
-        code: int = importlib.import_module(f"seg2d3d_ros.cli.{COMMANDS[args.command][0]}").run(args)
-        sys.stdout.flush()
+        code: int = command.run(args)
+        telling.finish(code)
         return code
     except BrokenPipeError:
         # Who reads has heard enough (``| head``); what is left must not be written when Python ends either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        telling.give_up()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt:
         if not told_by_parent:
-            print(printable(interruption_line(args.command)), file=sys.stderr)
+            telling.fail(interruption_line(args.command), "interrupted", 130)
         return 130
     except Exception as error:
-        if args.verbose and not isinstance(error, Seg2d3dError):
-            import traceback
-
-            traceback.print_exc()
-        lines = [printable(line) for line in error_words(error).split("\n")]  # some say how to get a file, in several lines
-        print(f"seg2d3d {args.command}: " + "\n".join(lines), file=sys.stderr)
-        return error.exit_code if isinstance(error, Seg2d3dError) else 1
-
-
-def _command(arguments: Sequence[str]) -> str | None:
-    return next((word for word in arguments if word in COMMANDS), None)
+        if not isinstance(error, Seg2d3dError):
+            telling.trace(error)
+        code = error.exit_code if isinstance(error, Seg2d3dError) else 1
+        # Some errors say how to get a file, in several lines.
+        telling.fail(f"seg2d3d {args.command}: {error_words(error)}", reason_of(error), code)
+        return code

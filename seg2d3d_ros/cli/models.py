@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from seg2d3d_ros.cli.output.telling import tell_result
 from seg2d3d_ros.networks.download import download
 from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
@@ -19,6 +20,12 @@ _TITLES = {
     "pictures": "image features for networks of your own (dataset --image-model)",
     "concepts": "masks for a text: segmentation.concept_model (sam3)",
 }
+
+INTERRUPTED = "what was loaded so far is kept, and the same command goes on"
+EXAMPLES = (
+    "seg2d3d models",
+    "seg2d3d models --download IDEA-Research/grounding-dino-tiny facebook/sam-vit-base",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,23 +45,23 @@ def run(args: argparse.Namespace) -> int:
         for name in args.download:
             model = find_model(name, folder)
             if model.present:
-                print(f"{name} is there: {model.path}")
+                tell_result(f"{name} is there: {model.path}")
             else:
                 download(model)
-                print(f"{name}: {model.path}")
+                tell_result(f"{name}: {model.path}")
         return 0
     segmenters = set(vars(SegmentationConfig()).values())
     chosen = segmenters | {ReconstructionConfig().features_model, WordsConfig().model}
-    print(f"models are kept in {folder} (or found in the Hugging Face cache); * = the default")
+    tell_result(f"models are kept in {folder} (or found in the Hugging Face cache); * = the default")
     for role, title in _TITLES.items():
-        print(f"\n{title}")
+        tell_result(f"\n{title}")
         for known in (model for model in KNOWN if model.role == role):
             model = find_model(known.name, folder)
             star = "*" if known.name in chosen else " "
             state = "present" if model.present else "missing"
-            print(f" {star} {known.name:<58}{known.megabytes:>6} MB  {state}  {known.licence}")
-            print(f"     {model.path}")
+            tell_result(f" {star} {known.name:<58}{known.megabytes:>6} MB  {state}  {known.licence}")
+            tell_result(f"     {model.path}")
     missing = [known.name for known in KNOWN if known.name in segmenters and not find_model(known.name, folder).present]
     if missing:
-        print("\nTo get the defaults of the segmenters: seg2d3d models --download " + " ".join(missing))
+        tell_result("\nTo get the defaults of the segmenters: seg2d3d models --download " + " ".join(missing))
     return 0

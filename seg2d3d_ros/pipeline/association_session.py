@@ -39,6 +39,7 @@ from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruct
 from seg2d3d_ros.pipeline.granular_choice import GranularChoice
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
 from seg2d3d_ros.pipeline.second_look import SCORE, Ask, asks_of
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.prompts.kept_prompts import KeptPrompts
 from seg2d3d_ros.types import Incidence, Instances, Observation, Segments, SparseModel
 
@@ -57,7 +58,7 @@ class AssociationSession:
     names of classes become known, in others meanwhile: the next update takes them over.
     """
 
-    def __init__(self, store: MapStore, config: Config) -> None:
+    def __init__(self, store: MapStore, config: Config, progress: Progress | None = None) -> None:
         self.store, self._config = store, config.association
         self._segments = StoredSegments(store, None, config.segmentation.prompts)
         self._journal = IdentityJournal(store.root)
@@ -82,7 +83,7 @@ class AssociationSession:
         self._arrived: dict[str, NamedSegments] = {}
         self._passed_over = store.read_passed_over()
         self._second_looks = self._unwritten = 0
-        self._evidence = PointEvidence(config.association)
+        self._evidence = PointEvidence(config.association, progress)
         self._granular = GranularChoice(store, self._config)
 
     # Masks come in (any thread).

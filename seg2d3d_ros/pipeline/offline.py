@@ -56,7 +56,7 @@ def build_map(
 
     store.write_config(config)
     store.clear_overlapping()  # every keyframe is segmented again, perhaps by a segmenter that gives none
-    session = AssociationSession(store, config)
+    session = AssociationSession(store, config, progress)
     looker = getattr(segmenter, "looker", None) if config.segmentation.second_look else None
     with closing(open_reconstructor(store.root, config.reconstruction, config.segmentation.networks)) as reconstructor:
         intake = Intake(store, config.segmentation, reconstructor, segmenter, images_in, findings)

@@ -20,6 +20,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
 from seg2d3d_ros.pipeline.figures import emptiness, reconstruction_counts, write_association_figures
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
+from seg2d3d_ros.progress import Progress
 
 _MADE_ANEW = ("labels", "overlays")
 """Folders that another granularity writes again."""
@@ -75,7 +76,7 @@ def changed_copy(path: Path, made_anew: Sequence[str] = _MADE_ANEW) -> Iterator[
             raise
 
 
-def regroup(store: MapStore, config: Config) -> LabelledRevision:
+def regroup(store: MapStore, config: Config, progress: Progress | None = None) -> LabelledRevision:
     """Choose the granularity that ``config`` names, and write labels, tracks and points.
 
     Raises:
@@ -95,7 +96,7 @@ def regroup(store: MapStore, config: Config) -> LabelledRevision:
     former = {key: value for key, value in metrics.get("counts", {}).items() if key in kept}
     findings = [f for f in metrics.get("findings", ()) if f["code"] not in (*_OF_ASSOCIATION, *_OF_LABELS)]
     store.update_metrics({"counts": {**kept, **former}, "findings": findings})
-    labelled = AssociationSession(store, config).update(models, full=True)
+    labelled = AssociationSession(store, config, progress).update(models, full=True)
     write_association_figures(store, labelled, time.perf_counter() - start)
     if empty := emptiness(labelled, config.segmentation.prompts):
         raise DataError(empty)

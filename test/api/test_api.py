@@ -97,6 +97,11 @@ def test_the_examples_run(store, tmp_path):
     assert said.count("images") == 4
     assert np.array(Image.open(tmp_path / "house.png")).std() > 10
 
+    run_example("picture.py", store.root, tmp_path / "street.png")
+    name = seg2d3d_ros.open_map(store.root).images[0]
+    assert np.array(Image.open(tmp_path / "street.png")).shape == (*store.read_labels(name).shape, 3)
+    assert (np.array(Image.open(tmp_path / "street.png")) != seg2d3d_ros.open_map(store.root).image(name)).any()
+
     model, segments = two_houses()
     write_sparse(tmp_path / "model", model)
     (tmp_path / "masks").mkdir()
@@ -107,4 +112,5 @@ def test_the_examples_run(store, tmp_path):
         "associate.py", tmp_path / "model/sparse/0", tmp_path / "masks", tmp_path / "out"
     )
     assert {path.stem for path in (tmp_path / "out").iterdir()} == set(segments)
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"open_map.py", "associate.py"}, "every example is run here"
+    run_here = {"open_map.py", "associate.py", "picture.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == run_here, "every example is"

@@ -73,7 +73,10 @@ def _world(known: int = 8) -> tuple[SparseModel, dict[str, Segments], dict[str, 
 
 def test_points_are_found_on_the_wall_and_inside_masks_only() -> None:
     model, segments, photos = _world()
-    (more,) = enrich([model], segments, photos.__getitem__, enough=50)
+    told = []
+    (more,) = enrich([model], segments, photos.__getitem__, enough=50, progress=lambda *what: told.append(what))
+    assert [done for _, done, _ in told] == list(range(1, len(told) + 1)), "images, then pairs"
+    assert {(stage, total) for stage, _, total in told} == {("points in masks", len(told))}
     added = more.xyz[len(model.point_ids) :]
     assert len(added) > 60
     # A pixel of error at a baseline of 1.2 m and 10 m distance is 0.3 m of depth.

@@ -19,6 +19,7 @@ SOURCE = Path(__file__).parents[2]
 
 START = """
 import ctypes, os, signal, subprocess, sys, time
+from seg2d3d_ros.cli.output.choice import OutputChoice
 from seg2d3d_ros.cli.processes import supervisor
 from seg2d3d_ros.cli.processes.supervisor import supervise, tell_if_interrupted
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
@@ -51,9 +52,9 @@ def fails(text, number):
 """
 
 
-def start(work: str, setting: str = "") -> subprocess.Popen:
+def start(work: str, setting: str = "", words: tuple[str, ...] = ("run",)) -> subprocess.Popen:
     """A supervised piece of Python in a session of its own."""
-    code = f"{START}\n{setting}\nsys.exit(supervise('run', lambda: {work}))"
+    code = f"{START}\n{setting}\nsys.exit(supervise(OutputChoice({words!r}, ('run',)), lambda: {work}))"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -303,8 +304,9 @@ class TestInProcess:
     def test_names_in_the_log_are_printed_harmlessly(self, capsys):
         """In a process of its own, as the log of a process is set up once."""
         code = (
-            "import logging; from seg2d3d_ros.cli.processes.messages import set_up_logging\n"
-            "set_up_logging(verbose=False); logging.info('%s: read', 'a\\x1b]0;x\\x07.jpg')"
+            "import logging; from seg2d3d_ros.cli.output.choice import OutputChoice\n"
+            "from seg2d3d_ros.cli.output.telling import Telling\n"
+            "with Telling(OutputChoice(('run',), ('run',))): logging.info('%s: read', 'a\\x1b]0;x\\x07.jpg')"
         )
         environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=LIMIT_S)

@@ -4,6 +4,7 @@ import pytest
 
 from seg2d3d_ros.config import Config, declarations, load_config, make_config
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.sections.presets import PRESETS
 
 
 def test_command_line_beats_file_beats_preset_beats_default(tmp_path):
@@ -93,3 +94,20 @@ def test_every_parameter_is_described_and_its_default_passes_its_own_check():
 )
 def test_values_typed_on_a_command_line(key, text, value):
     assert declarations()[key].parse(text) == value
+
+
+def test_every_preset_sets_known_parameters_to_other_values_than_the_default_and_says_why():
+    assert {"vehicle", "walk", "drone", "archive"} <= set(PRESETS)
+    default = Config().flat()
+    for name, preset in PRESETS.items():
+        config = load_config(preset=name).flat()
+        changed = {key for key, value in config.items() if value != default[key]}
+        assert changed == set(preset.values), name
+        assert all(config[key] == value and len(why) > 10 for key, (value, why) in preset.values.items()), name
+        assert (name == "default") == (not changed)
+
+
+def test_an_option_wins_over_the_preset_and_the_effective_configuration_is_whole():
+    config = load_config(preset="drone", overrides={"reconstruction.max_pairs": 5})
+    assert (config.reconstruction.max_pairs, config.reconstruction.max_features) == (5, 8192)
+    assert "max_features: 8192" in config.to_yaml()

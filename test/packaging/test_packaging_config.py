@@ -11,8 +11,8 @@ from seg2d3d_ros.config import Config, load_config
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
-TOPICS = set(re.findall(r"`([a-z]+/[a-z_/]+)`", (ROOT / "README.md").read_text()))
-"""The topics of the README, relative to the namespace."""
+TOPICS = set(re.findall(r"`([a-z]+/[a-z_/]+)`", (ROOT / "docs/nodes.md").read_text()))
+"""The topics of docs/nodes.md, relative to the namespace."""
 
 
 def test_commands_read_the_parameter_file_as_their_defaults():

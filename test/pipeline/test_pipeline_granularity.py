@@ -132,8 +132,8 @@ def test_a_regroup_that_fails_leaves_the_map_as_it_was(tmp_path, capsys):
     (store.root / "masks" / f"{NAMES[3]}.json").write_text("{")
     assert main(["regroup", str(store.root), "--granularity", "fine"]) == 1
     error = capsys.readouterr().err
-    assert f"masks/{NAMES[3]}.json" in error
-    assert error.count("\n") == 1
+    assert f"masks/{NAMES[3]}.json" in error.splitlines()[-1], "below the bar of the stage"
+    assert error.count("seg2d3d regroup") == 1
     assert (store.root / "tracks.json").read_bytes() == tracks
     assert not building_path(store.root).exists(), "the next call would be refused"
     assert main(["regroup", str(store.root), "--granularity", "tiny"]) == 2

@@ -129,7 +129,24 @@ def test_components_are_solved_each_and_the_largest_comes_first(tmp_path, monkey
     stages = []
     models = solve_components(task(tmp_path / "d.db", truth), range(1, 9), pairs, "auto", lambda *what: stages.append(what))
     assert [model.num_reg_images() for model in models] == [8, 7]
-    assert stages == [("mapping", 0, 2), ("mapping", 1, 2), ("mapping", 2, 2)]
+    assert stages == [("mapping", 0, 5), ("mapping", 3, 5), ("mapping", 5, 5)]
+
+
+def test_the_incremental_mapper_tells_of_each_image_and_never_goes_back(tmp_path):
+    truth, stages = synthetic(tmp_path / "d.db"), []
+    solve_components(
+        task(tmp_path / "d.db", truth),
+        list(truth.images),
+        pair_table(tmp_path / "d.db"),
+        "incremental",
+        lambda *what: stages.append(what),
+    )
+    done = [number for _, number, _ in stages]
+    assert done == sorted(done)
+    assert done[0] == 0
+    assert done[-1] == len(truth.images)
+    assert len(set(done)) > len(truth.images) // 2, "image by image"
+    assert {total for _, _, total in stages} == {len(truth.images)}
 
 
 class Sized:

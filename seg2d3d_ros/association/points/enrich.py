@@ -16,6 +16,7 @@ from seg2d3d_ros.association.points.point_tracks import PointTracks, triangulate
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.epipolar.guided_matching import guided_matches
 from seg2d3d_ros.geometry.views import View
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.types import Segments, SparseModel
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def enrich(
     read_image: Callable[[str], np.ndarray],
     *,
     enough: int,
+    progress: Progress | None = None,
 ) -> list[SparseModel]:
     """The models with additional points, seen in masks that hold few.
 
@@ -49,17 +51,23 @@ def enrich(
         read_image: (H, W, 3) uint8 RGB of a keyframe; its ``DataError`` leaves the keyframe out.
         enough: a large mask with so many observed points needs no more. Views without a mask that lacks points are only
             matched with those that have one.
+        progress: called with the stage ``points in masks`` and the images and pairs done, for each model anew.
     """
     result, first = [], FIRST_ID
     for model in models:
-        enriched = _enriched(model, segments, read_image, enough, first)
+        enriched = _enriched(model, segments, read_image, enough, first, progress or (lambda stage, done, total: None))
         result.append(enriched)
         first += len(enriched.point_ids) - len(model.point_ids)
     return result
 
 
 def _enriched(
-    model: SparseModel, segments: Mapping[str, Segments], read_image: Callable[[str], np.ndarray], enough: int, first: int
+    model: SparseModel,
+    segments: Mapping[str, Segments],
+    read_image: Callable[[str], np.ndarray],
+    enough: int,
+    first: int,
+    progress: Progress,
 ) -> SparseModel:
     """One component; the ids of its additional points begin with ``first``."""
     poor = _poor(model, segments, enough)
@@ -74,11 +82,13 @@ def _enriched(
         item = segments[model.names[k]]  # one at a time: its label image takes megabytes
         views.append(find_features(_pixels(item, read_image), item, view))
         lacking.append(np.isin(views[-1].segment, item.ids[poor[k]]))
+        progress("points in masks", len(views), len(wanted) + len(pairs))
     matches = []
     for i, j in np.searchsorted(wanted, pairs).tolist():
         second_from_first = views[j].camera_from_world @ views[i].camera_from_world.inverse()
         found = guided_matches(views[i], views[j], second_from_first, wanted=(lacking[i], lacking[j]))
         matches.append((i, j, found[:, 0], found[:, 1]))
+        progress("points in masks", len(wanted) + len(matches), len(wanted) + len(pairs))
     tracks = _plausible(triangulate(views, matches), views, posed, model, wanted)
     return _with_tracks(model, tracks, views, wanted, first)
 

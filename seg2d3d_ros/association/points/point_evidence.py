@@ -11,6 +11,7 @@ from seg2d3d_ros.association.points.enrich import enrich
 from seg2d3d_ros.association.points.off_surface import LiveSurfaces, without_off_surface
 from seg2d3d_ros.association.solve import enriches, projects
 from seg2d3d_ros.findings import Finding, Kind
+from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.types import Segments, SparseModel
 
@@ -29,13 +30,17 @@ LARGE_SHARE, LEAST_UNUSED = 0.1, 20
 class PointEvidence:
     """The method ``published`` takes the models as they are.
 
+    Args:
+        config: which of the steps are taken.
+        progress: told of the step that takes long, a solution of everything.
+
     Attributes:
         unused: how many points of the last models were left out.
         findings: whether these are many.
     """
 
-    def __init__(self, config: AssociationConfig) -> None:
-        self._config = config
+    def __init__(self, config: AssociationConfig, progress: Progress | None = None) -> None:
+        self._config, self._progress = config, progress
         self._surfaces = LiveSurfaces()
         self.unused = 0
         self.findings: list[Finding] = []
@@ -55,7 +60,8 @@ class PointEvidence:
             DataError: masks that do not fit the images.
         """
         if enriches(self._config) and images is not None:
-            models = enrich(models, segments, images.__getitem__, enough=self._config.enough_points)
+            enough = self._config.enough_points
+            models = enrich(models, segments, images.__getitem__, enough=enough, progress=self._progress)
         if not projects(self._config):
             return models
         unlike = without_doppelgangers(models, segments)

@@ -5,16 +5,24 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg2d3d_ros.config import PRESETS, Config, declarations, load_config
+from seg2d3d_ros.config import Config, declarations, load_config
 from seg2d3d_ros.declaration import Value
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.networks.obtaining import NetworkSettings
+from seg2d3d_ros.sections.presets import PRESETS, preset_lines
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """``--preset``, ``--params`` and ``--set``."""
     group = parser.add_argument_group("configuration (command line over file over preset over defaults)")
-    group.add_argument("--preset", default="default", choices=list(PRESETS), help="a named set of parameters")
+    group.add_argument(
+        "--preset",
+        default="default",
+        choices=list(PRESETS),
+        metavar="NAME",
+        help="a named set of parameters, one of those below (default: default)",
+    )
+    parser.epilog = "\n".join(filter(None, (parser.epilog, "presets:", *preset_lines())))
     group.add_argument("--params", type=Path, metavar="FILE", help="YAML parameter file; config/parameters.yaml shows all")
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one parameter, e.g. reconstruction.seed=1"
@@ -43,7 +51,6 @@ def add_words_arguments(parser: argparse.ArgumentParser) -> None:
     """What the commands about words share."""
     parser.add_argument("--model", metavar="NAME", help="the text-image model (words.model); `seg2d3d models` lists some")
     parser.add_argument("--download", action="store_true", help="download the model's weights if they are missing")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of a table")
     add_config_arguments(parser)
 
 

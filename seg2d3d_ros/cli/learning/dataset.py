@@ -6,7 +6,11 @@ import argparse
 from pathlib import Path
 
 from seg2d3d_ros.cli.arguments.options import add_config_arguments, networks_from_args
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.learning.image_features import REACH
+
+INTERRUPTED = "{out} is incomplete: remove it and call the same command again"
+EXAMPLES = ("seg2d3d dataset maps/* --cloud lidar --validation 0.2 --out streets",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         progress.close()
     points, instances, masks = (sum(fact[name] for fact in facts) for name in ("points", "instances", "masks"))
-    print(f"{args.out}: {len(facts)} streets, {points} points, {instances} instances, {masks} masks in single views")
-    for found in findings.list():
-        print(f"note: {found.text}")
+    words = f"{args.out}: {len(facts)} streets, {points} points, {instances} instances, {masks} masks in single views"
+    tell_result(words, out=args.out, streets=len(facts), points=points, instances=instances, masks=masks)
+    tell_findings(findings.list())
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.arguments.options import add_config_arguments, config_from_args, networks_from_args
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings, printable
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from seg2d3d_ros.learning.cloud_segmentation import CloudSegmenter
     from seg2d3d_ros.learning.image_features import PlaceFeatures
     from seg2d3d_ros.progress import Progress
+
+INTERRUPTED = "{out} is as it was; call the same command again"
+EXAMPLES = ("seg2d3d segment street.laz --model model --out street.ply",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,12 +79,12 @@ def run(args: argparse.Namespace) -> int:
     write_labelled(args.out, cloud, found, classes)
     labelled, instances = int((found.instance > 0).sum()), len(set(found.instance[found.instance > 0].tolist()))
     pace = len(cloud.xyz) / max(seconds, 1e-6)
-    print(f"{args.out}: {labelled} of {len(cloud.xyz)} points in {instances} instances, {pace:.0f} points per second")
+    lines = [f"{args.out}: {labelled} of {len(cloud.xyz)} points in {instances} instances, {pace:.0f} points per second"]
     for item in named:
         what = f"{item.label if item.clear else 'none is clear':<20} ({item.label} {item.probability:.2f})"
-        print(printable(f"  instance {item.id:<6}{what}"))
-    for note in findings.list():
-        print(f"note: {note.text}")
+        lines.append(printable(f"  instance {item.id:<6}{what}"))
+    tell_result(*lines, out=args.out, points=len(cloud.xyz), labelled=labelled, instances=instances)
+    tell_findings(findings.list())
     return 0 if instances else 1
 
 

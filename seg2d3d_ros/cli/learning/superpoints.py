@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.superpoints.clouds import CLOUDS
 
 if TYPE_CHECKING:
     from seg2d3d_ros.mapstore.store import MapStore
     from seg2d3d_ros.superpoints.map_superpoints import MapSuperpoints
+
+INTERRUPTED = "{out} is as it was; call the same command again"
+EXAMPLES = ("seg2d3d superpoints map --cloud dense --out pieces.ply",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     changes = {} if args.scale is None else {"superpoints.scale": args.scale}
     found = superpoints_of(store, args.cloud, by_views=not args.geometric_only, changes=changes)
     write_superpoints(args.out, found)
-    print(f"{args.out}: {found.words}")
+    tell_result(f"{args.out}: {found.words}", out=args.out)
     return 0
 
 
@@ -72,6 +76,5 @@ def superpoints_of(
         )
     finally:
         progress.close()
-    for item in findings.list():
-        print(f"note: {item.text}")
+    tell_findings(findings.list())
     return found

@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from seg2d3d_ros.cli.learning.training_arguments import add_training_arguments
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 
 STEPS, LEARNING_RATE = 2000, 2e-3
 """Of each stage."""
 PROMPTS = "prompts"
 """The first word that asks for the decoder of prompts; a data set of this name is ``./prompts``."""
+
+INTERRUPTED = "{out} has the last checkpoint, if one was due: the same command with --resume goes on"
+EXAMPLES = (
+    "seg2d3d train streets --out model",
+    "seg2d3d train prompts map1 map2 --download --out network",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,9 +89,9 @@ def _train_network(folder: Path, args: argparse.Namespace) -> int:
         )
     finally:
         progress.close()
-    print(f"{made}: learnt from {len(scenes)} streets; label a cloud: seg2d3d segment CLOUD --model {made} --out FILE.ply")
-    for found in findings.list():
-        print(f"note: {found.text}")
+    words = f"{made}: learnt from {len(scenes)} streets; label a cloud: seg2d3d segment CLOUD --model {made} --out FILE.ply"
+    tell_result(words, out=made, streets=len(scenes))
+    tell_findings(findings.list())
     return 0
 
 

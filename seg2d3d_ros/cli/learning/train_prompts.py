@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from seg2d3d_ros.cli.output.telling import tell, tell_findings, tell_result
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import printable
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     network = PlaceNetwork(base.decoder(), base.width, args.seed)
     task = LearningTask(network, base, args.maps, args.truth, at_once=args.questions, findings=findings)
     taught = sum(len(known.objects) for known in task.known)
-    print(
+    tell(
         printable(
             f"{network.trained:,} weights are trained, {base.name} stays as it is; {taught} objects in {len(args.maps)} maps"
         )
@@ -88,9 +89,7 @@ def run(args: argparse.Namespace) -> int:
         )
     finally:
         progress.close()
-    for finding in findings.list():
-        print(f"note: {finding.text}")
-    print(
-        printable(f"{args.out}: {made.steps} steps in {made.seconds:.0f} s; ask it: seg2d3d prompt MAP … --network {args.out}")
-    )
+    tell_findings(findings.list())
+    words = f"{args.out}: {made.steps} steps in {made.seconds:.0f} s; ask it: seg2d3d prompt MAP … --network {args.out}"
+    tell_result(printable(words), out=args.out, steps=made.steps, seconds=made.seconds)
     return 0

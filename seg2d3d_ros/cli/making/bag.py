@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seg2d3d_ros.cli.arguments.options import config_from_args
 from seg2d3d_ros.cli.making.building import Step, add_map_arguments, add_trust_argument, build, overrides_from_args
+from seg2d3d_ros.cli.making.dry_run import Source, tell_plan
 from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
@@ -14,8 +15,14 @@ from seg2d3d_ros.keyframes.bag_keyframes import BagKeyframes, read_bag
 from seg2d3d_ros.lidar.cloud_file import FILE as CLOUD_FILE
 from seg2d3d_ros.lidar.cloud_file import label_recording
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.progress import Progress, ProgressBars
 from seg2d3d_ros.recording.topics import CLOUD
+
+INTERRUPTED = "nothing was written yet"
+EXAMPLES = (
+    "seg2d3d bag drive.mcap --label building --out map",
+    "seg2d3d bag drive/ --segmenter grounded_sam --download --label house --cloud /lidar/points --preset vehicle --out map",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,11 +64,16 @@ def run(args: argparse.Namespace) -> int:
     topics = {"cameras": args.cameras, "fix_topic": args.fix, "odom_topic": args.odom, "pose_topic": args.pose}
     topics["imu_topic"] = args.imu
     tolerance = segmentation.stamp_tolerance
-    with read_bag(args.bag, **topics, config=config.keyframes, tolerance=tolerance, findings=findings) as bag:
+    progress = None if args.dry_run else ProgressBars()
+    with read_bag(
+        args.bag, progress=progress, **topics, config=config.keyframes, tolerance=tolerance, findings=findings
+    ) as bag:
+        cloud = bag.recording.find(args.cloud, CLOUD) if args.cloud else ""
+        if args.dry_run:
+            return tell_plan(_plan(bag), args.out, config, findings, resume=args.resume, more=("LiDAR cloud",) if cloud else ())
         recorded = RecordedSegments(bag, len(segmentation.asked), segmentation.min_area, findings, bag.without_masks())
         given = {"directory": args.segments, "findings": findings}
         segmenter = recorded if segmentation.segmenter == "topic" else create_segmenter(segmentation, **given)
-        cloud = bag.recording.find(args.cloud, CLOUD) if args.cloud else ""
         return build(
             args.out,
             config,
@@ -70,8 +82,19 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             images_in=None,
             findings=findings,
+            reading=progress,
             then=[_cloud_step(bag, cloud, config)] if cloud else [],
         )
+
+
+def _plan(bag: BagKeyframes) -> Source:
+    """What a map would be made of: every image at most, as motion chooses."""
+    names = {camera.topic for camera in bag.cameras}
+    images = sum(topic.count for topic in bag.recording.topics.values() if topic.name in names)
+    path = bag.recording.path
+    size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    words = f"{images} images of {len(names)} cameras in {path} ({', '.join(sorted(names))}); motion chooses some"
+    return Source(words, images, exact=False, kept=size)
 
 
 def _cloud_step(bag: BagKeyframes, topic: str, config: Config) -> Step:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from seg2d3d_ros.cli.arguments.options import add_config_arguments
+from seg2d3d_ros.cli.output.telling import tell_failure, tell_findings, tell_result
 from seg2d3d_ros.cli.processes.supervisor import tell_if_interrupted
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
@@ -16,7 +16,7 @@ from seg2d3d_ros.errors import DataError, Seg2d3dError
 from seg2d3d_ros.findings import Findings
 from seg2d3d_ros.mapstore.new_map import NewMap
 from seg2d3d_ros.mapstore.store import MapStore
-from seg2d3d_ros.progress import Progress
+from seg2d3d_ros.progress import Progress, ProgressBars
 from seg2d3d_ros.report.words import certainty
 from seg2d3d_ros.segmentation.segmenter import Segmenter
 from seg2d3d_ros.types import Keyframe
@@ -87,6 +87,9 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="continue what an interrupted run left, or the map in --out",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, how long it takes and how much disk; write nothing"
+    )
     add_config_arguments(parser)
 
 
@@ -144,6 +147,7 @@ def build(
     skipped: Callable[[], dict[str, str]] = dict,
     findings: Findings,
     total: int = 0,
+    reading: ProgressBars | None = None,
     then: Sequence[Step] = (),
 ) -> int:
     """Build the map and its report, and print what came of it. A map that is in ``out`` stays until the new one is whole.
@@ -151,14 +155,14 @@ def build(
     Args:
         skipped: images that the source left out so far, with reasons.
         findings: of the source and the segmenter.
+        reading: shows how far the source is read, where that does not go by the number of images.
         then: what is made of the map before its report is written; each returns what to print, from the name of its file on.
     """
     from seg2d3d_ros.pipeline.figures import add_findings
     from seg2d3d_ros.pipeline.offline import build_map
-    from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.page import write_report
 
-    progress = ProgressBars()
+    progress = ProgressBars() if reading is None else reading
     with NewMap(out, resume=resume) as new, _telling_what_remains(new):
         store = new.store
         before = store.read_metrics()
@@ -170,7 +174,7 @@ def build(
                 config,
                 segmenter,
                 images_in=images_in,
-                progress=progress,
+                progress=progress if reading is None else _without_images(progress),
                 total=total,
                 skipped=skipped,
                 findings=findings,
@@ -178,7 +182,7 @@ def build(
         except DataError:
             progress.close()
             if "counts" in store.read_metrics() and store.read_metrics() != before:  # not those of an earlier run
-                print(summary(store, config), f"report: {write_report(store.root)}", sep="\n", file=sys.stderr)
+                tell_failure(summary(store, config), f"report: {write_report(store.root)}")
             raise
         finally:
             progress.close()
@@ -195,12 +199,14 @@ def build(
             progress.close()
         add_findings(store, findings.list())
         write_report(store.root)
-        print(summary(store, config), *(f"{out}/{words}" for words in made if words), sep="\n")
+        tell_findings(findings.list(), told=True)
+        counts = store.read_metrics()["counts"]
+        tell_result(summary(store, config), *(f"{out}/{words}" for words in made if words), counts=counts)
         if failure is not None:
             raise failure
         new.publish()
         tell_if_interrupted("the map is whole")
-    print(f"open {out / 'report.html'}")
+    tell_result(f"open {out / 'report.html'}", map=out, report=out / "report.html")
     return 0
 
 
@@ -214,6 +220,16 @@ def _telling_what_remains(new: NewMap) -> Iterator[None]:
         raise
     except Seg2d3dError as error:
         raise type(error)("; ".join(filter(None, (str(error), new.remains())))) from error
+
+
+def _without_images(progress: Progress) -> Progress:
+    """Leaves out the stage whose end nobody knows, because what the images are read from shows it."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage != "images":
+            progress(stage, done, total)
+
+    return tell
 
 
 def _overlays(config: Config) -> Step:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from seg2d3d_ros.cli.making import run as run_command
 from seg2d3d_ros.cli.making import simulate
+from seg2d3d_ros.cli.output.telling import tell, tell_result
 from seg2d3d_ros.cli.processes.node_process import last_lines, run_logged
 from seg2d3d_ros.cli.results import evaluate
 from seg2d3d_ros.errors import DataError, UsageError
@@ -20,6 +21,12 @@ from seg2d3d_ros.simulation.former_street import remove_street
 
 STREET_OUT, PHOTOS_OUT = Path("out/demo"), Path("out/photos")
 """Two kinds of results, which never replace each other."""
+
+INTERRUPTED = "what there is so far is kept; the same command begins again"
+EXAMPLES = (
+    "seg2d3d demo",
+    "seg2d3d demo --images photos/ --label building --segments masks/",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +87,7 @@ def _street(args: argparse.Namespace) -> int:
     street, map_dir = out / "street", out / "map"
     if map_dir.exists() and not street.exists():
         raise UsageError(f"{out}: holds a map that no demo of the street made; give another --out")
-    print("The demo takes five to eight minutes on two cores.", flush=True)
+    tell("The demo takes five to eight minutes on two cores.")
     start = time.monotonic()
     new_street = street.with_name(f"{street.name}.building")
     with NewMap(map_dir, resume=False) as new:
@@ -96,7 +103,7 @@ def _street(args: argparse.Namespace) -> int:
         remove_street(street)
         new_street.rename(street)
         new.publish()
-    print(f"\nAll done in {time.monotonic() - start:.0f} s.")
+    tell(f"\nAll done in {time.monotonic() - start:.0f} s.")
     _say_what_to_open(map_dir)
     return 0
 
@@ -109,7 +116,7 @@ def _play(bag: Path, map_dir: Path) -> None:
         command += ["-p", f"{name}:={value}"]
     environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **os.environ}
     log, progress = map_dir.parent / "nodes.log", ProgressBars()
-    print(f"what the nodes say goes to {log}", flush=True)
+    tell(f"what the nodes say goes to {log}")
     try:
         code = run_logged(command, environment, log, progress)
     finally:
@@ -125,12 +132,14 @@ def _parse(command: object, words: list[str]) -> argparse.Namespace:
 
 
 def _heading(step: int, text: str) -> None:
-    print(f"\n[{step}/3] {text}", flush=True)
+    tell(f"\n[{step}/3] {text}")
 
 
 def _say_what_to_open(map_dir: Path) -> None:
-    print(
+    tell_result(
         f"\nOpen {(map_dir / 'report.html').resolve()} in a browser.\n"
         f"The labelled cloud: {map_dir / 'points.ply'} (any point cloud viewer).\n"
-        f"The same id in every image: {map_dir / 'labels'}/*.png. The tracks: {map_dir / 'tracks.json'}."
+        f"The same id in every image: {map_dir / 'labels'}/*.png. The tracks: {map_dir / 'tracks.json'}.",
+        map=map_dir,
+        report=map_dir / "report.html",
     )

@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.arguments.options import config_from_args
 from seg2d3d_ros.cli.making.building import add_map_arguments, add_trust_argument, build, overrides_from_args
+from seg2d3d_ros.cli.making.dry_run import Source, tell_plan
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.progress import ProgressBars
 
 if TYPE_CHECKING:
     from seg2d3d_ros.keyframes.folder import ImageFolder
     from seg2d3d_ros.keyframes.folder_scan import PhotoFile
     from seg2d3d_ros.keyframes.positions.pose_rows import PoseHints, PoseSource
     from seg2d3d_ros.keyframes.video.video_keyframes import VideoKeyframes
+
+INTERRUPTED = "nothing was written yet"
+EXAMPLES = (
+    "seg2d3d run photos/ --label building --segmenter grounded_sam --download --out map",
+    "seg2d3d run photos/ --label building --segments masks/ --gps positions.csv --out map",
+    "seg2d3d run drive.mp4 --gpx track.gpx --segmenter none --out map",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +68,15 @@ def run(args: argparse.Namespace) -> int:
     findings = Findings()
     config = config_from_args(args, overrides_from_args(args))
     video = is_video(args.images)
-    source = _video(args, config, findings) if video else _folder(args, config, findings)
+    reading = ProgressBars() if video else None
+    source = _video(args, config, findings, reading) if video else _folder(args, config, findings)
     if config.segmentation.segmenter == "label_images" and args.segments is None:
         raise UsageError(
             "no segments: give --segmenter grounded_sam to find the label by text, --segments DIR with a label image per "
             "photo, or --segmenter none for 3D only"
         )
+    if args.dry_run:
+        return tell_plan(_plan(args, source, video), args.out, config, findings, resume=args.resume)
     segmenter = create_segmenter(config.segmentation, directory=args.segments, findings=findings)
     if source.photos and segmenter is not None and hasattr(segmenter, "expect"):
         segmenter.expect([PhotoName(*names) for names in source.photos])
@@ -78,7 +90,16 @@ def run(args: argparse.Namespace) -> int:
         findings=findings,
         skipped=lambda: dict(source.skipped),
         total=len(source.photos),
+        reading=reading,
     )
+
+
+def _plan(args: argparse.Namespace, source: ImageFolder | VideoKeyframes, video: bool) -> Source:
+    """What a map would be made of."""
+    if video:
+        return Source(f"{args.images}, a video, whose frames are chosen by motion", 0, exact=False)
+    count = len(source.photos)
+    return Source(f"{count} photographs in {args.images}", count, exact=True)
 
 
 def _folder(args: argparse.Namespace, config: Config, findings: Findings) -> ImageFolder:
@@ -95,14 +116,15 @@ def _folder(args: argparse.Namespace, config: Config, findings: Findings) -> Ima
     return read_folder(args.images, **known, order=args.order, findings=findings, config=config.keyframes)
 
 
-def _video(args: argparse.Namespace, config: Config, findings: Findings) -> VideoKeyframes:
+def _video(args: argparse.Namespace, config: Config, findings: Findings, progress: ProgressBars | None) -> VideoKeyframes:
     from seg2d3d_ros.keyframes.video.video_keyframes import read_video
 
     if args.gps not in ("exif", "none") or args.order != "name" or args.model or args.poses or args.trust:
         raise UsageError(
             "a video takes its positions from --gpx; --gps, --poses, --order and --model go with a folder of photographs"
         )
-    return read_video(args.images, track=args.gpx, camera=args.camera, config=config.keyframes, findings=findings)
+    known = {"track": args.gpx, "camera": args.camera, "config": config.keyframes}
+    return read_video(args.images, **known, findings=findings, progress=progress)
 
 
 def _poses(path: Path, hints: PoseHints) -> Callable[[Sequence[PhotoFile], Findings], PoseSource]:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from seg2d3d_ros.cli.output.telling import tell_result
+
+INTERRUPTED = "{out} is incomplete: remove it and call the same command again"
+EXAMPLES = (
+    "seg2d3d simulate street --seed 1",
+    "seg2d3d simulate street --seed 1 --scene hard --cameras 1 --keyframes 40 --no-bag",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,14 +72,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate and say what was written."""
-    from tqdm import tqdm
-
+    from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.simulation.street_folder import simulate
 
     same: tuple[str, ...] = ("seed", "buildings", "keyframes", "cameras", "detector", "width", "height", "miss", "lidar")
     same += ("scene", "length", "furniture", "levels", "cloud")
     options = {name: getattr(args, name) for name in same}
-    with tqdm(total=args.keyframes, unit="image", desc="simulate", file=sys.stderr, disable=None) as bar:
-        simulate(args.out, bag=not args.no_bag, progress=lambda done, total: bar.update(done - bar.n), **options)
-    print(f"{args.out}: {args.keyframes} images of {args.buildings} houses{'' if args.no_bag else ', street.mcap'}")
+    progress = ProgressBars()
+    try:
+        simulate(args.out, bag=not args.no_bag, progress=lambda done, total: progress("images", done, total), **options)
+    finally:
+        progress.close()
+    words = f"{args.out}: {args.keyframes} images of {args.buildings} houses{'' if args.no_bag else ', street.mcap'}"
+    tell_result(words, out=args.out, images=args.keyframes, buildings=args.buildings)
     return 0

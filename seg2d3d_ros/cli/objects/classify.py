@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.arguments.options import add_words_arguments, config_from_args, words_overrides
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, printable
 
 if TYPE_CHECKING:
     from seg2d3d_ros.language.classification import Naming
+
+INTERRUPTED = "{map} is as it was, and pictures seen so far are not seen again; call the same command again"
+EXAMPLES = ("seg2d3d classify map --label house --label shop --download",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,17 +57,12 @@ def run(args: argparse.Namespace) -> int:
             store.rename_classes({item.id: item.class_name for item in named})
             add_findings(store, findings.list(), instead_of=(INSTANCES_UNSEEN, VIEWS_UNUSED, INSTANCES_UNNAMED))
             write_report(store.root)
-    for finding in findings.list():
-        print(f"note: {finding.text}", file=sys.stderr)
-    if args.json:
-        answer = {"labels": labels, "model": model.name, "dry_run": args.dry_run}
-        instances, notes = [item.to_json() for item in named], [finding.to_json() for finding in findings.list()]
-        print(json.dumps({**answer, "instances": instances, "findings": notes}))
-        return 0
-    print(*map(_line, named), sep="\n")
+    tell_findings(findings.list(), aside=True)
     counts = Counter(item.label for item in named if item.clear)
     words = ", ".join(f"{counts[label]} {label}" for label in labels if counts[label]) or "none is clear"
-    print(printable(f"{'would name' if args.dry_run else 'named'}: {words}; {len(named) - counts.total()} keep their name"))
+    last = printable(f"{'would name' if args.dry_run else 'named'}: {words}; {len(named) - counts.total()} keep their name")
+    answer = {"labels": labels, "model": model.name, "dry_run": args.dry_run}
+    tell_result(*map(_line, named), last, **answer, instances=[item.to_json() for item in named])
     return 0
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.arguments.options import add_words_arguments, config_from_args, words_overrides
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings, printable
 
 if TYPE_CHECKING:
     from seg2d3d_ros.language.word_search import Found
+
+INTERRUPTED = "{map} is as it was, and pictures seen so far are not seen again; call the same command again"
+EXAMPLES = ('seg2d3d find map "red brick house" --download',)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,14 +57,10 @@ def run(args: argparse.Namespace) -> int:
             raise DataError("; ".join([f"{args.map}: no instance that words could find", *(f.text for f in findings.list())]))
         sheet = args.sheet or args.map / FILE
         write_bytes(sheet, contact_sheet(held.store, args.words, found))
-    for finding in findings.list():
-        print(f"note: {finding.text}", file=sys.stderr)
-    if args.json:
-        answer = {"words": args.words, "model": model.name, "instances": [item.to_json() for item in found]}
-        print(json.dumps({**answer, "sheet": str(sheet), "findings": [finding.to_json() for finding in findings.list()]}))
-    else:
-        print(printable(f"instances of {args.map} most like {args.words!r} to {model.name}"), *map(_line, found), sep="\n")
-        print(printable(f"contact sheet: {sheet}"))
+    tell_findings(findings.list(), aside=True)
+    first = printable(f"instances of {args.map} most like {args.words!r} to {model.name}")
+    answer = {"words": args.words, "model": model.name, "instances": [item.to_json() for item in found]}
+    tell_result(first, *map(_line, found), printable(f"contact sheet: {sheet}"), **answer, sheet=str(sheet))
     return 0
 
 

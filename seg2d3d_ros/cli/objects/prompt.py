@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg2d3d_ros.cli.arguments.options import add_config_arguments, config_from_args
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
+from seg2d3d_ros.cli.processes.supervisor import tell_if_interrupted
 from seg2d3d_ros.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from seg2d3d_ros.findings import Findings
     from seg2d3d_ros.mapstore.files.prompts_file import Click
     from seg2d3d_ros.prompts.session import ClickNetwork, PromptSession
+
+INTERRUPTED = "{map} is as it was; call the same command again"
+EXAMPLES = (
+    "seg2d3d prompt map --image 0001.jpg --click 640,400",
+    "seg2d3d prompt map --instance 12 --image 0002.jpg --negative 90,300",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("masks by a trained network (seg2d3d train prompts), not by those of the map")
     group.add_argument("--network", type=Path, metavar="MODEL", help="folder of the network")
     group.add_argument("--base", default="", metavar="NAME", help="where its base model lies, if it is not found by its name")
-    parser.add_argument("--json", action="store_true", help='end with one line {"instance": ID, "images": [...], "points": N}')
     add_config_arguments(parser)
 
 
@@ -64,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.findings import Findings
     from seg2d3d_ros.mapstore.held_map import change_map
     from seg2d3d_ros.pipeline.regrouping import changed_copy
+    from seg2d3d_ros.progress import one_stage
     from seg2d3d_ros.prompts.masking.mask_sources import model_masks
     from seg2d3d_ros.prompts.prompting import ask, write
     from seg2d3d_ros.prompts.session import PromptSession, check_level
@@ -79,28 +86,32 @@ def run(args: argparse.Namespace) -> int:
         name = names.get(args.image, args.image)
         source = model_masks(held.store, config, findings)
         session = PromptSession(held.store.root, source)
-        item = ask(
-            session,
-            [click if click.image is None else replace(click, image=name) for click in clicks],
-            level=config.clicks.level,
-            box=(name, (box[0], box[1], box[2], box[3])) if box else None,
-            instance=args.instance,
-            findings=findings,
-            network=_network(args, config, session, findings),
-        )
+        with one_stage("asking"):
+            item = ask(
+                session,
+                [click if click.image is None else replace(click, image=name) for click in clicks],
+                level=config.clicks.level,
+                box=(name, (box[0], box[1], box[2], box[3])) if box else None,
+                instance=args.instance,
+                findings=findings,
+                network=_network(args, config, session, findings),
+            )
     with changed_copy(args.map, made_anew=()) as new:
-        found = write(session, new.store, item)
+        with one_stage("writing"):
+            found = write(session, new.store, item)
         new.publish()
-    for finding in findings.list():
-        print(f"note: {finding.text}")
+    tell_if_interrupted("the map is whole")
+    tell_findings(findings.list())
     images = sorted(found.regions)
     points = int(found.facts["points"])
-    if args.json:
-        print(json.dumps({"instance": found.id, "images": images, "points": points}))
-    else:
-        carried = f", in {len(found.carried)} of them carried over from others" if found.carried else ""
-        print(f"instance {found.id}: seen in {len(images)} images{carried}; {points} points")
-        print(f"refine it: seg2d3d prompt {args.map} --instance {found.id} --image NAME --click X,Y or --negative X,Y")
+    carried = f", in {len(found.carried)} of them carried over from others" if found.carried else ""
+    tell_result(
+        f"instance {found.id}: seen in {len(images)} images{carried}; {points} points",
+        f"refine it: seg2d3d prompt {args.map} --instance {found.id} --image NAME --click X,Y or --negative X,Y",
+        instance=found.id,
+        images=images,
+        points=points,
+    )
     return 0
 
 

@@ -6,6 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
+from seg2d3d_ros.cli.processes.supervisor import tell_if_interrupted
+
+INTERRUPTED = "{map} is as it was; call the same command again"
+EXAMPLES = ("seg2d3d regroup map --granularity coarse",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -50,12 +56,16 @@ def run(args: argparse.Namespace) -> int:
     findings, progress = Findings(), ProgressBars()
     with changed_copy(args.map) as new:
         try:
-            regroup(new.store, config)
+            progress("association", 0, 1)
+            regroup(new.store, config, progress)
+            progress("association", 1, 1)
             write_overlays(new.store, config.association.overlay_width, findings, progress)
         finally:
             progress.close()
         write_report(new.store.root)
-        words = summary(new.store, config)
+        words, counts = summary(new.store, config), new.store.read_metrics()["counts"]
         new.publish()
-    print(words, f"open {args.map / 'report.html'}", sep="\n")
+    tell_if_interrupted("the map is whole")
+    tell_findings(findings.list(), told=True)
+    tell_result(words, f"open {args.map / 'report.html'}", map=args.map, counts=counts)
     return 0

@@ -1,17 +1,15 @@
-"""What a command says: its log, and errors of the system and of libraries in words."""
+"""Errors of the system and of libraries in words."""
 
 from __future__ import annotations
 
 import errno
-import logging
 import shutil
-import sys
 import tempfile
 import traceback
 from pathlib import Path
 
-from seg2d3d_ros.errors import Seg2d3dError
-from seg2d3d_ros.findings import printable
+from seg2d3d_ros.cli.output.events import DATA, UNEXPECTED, USAGE
+from seg2d3d_ros.errors import Seg2d3dError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -19,19 +17,11 @@ _SMALL = 1 << 20
 """Bytes free below which a file system counts as full."""
 
 
-class PrintableFormatter(logging.Formatter):
-    """Escapes control characters: names in messages come from files, and a terminal obeys what it is sent."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line; a traceback keeps its lines."""
-        return "\n".join(printable(line) for line in super().format(record).split("\n"))
-
-
-def set_up_logging(*, verbose: bool) -> None:
-    """Log to standard error, as plain lines."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+def reason_of(error: BaseException) -> str:
+    """Which of the reasons in events an error is."""
+    if isinstance(error, UsageError):
+        return USAGE
+    return DATA if isinstance(error, Seg2d3dError) or (isinstance(error, OSError) and _system_words(error)) else UNEXPECTED
 
 
 def error_words(error: BaseException) -> str:

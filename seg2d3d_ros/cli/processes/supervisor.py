@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from seg2d3d_ros.cli.output.choice import OutputChoice
+
 GRACE_S = 5.0
 """A command that was interrupted has this long to end by itself; a bundle adjustment, say, does not listen."""
 ONE_PRESS_S = 0.5
@@ -59,13 +61,13 @@ def can_supervise() -> bool:
     return sys.platform == "linux" and hasattr(os, "memfd_create")
 
 
-def supervise(command: str, work: Callable[[], int], *, native_output: bool = False) -> int:
+def supervise(choice: OutputChoice, work: Callable[[], int]) -> int:
     """Run ``work`` in a child of this process; returns twice, in the child with what ``work`` returned.
 
     Args:
-        command: the command's name, for the last line.
+        choice: the command's name, and how its last words are told; verbose: native libraries write to the terminal, else what
+            they say is only searched for a crash's cause.
         work: the command. In the child SIGINT, SIGTERM and SIGHUP raise ``KeyboardInterrupt`` in it, once.
-        native_output: let native libraries write to the terminal; else what they say is only searched for a crash's cause.
 
     Returns:
         the exit status: 128 + the signal after an interruption, 1 after a crash.
@@ -80,12 +82,12 @@ def supervise(command: str, work: Callable[[], int], *, native_output: bool = Fa
     child = os.fork()
     if child:
         os.close(writing)
-        return _Parent(command, child, obeyed, native, reading).wait()
+        return _Parent(choice, child, obeyed, native, reading).wait()
     end_with_parent()
     if os.getppid() != parent:  # it died before that
         os._exit(1)
     os.close(reading)
-    _set_up_child(writing, None if native_output else native)
+    _set_up_child(writing, None if choice.verbose else native)
     return _obey(work, obeyed, former)
 
 
@@ -147,8 +149,8 @@ def _obey(work: Callable[[], int], obeyed: set[signal.Signals], mask: Any) -> in
 class _Parent:
     """Waits for the child, and has the last word."""
 
-    def __init__(self, command: str, child: int, obeyed: set[signal.Signals], native: int, reading: int) -> None:
-        self._command, self._child, self._obeyed = command, child, obeyed
+    def __init__(self, choice: OutputChoice, child: int, obeyed: set[signal.Signals], native: int, reading: int) -> None:
+        self._choice, self._child, self._obeyed = choice, child, obeyed
         self._native, self._reading = native, reading
         self._first: int | None = None
         self._cut_off = False
@@ -164,9 +166,11 @@ class _Parent:
         words = self._kept()
         interrupted = self._first or (code - 128 if code > 0 else None)
         if interrupted is not None:
-            self._say(interruption_line(self._command, words))
+            line = interruption_line(self._choice.command, words)
+            self._choice.last_words(line, "interrupted", 128 + interrupted, below=self._cut_off)
             return 128 + interrupted
-        self._say(f"seg2d3d {self._command}: {crash_words(-code, self._said())}" + (f"; {words}" if words else ""))
+        line = f"seg2d3d {self._choice.command}: {crash_words(-code, self._said())}" + (f"; {words}" if words else "")
+        self._choice.last_words(line, "crash", 1, below=self._cut_off)
         return 1
 
     def _status(self) -> int:
@@ -191,11 +195,6 @@ class _Parent:
 
     def _kill(self) -> None:
         os.kill(self._child, signal.SIGKILL)
-
-    def _say(self, line: str) -> None:
-        """Below whatever stands in the terminal, which may be half a line."""
-        if sys.stderr is not None:
-            print(f"{chr(10) * self._cut_off}{_printable(line)}", file=sys.stderr, flush=True)
 
     def _kept(self) -> str:
         os.set_blocking(self._reading, False)
@@ -243,9 +242,3 @@ def _end_all_children() -> None:
             os.waitpid(pid, 0)
         if not orphans:
             return
-
-
-def _printable(line: str) -> str:
-    from seg2d3d_ros.findings import printable
-
-    return printable(line)

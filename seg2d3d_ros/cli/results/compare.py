@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import Findings, printable
 from seg2d3d_ros.mapstore.held_map import real
+from seg2d3d_ros.progress import one_stage
 
 WITHIN, MOVED = 5.0, 1.0
+
+INTERRUPTED = "{map} is as it was; call the same command again"
+EXAMPLES = (
+    "seg2d3d compare map --with cadastre.gpkg --page control.html",
+    "seg2d3d compare autumn --with spring --out changes.gpkg",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--with-crs", metavar="EPSG:CODE", help="the register's system, if its file does not say it")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the rows with their shapes there, a GeoPackage")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write a page to look at, HTML")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of the table")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,21 +59,18 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{path}: lies in the map directory, which holds the map's own files alone; choose another name")
     findings = Findings()
     options = {"layer": args.layer, "id_field": args.id_field, "crs": args.with_crs}
-    result = compare_map(args.map, args.other, findings, within=args.within, moved=args.moved, **options)
+    with one_stage("comparing"):
+        result = compare_map(args.map, args.other, findings, within=args.within, moved=args.moved, **options)
     if args.out is not None:
         write_comparison(result, args.out)
     if args.page is not None:
         write_page(result, args.page, f"{args.map} against {args.other}")
-    for finding in findings.list():
-        print(f"note: {finding.text}", file=sys.stderr)
-    code = 0 if any(row.distance is not None for row in result.rows) else 1
-    if args.json:
-        print(json.dumps({**result.to_json(), "findings": [finding.to_json() for finding in findings.list()]}))
-        return code
+    tell_findings(findings.list(), aside=True)
+    lines = []
     for row in result.rows:
         if row.status not in ("matched", "unseen"):
             far = "" if row.distance is None else f"{row.distance:.2f} m"
-            print(printable(f"  {row.status:<9}{row.instance or '-':>8}  {row.known or '-':<16} {row.kind:<16} {far}"))
-    for status, words in summary(result).items():
-        print(f"{status:<9}{words}")
-    return code
+            lines.append(printable(f"  {row.status:<9}{row.instance or '-':>8}  {row.known or '-':<16} {row.kind:<16} {far}"))
+    lines += [f"{status:<9}{words}" for status, words in summary(result).items()]
+    tell_result(*lines, **result.to_json())
+    return 0 if any(row.distance is not None for row in result.rows) else 1

@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from seg2d3d_ros.cli.output.telling import tell_result
+
+INTERRUPTED = "{map} is as it was; call the same command again"
+EXAMPLES = ("seg2d3d evaluate map --truth street/truth",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The contract's options (design, section 3)."""
@@ -32,11 +37,13 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.evaluation.measure import evaluate_map
     from seg2d3d_ros.evaluation.table import format_result
     from seg2d3d_ros.mapstore.held_map import change_map
+    from seg2d3d_ros.progress import one_stage
     from seg2d3d_ros.report.page import write_report
 
     with change_map(args.map) as held:
-        result = evaluate_map(args.map, args.truth, truth_was_input=args.truth_was_input)
-        print(format_result(result))
+        with one_stage("measuring"):
+            result = evaluate_map(args.map, args.truth, truth_was_input=args.truth_was_input)
+        tell_result(format_result(result), truth=result)
         if args.json is not None:
             write_json(args.json, result)
         held.store.update_metrics({"truth": result})

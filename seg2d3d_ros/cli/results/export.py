@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from pathlib import Path
 
+from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.export.formats import FORMATS, Format
 from seg2d3d_ros.findings import Findings, printable
 from seg2d3d_ros.mapstore.held_map import look_into, real
+from seg2d3d_ros.progress import one_stage
 
 CLOUD_NAMES = ("points", "dense", "lidar")
+
+INTERRUPTED = "{out} is as it was; call the same command again"
+EXAMPLES = (
+    "seg2d3d export map --format laz --crs EPSG:25833 --out street.laz",
+    "seg2d3d export map --format gpkg --out street.gpkg",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``MAP --format NAME --out FILE``."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "formats:\n" + "\n".join(f"  {name:<17}{item.what}" for name, item in FORMATS.items())
     parser.add_argument("map", type=Path, help="map directory")
     parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="NAME", help="one of those below")
@@ -61,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         from seg2d3d_ros.cli.learning.superpoints import superpoints_of
 
         found = superpoints_of(store, args.cloud)
-        print(found.words)
+        tell_result(found.words)
         completed = found.points
     contents = Contents.of(
         store,
@@ -74,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if chosen.instances and not contents.instances:
         raise DataError(f"{args.map}: nothing to write as {args.format}: {NOTHING_FOUND.cause}; {NOTHING_FOUND.remedy}")
-    summary = importlib.import_module(f"seg2d3d_ros.export.{chosen.module}").export(contents, args.out)
-    for finding in findings.list():
-        print(f"note: {finding.text}", file=sys.stderr)
-    print(printable(f"{args.out}: {summary}"))
+    with one_stage(f"writing {args.format}"):
+        summary = importlib.import_module(f"seg2d3d_ros.export.{chosen.module}").export(contents, args.out)
+    tell_findings(findings.list(), aside=True)
+    tell_result(printable(f"{args.out}: {summary}"), out=args.out, format=args.format)
     return 0
 
 

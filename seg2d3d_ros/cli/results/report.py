@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from seg2d3d_ros.cli.output.telling import tell_result
+
+INTERRUPTED = "{map} is as it was; call the same command again"
+EXAMPLES = ("seg2d3d report map",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -14,9 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     from seg2d3d_ros.mapstore.held_map import change_map
+    from seg2d3d_ros.progress import one_stage
     from seg2d3d_ros.report import write_report
 
-    with change_map(args.map):
+    with change_map(args.map), one_stage("report"):
         path = write_report(args.map)
-    print(f"{path}: open it in any browser ({path.resolve().as_uri()})")
+    tell_result(f"{path}: open it in any browser ({path.resolve().as_uri()})", report=path)
     return 0

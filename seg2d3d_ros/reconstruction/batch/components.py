@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ def solve_images(
         image_ids: the images.
         pairs: (M, 3) image id, image id, verified matches.
         mapper: see ``solve_component``.
-        progress: called with ("mapping", components done, components).
+        progress: called with ("mapping", images done, images).
     """
     anchor, held = task.anchor, None
     if anchor is not None and anchor.fixed:
@@ -120,16 +120,43 @@ def solve_components(
         image_ids: the images.
         pairs: (M, 3) image id, image id, verified matches.
         mapper: see ``solve_component``.
-        progress: called with ("mapping", components done, components).
+        progress: called with ("mapping", images done, images); the global mapper takes all of a component at once.
     """
     parts = [part for part in components(pairs, image_ids, task.min_matches) if len(part) >= MIN_IMAGES]
-    report = progress or (lambda stage, done, total: None)
+    counted = _CountedImages(progress, sum(map(len, parts)))
     models: list[pycolmap.Reconstruction] = []
-    for done, part in enumerate(parts):
-        report("mapping", done, len(parts))
-        models.extend(solve_component(task, part, pairs, mapper))
-    report("mapping", len(parts), len(parts))
+    for part in parts:
+        counted.begin(len(part))
+        models.extend(solve_component(replace(task, on_image=counted.add), part, pairs, mapper))
+    counted.end()
     return sorted(models, key=by_size)
+
+
+class _CountedImages:
+    """Tells how many images are mapped, over all components. A mapper may begin again with other thresholds: it never falls."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total = progress, total
+        self._before = self._size = self._added = self._told = 0
+
+    def begin(self, size: int) -> None:
+        """The next component has ``size`` images."""
+        self._before, self._size, self._added = self._before + self._size, size, 0
+        self._tell(self._before)
+
+    def add(self) -> None:
+        """An image was added to the component's model."""
+        self._added += 1
+        self._tell(self._before + min(self._added, self._size - 1))
+
+    def end(self) -> None:
+        """All are done."""
+        self._tell(self._total)
+
+    def _tell(self, done: int) -> None:
+        self._told = max(self._told, done)
+        if self._progress is not None:
+            self._progress("mapping", self._told, self._total)
 
 
 def solve_component(task: MapperTask, members: Sequence[int], pairs: np.ndarray, mapper: str) -> list[pycolmap.Reconstruction]:

@@ -6,7 +6,7 @@ order, but puts everything that it is given into one model: what holds together 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class MapperTask:
             triangulates all the others afterwards.
         known_focals: camera id -> parameters, of cameras to refine whose focal length came with the images.
         anchor: what is known of where the images were taken.
+        on_image: called by the incremental mapper for each image that it adds.
     """
 
     database: Path
@@ -50,6 +51,7 @@ class MapperTask:
     tracks_per_view: int = ALL_TRACKS
     known_focals: Mapping[int, Sequence[float]] = field(default_factory=dict)
     anchor: Anchor | None = None
+    on_image: Callable[[], None] | None = None
 
     @classmethod
     def of(
@@ -117,4 +119,6 @@ def solve_incremental(
     options.mapper.init_min_num_inliers = thresholds.init_inliers
     options.mapper.init_min_tri_angle = thresholds.init_angle
     with scratch_folder() as folder:
-        return list(pycolmap.incremental_mapping(task.database, folder, folder, options).values())
+        tell = task.on_image or (lambda: None)
+        models = pycolmap.incremental_mapping(task.database, folder, folder, options, next_image_callback=tell)
+        return list(models.values())
