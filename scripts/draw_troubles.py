@@ -15,7 +15,7 @@ STAGES = {
     "objects": ("association", "pipeline", "language", "prompts"),
     "clouds": ("lidar", "dense", "superpoints"),
     "learning": ("learning",),
-    "map directory": ("mapstore", "report", "evaluation", "export", "comparison", "api", "cli"),
+    "map directory": ("mapstore", "report", "viewer", "evaluation", "export", "comparison", "api", "cli"),
     "live": ("ros", "nodes"),
 }
 """Headings of the table, and the folders whose findings stand below each."""

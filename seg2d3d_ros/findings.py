@@ -70,15 +70,24 @@ class Finding:
         """The whole sentence: what, how often, where, why, and what to do."""
         number = f"{self.count} of {self.of}" if self.of else f"{self.count}"
         shown = ", ".join(self.examples) + (", …" if self.count > len(self.examples) else "")
-        details = _Details(self.details)
-        parts = [f"{self.kind.what}: {number}" + (f" ({shown})" if self.examples else "")]
-        parts += [part.format_map(details) for part in (self.kind.cause, self.kind.remedy) if part]
-        return printable("; ".join(parts))
+        parts = [f"{self.kind.what}: {number}" + (f" ({shown})" if self.examples else ""), self.cause, self.remedy]
+        return "; ".join(printable(part) for part in parts if part)
+
+    @property
+    def cause(self) -> str:
+        """The likely cause in words."""
+        return printable(self.kind.cause.format_map(_Details(self.details)))
+
+    @property
+    def remedy(self) -> str:
+        """What the person can do, in words."""
+        return printable(self.kind.remedy.format_map(_Details(self.details)))
 
     def to_json(self) -> dict[str, Any]:
         """For metrics.json."""
         facts = {"code": self.kind.code, "level": self.kind.level, "count": self.count, "of": self.of}
-        return {**facts, "examples": list(self.examples), "text": self.text}
+        words = {"what": self.kind.what, "cause": self.cause, "remedy": self.remedy, "text": self.text}
+        return {**facts, "examples": list(self.examples), **words}
 
 
 class Findings:

@@ -43,6 +43,7 @@ COMMANDS = {
     "evaluate": ("results.evaluate", "measure a map against ground truth"),
     "export": ("results.export", "write a map in another format"),
     "compare": ("results.compare", "hold a map against a register or another drive: matched, moved, missing, new"),
+    "view": ("results.view", "look at a map in the viewer rerun: a time axis and an instance axis; or save it as .rrd"),
     "report": ("results.report", "write a map's HTML report"),
     "models": ("models", "list the models that find objects: size, licence, present or not, and download them"),
     "completion": ("completion", "print a script by which a shell completes commands and options"),

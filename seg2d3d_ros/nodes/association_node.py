@@ -43,6 +43,7 @@ from seg2d3d_ros.ros.map_exchange.instance_publisher import InstancePublisher
 from seg2d3d_ros.ros.map_exchange.known_classes import KnownClasses
 from seg2d3d_ros.ros.map_exchange.map_receiver import RevisionKey
 from seg2d3d_ros.ros.map_exchange.map_subscription import MapSubscription
+from seg2d3d_ros.ros.map_exchange.overlay_publisher import OverlayPublisher
 from seg2d3d_ros.ros.map_exchange.results import write_config_sections
 from seg2d3d_ros.ros.map_exchange.second_round import SecondRound
 from seg2d3d_ros.ros.map_exchange.twin_nodes import TwinWatch
@@ -89,6 +90,7 @@ class AssociationNode(ManagedNode):
         self._store = join_map(Path(self.ros.map_dir))
         write_config_sections(self._store, self.config, self.SECTIONS)
         self._publisher = InstancePublisher(self, self._header_of)
+        self._overlays = OverlayPublisher(self, self._store, self._header_of)
         self._second_round = SecondRound(self, self.ros.second_look_patience)
 
     def activate(self) -> None:
@@ -216,6 +218,7 @@ class AssociationNode(ManagedNode):
             self._problem = ""
             self._seconds, self._last_seconds = self._seconds + labelled.seconds, labelled.seconds
         self._publisher.send(labelled, make_header(revision[1], revision[0]))
+        self._overlays.send(labelled)
         self._report_revision(labelled)
 
     def _report_revision(self, labelled: LabelledRevision) -> None:

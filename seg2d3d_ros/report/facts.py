@@ -7,14 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seg2d3d_ros.findings import ERROR, LEVELS, WARNING
-from seg2d3d_ros.report.content import Content, Instance
+from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.words import count, duration, file_size
-
-MAX_NAMES = 200
-SURE = 0.9
-"""Score from which on nine in ten instances are right (docs/association.md)."""
-MAX_DOUBTFUL = 60
 
 
 def headline(content: Content) -> str:
@@ -142,56 +136,6 @@ def cameras(content: Content) -> list[tuple[tuple[str, ...], int]]:
         label = record.camera_name if record else ""
         groups[label, f"{camera.width}\u00a0×\u00a0{camera.height}", camera.model, parameters, origin] += 1
     return groups.most_common()
-
-
-def notices(content: Content) -> list[tuple[str, str]]:
-    """What a person should know or do, the gravest first: the level (``findings.LEVELS``) and the words."""
-    listed = content.metrics.get("findings") or []
-    found = [(str(entry.get("level", WARNING)), str(entry.get("text", ""))) for entry in listed if isinstance(entry, dict)]
-    known = {text for _, text in found}
-    found += [(WARNING, str(words)) for words in content.metrics.get("warnings") or [] if str(words) not in known]
-    found += [(WARNING, words) for words in content.damage]
-    images, placed = content.image_count, len(content.registered)
-    if not images:
-        words = "No image went in. Give 'seg2d3d run' a folder with JPEG or PNG files, or 'seg2d3d bag' a bag with cameras."
-        found.append((ERROR, words))
-    elif not content.models:
-        words = (
-            "No two images could be brought together in 3D. They must overlap by more than half, be sharp, and be taken "
-            "from different places."
-        )
-        found.append((ERROR, words))
-    elif not content.instances and content.segmented:
-        words = (
-            "The 3D model is there, but no instance was found. Check that segments/ holds masks for the registered images, "
-            "and that association.min_points and association.min_images are not too strict for so few images."
-        )
-        found.append((ERROR, words))
-    elif placed < 0.8 * images:
-        words = f"{images - placed:,} of {images:,} images are not in the map; the reasons are listed below."
-        found.append((WARNING, words))
-    told = {entry.get("code") for entry in listed if isinstance(entry, dict)}
-    if len(content.models) > 1 and "separate_models" not in told:  # of a map that was made before this was a finding
-        sizes = ", ".join(str(len(model.names)) for model in content.models[:8]) + (", …" if len(content.models) > 8 else "")
-        words = f"The images fall into {len(content.models)} components that share no points ({sizes} images)."
-        found.append((WARNING, words))
-    order = {level: -k for k, level in enumerate(LEVELS)}
-    return sorted(dict.fromkeys(found), key=lambda notice: order.get(notice[0], 0))
-
-
-def doubtful(content: Content) -> list[Instance]:
-    """The instances to look at, the least sure first: those that are not ``SURE``."""
-    doubted = [item for item in content.instances if item.score < SURE]
-    return sorted(doubted, key=lambda item: (item.score, item.id))[:MAX_DOUBTFUL]
-
-
-def unregistered(content: Content) -> list[tuple[str, list[str], int]]:
-    """The images without a pose by reason, the most frequent first: reason, names to show, how many more there are."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in sorted(content.unregistered.items()):
-        reasons.setdefault(reason, []).append(name)
-    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
-    return [(reason, names[:MAX_NAMES], max(len(names) - MAX_NAMES, 0)) for reason, names in ordered]
 
 
 _FILES = (

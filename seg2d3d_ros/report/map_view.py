@@ -11,17 +11,21 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from seg2d3d_ros.arrays import places
+from seg2d3d_ros.export.gis.features import footprint
 from seg2d3d_ros.report.content import Content
 from seg2d3d_ros.report.plan import PlanView, make_plan, nice_length
 from seg2d3d_ros.report.raster import draw_points
 from seg2d3d_ros.report.words import count
 from seg2d3d_ros.types import SparseModel
+from seg2d3d_ros.viewer.scene import frames
 
 WIDTH = 1000
 PIXELS = 1800
 MAX_PLANS = 4
 MAX_LABELS = 100
 MAX_NAMED_CAMERAS = 400
+FARTHEST_STEP = 12.0
+"""A step that is so many times as long as the usual one is no part of a camera's way."""
 
 
 class CameraMark(NamedTuple):
@@ -49,14 +53,16 @@ class IdTag(NamedTuple):
 class Drawing:
     """What ``templates/map.html`` draws of one plan, in SVG units (y down).
 
-    ``points``: a PNG that lies below everything. ``footprints``: (instance id, corners of its outline). ``scale_bar``: a round
-    length, and as many units. ``north``: degrees that the arrow is turned by, x and y of its letter.
+    ``points``: a PNG that lies below everything. ``footprints``: (instance id, corners of its outline). ``paths``: the way of
+    each camera, in order of capture. ``scale_bar``: a round length, and as many units. ``north``: degrees that the arrow is
+    turned by, x and y of its letter.
     """
 
     width: int
     height: int
     points: bytes
     footprints: Sequence[tuple[int, str]]
+    paths: Sequence[str]
     cameras: Sequence[CameraMark]
     camera_radius: float
     tags: Sequence[IdTag]
@@ -67,22 +73,13 @@ class Drawing:
 
 def draw_plans(content: Content) -> tuple[list[Drawing], str]:
     """The drawings of the largest components; and in words, what was not drawn."""
-    groups = _frames(content.models)
+    groups = frames(content.models)
     if not groups and not len(content.points):
         return [], ""
     drawings = [_draw(content, models, alone=len(groups) <= 1) for models in (groups or [[]])[:MAX_PLANS]]
     images = sum(len(model.names) for group in groups[MAX_PLANS:] for model in group)
     left_out = f"{count(len(groups) - MAX_PLANS, 'smaller component')} with {count(images, 'image')} together"
     return drawings, f"Not drawn: {left_out}." if images else ""
-
-
-def _frames(models: Sequence[SparseModel]) -> list[list[SparseModel]]:
-    """Components that can be drawn together: those in east-north-up of one datum; every other one is on its own."""
-    groups: dict[object, list[SparseModel]] = {}
-    for model in models:
-        key = model.frame.datum if model.frame.kind == "enu" else ("alone", model.component)
-        groups.setdefault(key, []).append(model)
-    return list(groups.values())
 
 
 def _draw(content: Content, models: Sequence[SparseModel], *, alone: bool) -> Drawing:
@@ -105,8 +102,9 @@ def _draw(content: Content, models: Sequence[SparseModel], *, alone: bool) -> Dr
         width=WIDTH,
         height=height,
         points=draw_points(plan, xyz, instance, (PIXELS, round(PIXELS * height / WIDTH))),
-        footprints=[(instance_id, _outline(xy)) for instance_id, xy in outlines.items() if len(xy) >= 3],
-        cameras=list(_cameras(canvas, models, camera_size)),
+        footprints=list(_footprints(canvas, content, outlines)),
+        paths=list(_paths(canvas, content, models)),
+        cameras=list(_cameras(canvas, content, models, camera_size)),
         camera_radius=round(camera_size / 6, 1),
         tags=list(_tags(outlines, height, {item.id: item.class_name for item in content.instances})),
         scale_bar=_scale_bar(canvas) if kind in ("metric", "enu") else None,
@@ -120,9 +118,11 @@ def _caption(plan: PlanView, models: Sequence[SparseModel], xyz: np.ndarray, ins
     words = [count(images, "camera"), count(len(xyz), "point"), _FRAME_WORDS.get(kind, kind)]
     if outside:
         words.append(f"{count(outside, 'far point')} outside the picture")
-    legend = "A dot is a camera, its wedge opens to where it looks."
+    legend = "A dot is a camera, its wedge opens to where it looks, the line is its way."
     if (instance != 0).any():
-        legend += " Coloured points belong to the instance with that number, grey ones to none."
+        legend += (
+            " Coloured points belong to the instance with that number, grey ones to none; outlines are the boxes' footprints."
+        )
     return f"{'; '.join(words)}. {legend}"
 
 
@@ -166,9 +166,37 @@ def _per_instance(canvas: _Canvas, xyz: np.ndarray, instance: np.ndarray) -> dic
     return {instance_id: _core(canvas(xy[usable[mine]])) for instance_id, mine in parts}
 
 
-def _outline(xy: np.ndarray) -> str:
-    """Corners of the convex hull of (N, 2) places."""
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in cv2.convexHull(xy.astype(np.float32))[:, 0])
+def _footprints(canvas: _Canvas, content: Content, outlines: Mapping[int, np.ndarray]) -> Iterator[tuple[int, str]]:
+    """The lower face of an instance's box; of one without a box, the convex hull of the bulk of its points."""
+    boxes = {item.id: footprint(item.document) for item in content.instances}
+    for instance_id, xy in outlines.items():
+        ring = boxes.get(instance_id)
+        if ring is not None:
+            yield instance_id, _corners(canvas(canvas.plan(ring[:4])))
+        elif len(xy) >= 3:
+            yield instance_id, _corners(cv2.convexHull(xy.astype(np.float32))[:, 0])
+
+
+def _corners(xy: np.ndarray) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in xy)
+
+
+def _paths(canvas: _Canvas, content: Content, models: Sequence[SparseModel]) -> Iterator[str]:
+    """Lines through the places of each camera in order of capture, broken where it was carried elsewhere."""
+    records = {record.name: record for record in content.records if record.stamp_ns > 0}
+    for model in models:
+        ways: dict[str, list[tuple[int, int]]] = {}
+        for k, name in enumerate(model.names):
+            if name in records:
+                ways.setdefault(records[name].camera_name, []).append((records[name].stamp_ns, k))
+        place = canvas(canvas.plan(model.centers))
+        for way in ways.values():
+            xy = place[[k for _, k in sorted(way)]]
+            steps = np.linalg.norm(np.diff(xy, axis=0), axis=1)
+            if len(steps) == 0 or not np.isfinite(steps).all():
+                continue
+            far = np.flatnonzero(steps > FARTHEST_STEP * max(float(np.median(steps)), 1.0)) + 1
+            yield "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in part) for part in np.split(xy, far) if len(part) > 1)
 
 
 def _camera_size(xy: np.ndarray) -> float:
@@ -179,7 +207,7 @@ def _camera_size(xy: np.ndarray) -> float:
     return float(np.clip(0.9 * np.median(nearest[np.isfinite(nearest)]), 4, 20))
 
 
-def _cameras(canvas: _Canvas, models: Sequence[SparseModel], size: float) -> Iterator[CameraMark]:
+def _cameras(canvas: _Canvas, content: Content, models: Sequence[SparseModel], size: float) -> Iterator[CameraMark]:
     named = sum(len(model.names) for model in models) <= MAX_NAMED_CAMERAS
     for model in models:
         place = canvas(canvas.plan(model.centers))
@@ -191,7 +219,7 @@ def _cameras(canvas: _Canvas, models: Sequence[SparseModel], size: float) -> Ite
             dx, dy = dx / length * size, dy / length * size
             left, right = (x + dx - dy * 0.45, y + dy + dx * 0.45), (x + dx + dy * 0.45, y + dy - dx * 0.45)
             wedge = f"M{x:.1f} {y:.1f}L{left[0]:.1f} {left[1]:.1f}L{right[0]:.1f} {right[1]:.1f}Z"
-            yield CameraMark(name if named else "", round(x, 1), round(y, 1), wedge)
+            yield CameraMark(content.caption(name) if named else "", round(x, 1), round(y, 1), wedge)
 
 
 def _tags(outlines: Mapping[int, np.ndarray], height: int, classes: Mapping[int, str]) -> Iterator[IdTag]:

@@ -18,8 +18,12 @@ from seg2d3d_ros.report.content import Instance
 from seg2d3d_ros.report.words import ink
 
 CROP_HEIGHT = 168
+BEST_HEIGHT = 240
 OVERLAY_WIDTH = 420
 QUALITY = 78
+QUALITIES = (QUALITY, 66, 52, 38, 25)
+BUDGET = 7_000_000
+"""Bytes of all JPEG pictures of a page together; a page holds base64, which is a third longer."""
 
 Box = tuple[int, int, int, int]
 
@@ -28,48 +32,72 @@ Box = tuple[int, int, int, int]
 class Pictures:
     """Finished pictures as JPEG bytes, and in words why others could not be made.
 
-    ``crops`` by (instance id, keyframe name), ``overlays`` and ``missing`` by keyframe name.
+    ``best`` by instance id, ``crops`` by (instance id, keyframe name), ``overlays`` and ``missing`` by keyframe name.
     """
 
+    best: dict[int, bytes] = field(default_factory=dict)
     crops: dict[tuple[int, str], bytes] = field(default_factory=dict)
     overlays: dict[str, bytes] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
 def make_pictures(
-    store: MapStore, records: Sequence[KeyframeRecord], crops: Mapping[str, Sequence[Instance]], overlays: Set[str]
+    store: MapStore,
+    records: Sequence[KeyframeRecord],
+    best: Mapping[str, Sequence[Instance]],
+    crops: Mapping[str, Sequence[Instance]],
+    overlays: Set[str],
 ) -> Pictures:
-    """Make the crops (instances by keyframe name) and the overlays (keyframe names)."""
+    """Make the best views and the crops (instances by keyframe name) and the overlays (keyframe names).
+
+    Each picture gets the same share of ``BUDGET`` for each of its pixels, and is compressed more where it needs more.
+    """
     pictures = Pictures()
     by_name = {record.name: record for record in records}
-    for name in sorted(set(crops) | overlays):
+    numbers = [sum(map(len, best.values())), sum(map(len, crops.values())), len(overlays)]
+    areas = [1.5 * BEST_HEIGHT**2, 1.2 * CROP_HEIGHT**2, OVERLAY_WIDTH**2 / 1.4]
+    share = BUDGET / max(float(np.dot(numbers, areas)), 1.0)
+    for name in sorted(set(best) | set(crops) | overlays):
         if name not in by_name:
             pictures.missing[name] = "not listed in keyframes.json"
             continue
-        wanted = crops.get(name, ())
+        shown, wanted = best.get(name, ()), crops.get(name, ())
         try:
             labels = store.read_labels(name) if store.label_path(name).exists() else None
-            image = decode_smaller(
-                store, by_name[name], _reduction([item.boxes[name] for item in wanted], name in overlays, labels)
-            )
+            sizes = [(item.boxes[name], BEST_HEIGHT) for item in shown] + [(item.boxes[name], CROP_HEIGHT) for item in wanted]
+            image = decode_smaller(store, by_name[name], _reduction(sizes, name in overlays, labels))
         except (Seg2d3dError, OSError) as error:
             pictures.missing[name] = str(error)
             continue
+        for item in shown:
+            pictures.best[item.id] = _encode(crop(image, labels, item.id, item.boxes[name], BEST_HEIGHT), share)
         for item in wanted:
-            pictures.crops[item.id, name] = encode_jpeg(crop(image, labels, item.id, item.boxes[name]), QUALITY)
+            pictures.crops[item.id, name] = _encode(crop(image, labels, item.id, item.boxes[name]), share)
         if name in overlays:
-            pictures.overlays[name] = encode_jpeg(overlay(image, labels), QUALITY)
+            pictures.overlays[name] = _encode(overlay(image, labels), share)
     return pictures
 
 
-def _reduction(boxes: Sequence[Box], overlaid: bool, labels: np.ndarray | None) -> int:
-    """1, 2, 4 or 8: how much smaller the image may be decoded and still be larger than every picture made of it."""
+def _encode(picture: np.ndarray, share: float) -> bytes:
+    """JPEG, of the best quality that stays within ``share`` bytes a pixel, or of the poorest."""
+    for quality in QUALITIES:
+        encoded = encode_jpeg(picture, quality)
+        if len(encoded) <= share * picture.shape[0] * picture.shape[1]:
+            break
+    return encoded
+
+
+def _reduction(boxes: Sequence[tuple[Box, int]], overlaid: bool, labels: np.ndarray | None) -> int:
+    """1, 2, 4 or 8: how much smaller the image may be decoded and still be larger than every picture made of it.
+
+    ``boxes``: what is cropped, and how high the picture becomes.
+    """
     if labels is None:
         return 1
     room = [labels.shape[1] / OVERLAY_WIDTH] if overlaid else []
-    for box in boxes:
+    for box, height in boxes:
         _, y0, _, y1 = _surroundings(box, labels.shape)
-        room.append((y1 - y0) / CROP_HEIGHT)
+        room.append((y1 - y0) / height)
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1.0, min(room, default=1.0)))
 
 
@@ -99,8 +127,8 @@ def _surroundings(box: Box, shape: tuple[int, ...]) -> Box:
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def crop(image: np.ndarray, labels: np.ndarray | None, instance_id: int, box: Box) -> np.ndarray:
-    """(CROP_HEIGHT, W, 3) uint8: the instance outlined, its surroundings dimmed.
+def crop(image: np.ndarray, labels: np.ndarray | None, instance_id: int, box: Box, height: int = CROP_HEIGHT) -> np.ndarray:
+    """(height, W, 3) uint8: the instance outlined, its surroundings dimmed.
 
     Args:
         image: (H, W, 3) uint8 RGB, perhaps smaller than the label image.
@@ -109,7 +137,6 @@ def crop(image: np.ndarray, labels: np.ndarray | None, instance_id: int, box: Bo
     """
     shape = image.shape if labels is None else labels.shape
     place = x0, y0, x1, y1 = _surroundings(box, shape)
-    height = CROP_HEIGHT
     width = int(np.clip(round(height * (x1 - x0) / (y1 - y0)), 60, 3 * height))
     zoom = np.array([image.shape[1] / shape[1], image.shape[0] / shape[0]] * 2)
     a, b, c, d = np.rint(np.array(place) * zoom).astype(int)

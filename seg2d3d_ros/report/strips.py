@@ -1,4 +1,4 @@
-"""Which pictures the report shows: strips of instances, and the contact sheet."""
+"""Which pictures the report shows: the best view and a strip of each instance, and the contact sheet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from seg2d3d_ros.mapstore.records import KeyframeRecord
 from seg2d3d_ros.report.content import Instance
 
 PICTURES_IN_STRIP = 12
-PICTURES_IN_ALL = 420
+PICTURES_IN_ALL = 300
+MAX_CARDS = 150
 MAX_STRIPS = 80
 CONTACT_PICTURES = 24
 
@@ -16,6 +17,11 @@ CONTACT_PICTURES = 24
 def ranked(instances: Sequence[Instance]) -> list[Instance]:
     """Most seen first, then most points."""
     return sorted(instances, key=lambda item: (-len(item.images), -item.points, item.id))
+
+
+def choose_cards(instances: Sequence[Instance]) -> list[Instance]:
+    """The instances that get a card with their best view."""
+    return ranked(instances)[:MAX_CARDS]
 
 
 def choose_crops(instances: Sequence[Instance]) -> dict[int, list[str]]:

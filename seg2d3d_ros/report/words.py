@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from seg2d3d_ros.palette import instance_colors
@@ -36,6 +37,12 @@ def number(value: Any) -> str:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def lengths(sides: Sequence[float], metric: bool) -> str:
+    """``9.0 × 2.0 × 6.0 m``; without metres to three digits of the longest side."""
+    digits = 1 if metric else min(max(2 - math.floor(math.log10(max(*sides, 1e-9))), 0), 9)
+    return " × ".join(f"{side:.{digits}f}" for side in sides) + (" m" if metric else "")
 
 
 def file_size(size: int) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -22,7 +23,7 @@ from seg2d3d_ros.report import write_report
 from seg2d3d_ros.report.content import read_content
 from seg2d3d_ros.report.facts import inputs, tiles
 from seg2d3d_ros.report.overlays import NO_OVERLAY, write_overlays
-from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_STRIPS
+from seg2d3d_ros.report.strips import CONTACT_PICTURES, MAX_CARDS, MAX_STRIPS
 from seg2d3d_ros.report.words import duration, file_size
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -34,7 +35,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
         self.open, self.images, self.addresses, self.words, self.ids = [], [], [], [], []
-        self.instance, self.captions, self.more = None, {}, {}
+        self.instance, self.captions, self.more, self.script_types, self.scripts = None, {}, {}, [], []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -51,7 +52,10 @@ class Page(HTMLParser):
         if tag == "article":
             self.instance = int(values["id"].removeprefix("instance-"))
             self.captions[self.instance] = []
-        assert tag not in ("script", "iframe", "object", "embed")
+        assert tag not in ("iframe", "object", "embed", "base", "form", "link")
+        if tag == "script":
+            assert "src" not in values
+            self.script_types.append(values.get("type", ""))
         assert not any(k.startswith("on") for k, _ in attributes)
 
     def handle_startendtag(self, tag, attributes):
@@ -69,12 +73,15 @@ class Page(HTMLParser):
             assert "url(" not in data
             assert "@import" not in data
             return
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+            return
         self.words.append(data)
         if self.instance is not None:
             if self.open[-1] == "figcaption":
                 self.captions[self.instance].append(data)
-            elif found := re.fullmatch(r"and (\d+) more", data):
-                self.more[self.instance] = int(found[1])
+            elif found := re.fullmatch(r"(\d+) of (\d+) views", data):
+                self.more[self.instance] = int(found[2]) - int(found[1])
 
     @property
     def text(self):
@@ -110,6 +117,12 @@ def test_the_page_needs_nothing_but_itself(page, store):
     links = [address for address in page.addresses if not address.startswith(("data:image/", "#"))]
     assert "points.ply" in links
     assert [link for link in links if not (store.root / link).exists()] == [], "files of the map, relative to the page"
+    text = (store.root / "report.html").read_text()
+    policy = re.search('http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    allowed = re.findall("'sha256-([^']*)'", policy)
+    assert page.script_types == ["application/json", "", "", ""]
+    assert [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in page.scripts[1:]] == allowed
     anchors = {a[1:] for a in page.addresses if a.startswith("#")}
     assert anchors <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
@@ -126,7 +139,7 @@ def test_each_strip_is_its_instances_track_in_order_of_capture(page, store):
     stamp = {record.name: record.stamp_ns for record in store.read_keyframes()}
     for item in tracks:
         names = sorted({observation["image"] for observation in item["observations"]}, key=stamp.get)
-        assert page.captions[item["id"]] == names
+        assert page.captions[item["id"]] == [f"{name.split('_')[0]} {stamp[name] // 10**9}.0 s" for name in names]
     assert page.more == {}
     sizes = [len(names) for names in page.captions.values()]
     assert sizes == sorted(sizes, reverse=True)
@@ -160,22 +173,29 @@ def test_distances_to_positions_stand_beside_them(store):
     assert "images lie" not in inputs(content)["GPS"]
 
 
-def test_what_to_check_comes_first_the_gravest_and_the_least_sure_before_the_others(tmp_path):
+def test_what_needs_attention_tells_the_gravest_and_the_least_sure_before_the_others(tmp_path):
     store = street(tmp_path, houses=4, stops=3, points=200)
     document = store.read_tracks()
     for item, score in zip(document["instances"], (0.95, 0.3, 0.6, 0.99), strict=True):
         item["score"] = score
     write_json(tmp_path / "tracks.json", document)
-    entries = [Finding(Kind(level, f"{level}s", cause="", remedy="do this", level=level), 3, 7) for level in LEVELS]
+    entries = [
+        Finding(
+            Kind(level, f"{level}s", cause="wrong in {place}", remedy="do this", level=level), 3, 7, (), {"place": "left_5"}
+        )
+        for level in LEVELS
+    ]
     store.update_metrics({"findings": [entry.to_json() for entry in entries], "warnings": [entry.text for entry in entries]})
     text = page_of(tmp_path).text
     begin, end = (
-        text.index("What to check", text.index("Configuration")),
-        text.index("The map from above", text.index("do this")),
+        text.index("What needs attention", text.index("All settings")),
+        text.index("Quality", text.index("do this")),
     )
     told = text[begin:end]
+    assert "What needs attention: 1 error, 2 warnings, 1 note, 2 instances to look at" in text
     assert "2 instances with a score below 0.9, the least sure first: 2 0.30 · 3 0.60" in told
-    places = [told.index(f"{level} {level}s: 3 of 7; do this") for level in reversed(LEVELS)]
+    sentence = "{0} {0}s: 3 of 7 Likely cause wrong in left_5 Way out do this"
+    places = [told.index(sentence.format(level)) for level in reversed(LEVELS)]
     assert places == sorted(places)
     assert told.count("do this") == 3, "each once"
 
@@ -217,9 +237,9 @@ def test_a_long_track_shows_twelve_pictures_evenly_and_counts_the_rest(tmp_path)
     page = page_of(tmp_path)
     shown = page.captions[item["id"]]
     assert len(shown) == 12
-    assert shown[0] == names[0]
-    assert shown[-1] == names[-1]
-    gaps = np.diff([names.index(name) for name in shown])
+    captions = [read_content(tmp_path).caption(name) for name in names]
+    assert (shown[0], shown[-1]) == (captions[0], captions[-1])
+    gaps = np.diff([captions.index(caption) for caption in shown])
     assert gaps.max() - gaps.min() <= 1
     assert page.more[item["id"]] == len(names) - 12
     assert sum("in colours" in alt for alt in re.findall(r'alt="([^"]*)"', (tmp_path / "report.html").read_text())) == 24
@@ -240,7 +260,8 @@ def test_texts_from_files_cannot_become_markup(tmp_path):
     )
     page = page_of(tmp_path)
     assert page.text.count(evil) >= 8
-    assert "<script" not in (tmp_path / "report.html").read_text()
+    assert [item["class"] for item in json.loads(page.scripts[0])[0]["instances"]] == [evil, evil], "it reaches the 3D view"
+    assert "<script>alert" not in (tmp_path / "report.html").read_text()
 
 
 def test_names_of_images_cameras_and_prompts_cannot_become_markup(tmp_path):
@@ -250,10 +271,11 @@ def test_names_of_images_cameras_and_prompts_cannot_become_markup(tmp_path):
         path.write_text(path.read_text().replace('"left_5"', json.dumps(evil)).replace('"left"', json.dumps(evil)))
     store.write_config(make_config({"segmentation.prompts": [evil]}))
     page = page_of(tmp_path)
-    assert page.captions[1][0] == evil  # a picture of the strip, and the page's parser has refused no tag
+    assert evil in page.captions[1][0]  # a picture of the strip, and the page's parser has refused no tag
     assert f"“{evil}”" in page.text
     assert page.text.count(evil) >= 6
-    assert not re.search("<script|<img src=x", (tmp_path / "report.html").read_text())
+    assert any(camera["name"] == evil for camera in json.loads(page.scripts[0])[0]["cameras"])
+    assert not re.search("<script>alert|<img src=x", (tmp_path / "report.html").read_text())
 
 
 def test_an_image_that_is_gone_leaves_words_in_its_place(tmp_path):
@@ -264,7 +286,7 @@ def test_an_image_that_is_gone_leaves_words_in_its_place(tmp_path):
     page = page_of(tmp_path)
     assert "No picture: the image file is no longer at" in page.text
     assert "cannot be decoded" in page.text
-    assert gone.name in page.captions[1]
+    assert read_content(tmp_path).caption(gone.name) in page.captions[1]
     assert all(decoded(uri).size for uri in page.images)
 
 
@@ -316,13 +338,14 @@ def test_many_instances_stay_a_small_page(tmp_path):
     store = street(tmp_path, houses=2, stops=2, points=60)
     tracks = store.read_tracks()
     first = tracks["instances"][0]
-    tracks["instances"] = [{**first, "id": i} for i in range(1, MAX_STRIPS + 41)]
+    tracks["instances"] = [{**first, "id": i} for i in range(1, MAX_CARDS + 41)]
     write_json(tmp_path / "tracks.json", tracks)
     page = page_of(tmp_path)
-    assert len(page.captions) == MAX_STRIPS
-    assert "40 more instances, seen less often" in page.text
+    assert len(page.captions) == MAX_CARDS
+    assert sum(len(shown) > 0 for shown in page.captions.values()) == MAX_STRIPS
+    assert f"Table of all {MAX_CARDS + 40} instances, 40 of them, seen less often, without a picture here" in page.text
     assert (tmp_path / "report.html").stat().st_size < 8e6
-    assert f"instance-{MAX_STRIPS + 40}" in page.ids
+    assert f"instance-{MAX_CARDS + 40}" in page.ids
 
 
 def test_the_command_writes_the_page_and_refuses_other_folders(tmp_path, capsys):
