@@ -47,7 +47,8 @@ WHOLE_MAP_OFF = Kind(
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One line of a comparison; ``east`` and ``north`` are the displacement in metres without the common part."""
+    """One line of a comparison; ``east`` and ``north`` are the displacement in metres without the common part, ``sigmas`` its
+    length in standard deviations, where these are known."""
 
     status: str
     instance: str | None
@@ -57,6 +58,7 @@ class ComparisonRow:
     east: float | None
     north: float | None
     shape: Any = field(compare=False)
+    sigmas: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able."""
-        names = ("status", "instance", "known", "kind", "distance", "east", "north")
+        names = ("status", "instance", "known", "kind", "distance", "east", "north", "sigmas")
         return {
             "counts": self.counts,
             "common": [round(float(value), 4) for value in self.common],
@@ -154,9 +156,12 @@ def _compare(
     for i, thing in enumerate(own):
         if i in partner:
             rest = found.displacement[place[i]] - found.common
-            status = MOVED if _has_moved(thing, rest, moved) else MATCHED
+            there = known[partner[i]]
+            sigma = np.hypot(_sigma(thing, own, rest, found.common), _sigma(there, known, rest, found.common))
             size, east, north = float(np.linalg.norm(rest)), float(rest[0]), float(rest[1])
-            rows.append(ComparisonRow(status, thing.name, known[partner[i]].name, thing.kind, size, east, north, thing.shape))
+            status = MOVED if size > max(moved, SIGMAS * sigma) else MATCHED
+            sigmas = size / float(sigma) if sigma > 0 else None
+            rows.append(ComparisonRow(status, thing.name, there.name, thing.kind, size, east, north, thing.shape, sigmas))
         else:
             on = found.again.get(i)
             status, name = (NEW, None) if on is None else (AGAIN, known[on].name)
@@ -175,13 +180,21 @@ def _compare(
     return Comparison(rows, found.common, limit, contents.coordinates.name, contents.coordinates.wkt, cameras)
 
 
-def _has_moved(thing: ComparedThing, rest: np.ndarray, moved: float) -> bool:
-    """Whether what is left of a displacement is more than its position's error, and more than ``moved`` metres."""
+def _sigma(thing: ComparedThing, things: Sequence[ComparedThing], rest: np.ndarray, common: np.ndarray) -> float:
+    """Standard deviation in metres of a thing's position along ``rest`` (2,), which was found without the ``common`` part.
+
+    The error of the map as a whole is in the covariance of each of its ``things``, and is the least of them: it went out with
+    the common part, where there is one. 0 = unknown.
+    """
     size = float(np.linalg.norm(rest))
     if thing.covariance is None or size == 0.0:
-        return size > moved
+        return 0.0
     direction = rest / size
-    return size > max(moved, SIGMAS * float(np.sqrt(direction @ thing.covariance @ direction)))
+    own = float(direction @ thing.covariance @ direction)
+    if not common.any():
+        return float(np.sqrt(own))
+    shared = min(float(direction @ other.covariance @ direction) for other in things if other.covariance is not None)
+    return float(np.sqrt(own - shared))
 
 
 def _tell(common: np.ndarray, pairs: int, possible: int, moved: float, findings: Findings) -> None:

@@ -43,8 +43,9 @@ class OrientedBoxes:
         center: (B, 3) float64.
         size: (B, 3) float64, full lengths along the box's own axes: the longer horizontal side, the shorter one, the height.
         rotation: (B, 3, 3) float64 ``world_from_box``; its last column is up.
-        covariance: (B, 3, 3) float64 of the middle of the lower face, where the place was triangulated; NaN where the box is
-            that of points.
+        covariance: (B, 3, 3) float64 of the middle of the lower face; NaN where it is unknown. Inside the association it is
+            that of what rays placed, among the model's cameras; a finished map has the cameras' errors in it, and those of
+            points (``association.judging.place_covariance``).
     """
 
     center: np.ndarray
@@ -80,7 +81,7 @@ class OrientedBoxes:
 
     @property
     def located(self) -> np.ndarray:
-        """(B,) bool: instances whose place was triangulated."""
+        """(B,) bool: instances whose covariance is known; inside the association those that rays placed."""
         return np.isfinite(self.covariance).all(axis=(1, 2))
 
     @property

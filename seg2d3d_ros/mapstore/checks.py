@@ -159,6 +159,8 @@ _instance = table(
         "level": whole(),
         "stability": number(0, 1),
         "panoramas": listed(table({"image": name, "box": _box})),
+        "position": _three,
+        "covariance": listed(_three, 3),
         "box3d": table(
             {}, {"min": _three, "max": _three, "center": _three, "size": _three, "quaternion_xyzw": listed(number(), 4)}
         ),

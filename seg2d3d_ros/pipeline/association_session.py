@@ -38,6 +38,7 @@ from seg2d3d_ros.pipeline.bare_keyframes import WithBareKeyframes
 from seg2d3d_ros.pipeline.figures import association_counts, doubts, reconstruction_counts
 from seg2d3d_ros.pipeline.granular_choice import GranularChoice
 from seg2d3d_ros.pipeline.labelled_revision import LabelledRevision
+from seg2d3d_ros.pipeline.place_certainty import PlaceCertainty
 from seg2d3d_ros.pipeline.second_look import SCORE, Ask, asks_of
 from seg2d3d_ros.progress import Progress
 from seg2d3d_ros.prompts.kept_prompts import KeptPrompts
@@ -85,6 +86,7 @@ class AssociationSession:
         self._second_looks = self._unwritten = 0
         self._evidence = PointEvidence(config.association, progress)
         self._granular = GranularChoice(store, self._config)
+        self._certainty = PlaceCertainty(store.root)
 
     # Masks come in (any thread).
 
@@ -213,7 +215,7 @@ class AssociationSession:
             models = self._evidence.of_update(models, segments, self._fresh)
         found = self._solve(models, full=full)
         incidence = self._online.incidence.whole()
-        instances = self._judge(models, incidence, found.instances)
+        instances = self._certainty.of(models, incidence, self._judge(models, incidence, found.instances), full=full)
         everywhere = WithBareKeyframes(segments, models)
         searched = segments if len(segments) >= EXAMPLES * len(everywhere) else ()
         unseen = find_missed(models, searched, incidence, instances) if full else []
@@ -372,7 +374,7 @@ class AssociationSession:
         in_model = len({name for model in models for name in model.names} & self._segments.keys())
         known = {"images": images, "spread": self._spread, "in_model": in_model}
         found = doubts(incidence, instances, len(self._segments), self._impossible, **known)
-        kept = [*self._granular.doubts(), *self._prompts.findings.list()]
+        kept = [*self._granular.doubts(), *self._certainty.findings, *self._prompts.findings.list()]
         return [*found, *self._evidence.findings, *self._online.findings, *kept]
 
     def _counts(

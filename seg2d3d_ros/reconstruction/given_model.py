@@ -21,7 +21,7 @@ from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.model_check import check_model
 from seg2d3d_ros.reconstruction.model_writer import ModelWriter
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction, Reconstructor
-from seg2d3d_ros.reconstruction.viewgraph import by_size
+from seg2d3d_ros.reconstruction.viewgraph import by_size, only_images
 from seg2d3d_ros.reconstruction.world.locator import FRAME_KEPT
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 from seg2d3d_ros.types import Keyframe, WorldFrame
@@ -118,7 +118,7 @@ class GivenModel(Reconstructor):
                 others = (model.image(i).name for i in model.reg_image_ids() if i not in taken)
                 absent += [name for name in others if self._by_name[name][0] == k]  # else a larger model has it
                 if posed:
-                    models.append(_resized(_only(model, posed), taken))
+                    models.append(_resized(only_images(model, posed), taken))
                     rows += [taken[image_id].row for image_id in posed]
             _require_distinct(rows)
             frames = [WorldFrame(up=_up(model, rows)) for model in models]
@@ -191,39 +191,6 @@ def _require_distinct(rows: Sequence[ImageRow]) -> None:
     """Images of several models must not share a number: those of one COLMAP database do not."""
     if len({row.image_id for row in rows}) < len(rows):
         raise DataError(f"the given models number different images alike, so they are of different databases; {GIVE_ONE}")
-
-
-def _only(model: pycolmap.Reconstruction, posed: Sequence[int]) -> pycolmap.Reconstruction:
-    """The model, or, where it has other images too, one of these images alone, each a frame of its own."""
-    if set(posed) == set(model.images):
-        return model
-    part: pycolmap.Reconstruction = pycolmap.Reconstruction()
-    for image_id in sorted(posed):
-        old = model.image(image_id)
-        camera = model.camera(old.camera_id)
-        if not part.exists_camera(camera.camera_id):
-            part.add_camera(camera)
-            rig = pycolmap.Rig(rig_id=camera.camera_id)
-            rig.add_ref_sensor(camera.sensor_id)
-            part.add_rig(rig)
-        keypoints = np.array([p.xy for p in old.points2D], np.float64).reshape(-1, 2)
-        image = pycolmap.Image(name=old.name, keypoints=keypoints, camera_id=camera.camera_id, image_id=image_id)
-        frame = pycolmap.Frame(frame_id=image_id, rig_id=camera.camera_id, rig_from_world=old.cam_from_world())
-        frame.add_data_id(image.data_id)
-        image.frame_id = image_id
-        part.add_frame(frame)
-        part.add_image(image)
-        part.register_frame(image_id)
-    kept = set(posed)
-    for _, point in sorted(model.points3D.items()):
-        seen = [element for element in point.track.elements if element.image_id in kept]
-        if len(seen) >= 2:
-            track = pycolmap.Track()
-            for element in seen:
-                track.add_element(element.image_id, element.point2D_idx)
-            part.add_point3D(point.xyz, track, point.color)
-    part.update_point_3d_errors()
-    return part
 
 
 def _resized(model: pycolmap.Reconstruction, photographs: Mapping[int, _Photograph]) -> pycolmap.Reconstruction:

@@ -12,6 +12,8 @@ import numpy as np
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.findings import Findings, Kind
+from seg2d3d_ros.mapstore.files.covariance_file import write_covariance
+from seg2d3d_ros.mapstore.pose_covariance import PoseCovariance
 from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.model_check import check_model
@@ -93,6 +95,10 @@ class ModelWriter:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         return models
+
+    def write_covariance(self, model: SparseModel, covariance: PoseCovariance) -> None:
+        """Put the covariance of a written model's poses beside it. Raises ``DataError`` where it cannot be written."""
+        write_covariance(self._sparse / str(model.component), covariance, model.revision)
 
 
 def swap_folder(fresh: Path, target: Path) -> None:

@@ -14,10 +14,12 @@ from seg2d3d_ros.findings import Finding, Findings
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.progress import Progress, Stopwatch
+from seg2d3d_ros.reconstruction import model_io
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.anchored.loose_places import tell_loose
 from seg2d3d_ros.reconstruction.calibration.plausibility import tell_implausible
 from seg2d3d_ros.reconstruction.calibration.self_calibration import doubt_calibrations
+from seg2d3d_ros.reconstruction.certainty.solved_covariance import COVARIANCE_UNKNOWN, TRUSTED, ModelEvidence, solved_covariance
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow
 from seg2d3d_ros.reconstruction.features.camera_masks import CameraMasks
 from seg2d3d_ros.reconstruction.features.extraction import extract
@@ -28,6 +30,7 @@ from seg2d3d_ros.reconstruction.rigs.moments import find_moments
 from seg2d3d_ros.reconstruction.rigs.rig_file import RIG_UNUSED, configured_mounting
 from seg2d3d_ros.reconstruction.rigs.rig_frames import Rig, make_rig
 from seg2d3d_ros.reconstruction.unregistered import unregistered_reasons
+from seg2d3d_ros.reconstruction.world.georeference import Scale
 from seg2d3d_ros.reconstruction.world.locator import Locator
 from seg2d3d_ros.reconstruction.world.position_residuals import PositionResiduals
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
@@ -199,6 +202,36 @@ class FeatureReconstructor(Reconstructor):
         positioned = [names[i] for i in locator.positions if i in names]
         moments = [[row.name for row in moment] for moment in find_moments(rows, self.config.rig_tolerance, pairing)]
         tell_loose(models, positioned, moments, findings)
+
+    def _write_covariances(
+        self,
+        models: Sequence[SparseModel],
+        rows: Sequence[ImageRow],
+        locator: Locator,
+        findings: Findings,
+        *,
+        pulled: Sequence[bool],
+        scales: Sequence[Scale | None],
+        upright: bool,
+    ) -> None:
+        """Say beside each written model how well its images are placed.
+
+        Args:
+            pulled, upright: see ``certainty.solved_covariance.ModelEvidence``; of each model.
+            scales: of each model, by mounts or odometry.
+        """
+        if self.config.trust == "fixed" and locator.given:
+            findings.add(COVARIANCE_UNKNOWN, count=len(models), reason=TRUSTED)
+            return
+        by_id, fixed = {row.image_id: row for row in rows}, self.database.calibrated_cameras().keys()
+        with self._watch("covariance"):
+            for model, pull, scale in zip(models, pulled, scales, strict=True):
+                written = model_io.open_model(self.root / "sparse" / str(model.component))
+                sigma = None if scale is None else scale.sigma
+                evidence = ModelEvidence(locator, by_id, model.frame, fixed, pull, upright, sigma)
+                covariance = solved_covariance(written, evidence, self.config.threads, findings)
+                if covariance is not None:
+                    self._writer.write_covariance(model, covariance)
 
     def _answer(
         self,

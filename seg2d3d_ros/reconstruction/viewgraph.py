@@ -100,3 +100,36 @@ def keep_images(model: pycolmap.Reconstruction, kept: Sequence[int]) -> pycolmap
         if point.track.length() < 2:
             part.delete_point3D(point_id)
     return part
+
+
+def only_images(model: pycolmap.Reconstruction, posed: Sequence[int]) -> pycolmap.Reconstruction:
+    """The model, or, where it has other images too, one of these images alone, each a frame of its own."""
+    if set(posed) == set(model.images):
+        return model
+    part: pycolmap.Reconstruction = pycolmap.Reconstruction()
+    for image_id in sorted(posed):
+        old = model.image(image_id)
+        camera = model.camera(old.camera_id)
+        if not part.exists_camera(camera.camera_id):
+            part.add_camera(camera)
+            rig = pycolmap.Rig(rig_id=camera.camera_id)
+            rig.add_ref_sensor(camera.sensor_id)
+            part.add_rig(rig)
+        keypoints = np.array([p.xy for p in old.points2D], np.float64).reshape(-1, 2)
+        image = pycolmap.Image(name=old.name, keypoints=keypoints, camera_id=camera.camera_id, image_id=image_id)
+        frame = pycolmap.Frame(frame_id=image_id, rig_id=camera.camera_id, rig_from_world=old.cam_from_world())
+        frame.add_data_id(image.data_id)
+        image.frame_id = image_id
+        part.add_frame(frame)
+        part.add_image(image)
+        part.register_frame(image_id)
+    kept = set(posed)
+    for _, point in sorted(model.points3D.items()):
+        seen = [element for element in point.track.elements if element.image_id in kept]
+        if len(seen) >= 2:
+            track = pycolmap.Track()
+            for element in seen:
+                track.add_element(element.image_id, element.point2D_idx)
+            part.add_point3D(point.xyz, track, point.color)
+    part.update_point_3d_errors()
+    return part

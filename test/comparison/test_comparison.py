@@ -9,7 +9,7 @@ from helpers_exported_map import DATUM, exported_map
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.comparison.compared_things import ComparedThing, front, outline_samples
-from seg2d3d_ros.comparison.comparing import NOTHING_COMMON, WHOLE_MAP_OFF, compare_map
+from seg2d3d_ros.comparison.comparing import NOTHING_COMMON, SIGMAS, WHOLE_MAP_OFF, _sigma, compare_map
 from seg2d3d_ros.comparison.pairing import match
 from seg2d3d_ros.comparison.register_file import REGISTER_SKIPPED, read_register
 from seg2d3d_ros.comparison.sight import in_view, reach
@@ -162,6 +162,24 @@ def test_the_same_map_again_matches_itself_and_a_shifted_register_is_told(tmp_pa
     assert result.counts["matched"] == 3
     assert result.counts["moved"] == 0
     assert max(row.distance for row in result.rows if row.distance is not None) < 1e-6
+
+
+def test_what_moves_is_judged_by_its_own_error_and_not_by_that_of_the_map():
+    """Of two houses 2 m off one is known to .1 m among the others, one to 1 m; all share an error of 3 m."""
+    shared = 9.0 * np.eye(2)
+    off = {2: 2.0, 5: 2.0}
+    own = [
+        facade(f"{k}", 10 * k + 0.5, 10 * k + 9.5, off.get(k, 0.0), shared + (1.0 if k == 5 else 0.01 * (k > 0)) * np.eye(2))
+        for k in range(8)
+    ]
+    found = match(own, ROW, within=5.0)
+    rests = found.displacement - found.common
+    assert found.common.any()
+    sigma = [_sigma(thing, own, rests[k], found.common) for k, thing in enumerate(own)]
+    assert [k for k in range(8) if np.linalg.norm(rests[k]) > max(1.0, SIGMAS * sigma[k])] == [2]
+    assert sigma[5] == pytest.approx(1.0)
+    assert _sigma(own[5], own, rests[5], np.zeros(2)) == pytest.approx(10**0.5)  # nothing was taken out
+    assert _sigma(ROW[5], ROW, rests[5], found.common) == 0.0
 
 
 def test_a_map_off_as_a_whole_is_told(tmp_path):

@@ -11,6 +11,7 @@ from seg2d3d_ros.association.rays.ray_things import UNPLACED
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.pipeline.association_session import AssociationSession
+from seg2d3d_ros.pipeline.place_certainty import PLACE_UNSURE
 
 
 def test_a_session_writes_places_and_says_what_has_none(tmp_path):
@@ -31,7 +32,10 @@ def test_a_session_writes_places_and_says_what_has_none(tmp_path):
         session.receive(segments)
     labelled = session.update([world.model], full=True)
     assert [f.count for f in labelled.findings if f.kind is UNPLACED] == [1]
-    placed = [item for item in store.read_tracks()["instances"] if "position" in item]
+    boxed = [item for item in store.read_tracks()["instances"] if "position" in item]
+    assert not any("covariance" in item for item in boxed)  # nobody knows how sure the cameras are
+    assert [f.count for f in labelled.findings if f.kind is PLACE_UNSURE] == [len(boxed)]
+    placed = [item for item in boxed if len(item["observations"]) > 1]
     assert {item["class"] for item in placed} == {"post"}
     feet = np.array([item["position"][:2] for item in placed])
     assert np.linalg.norm(feet[:, None] - world.places[:2], axis=2).min(axis=0).max() < 0.2

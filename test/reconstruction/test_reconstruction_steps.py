@@ -56,6 +56,14 @@ def test_a_batch_solve(tmp_path, monkeypatch):
     spy(monkeypatch, batch_reconstructor.Locator, "georeference", steps, "georeference")
     for name in ("doubt_calibrations", "tell_implausible", "tell_loose"):
         spy(monkeypatch, reconstructor_module, name, steps, name)
+    spy(
+        monkeypatch,
+        reconstructor_module,
+        "solved_covariance",
+        steps,
+        "solved_covariance",
+        lambda call: (len(call[0][0].images) >= 3,),
+    )
     result = reconstructor.solve()
     assert steps == [
         ("pairs", False, 4),
@@ -66,11 +74,13 @@ def test_a_batch_solve(tmp_path, monkeypatch):
         ("make_rig",),
         ("georeference",),
         ("renumber",),
+        ("solved_covariance", True),
         ("tell_implausible",),
         ("tell_loose",),
         ("unregistered_reasons",),
     ]
-    assert list(result.timings) == ["features", "pairs", "matching", "mapping", "calibration", "rig", "georeference", "writing"]
+    stages = ["features", "pairs", "matching", "mapping", "calibration", "rig", "georeference", "writing", "covariance"]
+    assert list(result.timings) == stages
     assert reconstructor.solve().timings.keys() == result.timings.keys() - {"features"}
     reconstructor.close()
 

@@ -52,7 +52,8 @@ def instance_table(contents: Contents) -> Table:
     """One row for each chosen instance of the largest model.
 
     ``base`` is the z of the box's lower face in the system; ``width``, ``depth`` and ``height`` are the box's, in the map's
-    unit; ``var_e`` … ``cov_nu`` the covariance of the position in metres², east, north, up, where it is known.
+    unit; ``var_e`` … ``cov_nu`` the covariance of the position in metres², east, north, up, where it is known (of a map that is
+    not on the Earth against its own cameras, in its axes and unit).
     """
     items = contents.placed
     footprints = [footprint(item) for item in items]

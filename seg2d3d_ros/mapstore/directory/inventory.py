@@ -39,7 +39,7 @@ NAMED = {
 }
 """Folders with files that are called by keyframes, and the files' suffixes."""
 OWN_FOLDERS = ("sparse", "scans", *NAMED)
-_MODEL = re.compile(r"\d+/((cameras|images|points3D|rigs|frames)\.(bin|txt)|frame\.json|project\.ini)")
+_MODEL = re.compile(r"\d+/((cameras|images|points3D|rigs|frames)\.(bin|txt)|frame\.json|covariance\.npz|project\.ini)")
 _SCAN = re.compile(r"-?\d{1,20}\.npz")
 _FORMER_MODELS = re.compile(r"\.sparse\.([0-9a-f]{12}|former)")
 _FORMER_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{12}(\.\w+)?")

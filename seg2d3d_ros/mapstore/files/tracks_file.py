@@ -24,10 +24,11 @@ def tracks_document(
     ``frame`` is the largest component's; an instance of another component names it in ``component``. A segment that was
     cut appears in several instances, each time with the box of the part; ``share`` says how much of it the part is.
     ``box3d`` is the upright box: ``center``, ``size`` along its own axes and ``quaternion_xyzw`` (world from box), and the
-    axis-aligned ``min`` and ``max`` of its corners. What was triangulated by the rays of its masks has a ``position``, where it
-    stands (the middle of the box's lower face), and the ``covariance`` of that. An instance's ``score`` is calibrated
-    (``association.judging.scores``), an observation's is ``Observation.sureness``; the detector's own score of the mask is its
-    ``detector_score``. Where images are views of panoramas, ``panoramas`` says where these show the instance (``PanoramaBox``).
+    axis-aligned ``min`` and ``max`` of its corners. ``position`` is where the thing stands, the middle of the box's lower
+    face, and ``covariance`` that of its errors, where they are known: on the Earth in a frame ``enu``, else against the
+    model's own cameras. An instance's ``score`` is calibrated (``association.judging.scores``), an observation's is
+    ``Observation.sureness``; the detector's own score of the mask is its ``detector_score``. Where images are views of
+    panoramas, ``panoramas`` says where these show the instance (``PanoramaBox``).
     ``places`` has for instances of a tree of objects (granularity.json) their ``parent``, ``level`` and ``stability`` there.
     """
     points = np.bincount(instances.point_instance, minlength=int(instances.ids.max(initial=0)) + 1)
@@ -60,8 +61,9 @@ def tracks_document(
                 "size": boxes.size[k].tolist(),
                 "quaternion_xyzw": quaternions[k].tolist(),
             }
+            document["position"] = feet[k].tolist()
         if located[k]:
-            document["position"], document["covariance"] = feet[k].tolist(), boxes.covariance[k].tolist()
+            document["covariance"] = boxes.covariance[k].tolist()
         if instance_id in around:
             document["panoramas"] = [{"image": item.panorama, "box": list(item.box)} for item in sorted(around[instance_id])]
         documents.append({**document, "observations": [_observation(item, float(instances.scores[k])) for item in mine]})

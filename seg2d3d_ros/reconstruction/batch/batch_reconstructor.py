@@ -52,6 +52,8 @@ class BatchReconstructor(FeatureReconstructor):
         with self._watch("writing"):
             renumber(models, self.database.colors, self._writer.keypoint_ids(findings=findings))
             written = self._writer.write(models, frames, rows)
+        pulled = [model in held for model in models]
+        self._write_covariances(written, rows, locator, findings, pulled=pulled, scales=scales, upright=False)
         return self._answer(written, rows, locator, findings, {i for one in solved for i in one.refused})
 
     def _scale(

@@ -117,5 +117,8 @@ class OnlineReconstructor(FeatureReconstructor):
             locate_submaps(self.mapper, locator, self._rig(rows, locator), findings, final=final)
         with self._watch("writing"):
             models = self._revisions.write(rows)
+        if final:
+            placed = [model.frame == locator.world for model in models]
+            self._write_covariances(models, rows, locator, findings, pulled=placed, scales=[None] * len(models), upright=True)
         self._swapped = False
         return self._answer(models, rows, locator, findings)

@@ -118,8 +118,8 @@ def tracks_message(
 def boxes_message(vision: Any, instances: Instances, class_names: Sequence[str], header: Header) -> Any:
     """``instances/boxes``: Detection3DArray of all instances with points, ``id`` = instance id.
 
-    The pose of a result is that of the box, in the frame of ``header``; its covariance is that of the position where this was
-    triangulated, else zero: not known.
+    The pose of a result is that of the box, in the frame of ``header``; its covariance is that of the position (the middle of
+    the lower face) in a finished map where it is known, else zero: not known.
     """
     message = vision.Detection3DArray(header=header)
     boxes, quaternions = instances.boxes, instances.boxes.quaternions
