@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "test"))
+from fuzz_targets_other import OTHERS, make_other_inputs
 from helpers_bags import ROS1, ROS2, SECOND, START, jpeg, storage_file, view, wall, write_bag
 from helpers_report import street
 
@@ -203,6 +204,7 @@ TARGETS = {
     "export": Target(("map/tracks.json", "map/points.ply"), command("export", "MAP", "--format", "ply", "--out", "OUT/x.ply")),
     "evaluate": Target(("map/labels/*", "map/tracks.json"), command("evaluate", "MAP", "--truth", "MAP/../truth")),
     "checkpoint": Target(("weights.pth",), checkpoint),
+    **{name: Target(files, read, **facts) for name, (files, read, facts) in OTHERS.items()},
 }
 
 
@@ -229,6 +231,7 @@ def make_inputs(base: Path, names: list[str]) -> None:
     mount = "{translation: [0.1, 0.0, -0.5], quaternion_wxyz: [1.0, 0.0, 0.0, 0.0]}"
     (base / "rig.yaml").write_text(f"cameras:\n  front:\n    sensor_from_rig: {mount}\n  left:\n    rig_from_sensor: {mount}\n")
     (base / "params.yaml").write_text(Config().to_yaml())
+    make_other_inputs(base, set(names))
     if {"mcap", "db3", "ros1"} & set(names):
         make_bags(base, scene)
     if {"report", "map.json files", "export", "evaluate"} & set(names):

@@ -4,9 +4,10 @@
 
 ``--kills`` are SIGKILLs over all commands together; ``--interrupts`` are Ctrl-C and SIGTERM for each command: once or twice, to
 the process or to its group, half of them within the first second. After each the map must open, or never have been there; an
-earlier map must be as it was, or be replaced as a whole; files of others must be untouched; no process may be left; the exit
-status and the last line must be right. Prints a line per failure, and exits with 1 if there is any. A street of six small
-images is simulated first (that needs open3d); everything happens in a temporary folder.
+earlier map must be as it was, or be replaced as a whole; other results must be whole or not there; files of others must be
+untouched; no process may be left; the exit status and the last line must be right; a training goes on with --resume. Prints a
+line per failure, and exits with 1 if there is any. A street of six small images is simulated first (that needs open3d), and
+what ``write_faults.py`` takes is made; everything happens in a temporary folder.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from write_faults_commands import JOBS
+from write_faults_commands import prepare as prepare_jobs
 
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.mapstore.directory.swap import inode
@@ -48,11 +53,24 @@ class Command:
         arguments: for a folder that is ready.
         makes_map: whether it makes a new map in ``map``; else there is a whole one, which it reads.
         own_files: whether a file of somebody else may lie in the map.
+        former: the map that is there, below the folder of inputs; "" = none.
+        changes: files and folders of the map that it writes: each file is as before or as without the disturbance.
+        resumes: whether --resume goes on with what is left in ``model``.
     """
 
     arguments: Callable[[Path, Path], list[str]]
     makes_map: bool = False
     own_files: bool = True
+    former: str = "map"
+    changes: tuple[str, ...] = ()
+    resumes: bool = False
+
+
+def job(name: str, **options: Any) -> Command:
+    """One of those that ``write_faults.py`` disturbs, too."""
+    found = JOBS[name]
+    former = f"jobs/{found.former}" if found.former else ""
+    return Command(lambda base, work: found.arguments(base / "jobs", work), former=former, **options)
 
 
 def photographs(base: Path, out: Path) -> list[str]:
@@ -78,6 +96,15 @@ COMMANDS = {
     "evaluate": Command(lambda base, work: ["evaluate", f"{work}/map", "--truth", f"{base}/street/truth"]),
     "report": Command(lambda base, work: ["report", f"{work}/map"]),
     "export": Command(lambda base, work: ["export", f"{work}/map", "--format", "ply", "--out", f"{work}/out.ply"]),
+    "export laz": job("export laz"),
+    "export gpkg": job("export gpkg"),
+    "export yolo": job("export yolo"),
+    "regroup": job("regroup", own_files=False, changes=PARTS),
+    "prompt": job("prompt", own_files=False, changes=(*PARTS, "prompts", "prompts.json")),
+    "superpoints": job("superpoints"),
+    "dataset": job("dataset"),
+    "train": job("train", resumes=True),
+    "compare": job("compare"),
     "models": Command(lambda base, work: ["models"]),
     "doctor": Command(lambda base, work: ["doctor"]),
 }
@@ -108,13 +135,17 @@ class Trial:
         return f"{self.command}{place}: {self.number.name} to its {to} after {self.delay:.2f} s{again}"
 
 
-def prepare(base: Path) -> dict[str, float]:
+def prepare(base: Path, names: list[str]) -> dict[str, float]:
     """Make the inputs and a whole map; how long each command takes undisturbed."""
     small = ["--keyframes", "6", "--buildings", "4", "--cameras", "1", "--width", "480", "--height", "320"]
     run_whole(["simulate", f"{base}/street", "--seed", "3", "--detector", "clean", *small])
     run_whole(["run", f"{base}/street/images", *photographs(base, base / "map")])
+    (base / "jobs").mkdir()
+    prepare_jobs(
+        base / "jobs", [name for name in COMMANDS if name in JOBS and name not in ("run", "bag", "evaluate", "report")]
+    )
     seconds = {}
-    for name, command in COMMANDS.items():
+    for name, command in ((name, COMMANDS[name]) for name in names):
         work = base / "measure" / name
         lay_out(base, work, command, fresh=command.makes_map)
         start = time.monotonic()
@@ -137,8 +168,8 @@ def lay_out(base: Path, work: Path, command: Command, *, fresh: bool) -> None:
     (work / "beside").mkdir(parents=True)
     (work / "beside/notes.txt").write_text("mine")
     (work / ".hidden").write_text("mine")
-    if not fresh:
-        shutil.copytree(base / "map", work / "map")
+    if not fresh and command.former:
+        shutil.copytree(base / command.former, work / "map")
         if command.own_files:
             (work / "map/notes.txt").write_text("mine")
 
@@ -197,7 +228,8 @@ def check_end(trial: Trial, code: int, text: str) -> None:
     if code in (-trial.number, STATUS[trial.number]) and not text and trial.delay < 1.0:
         return  # Python had not come to this package, or to its first lines
     lines = text.replace("\r", "\n").strip().splitlines() or [""]
-    if code != STATUS[trial.number] or not lines[-1].startswith(f"seg2d3d {trial.command}: interrupted"):
+    word = trial.command.split()[0]
+    if code != STATUS[trial.number] or not lines[-1].startswith(f"seg2d3d {word}: interrupted"):
         trial.problems.append(f"status {code}, last line {lines[-1]!r}")
 
 
@@ -224,17 +256,30 @@ def environment(process: Path) -> bytes:
 def check_files(trial: Trial, base: Path, work: Path, before: dict[str, str], *, finished: bool, replaced: bool) -> None:
     """Files of others, the former map, the new one, and that the same command finishes the job."""
     mine = [work / "beside/notes.txt", work / ".hidden"]
-    mine += [work / "map/notes.txt"] if COMMANDS[trial.command].own_files and not trial.fresh else []
+    command = COMMANDS[trial.command]
+    mine += [work / "map/notes.txt"] if command.own_files and command.former and not trial.fresh else []
     trial.problems.extend(f"{path} is touched" for path in mine if not path.is_file() or path.read_text() != "mine")
     after = digest(work / "map")
     whole = before and all(after.get(name) == value for name, value in before.items())
     if before and not whole and not replaced:
+        new = digest(base / "measure" / trial.command / "map")
         changed = sorted(name for name in before if after.get(name) != before[name])
-        trial.problems.append(f"the former map is changed: {changed[:5]}")
+        if odd := [name for name in changed if not name.startswith(command.changes) or after.get(name) != new.get(name)]:
+            trial.problems.append(f"the former map is changed: {odd[:5]}")
+        if trial.command == "regroup" and (left := [n for n in before if n not in changed and new.get(n) != before[n]]):
+            trial.problems.append(f"the former map is replaced in part: {left[:5]} are as before")
     for root, former in ((work / "map", bool(before)), (work / "demo/map", False)):
         if root.exists():
             trial.problems.extend(open_problems(root, complete=former or finished))
-    if COMMANDS[trial.command].makes_map and trial.fresh and not finished:
+    whole_results(trial, base, work)
+    if command.resumes and not finished:
+        resume = ["--resume"] if (work / "model").exists() else []
+        done = subprocess.run(
+            [*SEG2D3D, *command.arguments(base, work), *resume], capture_output=True, text=True, timeout=LIMIT_S
+        )
+        if done.returncode != 0:
+            trial.problems.append(f"--resume ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    if command.makes_map and trial.fresh and not finished:
         resume = ["--resume"] if (work / "map").exists() else []
         done = subprocess.run(
             [*SEG2D3D, *COMMANDS[trial.command].arguments(base, work), *resume], capture_output=True, text=True, timeout=LIMIT_S
@@ -243,6 +288,22 @@ def check_files(trial: Trial, base: Path, work: Path, before: dict[str, str], *,
             trial.problems.append(f"--resume ended with {done.returncode}: {done.stderr.strip()[-300:]}")
         trial.problems.extend(open_problems(work / "map", complete=True))
         trial.problems.extend(f"litter: {path}" for path in (work / "map").rglob(".*tmp*"))
+
+
+def whole_results(trial: Trial, base: Path, work: Path) -> None:
+    """Results outside the map that are there must be as without the disturbance, where that is the same each time."""
+    good = base / "measure" / trial.command
+    for pattern in ("*.ply", "*.laz", "data/**/*.npz", "data/**/*.npy", "out/**/*.txt"):
+        for path in work.glob(pattern):
+            expected = good / path.relative_to(work)
+            if not expected.exists() or path.read_bytes() != expected.read_bytes():
+                hidden = path.name.startswith(".seg2d3d-")  # a temporary file of a killed process
+                trial.problems.extend([] if hidden else [f"{path} is half a result"])
+    for name in ("data", "out"):
+        if (work / name).is_dir() and (good / name).is_dir():
+            there = {path.relative_to(work) for path in (work / name).rglob("*")}
+            lost = {path.relative_to(good) for path in (good / name).rglob("*")} - there
+            trial.problems.extend([f"{work / name} lacks {sorted(lost)[:3]}"] if lost else [])
 
 
 def open_problems(root: Path, *, complete: bool) -> list[str]:
@@ -294,7 +355,7 @@ def main() -> None:
         base = args.work or Path(folder)
         if not (base / "seconds.json").exists():
             base.mkdir(parents=True, exist_ok=True)
-            (base / "seconds.json").write_text(json.dumps(prepare(base)))
+            (base / "seconds.json").write_text(json.dumps(prepare(base, args.commands.split(","))))
         seconds = json.loads((base / "seconds.json").read_text())
         plan = trials(args.commands.split(","), seconds, args.kills, args.interrupts, args.seed)
         for done, trial in enumerate(plan, 1):

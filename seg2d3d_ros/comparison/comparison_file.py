@@ -14,5 +14,5 @@ def write_comparison(result: Comparison, path: Path) -> None:
     """Write the file whole, or not at all."""
     names = ("status", "instance", "known", "kind", "distance", "east", "north", "sigmas")
     columns = {name: [getattr(row, name) for row in result.rows] for name in names}
-    with replacing(path) as temporary:
+    with replacing(path, RuntimeError) as temporary:
         write_layers(temporary, {"comparison": Table(columns, [row.shape for row in result.rows], "Unknown")}, result.wkt)

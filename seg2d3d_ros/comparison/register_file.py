@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def read_register(
     pyproj = needed("pyproj", "reading a register")
     try:
         layer = _layer([str(name) for name, _ in needed("pyogrio", "reading a register").list_layers(path)], layer, path)
-        meta, ids, shapes, columns = raw.read(path, layer=layer, return_fids=True, force_2d=True)
+        with warnings.catch_warnings():  # broken shapes are counted below
+            warnings.simplefilter("ignore", RuntimeWarning)
+            meta, ids, shapes, columns = raw.read(path, layer=layer, return_fids=True, force_2d=True)
     except (errors.DataSourceError, errors.DataLayerError) as error:
         raise DataError(f"{path}: cannot be read as a register ({error}); give a GeoPackage, GeoJSON or Shapefile") from error
     source = meta["crs"] or crs
@@ -59,7 +62,10 @@ def read_register(
     to_target = pyproj.Transformer.from_crs(source, target, always_xy=True)
     things = []
     for name, encoded in zip(names.tolist(), shapes, strict=True):
-        shape = None if encoded is None else shapely.make_valid(shapely.from_wkb(encoded))
+        try:
+            shape = None if encoded is None else shapely.make_valid(shapely.from_wkb(encoded))
+        except shapely.errors.ShapelyError:  # a ring that is not closed, say
+            shape = None
         if shape is None or shape.is_empty:
             findings.add(REGISTER_SKIPPED, name, of=len(names))
             continue

@@ -12,29 +12,41 @@ from typing import Any
 from seg2d3d_ros.disk.leftovers import temporary_path
 from seg2d3d_ros.errors import DataError
 
+_LEFT = ("", "-journal", "-wal", "-shm")
+"""Endings of what may be left of a temporary file: itself, and what SQLite keeps beside a database."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *library_errors: type[Exception]) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; on success it is flushed to disk and renamed over ``path``.
+
+    What a library leaves beside the temporary file (SQLite's journals) goes with it.
+
+    Args:
+        library_errors: what the library that writes the file raises, beside ``OSError``, where it cannot.
 
     Raises:
         DataError: the disk is full or the folder cannot be written; ``path`` keeps its former content.
     """
     path = Path(path)
     temporary = temporary_path(path)
+    unwritable: tuple[type[Exception], ...] = (OSError, *library_errors)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}); free space or choose another folder"
-        ) from error
+    except DataError as error:  # nobody knows the temporary name
+        raise DataError(str(error).replace(str(temporary), str(path))) from error
+    except unwritable as error:
+        words = str(getattr(error, "strerror", None) or error).replace(str(temporary), str(path)).split()
+        reason = " ".join(words)[:200]  # a library may quote a whole statement
+        raise DataError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
     finally:
-        with suppress(OSError):  # where its folder is a file, say, which was reported above
-            temporary.unlink(missing_ok=True)
+        for ending in _LEFT:
+            with suppress(OSError):  # where its folder is a file, say, which was reported above
+                temporary.with_name(temporary.name + ending).unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -9,8 +9,10 @@ import tempfile
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from seg2d3d_ros.disk.processes import is_alive
+from seg2d3d_ros.errors import DataError
 
 WORK_FOLDER = ".seg2d3d-work"
 """In a map directory: temporary files of the worker; what a killed one leaves behind, the next one clears away."""
@@ -33,9 +35,27 @@ def scratch_prefix() -> str:
     return f"seg2d3d_{os.getpid()}_"
 
 
-def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for intermediate files: a context manager that yields its path and removes it in the end."""
-    return tempfile.TemporaryDirectory(prefix=scratch_prefix(), ignore_cleanup_errors=True)
+class ScratchFolder(tempfile.TemporaryDirectory[str]):
+    """A folder for intermediate files: a context manager that yields its path and removes it in the end.
+
+    Errors of the system and of libraries that name a file in it leave the context as ``DataError``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(prefix=scratch_prefix(), ignore_cleanup_errors=True)
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Remove it."""
+        super().__exit__(kind, error, trace)
+        if isinstance(error, OSError | RuntimeError | ValueError) and self.name in str(error):
+            raise self.failure(error) from error
+
+    def failure(self, error: BaseException) -> DataError:
+        """What to raise where a file in it cannot be written, or reads back as less."""
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        return DataError(
+            f"{self.name}: temporary files cannot be written ({reason}); free space there, or set TMPDIR to another folder"
+        )
 
 
 def clear_scratch() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,10 @@ _KINDS = {
 }
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _COLORS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+_LAS_HEAD, _MINOR, _POINT_FORMAT, _COMPRESSED = 255, 25, 104, 0x80
+"""Of a LAS header: so many bytes are looked at; which are the version and the format of points; its bit for LAZ."""
+_MOST_DENSE = 2000
+"""Times that LAZ makes a cloud smaller at the very most; 5 to 20 are usual."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,7 @@ def _read_las(path: Path) -> Cloud:
         raise UsageError(
             f"{path}: LAS and LAZ files need laspy: pip install 'laspy[lazrs]'; or convert the cloud to PLY"
         ) from error
+    _check_announced(path)
     try:
         held = laspy.read(path)
         xyz = np.stack([np.asarray(getattr(held, axis), np.float64) for axis in "xyz"], axis=1)
@@ -148,3 +155,42 @@ def _read_las(path: Path) -> Cloud:
     if len(xyz) == 0:
         raise DataError(f"{path}: holds no point")
     return Cloud(xyz, None if color is None else as_bytes(np.stack(color, axis=1)), Z)
+
+
+def _check_announced(path: Path) -> None:
+    """Refuse a LAS or LAZ file that announces more than can be in it: laspy and its decoder go through all of that.
+
+    Where things stand in the file: LAS 1.4 R15, section 2.4; the table of chunks: the LASzip specification, section 5.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_LAS_HEAD)
+        if len(head) < _LAS_HEAD:
+            return  # laspy says it
+        begin, records, record = (*struct.unpack_from("<II", head, 96), struct.unpack_from("<H", head, 105)[0])
+        late, points = 0, struct.unpack_from("<I", head, 107)[0]
+        if head[_MINOR] >= 4:
+            late, points = struct.unpack_from("<IQ", head, 243)
+        chunks, packed = 0, bool(head[_POINT_FORMAT] & _COMPRESSED)
+        if packed:
+            try:
+                file.seek(begin)
+                (table,) = struct.unpack("<q", file.read(8))
+                if table == -1:  # written by a program that could not go back
+                    file.seek(-8, os.SEEK_END)
+                    (table,) = struct.unpack("<q", file.read(8))
+                file.seek(table)
+                _, chunks = struct.unpack("<II", file.read(8))
+            except (OSError, ValueError, OverflowError, struct.error) as error:
+                raise DataError(
+                    f"{path}: cut off, or its table of chunks is not where it should be; write the cloud again"
+                ) from error
+    least = max(record, 20)  # bytes of a point; a chunk begins with a whole one
+    for count, bytes_each, what in (
+        (records, 54, "variable length records"),
+        (late, 60, "extended records"),
+        (chunks, least, "chunks"),
+        (points, least / (_MOST_DENSE if packed else 1), "points"),
+    ):
+        if count * bytes_each > size:
+            raise DataError(f"{path}: damaged (it announces {count} {what}); write the cloud again")

@@ -6,7 +6,6 @@ Arrays of a scene lie under the names of ``LearningScene``; what a view sees is 
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import seg2d3d_ros
+from seg2d3d_ros.disk.arrays_file import read_arrays
 from seg2d3d_ros.disk.atomic import replacing, write_json, write_text
 from seg2d3d_ros.disk.documents import read_json
 from seg2d3d_ros.errors import DataError, UsageError
@@ -97,13 +97,13 @@ def read_scene(path: Path) -> LearningScene:
     """
     names = [item.name for item in fields(LearningScene)]
     try:
-        with np.load(path, allow_pickle=False) as file:
-            values: dict[str, Any] = {name: file[name] for name in names}
+        arrays = read_arrays(path)
+        values: dict[str, Any] = {name: arrays[name] for name in names}
         for name in _TEXT:
             values[name] = tuple(values[name].tolist()) if name == "views" else str(values[name])
         scene = LearningScene(**values)
         _check(scene)
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: no scene of a data set, or a damaged one ({reason}); make the data set again") from error
     return scene

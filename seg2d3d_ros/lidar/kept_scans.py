@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from seg2d3d_ros.disk.arrays_file import read_arrays
 from seg2d3d_ros.disk.atomic import replacing
 from seg2d3d_ros.lidar.scans import Scan
 
@@ -73,14 +73,13 @@ class KeptScans:
 
 def _read(path: Path) -> Scan | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            fields = {name: file[name] for name in file.files}
+        fields = read_arrays(path)
         count = len(fields["row"])
         parts = [fields[name] for name in ("intensity", "offset") if name in fields]
         if fields["xyz"].shape != (count, 3) or any(part.shape != (count,) for part in parts):
             raise ValueError(f"{count} points do not fit")
         stamp_ns, frame_id = int(fields["stamp_ns"]), str(fields["frame_id"])
         return Scan(stamp_ns, frame_id, fields["xyz"], fields.get("intensity"), fields.get("offset"), fields["row"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         log.warning("%s: no whole scan (%s); it is left out", path, error)
         return None

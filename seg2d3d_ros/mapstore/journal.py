@@ -40,7 +40,7 @@ class IdentityJournal:
                 item = json.loads(line)
                 found = {str(name): {int(s): int(i) for s, i in table.items()} for name, table in item["images"].items()}
                 next_id = max(next_id, int(item["next"]))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 # A kill cuts the last line off; the update that it belonged to was not published as a whole.
                 log.warning("%s: line %d is damaged and left out", self._path, number)
                 continue

@@ -7,6 +7,7 @@ photographs' colours, in the same columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -96,15 +97,18 @@ def write_points(path: Path, points: np.ndarray) -> None:
 class PointWriter:
     """Writes ``CLOUD_POINT`` to a PLY piece by piece, whole or not at all: an earlier file stays until the end.
 
-    A context manager.
+    A context manager, which raises ``DataError`` where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        self.count, self._replacing = 0, replacing(path)
+        self.count, self._path = 0, path
 
     def __enter__(self) -> PointWriter:
-        self._file = self._replacing.__enter__().open("wb")
-        self._file.write(self._header())
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self._path))
+            self._file = stack.enter_context(temporary.open("wb"))
+            self._file.write(self._header())
+            self._stack = stack.pop_all()
         return self
 
     def write(self, points: np.ndarray) -> None:
@@ -113,11 +117,12 @@ class PointWriter:
         self.count += len(points)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
             self._file.seek(0)
             self._file.write(self._header())
-        self._file.close()
-        self._replacing.__exit__(kind, error, trace)
 
     def _header(self) -> bytes:
         """As ``encode`` does, always equally long: the count becomes known at the end."""

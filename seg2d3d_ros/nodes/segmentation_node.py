@@ -95,7 +95,7 @@ class SegmentationNode(ManagedNode):
 
     def configure(self) -> None:
         self._topics: SegmentTopics | None = None
-        self._kept = KeptKeyframes(self.ros.resegment_history)
+        self._kept = KeptKeyframes(self.ros.resegment_history, self.diagnostics.findings)
         kind = self.config.segmentation.segmenter
         prompts = self.config.segmentation.asked
         self._asking = Asking(None, prompts, prompts)

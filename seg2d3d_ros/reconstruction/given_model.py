@@ -157,7 +157,10 @@ def open_given(folder: Path) -> pycolmap.Reconstruction:
     if (folder / "rigs.bin").is_file():
         check_model(folder, GIVE_ANOTHER)
     try:
-        return pycolmap.Reconstruction(folder)
+        model = pycolmap.Reconstruction(folder)
+        for i in model.reg_image_ids():  # frames and images that do not belong together show here
+            model.image(i).cam_from_world()
+        return model
     except (RuntimeError, ValueError, LookupError, OSError, MemoryError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise DataError(f"{folder}: COLMAP cannot read the model ({reason}); {GIVE_ANOTHER}") from error

@@ -13,7 +13,7 @@ import numpy as np
 from seg2d3d_ros.colmap import pycolmap
 from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.disk.documents import read_json, shown
-from seg2d3d_ros.disk.leftovers import scratch_folder
+from seg2d3d_ros.disk.leftovers import ScratchFolder
 from seg2d3d_ros.errors import DataError
 from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.reconstruction.model_check import NO_POINT, REMEDY, check_model
@@ -60,9 +60,12 @@ def sparse_model(
     if folder is not None and (folder / "images.bin").exists():
         observed = read_image_points(folder / "images.bin")
     else:
-        with scratch_folder() as temporary:
-            reconstruction.write_binary(temporary)
-            observed = read_image_points(Path(temporary) / "images.bin")
+        with (scratch := ScratchFolder()) as temporary:
+            try:
+                reconstruction.write_binary(temporary)
+                observed = read_image_points(Path(temporary) / "images.bin")
+            except (OSError, RuntimeError, ValueError) as error:  # COLMAP does not notice that a disk is full
+                raise scratch.failure(error) from error
     images = sorted((reconstruction.image(i) for i in reconstruction.reg_image_ids()), key=lambda image: image.name)
     points = reconstruction.points3D
     point_ids = np.sort(np.fromiter(points, np.int64, len(points)))

@@ -89,7 +89,7 @@ class ModelWriter:
                 model_io.write_frame(folder, frame, revision, names)
                 models.append(model_io.sparse_model(model, names, frame=frame, component=k, revision=revision, folder=folder))
             swap_folder(fresh, self._sparse)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:  # COLMAP says ValueError where a file cannot be opened
             reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
             raise DataError(f"{self._sparse}: cannot be written ({reason}); {NOT_WRITTEN}") from error
         finally:
@@ -102,12 +102,21 @@ class ModelWriter:
 
 
 def swap_folder(fresh: Path, target: Path) -> None:
-    """Put ``fresh`` in the place of ``target``; a crash in between is mended by ``recover_folder``."""
+    """Put ``fresh`` in the place of ``target``; a crash in between is mended by ``recover_folder``.
+
+    Raises:
+        OSError: that is impossible; ``target`` is as before.
+    """
     old = target.with_name(f".{target.name}.former")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
-    fresh.rename(target)
+    try:
+        fresh.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

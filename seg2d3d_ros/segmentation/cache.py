@@ -8,15 +8,15 @@ import io
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from seg2d3d_ros.disk.arrays_file import read_arrays
 from seg2d3d_ros.disk.atomic import write_bytes
-from seg2d3d_ros.errors import DataError
+from seg2d3d_ros.errors import DataError, Seg2d3dError
 from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
 from seg2d3d_ros.geometry.overlapping.run_lengths import checked_runs
 from seg2d3d_ros.images import decode_labels, encode_png
@@ -113,15 +113,15 @@ class CachedSegmenter:
             return None
         path = self._path(keyframe)
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-                labels = decode_labels(stored["labels"].tobytes(), str(path))
-                segments = Segments(keyframe.name, labels, stored["ids"], stored["classes"], stored["scores"])
-                if "counts" in stored:
-                    segments = dataclasses.replace(segments, overlapping=_overlapping(keyframe.name, labels.shape, stored))
+            stored = read_arrays(path)
+            labels = decode_labels(stored["labels"].tobytes(), str(path))
+            segments = Segments(keyframe.name, labels, stored["ids"], stored["classes"], stored["scores"])
+            if "counts" in stored:
+                segments = dataclasses.replace(segments, overlapping=_overlapping(keyframe.name, labels.shape, stored))
             os.utime(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, DataError) as error:
+        except (OSError, ValueError, LookupError, TypeError, Seg2d3dError) as error:
             log.warning("%s: a damaged result is made again (%s)", path, error)
             return None
         return segments

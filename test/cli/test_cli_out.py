@@ -149,3 +149,15 @@ def test_objects_were_asked_for_and_none_came_out(tmp_path, capsys):
     assert f"what there is so far is in {out}" in said
     assert json.loads((out / "metrics.json").read_text())["counts"]["registered"] > 5
     assert (out / "report.html").exists()
+
+
+def test_a_disk_that_runs_full_inside_a_library_names_the_map_and_what_is_kept(photos, out, monkeypatch, capsys):
+    ends_with(monkeypatch, RuntimeError("database or disk is full"))
+    assert run(photos, out) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("seg2d3d")]
+    beside = f"{out}.building"
+    assert f"{beside}: cannot be written (database or disk is full); free space" in line
+    assert f"{beside}, and --resume goes on with it; {out} is unchanged" in line
+    ends_with(monkeypatch, RuntimeError("of ours"))
+    assert run(photos, out) == 1
+    assert "unexpected RuntimeError" in capsys.readouterr().err

@@ -19,8 +19,8 @@ def temporary(tmp_path, monkeypatch):
 def test_what_a_killed_process_left_is_cleared(temporary):
     code = (
         "import sys, tempfile, time\ntempfile.tempdir = sys.argv[1]\n"
-        "from seg2d3d_ros.disk.leftovers import scratch_folder\n"
-        "folder = scratch_folder()\nprint(folder.name, flush=True)\ntime.sleep(600)\n"
+        "from seg2d3d_ros.disk.leftovers import ScratchFolder\n"
+        "folder = ScratchFolder()\nprint(folder.name, flush=True)\ntime.sleep(600)\n"
     )
     process = start(code, temporary)
     made = Path(process.stdout.readline().strip())
@@ -40,7 +40,7 @@ def test_other_files_stay(temporary):
         (temporary / name).write_text("precious")
     (temporary / f"{dead}1").symlink_to(temporary / "outside")
     (temporary / f"{dead}2.yaml").write_text("litter")
-    with leftovers.scratch_folder() as mine:
+    with leftovers.ScratchFolder() as mine:
         leftovers.clear_scratch()
         assert Path(mine).is_dir()
     assert not Path(mine).exists()

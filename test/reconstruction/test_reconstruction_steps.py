@@ -197,3 +197,10 @@ def test_a_swap_that_was_killed_half_way_is_mended(tmp_path):
     swap_folder(tmp_path / "new", tmp_path / "sparse")
     recover_folder(tmp_path / "sparse")
     assert [p.name for p in (tmp_path / "sparse").iterdir()] == ["2"]
+
+
+def test_a_swap_that_the_system_refuses_leaves_the_former_model(tmp_path):
+    (tmp_path / "sparse/0").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError):
+        swap_folder(tmp_path / "new", tmp_path / "sparse")
+    assert [p.name for p in (tmp_path / "sparse").iterdir()] == ["0"]

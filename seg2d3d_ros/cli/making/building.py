@@ -9,6 +9,7 @@ from pathlib import Path
 
 from seg2d3d_ros.cli.arguments.options import add_config_arguments
 from seg2d3d_ros.cli.output.telling import tell_failure, tell_findings, tell_result
+from seg2d3d_ros.cli.processes.messages import disk_words
 from seg2d3d_ros.cli.processes.supervisor import tell_if_interrupted
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.declaration import Value
@@ -220,6 +221,10 @@ def _telling_what_remains(new: NewMap) -> Iterator[None]:
         raise
     except Seg2d3dError as error:
         raise type(error)("; ".join(filter(None, (str(error), new.remains())))) from error
+    except Exception as error:
+        if words := disk_words(error, new.store.root):
+            raise DataError("; ".join(filter(None, (words, new.remains())))) from error
+        raise
 
 
 def _without_images(progress: Progress) -> Progress:

@@ -12,6 +12,9 @@ from seg2d3d_ros.cli.output.events import DATA, UNEXPECTED, USAGE
 from seg2d3d_ros.errors import Seg2d3dError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_SPACE = ("disk is full", "No space left")
+_FAILING = ("disk I/O error", "Input/output error")
+"""What SQLite and others say of a disk that is full, or fails."""
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _SMALL = 1 << 20
 """Bytes free below which a file system counts as full."""
@@ -31,15 +34,34 @@ def error_words(error: BaseException) -> str:
     reason = " ".join(str(error).split())[:400]
     if isinstance(error, MemoryError):
         return "not enough memory; fewer or smaller images (--preset fast) need less"
+    if words := disk_words(error):
+        return words
     if isinstance(error, OSError) and (words := _system_words(error)):
         return words
-    if "disk is full" in reason or "No space left" in reason or "disk I/O error" in reason:
-        return f"a disk is full ({reason}){full_places()}; free space or choose another folder"
     if "readonly database" in reason:
         return f"the map cannot be written ({reason}); make it writable or choose another folder"
     where = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(where[-1].filename).name}:{where[-1].lineno}" if where else ""
     return f"unexpected {type(error).__name__}{place}: {reason or 'no reason given'}; -v shows where, please report it"
+
+
+def disk_words(error: BaseException, place: Path | None = None) -> str:
+    """What is wrong with the disk, from an error of the system, of SQLite or of COLMAP; empty where it is none of these.
+
+    Args:
+        place: what was written, where the error does not say.
+    """
+    named = getattr(error, "filename", None) or place
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:400]
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EIO or any(words in reason for words in _FAILING):
+        remedy = "the disk is full or fails: look into dmesg, or choose another folder"
+        what = f"{named}: cannot be read or written" if named else "a disk fails"
+        return f"{what} ({reason}){full_places()}; {remedy}"
+    if number in _FULL or any(words in reason for words in _NO_SPACE):
+        what = f"{named}: cannot be written" if named else "a disk is full"
+        return f"{what} ({reason}){full_places()}; free space or choose another folder"
+    return ""
 
 
 def full_places() -> str:
@@ -59,8 +81,6 @@ def _temporary() -> str:
 def _system_words(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename is not None else ""
     reason = error.strerror or " ".join(str(error).split())
-    if error.errno in _FULL:
-        return f"{name}cannot be written ({reason}){full_places()}; free space or choose another folder"
     if error.errno in _DENIED:
         return f"{name}not allowed ({reason}); change the rights or choose another folder"
     if error.errno in (errno.EMFILE, errno.ENFILE):

@@ -57,16 +57,16 @@ def export(contents: Contents, path: Path) -> str:
     info = config.copc_info
     info.center_x, info.center_y, info.center_z = center.tolist()
     info.halfsize, info.spacing = half, 2.0 * half / GRID
-    with replacing(path) as temporary:
+    with replacing(path, RuntimeError) as temporary:
         file = copc.FileWriter(str(temporary), config)
         try:
             for key, places in octree_nodes(xyz, center, half):
                 file.AddNode(copc.VoxelKey(*key), copc.VectorChar(np.frombuffer(records[places].tobytes(), np.int8)))
             file.Close()
-        except RuntimeError as error:
+        except RuntimeError:
             # Its destructor fails again and ends the process, so it must never be called.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(file))
-            raise DataError(f"{path}: cannot be written ({error}); free space or choose another folder") from error
+            raise
         _describe_extra(temporary)
     return f"{in_words(points)}, in {contents.coordinates.name}"
 

@@ -29,7 +29,7 @@ def export(contents: Contents, path: Path) -> str:
     xyz = contents.coordinates.transform(xyz_of(points))
     origin = np.floor(np.median(xyz, axis=0))
     names = {0: "unlabelled"} | {item["id"]: f"{item['class']} {item['id']}" for item in contents.instances}
-    with replacing(path) as temporary:
+    with replacing(path, pye57.libe57.E57Exception) as temporary:
         file = _file(pye57, temporary, contents.coordinates.wkt or "")
         try:
             for instance in np.unique(points["instance"]).tolist():
@@ -39,10 +39,9 @@ def export(contents: Contents, path: Path) -> str:
                 data |= {f"color{color.capitalize()}": points[color][mine] for color in ("red", "green", "blue")}
                 file.write_scan_raw(data, name=names[instance], rotation=np.array([1.0, 0.0, 0.0, 0.0]), translation=origin)
             file.close()
-        except pye57.libe57.E57Exception as error:
+        except pye57.libe57.E57Exception:
             file.close = lambda: None  # what its destructor calls, which would fail again
-            reason = str(error).strip().splitlines()[0]
-            raise DataError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
+            raise
     return f"{in_words(points)}, in {contents.coordinates.name}"
 
 

@@ -51,7 +51,7 @@ def export(contents: Contents, path: Path) -> str:
     cloud.return_number[:] = 1
     cloud.number_of_returns[:] = 1
     cloud.instance, cloud.confidence = points["instance"], points["confidence"]
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path, RuntimeError) as temporary, temporary.open("wb") as file:
         cloud.write(file, do_compress=path.suffix.lower() == ".laz")
     return f"{in_words(points)}, in {contents.coordinates.name}"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from seg2d3d_ros.disk.arrays_file import read_arrays
 from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.errors import DataError
 
@@ -69,14 +69,11 @@ def read_embeddings(root: Path) -> Embeddings | None:
     try:
         if path.is_symlink() or path.stat().st_size > MAX_BYTES:
             raise ValueError("a link, or larger than 1 GB")
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                raise ValueError("unpacked larger than 1 GB")
-        with np.load(path, allow_pickle=False) as file:
-            if int(file["version"]) != VERSION:
-                return None
-            ids, vectors, views, digests = file["ids"], file["vectors"], file["views"], file["digests"]
-            model, fingerprint = str(file["model"]), str(file["fingerprint"])
+        file = read_arrays(path, MAX_BYTES)
+        if int(file["version"]) != VERSION:
+            return None
+        ids, vectors, views, digests = file["ids"], file["vectors"], file["views"], file["digests"]
+        model, fingerprint = str(file["model"]), str(file["fingerprint"])
         count = len(ids)
         fits = vectors.ndim == 2 and len(vectors) == count and ids.shape == views.shape == digests.shape == (count,)
         kinds = (ids.dtype.kind, vectors.dtype.kind, views.dtype.kind, digests.dtype.kind)
@@ -85,5 +82,5 @@ def read_embeddings(root: Path) -> Embeddings | None:
         return Embeddings(model, fingerprint, ids, vectors, digests, views)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f"{path}: damaged ({' '.join(str(error).split())}); delete it, and it is made again") from error

@@ -24,10 +24,11 @@ _FACTS = "seg2d3d"
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> None:
     """Write tensors by name, and JSON facts beside them, as one safetensors file: whole or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
+    with replacing(path, SafetensorError) as temporary:
         save_file(plain, temporary, metadata={_FACTS: json.dumps(facts or {})})
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seg2d3d_ros.colmap import pycolmap, thread_count
-from seg2d3d_ros.disk.leftovers import scratch_folder
+from seg2d3d_ros.disk.leftovers import ScratchFolder
 from seg2d3d_ros.reconstruction.adjustment import hold_cameras
 from seg2d3d_ros.reconstruction.anchored.anchor import Anchor
 from seg2d3d_ros.reconstruction.database import FeatureDatabase, ImageRow, database_name
@@ -84,7 +84,7 @@ def solve_global(task: MapperTask, members: Sequence[int]) -> list[pycolmap.Reco
     refine = not used <= task.fixed_cameras.keys()
     options.mapper.bundle_adjustment.refine_focal_length = refine
     options.mapper.bundle_adjustment.refine_extra_params = refine
-    with scratch_folder() as folder:
+    with ScratchFolder() as folder:
         models = list(pycolmap.global_mapping(task.database, folder, folder, options).values())
     if refine and used & task.fixed_cameras.keys():
         for model in models:
@@ -118,7 +118,7 @@ def solve_incremental(
     options.mapper.abs_pose_min_num_inliers = thresholds.pose
     options.mapper.init_min_num_inliers = thresholds.init_inliers
     options.mapper.init_min_tri_angle = thresholds.init_angle
-    with scratch_folder() as folder:
+    with ScratchFolder() as folder:
         tell = task.on_image or (lambda: None)
         models = pycolmap.incremental_mapping(task.database, folder, folder, options, next_image_callback=tell)
         return list(models.values())

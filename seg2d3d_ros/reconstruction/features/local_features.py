@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.disk.leftovers import scratch_folder
+from seg2d3d_ros.disk.leftovers import ScratchFolder
 from seg2d3d_ros.reconstruction.database import FeatureDatabase
 from seg2d3d_ros.sections.reconstruction_config import ReconstructionConfig
 
@@ -49,7 +49,10 @@ def verification(config: ReconstructionConfig) -> pycolmap.TwoViewGeometryOption
 @contextmanager
 def pair_list(pairs: Sequence[tuple[int, int]], names: Mapping[int, str]) -> Iterator[Path]:
     """A file that names pairs of images as COLMAP reads them."""
-    with scratch_folder() as folder:
+    with (scratch := ScratchFolder()) as folder:
         path = Path(folder) / "pairs.txt"
-        path.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs), encoding="utf-8")
+        try:
+            path.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs), encoding="utf-8")
+        except OSError as error:
+            raise scratch.failure(error) from error
         yield path

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.disk.leftovers import scratch_folder
+from seg2d3d_ros.disk.leftovers import ScratchFolder
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.reconstruction.batch.components import solve_images
 from seg2d3d_ros.reconstruction.batch.mappers import MapperTask
@@ -68,7 +68,7 @@ class BackgroundSolver:
 
     def start(self, task: MapperTask, image_ids: Sequence[int], pairs: np.ndarray) -> None:
         """Begin to solve the images ``image_ids``; see ``solve_images``."""
-        folder = scratch_folder()
+        folder = ScratchFolder()
         copy = Path(folder.name) / "database.db"
         copy_geometry(task.database, copy)
         own = replace(task, database=copy, tracks_per_view=TRACKS_PER_VIEW)
