@@ -39,6 +39,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch")),
         (f"share/{PACKAGE}/config", files("config")),
+        (f"share/{PACKAGE}/config/sros2", files("config/sros2")),
     ],
     zip_safe=False,
     install_requires=[

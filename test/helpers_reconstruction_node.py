@@ -31,7 +31,7 @@ class PreparedWorker:
     def __init__(self, *_args):
         self.news, self.names, self.closed = [], [], False
 
-    def add(self, keyframe, ignore=None):
+    def add(self, keyframe, ignore=None, image_scale=1.0):
         if keyframe.encoded.startswith(b"\xff\xd8\xff"):
             self.names.append(keyframe.name)
             self.news.append(Added(keyframe.name, 100))

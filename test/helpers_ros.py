@@ -26,6 +26,11 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 @functools.cache
 def own_domain() -> int:
     """A ROS domain that no other test process on this machine uses: held by a file lock until the process ends."""
+    return another_domain()
+
+
+def another_domain() -> int:
+    """One more, in which no node of an earlier test of this process lingers either."""
     for domain in range(40, 102):
         with contextlib.suppress(OSError):
             lock = os.open(Path(tempfile.gettempdir()) / f"seg2d3d_ros_test_domain_{domain}.lock", os.O_RDWR | os.O_CREAT)

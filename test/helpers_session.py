@@ -40,10 +40,12 @@ class FakeWorker:
     jobs: list = field(default_factory=list)
     news: list = field(default_factory=list)
     database: set[str] = field(default_factory=set)
+    scales: dict[str, float] = field(default_factory=dict)
     closed: bool = False
 
-    def add(self, keyframe: Keyframe, ignore=None) -> None:
+    def add(self, keyframe: Keyframe, ignore=None, image_scale=1.0) -> None:
         self.jobs.append(keyframe)
+        self.scales[keyframe.name] = image_scale
 
     def solve(self) -> None:
         self.jobs.append(None)

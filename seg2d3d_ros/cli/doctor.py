@@ -1,4 +1,5 @@
-"""``seg2d3d doctor``: what is installed, what is missing for which feature, and the command that mends it."""
+"""``seg2d3d doctor``: what is installed, what is missing for which feature, and the command that mends it; ``--live``: what is
+wrong with a running ROS graph."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 from seg2d3d_ros.cli.output.telling import tell_result
+from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.export.formats import FORMATS
 from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
 
@@ -71,16 +73,24 @@ for name in sys.argv[1:]:
     print(name, version if isinstance(version, str) else getattr(version, "__version__", ""), flush=True)
 """
 _LIMIT_S = 120.0
+_LISTEN_S = 3600.0
 
-EXAMPLES = ("seg2d3d doctor",)
+EXAMPLES = ("seg2d3d doctor", "seg2d3d doctor --live --seconds 20")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options."""
+    """``--live`` and what belongs to it."""
+    parser.add_argument("--live", action="store_true", help="listen to the ROS graph, and say what the nodes would do with it")
+    live = parser.add_argument_group("with --live")
+    live.add_argument("--seconds", type=float, default=10.0, help="how long to listen (default 10)")
+    live.add_argument("--cameras", nargs="+", default=[], metavar="TOPIC", help="as camera_topics; default: every camera")
+    live.add_argument("--fix", default="", metavar="TOPIC", help="as fix_topic; none = no positions are wanted")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each module; 1 if the core or the reconstruction cannot work."""
+    """Print a line for each module; 1 if the core or the reconstruction cannot work, or live, if no map could be made."""
+    if args.live:
+        return _live(args)
     tell_result(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
     results = _probe([module for needed, _ in _NEEDS.values() for module in needed])
     broken = False
@@ -98,6 +108,16 @@ def run(args: argparse.Namespace) -> int:
     words = f"\nmodels in {folder}: {', '.join(here) or 'none'}   (`seg2d3d models` lists and downloads them)"
     tell_result(words, modules=modules, models=here)
     return 1 if broken else 0
+
+
+def _live(args: argparse.Namespace) -> int:
+    """Listen in a process of its own: only the nodes import ROS."""
+    if importlib.util.find_spec("rclpy") is None:
+        raise UsageError(f"--live needs ROS 2, which is not installed here: {_NEEDS['ROS nodes'][1]}")
+    if not 0 < args.seconds <= _LISTEN_S:
+        raise UsageError(f"--seconds {args.seconds:g}: between 0 and {_LISTEN_S:g}")
+    command = [sys.executable, "-m", "seg2d3d_ros.nodes.graph_doctor", "--seconds", str(args.seconds), "--fix", args.fix]
+    return subprocess.run([*command, "--cameras", *args.cameras]).returncode
 
 
 def _probe(modules: list[str]) -> dict[str, tuple[bool, str]]:

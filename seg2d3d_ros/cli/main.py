@@ -45,6 +45,7 @@ COMMANDS = {
     "compare": ("results.compare", "hold a map against a register or another drive: matched, moved, missing, new"),
     "view": ("results.view", "look at a map in the viewer rerun: a time axis and an instance axis; or save it as .rrd"),
     "report": ("results.report", "write a map's HTML report"),
+    "recover": ("recover", "write a whole rosbag of what a damaged one still holds, and say what each topic lost"),
     "models": ("models", "list the models that find objects: size, licence, present or not, and download them"),
     "completion": ("completion", "print a script by which a shell completes commands and options"),
     "doctor": ("doctor", "say what is installed, what is missing for which feature, and how to mend it"),

@@ -217,14 +217,17 @@ class AssociationNode(ManagedNode):
                 raise
             self._problem = ""
             self._seconds, self._last_seconds = self._seconds + labelled.seconds, labelled.seconds
-        self._publisher.send(labelled, make_header(revision[1], revision[0]))
+        begin = self.get_clock().now().nanoseconds
+        self._publisher.send(labelled, make_header(revision[1], revision[0]))  # the cloud first
         self._overlays.send(labelled)
-        self._report_revision(labelled)
+        self._report_revision(labelled, begin)
 
-    def _report_revision(self, labelled: LabelledRevision) -> None:
+    def _report_revision(self, labelled: LabelledRevision, begin_ns: int) -> None:
         shown = {name for model in labelled.models for name in model.names} & labelled.labels.keys()
-        self._latency.labelled(shown)
-        for key, value in {**_figures(labelled), **self._latency.values(), **self._age(shown)}.items():
+        ages = self._ages(shown, begin_ns), self._ages(shown, self.get_clock().now().nanoseconds)
+        self._latency.labelled(shown, {name: (age, ages[1][name]) for name, age in ages[0].items() if name in ages[1]})
+        newest = {"age of the newest labelled image [s]": f"{min(ages[1].values()):.1f}"} if ages[1] else {}
+        for key, value in {**_figures(labelled), **self._latency.values(), **newest}.items():
             self.diagnostics.set(key, value)
         self.diagnostics.count("instances merged", len(labelled.merges))
         self.get_logger().info(
@@ -232,11 +235,11 @@ class AssociationNode(ManagedNode):
             f"{len(labelled.labels)} label images changed"
         )
 
-    def _age(self, shown: Collection[str]) -> dict[str, str]:
-        """How old the newest image is whose labels have just been sent, by the clock that the node follows."""
-        stamps = [stamp_to_ns(header.stamp) for name in shown if (header := self._headers.get(name))]
-        age = (self.get_clock().now().nanoseconds - max(stamps, default=0)) * 1e-9
-        return {"age of the newest labelled image [s]": f"{age:.1f}"} if 0 <= age < CLOCKS_DIFFER else {}
+    def _ages(self, shown: Collection[str], now_ns: int) -> dict[str, float]:
+        """How old these images are, by the clock that the node follows; those of a recording are left out."""
+        stamps = {name: stamp_to_ns(header.stamp) for name in shown if (header := self._headers.get(name))}
+        ages = {name: (now_ns - stamp) * 1e-9 for name, stamp in stamps.items()}
+        return {name: age for name, age in ages.items() if 0 <= age < CLOCKS_DIFFER}
 
     def _header_of(self, name: str) -> Header | None:
         return self._headers.get(name) or self._receiver.headers.get(name)

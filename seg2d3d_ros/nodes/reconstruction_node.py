@@ -37,6 +37,7 @@ from seg2d3d_ros.mapstore.directory.marker import BUILDING, WHOLE
 from seg2d3d_ros.mapstore.held_map import hold_map
 from seg2d3d_ros.pipeline.figures import reconstruction_counts
 from seg2d3d_ros.pipeline.live.completeness import KEYFRAMES_DROPPED
+from seg2d3d_ros.pipeline.live.map_quality import MapQuality
 from seg2d3d_ros.pipeline.live.mapping_session import MappingSession, worker_factory
 from seg2d3d_ros.pipeline.live.schedule import Schedule
 from seg2d3d_ros.progress import Stopwatch, TimeLeft
@@ -142,6 +143,7 @@ class ReconstructionNode(ManagedNode):
             earlier = {name: make_header(record.stamp_ns, record.camera_name) for name, record in session.records.items()}
             self._headers = {**earlier, **self._headers}
         self._publisher.doubt(session.records)
+        self._quality = MapQuality(self.diagnostics.findings)
         return session
 
     def _header_of(self, name: str) -> Header:
@@ -190,6 +192,7 @@ class ReconstructionNode(ManagedNode):
             "keyframes in database": figures.added,
             "keyframes waiting": self._session.pending,
             "keyframes put aside": self._session.backlog.aside,
+            "given up to keep up": self._session.load.words,
             "oldest keyframe in turn [s]": f"{self._session.backlog.oldest_seconds:.1f}",
             "solutions interrupted": figures.interrupted,
             "keyframes rejected": len(figures.rejected),
@@ -204,8 +207,13 @@ class ReconstructionNode(ManagedNode):
         values.update(figures.odd)
         if models := self._models():
             values["scale"] = certainty(models[0].frame.scale_sigma)
-        if (built := self._session.reconstruction) and built.residuals:
+        built = self._session.reconstruction
+        if built and built.residuals:
             values |= built.residuals.in_words()
+        values |= self._quality.look(built, self._session.records, self._session.taken)
+        left = self._time_left()
+        values["finishing"] = self._completion.stage or (values["stage"] if self._finalizing else "-")
+        values["time left for this stage [s]"] = "-" if left is None else f"{left:.0f}"
         with self._shared:
             values.update({f"{stage} [s]": f"{seconds:.2f}" for stage, seconds in self._seconds.items()})
         for key, value in values.items():
@@ -224,19 +232,27 @@ class ReconstructionNode(ManagedNode):
         registered = sum(len(model.names) for model in self._models())
         words = [f"{len(self._session.records)} keyframes", f"{registered} registered"]
         words += [f"{waiting} waiting"] if waiting else []
-        left = None
         if self._completion.stage:
             words.append(f"finishing: {self._completion.stage}")
         elif figures.stage:
             words.append(figures.stage)
-            left = self._left(*figures.progress)
-        elif waiting and self._finalizing:
-            left = self._left("adding", figures.added + len(figures.rejected), len(self._session.records))
+        left = self._time_left()
         words += [f"about {left:.0f} s left for this"] if left is not None else []
         text = ", ".join(words)
         if text != self._told or self._finalizing:
             self._told = text
             self.get_logger().info(f"{time.monotonic() - self._started:.0f} s: {text}")
+
+    def _time_left(self) -> float | None:
+        """Seconds until what is being done at present is done, where that can be known."""
+        figures = self._session.figures
+        if self._completion.stage:
+            return None
+        if figures.stage:
+            return self._left(*figures.progress)
+        if self._session.pending and self._finalizing:
+            return self._left("adding", figures.added + len(figures.rejected), len(self._session.records))
+        return None
 
     # Revisions go out (thread "publishing").
 

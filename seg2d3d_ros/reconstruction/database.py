@@ -73,6 +73,11 @@ class Features:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def largest(self, count: int) -> Features:
+        """The ``count`` features of largest scale; of equal ones the first."""
+        kept = np.sort(np.argsort(-self.keypoints[:, 2], kind="stable")[:count])
+        return Features(self.width, self.height, self.keypoints[kept], self.descriptors[kept], self.colors[kept])
+
 
 @dataclass(frozen=True)
 class ImageRow:

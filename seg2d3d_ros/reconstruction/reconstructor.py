@@ -57,7 +57,14 @@ class Reconstruction:
 
 
 class Reconstructor(ABC):
-    """Keyframes in, models of them out."""
+    """Keyframes in, models of them out.
+
+    Attributes:
+        image_scale: of ``config.max_image_size``, for the keyframes that come next: below 1 keypoints are fewer and sooner
+            found.
+    """
+
+    image_scale: float = 1.0
 
     @property
     @abstractmethod
@@ -146,9 +153,10 @@ class FeatureReconstructor(Reconstructor):
         if self._masks is not None:
             own = self._masks.of_keyframe(keyframe)
             ignore = own if ignore is None else ignore if own is None else ignore | own
-        features = extract(
-            keyframe.encoded, self._local.find, source=source, max_image_size=config.max_image_size, ignore=ignore
-        )
+        size = round(config.max_image_size * self.image_scale)
+        features = extract(keyframe.encoded, self._local.find, source=source, max_image_size=size, ignore=ignore)
+        if self.image_scale < 1.0:  # a third of the pixels may hold as many
+            features = features.largest(round(config.max_features * self.image_scale**2))
         camera = keyframe.camera or Camera.guess(features.width, features.height)
         camera_id = self.database.camera_id(keyframe.camera_name, camera.scaled(features.width, features.height, source))
         self.database.add_image(keyframe, camera_id, features)

@@ -13,7 +13,7 @@ FILES_DAMAGED = Kind(
     "recording_damaged",
     "files of the recording that were cut off or are damaged",
     cause="{detail}; what can be read is used",
-    remedy="copy the recording again; 'mcap recover' or 'ros2 bag reindex' may bring back more",
+    remedy="copy the recording again, or let 'seg2d3d recover' write a whole one of what is left",
 )
 FILES_MISSING = Kind(
     "recording_incomplete",

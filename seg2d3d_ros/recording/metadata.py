@@ -27,6 +27,7 @@ class BagFiles:
         missing: names of those that should be.
         unlisted: recordings in the folder that the metadata does not name.
         counts: messages by topic that the metadata promises.
+        end_ns: when the last message was recorded, by the metadata; 0 = there is none.
         problem: why the metadata could not be used, in words.
     """
 
@@ -34,6 +35,7 @@ class BagFiles:
     missing: list[str] = field(default_factory=list)
     unlisted: list[Path] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    end_ns: int = 0
     problem: str = ""
 
 
@@ -49,13 +51,13 @@ def bag_files(folder: Path) -> BagFiles:
     if not path.exists():
         return BagFiles(there)
     try:
-        names, counts = _read(path)
+        names, counts, end_ns = _read(path)
     except DataError as error:
         return BagFiles(there, problem=str(error))
     by_name = {_plain(file.name): file for file in reversed(there)}  # packed or unpacked, it is the same file
     files = [by_name[_plain(name)] for name in names if _plain(name) in by_name]
     missing = [name for name in names if _plain(name) not in by_name]
-    return BagFiles(files, missing, [file for file in by_name.values() if file not in files], counts)
+    return BagFiles(files, missing, [file for file in by_name.values() if file not in files], counts, end_ns)
 
 
 def _plain(name: str) -> str:
@@ -63,8 +65,8 @@ def _plain(name: str) -> str:
     return PurePath(name).stem if name.endswith(ZSTD_SUFFIXES) else name
 
 
-def _read(path: Path) -> tuple[list[str], dict[str, int]]:
-    """Names of the files, and numbers of messages by topic. Raises ``DataError`` where it is none."""
+def _read(path: Path) -> tuple[list[str], dict[str, int], int]:
+    """Names of the files, numbers of messages by topic, and the end in ns. Raises ``DataError`` where it is none."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise DataError(f"{path}: {path.stat().st_size} bytes are no metadata; it is ignored")
@@ -75,6 +77,7 @@ def _read(path: Path) -> tuple[list[str], dict[str, int]]:
         for one in facts["topics_with_message_count"]:
             topic = str(one["topic_metadata"]["name"])
             counts[topic] = counts.get(topic, 0) + int(one["message_count"])
+        end_ns = int(facts["starting_time"]["nanoseconds_since_epoch"]) + int(facts["duration"]["nanoseconds"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read ({type(error).__name__}); the files are read without it") from error
-    return names, counts
+    return names, counts, end_ns

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Finding
@@ -16,9 +16,13 @@ from seg2d3d_ros.recording.metadata import STORAGE_SUFFIXES, BagFiles, bag_files
 from seg2d3d_ros.recording.storage.base import Record, Storage, in_words
 from seg2d3d_ros.recording.storage.compression import ZSTD_SUFFIXES, unpack_file
 from seg2d3d_ros.recording.storage.mcap_file import McapStorage
+from seg2d3d_ros.recording.storage.message_types import UnknownTypeError
 from seg2d3d_ros.recording.storage.rosbag1_file import Rosbag1Storage
 from seg2d3d_ros.recording.storage.sqlite_file import SqliteStorage
 from seg2d3d_ros.recording.topics import Topic, TopicTypes
+
+if TYPE_CHECKING:
+    from rosbags.typesys.store import Typestore
 
 Form = TypeVar("Form")
 
@@ -32,6 +36,7 @@ class Recording(AbstractContextManager["Recording"]):
         path: as given.
         topics: by name, over all files.
         start_ns, duration_ns: time of recording.
+        end_ns: its end, by ``metadata.yaml`` where that says more than the files.
     """
 
     def __init__(self, path: Path, found: BagFiles) -> None:
@@ -50,6 +55,7 @@ class Recording(AbstractContextManager["Recording"]):
         if not any(storage.topics for storage in self._storages):
             self.close()
             raise DataError(f"{path} cannot be read as a bag: {'; '.join(self._unopened) or 'it is empty'}")
+        self._cut_off = any(storage.damage for storage in self._storages) or bool(self._unopened or found.missing)
         topics: dict[tuple[str, str], Topic] = {}
         for topic in (topic for storage in self._storages for topic in storage.topics):
             key = topic.name, topic.msgtype
@@ -59,6 +65,7 @@ class Recording(AbstractContextManager["Recording"]):
         filled = [storage for storage in self._storages if any(topic.count for topic in storage.topics)] or self._storages
         self.start_ns = min(storage.start_ns for storage in filled)
         self.duration_ns = max(storage.end_ns for storage in filled) - self.start_ns
+        self.end_ns = max(self.start_ns + self.duration_ns, found.end_ns)
 
     @property
     def types(self) -> TopicTypes:
@@ -66,17 +73,31 @@ class Recording(AbstractContextManager["Recording"]):
         return {topic.name: (topic.msgtype,) for topic in self.topics.values() if topic.count}
 
     @property
+    def promised(self) -> dict[str, int]:
+        """Messages by topic, as the recording counts them; where it is damaged, those that were found when it was opened."""
+        return {name: max(topic.count, self._found.counts.get(name, 0)) for name, topic in self.topics.items()}
+
+    @property
+    def counted(self) -> bool:
+        """Whether ``promised`` says how many messages there were before the damage, not only how many are left."""
+        return bool(self._found.counts) or not self._cut_off
+
+    @property
+    def unclosed(self) -> bool:
+        """Whether nothing is known of its end: no index says it, or ``metadata.yaml`` was never written."""
+        return not self.counted or (self.path.is_dir() and not self._found.end_ns)
+
+    @property
     def findings(self) -> list[Finding]:
         """What could not be read; complete after reading."""
         opening = [self._found.problem] if self._found.problem else []
         unfit, numbers = losses.unfit(self._storages)
-        promised = {name: max(topic.count, self._found.counts.get(name, 0)) for name, topic in self.topics.items()}
         absent = [*(f"{name} is not there" for name in self._found.missing), *self._unopened]
         every = (
             losses.missing(absent),
             losses.damaged(self._storages, opening),
             losses.unlisted(self._found.unlisted),
-            self._counts.lost(promised, numbers),
+            self._counts.lost(self.promised, numbers),
             unfit,
         )
         return [finding for finding in every if finding is not None]
@@ -109,6 +130,28 @@ class Recording(AbstractContextManager["Recording"]):
     def serialized(self, names: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
         """As ``messages``, but each message as the CDR bytes of ROS 2 Jazzy's type, ready to be published."""
         return self._read(names, lambda storage: storage.cdr)
+
+    def checked(self, names: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
+        """As ``serialized``, but only messages that can be decoded as a whole."""
+        return self._read(names, lambda storage: storage.checked)
+
+    def stored(self, names: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
+        """The messages as they lie there, unread, but for rosbag2's compression."""
+        return self._read(names, lambda storage: storage.stored)
+
+    def typestore(self, name: str) -> Typestore | None:
+        """The types of what ``serialized`` gives of a topic; None where neither the recording nor ROS defines them.
+
+        Raises:
+            DataError: its messages are none of ROS.
+        """
+        for storage in self._storages:
+            if any(topic.name == name for topic in storage.topics):
+                try:
+                    return storage.codec(name).cdr_types
+                except UnknownTypeError:
+                    return None
+        return None
 
     def first(self, name: str) -> Any | None:
         """The first message of a topic, None where there is none."""

@@ -355,6 +355,24 @@ def test_what_finalize_does_is_logged_with_the_time_left(world, tmp_path, monkey
     assert said[2].endswith("finishing: labels (association_node/flush)")
 
 
+def test_what_finalize_does_is_in_the_diagnostics_with_the_time_left(world, tmp_path, monkeypatch):
+    node = ReconstructionBench(world, tmp_path, monkeypatch, {}).node
+    with node._lock:
+        times = iter([0.0, 10.0])
+        node._left, node._finalizing = TimeLeft(clock=lambda: next(times)), True
+        for done in (2, 4):
+            node._session.figures.stage = f"mapping {done}/10"
+            node._session.figures.progress = ("mapping", done, 10)
+            node._report_figures()
+        assert value(node, "finishing") == "mapping 4/10"
+        assert value(node, "time left for this stage [s]") == "30"
+        assert value(node, "given up to keep up") == "none"
+        node._completion.stage = "report"
+        node._report_figures()
+        assert (value(node, "finishing"), value(node, "time left for this stage [s]")) == ("report", "-")
+        node._completion.stage, node._finalizing = "", False
+
+
 def test_missing_weights_of_features_keep_the_node_from_being_configured(world, tmp_path, monkeypatch):
     for name in ("HF_HOME", "HF_HUB_CACHE"):
         monkeypatch.setenv(name, str(tmp_path))

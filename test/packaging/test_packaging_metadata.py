@@ -60,7 +60,7 @@ def test_console_scripts_exist(arguments):
     """Looked up in the source: importing the nodes needs ROS."""
     scripts = dict(re.split(r"\s*=\s*", entry) for entry in arguments["entry_points"]["console_scripts"])
     assert scripts["seg2d3d"] == "seg2d3d_ros.cli.main:main"
-    assert len(scripts) == 10
+    assert len(scripts) == 11
     for target in scripts.values():
         module, function = target.split(":")
         tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())

@@ -54,3 +54,15 @@ def test_only_recent_keyframes_are_reported_and_a_reset_forgets_all():
     now += 500.0
     latency.labelled(["before the reset"])
     assert latency.values() == {}
+
+
+def test_the_way_from_the_image_is_told_where_clocks_can_be_compared():
+    latency = LabelLatency(Findings(), lambda: 0.0)
+    for name in "abc":
+        latency.arrived(name)
+    latency.labelled("abc", {"a": (2.0, 3.0), "b": (4.0, 6.0), "elsewhere": (9.0, 9.0)})
+    values = latency.values()
+    assert (values["image to labelled cloud, median [s]"], values["image to labelled cloud, longest [s]"]) == ("3.0", "4.0")
+    assert (values["image to labels, median [s]"], values["image to labels, longest [s]"]) == ("4.5", "6.0")
+    latency.forget()
+    assert latency.values() == {}

@@ -1,6 +1,7 @@
 """Calibrations that are wrong: named by their camera, by what the images say of them and by what no lens is like."""
 
 import copy
+import types
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from seg2d3d_ros.reconstruction.calibration.self_calibration import (
     PER_CAMERA,
     SelfCalibration,
     doubt_calibrations,
+    exchanged,
     self_calibrations,
 )
 from seg2d3d_ros.reconstruction.features.camera_masks import MASK_HIDES_MOST, CameraMasks
@@ -164,3 +166,23 @@ def test_a_mask_that_hides_most_of_the_image_is_named(tmp_path):
     (finding,) = findings.list()
     assert (finding.kind, finding.count, finding.of, finding.examples) == (MASK_HIDES_MOST, 1, 2, ("left",))
     assert "70 % of left" in finding.text
+
+
+def test_two_cameras_with_each_other_s_calibration_are_named():
+    swapped = {"front": (500.0, 810.0), "left": (800.0, 495.0)}
+    assert exchanged(swapped) == [("front", "left")]
+    assert exchanged({**swapped, "rear": (650.0, 700.0)}) == [("front", "left")]
+    assert exchanged({"front": (500.0, 810.0), "left": (800.0, 800.0)}) == [], "one alone is wrong"
+    assert exchanged({"front": (500.0, 505.0), "left": (505.0, 500.0)}) == [], "of one kind: nothing can tell"
+
+
+def test_exchanged_cameras_are_said_first(monkeypatch):
+    focal = {1: 500.0, 2: 800.0}
+    cameras = {k: Camera("PINHOLE", 1000, 800, (f, f, 500.0, 400.0)).to_colmap() for k, f in focal.items()}
+    results = {1: SelfCalibration(1.6, 0.2, 2.0, 0.5, 1000), 2: SelfCalibration(0.625, 0.2, 2.0, 0.5, 1000)}
+    monkeypatch.setattr("seg2d3d_ros.reconstruction.calibration.self_calibration.self_calibrations", lambda *_: results)
+    findings = Findings()
+    model = types.SimpleNamespace(camera=cameras.get)
+    doubt_calibrations([model], [1, 2], {1: "front", 2: "left"}, 1, findings)
+    (found,) = findings.list()
+    assert "left free it becomes another: front and left look exchanged" in found.text

@@ -288,10 +288,10 @@ def test_a_worker_that_is_too_slow_drops_the_oldest_counts_and_warns(world):
 @pytest.mark.parametrize(
     ("kind", "profile", "words"),
     [
-        (None, None, "it has no publisher"),
-        (String, qos.KEYFRAMES, "it has 1 publisher; /seg2d3d/probe publishes std_msgs/msg/String"),
-        (Image, qos.INPUT_SENSOR_DATA, "QoS of /seg2d3d/probe does not fit"),
-        (Image, qos.KEYFRAMES, "it has 1 publisher; it is silent"),
+        (None, None, "publishers: 0; is the name right, and the domain id?"),
+        (String, qos.KEYFRAMES, "publishers: 1; /seg2d3d/probe publishes std_msgs/msg/String"),
+        (Image, qos.INPUT_SENSOR_DATA, "/seg2d3d/probe: you ask for RELIABLE, it offers BEST_EFFORT; set input_qos"),
+        (Image, qos.KEYFRAMES, "publishers: 1; silent"),
     ],
 )
 def test_silence_is_explained_with_topic_publishers_type_and_qos(world, kind, profile, words):
@@ -302,7 +302,7 @@ def test_silence_is_explained_with_topic_publishers_type_and_qos(world, kind, pr
         assert wait_for(lambda: node.count_publishers("/camera"))
     time.sleep(0.1)
     text = node.diagnostics.explain(watched)
-    assert text.startswith("no data on topic /camera (sensor_msgs/msg/Image) for 0 s")
+    assert text.startswith("no data for 0 s on /camera (sensor_msgs/msg/Image; ")
     assert words in text
     assert node.diagnostics.status().level == b"\x01"
 
@@ -320,11 +320,11 @@ def test_a_slow_stream_is_not_silence_and_the_end_of_a_stream_is_no_warning_in_t
     assert node.diagnostics.status().level == b"\x00"
     watched.times.extend([now - 0.29, now - 0.28, now - 0.27, now - 0.26, now - 0.25, now - 0.24, now - 0.23])
     watched.times.popleft(), watched.times.popleft()
-    assert "it is silent" in node.diagnostics.status().message
+    assert "silent)" in node.diagnostics.status().message
     assert warnings == []
     world.probe.destroy_publisher(publisher)
     assert wait_for(lambda: not node.count_publishers("/camera"))
-    assert "it has no publisher" in node.diagnostics.status().message
+    assert "publishers: 0" in node.diagnostics.status().message
     assert len(warnings) == 1
 
 
@@ -384,6 +384,15 @@ def test_sigterm_ends_a_process_in_order_whoever_imported_pycolmap_meanwhile():
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, "deactivated, context True\n"), err
     assert "stack trace" not in err
+
+
+def test_an_enclave_without_keys_ends_a_process_in_one_line(tmp_path):
+    secured = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce", "ROS_SECURITY_KEYSTORE": str(tmp_path)}
+    command = [sys.executable, "-m", "seg2d3d_ros.nodes.keyframe_node"]
+    done = subprocess.run(command, env={**os.environ, **secured}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "ROS cannot be started: failed to initialize rcl: SECURITY ERROR" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_wrong_parameter_ends_a_process_with_status_2():

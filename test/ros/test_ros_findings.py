@@ -21,11 +21,12 @@ from seg2d3d_ros.findings import ERROR, LEVELS, NOTE, Finding, Kind
 from seg2d3d_ros.ros.exchange import findings_gatherer
 from seg2d3d_ros.ros.exchange.findings_gatherer import NODES_GONE, NODES_RESTARTED, FindingsGatherer, together
 from seg2d3d_ros.ros.messages.finding_messages import finding_from_text, finding_to_text, finding_values, findings_of
-from seg2d3d_ros.ros.node import clock_watch, qos
-from seg2d3d_ros.ros.node.clock_watch import CLOCK_SILENT
+from seg2d3d_ros.ros.node import qos
 from seg2d3d_ros.ros.node.diagnostics import ENDED, ITEMS_DROPPED, RUN, STATE
 from seg2d3d_ros.ros.node.error_reports import INTERNAL_ERRORS, MESSAGES_REFUSED
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
+from seg2d3d_ros.ros.watching import clock_watch
+from seg2d3d_ros.ros.watching.clock_watch import CLOCK_SILENT
 
 DOMAIN = own_domain()
 MASKS = Kind("masks", "photos without a mask", cause="looked for {wanted}", remedy="rename them", level=ERROR)

@@ -105,7 +105,7 @@ class Worker:
     def __init__(self):
         self.got, self.busy = [], False
 
-    def add(self, keyframe, ignore=None):
+    def add(self, keyframe, ignore=None, image_scale=1.0):
         self.got.append((keyframe, ignore))
 
     def solve(self):

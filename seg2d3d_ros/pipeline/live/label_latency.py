@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -25,7 +25,8 @@ LABELS_LATE = Kind(
 
 
 class LabelLatency:
-    """From the arrival of a keyframe's masks to the first label image of it as a part of the map. Safe to use from any thread.
+    """From the arrival of a keyframe's masks, and from its image, to the first labels of it as a part of the map. Safe to use
+    from any thread.
 
     Args:
         findings: gets those that took longer than ``LATE_SECONDS``.
@@ -37,18 +38,25 @@ class LabelLatency:
         self._lock = threading.Lock()
         self._since: dict[str, float] = {}
         self._seconds: deque[float] = deque(maxlen=RECENT)
+        self._ages: deque[tuple[float, float]] = deque(maxlen=RECENT)
 
     def arrived(self, name: str) -> None:
         """A keyframe's masks came; when they come again, the first time counts."""
         with self._lock:
             self._since.setdefault(name, self._clock())
 
-    def labelled(self, names: Iterable[str]) -> None:
-        """Labels of keyframes in the map were sent."""
+    def labelled(self, names: Iterable[str], ages: Mapping[str, tuple[float, float]] | None = None) -> None:
+        """Labels of keyframes in the map were sent.
+
+        Args:
+            ages: by name, seconds from the image's stamp until the labelled cloud with it was sent, and until its labels
+                were; of those whose clock can be compared.
+        """
         now = self._clock()
         with self._lock:
             took = {name: now - self._since.pop(name) for name in names if name in self._since}
             self._seconds += took.values()
+            self._ages += [ages[name] for name in took if ages and name in ages]
         if late := {name: seconds for name, seconds in took.items() if seconds > LATE_SECONDS}:
             self._findings.add(LABELS_LATE, *late, seconds=max(late.values()), limit=LATE_SECONDS)
 
@@ -57,11 +65,16 @@ class LabelLatency:
         with self._lock:
             self._since.clear()
             self._seconds.clear()
+            self._ages.clear()
 
     def values(self) -> dict[str, str]:
         """For diagnostics: the latency of the last ``RECENT`` keyframes."""
         with self._lock:
-            recent = list(self._seconds)
-        if not recent:
-            return {}
-        return {"label latency, median [s]": f"{np.median(recent):.1f}", "label latency, longest [s]": f"{max(recent):.1f}"}
+            masks, ages = list(self._seconds), list(self._ages)
+        cloud, labels = [age for age, _ in ages], [age for _, age in ages]
+        named = {"label latency": masks, "image to labelled cloud": cloud, "image to labels": labels}
+        found = {}
+        for name, seconds in named.items():
+            if seconds:
+                found[f"{name}, median [s]"], found[f"{name}, longest [s]"] = f"{np.median(seconds):.1f}", f"{max(seconds):.1f}"
+        return found

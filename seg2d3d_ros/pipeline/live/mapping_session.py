@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.networks.obtaining import NetworkSettings
 from seg2d3d_ros.pipeline.live.arrivals import Arrivals
 from seg2d3d_ros.pipeline.live.backlog import Backlog
+from seg2d3d_ros.pipeline.live.load import LATER_STEPS, Load
 from seg2d3d_ros.pipeline.live.schedule import MIN_KEYFRAMES, Schedule
 from seg2d3d_ros.reconstruction.reconstructor import Reconstruction
 from seg2d3d_ros.reconstruction.worker.worker_events import Added, Event, Failed, Opened, Progressed, Rejected, Revised, Stopped
@@ -103,7 +104,7 @@ class MappingSession:
         self.figures.odd = self._arrivals.counts
         self._arrivals.remember(self.records.values(), lambda record: store.image_path(record).stat().st_size)
         self._on_revision, self._on_failure, self._clock = on_revision, on_failure, clock
-        self.backlog = Backlog(self.records, max_wait, clock)
+        self.backlog, self.load = Backlog(self.records, max_wait, clock), Load(max_wait, clock)
         self._aside_told = 0
         self._with_worker: list[str] = []
         self._added: set[str] = set()
@@ -163,6 +164,11 @@ class MappingSession:
         return self._solving is not None
 
     @property
+    def taken(self) -> Collection[str]:
+        """Names of the keyframes in the database."""
+        return self._added
+
+    @property
     def new(self) -> int:
         """Keyframes in the database that no solution, and no revision of an earlier run, has seen yet."""
         return len(self._added - self._solved)
@@ -215,7 +221,7 @@ class MappingSession:
                 self.gave_up = f"{len(self._added)} usable keyframes: a map needs at least {MIN_KEYFRAMES}"
                 return
             self._start_solution(asked=True)
-        elif self.schedule.due(self.new, len(self._solved), quiet):
+        elif self.schedule.due(self.new, len(self._solved), quiet) and not self._postponed:
             self._start_solution()
 
     def close(self) -> None:
@@ -234,11 +240,18 @@ class MappingSession:
             self._reject(name, str(error))
             return
         self._with_worker.append(name)
-        self._worker.add(record.keyframe(encoded), ignore)
+        scale = 1.0 if self._wanted else self.load.image_scale
+        self._worker.add(record.keyframe(encoded), ignore, scale)
 
     def _keep_up(self) -> None:
-        """Let nobody wait too long: give up a solution that nobody asked for, and put keyframes aside that are too old."""
-        if self._wanted or self._asked or not self.backlog.late:
+        """Let nobody wait too long: give up a solution that nobody asked for, put keyframes aside that are too old, and where
+        that is not enough, what ``load`` says."""
+        if self._wanted or self._asked:
+            return
+        if self.load.look(self.backlog.late):
+            log.info("to keep up with the keyframes: %s given up", self.load.words)
+            self._findings.put(self.load.finding())
+        if not self.backlog.late:
             return
         if self.solving and self.schedule.interruptible and not self._interrupted:
             self._interrupted = self._worker.cancel()
@@ -258,6 +271,11 @@ class MappingSession:
         rest = max(BACKLOG_SECONDS, 4 * self._solution_seconds)
         due = self.schedule.due(self.new, len(self._solved), 0.0)
         return bool(self.backlog) and not self._wanted and due and self._clock() - self._solution_end >= rest
+
+    @property
+    def _postponed(self) -> bool:
+        """Whether solutions in pauses wait until the machine keeps up: the map grows without them."""
+        return self.schedule.interruptible and self.load.level >= LATER_STEPS
 
     def _start_solution(self, *, asked: bool = False) -> None:
         self._solving, self._solution_start = set(self._added), self._clock()

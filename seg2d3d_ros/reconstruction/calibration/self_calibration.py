@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,10 @@ BENT = 0.015
 PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE")
 STRAIGHT = 0.3
 """Images are called rectified, or raw, where of the distortions as given and as found one is so small a share of the other."""
+
+
+SAME_LENS = 1.05
+"""Focal lengths of one lens, as images tell them, differ by less than this factor."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +113,38 @@ def doubt_calibrations(
         sigma: their typical standard deviation in metres.
     """
     told: dict[str, str] = {}
+    focal: dict[str, tuple[float, float]] = {}
     doubted = set(cameras) & names.keys()
     for model in models:
         for camera_id, result in self_calibrations(model, doubted, threads, priors, sigma).items():
             if result.contradicts(positions=bool(priors)):
+                given = float(np.mean(Camera.from_colmap(model.camera(camera_id)).focal_lengths))
                 told.setdefault(names[camera_id], result.text)
+                focal.setdefault(names[camera_id], (given, given * result.focal))
     if told:
-        shown = [f"{name}: {text}" for name, text in told.items()]
+        pairs = [f"{one} and {other} look exchanged: each has the other's focal length" for one, other in exchanged(focal)]
+        shown = [*pairs, *(f"{name}: {text}" for name, text in told.items())]
         change = "; ".join(shown[:EXAMPLES])
         findings.add(CALIBRATION_DOUBTED, *list(told)[:EXAMPLES], count=len(told), of=len(set(names.values())), change=change)
+
+
+def exchanged(focal: Mapping[str, tuple[float, float]]) -> list[tuple[str, str]]:
+    """Pairs of cameras of which each, left free, becomes what the other was given.
+
+    Args:
+        focal: by camera, its focal length in pixels as given, and left free.
+    """
+
+    def alike(one: float, other: float) -> bool:
+        return abs(np.log(one / other)) < np.log(SAME_LENS)
+
+    return [
+        (one, other)
+        for one, other in itertools.combinations(sorted(focal), 2)
+        if alike(focal[one][1], focal[other][0])
+        and alike(focal[other][1], focal[one][0])
+        and not alike(focal[one][0], focal[other][0])
+    ]
 
 
 def self_calibrations(

@@ -73,10 +73,11 @@ Event = Opened | Added | Rejected | Progressed | Revised | Failed | Stopped
 
 @dataclass(frozen=True)
 class Add:
-    """The command to take a keyframe in."""
+    """The command to take a keyframe in; ``image_scale`` as in ``Reconstructor``."""
 
     keyframe: Keyframe
     ignore: np.ndarray | None
+    image_scale: float = 1.0
 
     def __str__(self) -> str:
         return f"adding {self.keyframe.name}"

@@ -82,9 +82,9 @@ class ReconstructionWorker:
         self._thread = threading.Thread(target=self._supervise, name="reconstruction", daemon=True)
         self._thread.start()
 
-    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None) -> None:
-        """Queue a keyframe; the answer is ``Added`` or ``Rejected``."""
-        self._submit(Add(keyframe, ignore))
+    def add(self, keyframe: Keyframe, ignore: np.ndarray | None = None, image_scale: float = 1.0) -> None:
+        """Queue a keyframe; the answer is ``Added`` or ``Rejected``. ``image_scale`` as in ``Reconstructor``."""
+        self._submit(Add(keyframe, ignore, image_scale))
 
     def solve(self) -> None:
         """Queue a solve; the answer is ``Revised``, ``Failed`` or ``Stopped``. One that waits as last serves both."""

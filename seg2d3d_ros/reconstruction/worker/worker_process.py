@@ -111,6 +111,7 @@ def _execute(reconstructor: Reconstructor, command: Command, connection: Connect
         )
         return
     keyframe, ignore = command.keyframe, command.ignore
+    reconstructor.image_scale = command.image_scale
     refused = partial(Rejected, keyframe.name)
     yield _attempt(lambda: Added(keyframe.name, reconstructor.add(keyframe, ignore)), command, refused)
     if isinstance(reconstructor, OnlineReconstructor):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from seg2d3d_ros.recording.storage.compression import unpacked_message
 from seg2d3d_ros.recording.storage.message_types import MessageCodec
 from seg2d3d_ros.recording.topics import Topic
 
@@ -53,7 +54,7 @@ class Storage(ABC):
 
     @abstractmethod
     def codec(self, topic: str) -> MessageCodec:
-        """What turns the messages of a topic into others. Raises ``DataError`` where their type is unknown."""
+        """What turns the messages of a topic into others. Raises ``DataError`` where nobody can read them."""
 
     def close(self) -> None:  # noqa: B027
         """Close the files; may be called again."""
@@ -65,6 +66,15 @@ class Storage(ABC):
     def cdr(self, record: Record) -> bytes:
         """The message in the form and type of ROS 2 Jazzy; raises anything where it is damaged."""
         return self._codec(record.topic).cdr(record.raw)
+
+    def checked(self, record: Record) -> bytes:
+        """As ``cdr``, of a message that was decoded as a whole; raises anything where it is damaged."""
+        self.decoded(record)
+        return self.cdr(record)
+
+    def stored(self, record: Record) -> bytes:
+        """The message as it lies there, but for rosbag2's compression."""
+        return unpacked_message(record.raw)
 
     def read(self, names: Collection[str], form: Callable[[Record], Form]) -> Iterator[tuple[str, int, Form]]:
         """``(topic, log time in ns, form(record))`` of the named topics, as far as they can be read."""

@@ -18,6 +18,10 @@ ROS1, ROS2 = "ros1", "cdr"
 _IDL_PART = re.compile(r"^=+\nIDL: [^\n]*\n", re.MULTILINE)
 
 
+class UnknownTypeError(DataError):
+    """Neither the recording nor ROS defines the type of these messages."""
+
+
 class MessageCodec:
     """Reads the messages of one type.
 
@@ -28,7 +32,8 @@ class MessageCodec:
         encoding: ``ROS1`` or ``ROS2``.
 
     Raises:
-        DataError: another encoding, or neither the recording nor ROS defines the type.
+        UnknownTypeError: neither the recording nor ROS defines the type.
+        DataError: another encoding.
     """
 
     def __init__(self, msgtype: str, form: str, definition: str, encoding: str) -> None:
@@ -50,6 +55,11 @@ class MessageCodec:
         if self._convert is None:
             self._convert = self._converter()
         return self._convert(unpacked_message(raw) if self._two else raw)
+
+    @property
+    def cdr_types(self) -> Typestore:
+        """The types of what ``cdr`` gives."""
+        return jazzy() if self._name in jazzy().fielddefs else self._types
 
     def _converter(self) -> Callable[[bytes], bytes]:
         """Messages of ROS 1, and of distributions where the type has other fields, become Jazzy's."""
@@ -105,7 +115,7 @@ def _typestore(name: str, form: str, definition: str, known: Typestore) -> Types
             return store
     if name in known.fielddefs:
         return known
-    raise DataError(f"type {name}: {problem}, and it is none of ROS's own")
+    raise UnknownTypeError(f"type {name}: {problem}, and it is none of ROS's own")
 
 
 def _parsed(name: str, form: str, definition: str) -> dict[str, Any]:

@@ -9,12 +9,19 @@ from typing import Any
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from seg2d3d_ros.findings import Finding, Kind
 from seg2d3d_ros.recording.cameras import CameraTopic, find_cameras, resolve_camera
 from seg2d3d_ros.recording.topics import COMPRESSED, IMAGE, TopicTypes
-from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, without_results
+from seg2d3d_ros.ros.exchange.topic_search import NamedTopics, pipelines, without_results
 from seg2d3d_ros.ros.node.following import PUBLISHER_CHANGED, FollowingSubscription
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 
+CAMERAS_SHARED = Kind(
+    "cameras_shared",
+    "cameras that were taken from the whole graph although another pipeline runs in it",
+    cause="camera_topics is empty, so every camera is taken, that of {others}, too: two vehicles would mix in one map",
+    remedy="name this vehicle's cameras with camera_topics, or give each vehicle a ROS_DOMAIN_ID of its own",
+)
 GONE_SECONDS = 2.0
 """A topic without publisher for this long is given up for another one of the same camera."""
 
@@ -104,6 +111,10 @@ class CameraTopics:
         for name in left_out.keys() - self._left_out:
             self._left_out.add(name)
             self._node.get_logger().info(f"{name} is left out: {left_out[name]}; camera_topics chooses")
+        own = self._node.get_namespace().rstrip("/")
+        others = ", ".join(sorted(pipelines(graph) - {own}))
+        shared = Finding(CAMERAS_SHARED, len(cameras) if others else 0, details={"others": others})
+        self._node.diagnostics.findings.put(shared)
         missing = "" if cameras or self._cameras else "any image topic with a camera_info beside it (or set camera_topics)"
         self._node.diagnostics.problem("cameras", f"waiting for {missing}" if missing else "")
         return {topic.info_topic: topic for topic in cameras}

@@ -6,6 +6,8 @@ import difflib
 import time
 from collections.abc import Mapping, Sequence
 
+from rclpy.node import Node
+
 from seg2d3d_ros.findings import ERROR, Finding, Kind
 from seg2d3d_ros.recording.topics import TopicTypes
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
@@ -34,12 +36,12 @@ _MARKS = ("flush", "resend")
 driver has one of them."""
 
 
-def graph_of(node: ManagedNode) -> dict[str, list[str]]:
+def graph_of(node: Node) -> dict[str, list[str]]:
     """Topics that have a publisher, with their types."""
     return {name: types for name, types in node.get_topic_names_and_types() if node.count_publishers(name)}
 
 
-def without_results(node: ManagedNode, graph: TopicTypes, types: Sequence[str]) -> dict[str, Sequence[str]]:
+def without_results(node: Node, graph: TopicTypes, types: Sequence[str]) -> dict[str, Sequence[str]]:
     """The topics that may be inputs: none of a pipeline's results, of this one or another one in the same domain.
 
     A topic is a result where its name lies below a pipeline's namespace (also in a recording that is played), or where all
@@ -49,7 +51,8 @@ def without_results(node: ManagedNode, graph: TopicTypes, types: Sequence[str]) 
         types: publishers are looked up for topics of these types only.
     """
     services = {name for name, kinds in node.get_service_names_and_types() if _TRIGGER in kinds}
-    below = tuple(f"{place}/{part}/" for place in _pipelines(node, graph) for part in ("keyframes", "instances", "map"))
+    own = node.get_namespace().rstrip("/")
+    below = tuple(f"{place}/{part}/" for place in {own, *pipelines(graph)} for part in ("keyframes", "instances", "map"))
     found = {}
     for name, kinds in graph.items():
         if name.startswith(below):
@@ -62,11 +65,11 @@ def without_results(node: ManagedNode, graph: TopicTypes, types: Sequence[str]) 
     return found
 
 
-def _pipelines(node: ManagedNode, graph: TopicTypes) -> set[str]:
-    """The namespaces in which keyframes are published, and the node's own."""
+def pipelines(graph: TopicTypes) -> set[str]:
+    """The namespaces in which keyframes are published."""
     image, info = "/keyframes/image/compressed", "/keyframes/camera_info"
     places = {name.removesuffix(image) for name in graph if name.endswith(image)}
-    return {node.get_namespace().rstrip("/"), *(place for place in places if f"{place}{info}" in graph)}
+    return {place for place in places if f"{place}{info}" in graph}
 
 
 class NamedTopics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import threading
 import time
 import uuid
@@ -176,25 +177,25 @@ class Diagnostics:
 
     def explain(self, watched: Input) -> str:
         """Why nothing arrives: publishers, their types and quality of service, in words."""
-        text = f"no data on topic {watched.topic} ({watched.type_name}) for {watched.silent(time.monotonic()):.0f} s: "
+        seconds = watched.silent(time.monotonic())
         publishers = self._node.get_publishers_info_by_topic(watched.topic)
+        text = f"no data for {seconds:.0f} s on {watched.topic} ({watched.type_name}; publishers: {len(publishers)}"
         if not publishers:
-            return text + "it has no publisher; is the name right, and the domain id?"
+            return f"{text}; is the name right, and the domain id?)"
         reasons = []
         for publisher in publishers:
             who = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
             if publisher.topic_type != watched.type_name:
                 reasons.append(f"{who} publishes {publisher.topic_type}")
             elif watched.qos and (reason := incompatibility(publisher.qos_profile, watched.qos)):
-                reasons.append(f"QoS of {who} does not fit ({reason}); set input_qos:=auto or sensor_data")
-        names = "publisher" if len(publishers) == 1 else "publishers"
-        return text + f"it has {len(publishers)} {names}; " + ("; ".join(reasons) or "it is silent")
+                reasons.append(f"{who}: {reason}; set input_qos:=auto or sensor_data")
+        return f"{text}; {'; '.join(reasons) or 'silent'})"
 
     def status(self) -> DiagnosticStatus:
         """The present state as a message; warnings of silent inputs are logged once per silence."""
         now, state = time.monotonic(), self._state()
         status = DiagnosticStatus(level=DiagnosticStatus.OK, name=self._node.get_fully_qualified_name(), message="ok")
-        status.hardware_id = "seg2d3d_ros"
+        status.hardware_id = self._hardware_id()
         with self._lock:
             inputs, workers = list(self._inputs.values()), list(self._workers.values())
             pairs: list[tuple[str, object]] = [(STATE, state), (RUN, self._run), *self._values.items()]
@@ -224,6 +225,11 @@ class Diagnostics:
         status.values = [KeyValue(key=str(key), value=printable(str(value))) for key, value in pairs]
         status.values = [*status.values, *finding_values(self.findings.list())]
         return status
+
+    def _hardware_id(self) -> str:
+        """The vehicle's name, or that of the computer: a fleet tells by it whose node this is."""
+        known = self._node.has_parameter("hardware_id")
+        return (str(self._node.get_parameter("hardware_id").value) if known else "") or platform.node()
 
     def _silence(self, watched: Input, now: float) -> list[str]:
         """Why a required input is silent; nothing where it is not."""

@@ -23,12 +23,14 @@ from std_srvs.srv import Trigger
 from seg2d3d_ros.config import Config
 from seg2d3d_ros.errors import Seg2d3dError
 from seg2d3d_ros.ros.node.answers import Answers
-from seg2d3d_ros.ros.node.clock_watch import ClockWatch
 from seg2d3d_ros.ros.node.diagnostics import Diagnostics
 from seg2d3d_ros.ros.node.error_reports import ErrorReports
 from seg2d3d_ros.ros.node.logs import FORWARD, on_behalf_of
 from seg2d3d_ros.ros.node.parameters import CommonParameters, check_change, declare_all, read_all, with_both_names
 from seg2d3d_ros.ros.node.worker_thread import WorkerThread
+from seg2d3d_ros.ros.watching.clock_watch import ClockWatch
+from seg2d3d_ros.ros.watching.message_limits import MESSAGES_TOO_LARGE, too_large
+from seg2d3d_ros.ros.watching.qos_events import QosEvents
 
 NAMESPACE = "seg2d3d"
 WORKER_SECONDS = 3.0
@@ -83,6 +85,7 @@ class ManagedNode(LifecycleNode):
             ended=lambda: self._closed or not self.context.ok(),
             active=lambda: self.state == "active",
         )
+        self._events = QosEvents(self.diagnostics.findings, self.diagnostics.set)
         self._clock_watch = ClockWatch(self, self.diagnostics.findings)
         self._service_change_state.callback = self._reported(self._service_change_state.callback)
         try:
@@ -115,7 +118,8 @@ class ManagedNode(LifecycleNode):
 
     def advertise(self, message_type: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
         """A publisher that is silent while the node is inactive."""
-        publisher = self.create_lifecycle_publisher(message_type, topic, qos)
+        events = self._events.of_publisher(self.resolve_topic_name(topic))
+        publisher = self.create_lifecycle_publisher(message_type, topic, qos, event_callbacks=events)
         if self._phase == "activate":
             publisher.on_activate(None)
         return self.own(publisher, lambda: self.destroy_lifecycle_publisher(publisher))
@@ -142,13 +146,23 @@ class ManagedNode(LifecycleNode):
 
         def received(message: Any, info: Any) -> None:
             watched.tick()
+            if reason := too_large(message, self.ros):
+                self.diagnostics.findings.add(MESSAGES_TOO_LARGE, name, reason=reason)
+                return
             guarded(*((message, info["source_timestamp"] or time.time_ns()) if with_time else (message,)))
 
         # rclpy looks at the number of arguments; its types do not know that.
-        subscription = self.create_subscription(message_type, topic, received, qos)  # type: ignore[arg-type]
+        subscription = self.create_subscription(
+            message_type,
+            topic,
+            received,  # type: ignore[arg-type]
+            qos,
+            event_callbacks=self._events.of_subscription(name),
+        )
 
         def release() -> None:
             self.diagnostics.unwatch(name)
+            self._events.unsubscribed(name)
             self.destroy_subscription(subscription)
 
         return self.own(subscription, release)
@@ -364,6 +378,7 @@ class ManagedNode(LifecycleNode):
     def _report_state(self) -> None:
         """Once a second."""
         self._clock_watch.look()
+        self._events.look()
         self.diagnostics.publish()
 
     def _reported(self, change_state: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -18,6 +18,7 @@ from rclpy.parameter import Parameter
 from seg2d3d_ros.config import ALIASES, SECTIONS, Config, declarations, make_config
 from seg2d3d_ros.declaration import Declaration, declarations_of, nearest, param
 from seg2d3d_ros.errors import UsageError
+from seg2d3d_ros.ros.watching.message_limits import SizeLimits
 
 
 def _max_wait() -> Any:
@@ -33,10 +34,13 @@ def _max_wait() -> Any:
 
 
 @dataclass(frozen=True)
-class CommonParameters:
+class CommonParameters(SizeLimits):
     """What every node has."""
 
     autostart: bool = param(True, "the node configures and activates itself; false leaves it to a lifecycle manager")
+    hardware_id: str = param(
+        "", "the vehicle's name in /diagnostics, by which a fleet tells its vehicles; empty = the computer's"
+    )
 
 
 @dataclass(frozen=True)

@@ -59,4 +59,13 @@ def input_profile(name: str, publishers: Sequence[TopicEndpointInfo] = ()) -> Qo
 def incompatibility(publisher: QoSProfile, subscription: QoSProfile) -> str:
     """Why a subscription gets nothing from this publisher, in words; empty where the two fit."""
     verdict, reason = qos_check_compatible(publisher, subscription)
-    return reason.strip() if verdict == QoSCompatibility.ERROR else ""
+    if verdict != QoSCompatibility.ERROR:
+        return ""
+    pairs = (
+        (subscription.reliability, publisher.reliability, ReliabilityPolicy.RELIABLE),
+        (subscription.durability, publisher.durability, DurabilityPolicy.TRANSIENT_LOCAL),
+    )
+    unfit = [
+        f"you ask for {asked.name}, it offers {offered.name}" for asked, offered, strict in pairs if asked == strict != offered
+    ]
+    return "; ".join(unfit) or reason.strip()

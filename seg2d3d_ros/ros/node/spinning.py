@@ -13,9 +13,10 @@ from typing import Any
 import rclpy
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 
-from seg2d3d_ros.errors import Seg2d3dError
+from seg2d3d_ros.errors import Seg2d3dError, UsageError
 from seg2d3d_ros.ros.node.managed_node import ManagedNode
 
 WAKE_SECONDS = 0.1
@@ -95,6 +96,9 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
         code = error.exit_code
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
+    except rclpy_implementation.RCLError as error:
+        sys.stderr.write(f"{_refusal(error)}\n")
+        code = UsageError.exit_code
     except Exception:
         # The last resort of a process: say what happened and leave with an exit code that tells.
         traceback.print_exc()
@@ -115,6 +119,13 @@ def spin_nodes(factories: Sequence[Callable[[], ManagedNode]], args: Sequence[st
     if executor:
         _retrieve(executor)
     return code
+
+
+def _refusal(error: Exception) -> str:
+    """Why ROS would not begin, in one line: arguments that are none, an enclave without keys, a DDS without security."""
+    reason = " ".join(str(error).split())
+    way = "; 'ros2 security generate_artifacts' makes the keys of an enclave" if "SECURITY ERROR" in reason else ""
+    return f"ROS cannot be started: {reason}{way}"
 
 
 def _spin(executor: MultiThreadedExecutor, nodes: Sequence[ManagedNode], stop: _Stop) -> int:
