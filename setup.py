@@ -12,6 +12,7 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / PACKAGE / "__init__.py").
 NODES = sorted(path.stem for path in (HERE / PACKAGE / "nodes").glob("[!_]*.py"))
 
 EXPORT = ["copclib", "laspy", "lazrs", "pye57", "pyogrio", "pyarrow", "pyproj", "shapely"]
+SERVER = ["starlette>=0.37", "uvicorn>=0.29"]
 SIMULATOR = ["open3d>=0.19,<0.21"]  # 0.9 GB with its dash and plotly, and system libraries: only for those who simulate
 
 
@@ -76,7 +77,10 @@ setup(
         "video": ["av>=12"],  # BSD; its wheels bring FFmpeg (LGPL) with libx264 and libx265 (GPL encoders, never called)
         "export": EXPORT,  # clouds, GIS and city models; annotations and poses need nothing more
         "view": ["rerun-sdk>=0.24"],
+        "serve": SERVER,
         "dev": [
+            *SERVER,
+            "httpx",  # starlette's test client asks with it
             *SIMULATOR,
             *EXPORT,
             "pytest<9",  # launch_testing does not work with 9

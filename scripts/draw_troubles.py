@@ -15,6 +15,7 @@ STAGES = {
     "objects": ("association", "pipeline", "language", "prompts"),
     "clouds": ("lidar", "dense", "superpoints"),
     "learning": ("learning",),
+    "corrections": ("editing", "serve"),
     "map directory": ("mapstore", "report", "viewer", "evaluation", "export", "comparison", "api", "cli"),
     "live": ("ros", "nodes"),
 }

@@ -58,9 +58,16 @@ def run(
     return OpenedMap(out)
 
 
-def open_map(path: Path | str) -> OpenedMap:
-    """Open a map directory to read it. Raises ``DataError``: it is none, or damaged."""
-    return OpenedMap(path)
+def open_map(path: Path | str, *, edits: bool = True) -> OpenedMap:
+    """Open a map directory to read it.
+
+    Args:
+        edits: with the corrections that people made; False = as the software made it.
+
+    Raises:
+        DataError: it is none, or damaged.
+    """
+    return OpenedMap(path, edits=edits)
 
 
 @dataclass(frozen=True)

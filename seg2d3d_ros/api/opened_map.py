@@ -14,6 +14,7 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.export.contents import CLOUDS, HOW_TO_GET, layout_of
 from seg2d3d_ros.geometry.pose import Pose
 from seg2d3d_ros.images import decode_rgb
+from seg2d3d_ros.mapstore.files.unedited_file import read_unedited
 from seg2d3d_ros.mapstore.held_map import look_into
 from seg2d3d_ros.mapstore.point_cloud import read_points
 from seg2d3d_ros.mapstore.store import MapStore
@@ -86,10 +87,11 @@ class OpenedMap:
         instances: by id.
     """
 
-    def __init__(self, root: Path | str) -> None:
-        """Raises ``DataError``: no map directory, or a damaged one."""
+    def __init__(self, root: Path | str, *, edits: bool = True) -> None:
+        """``edits``: with the corrections that people made. Raises ``DataError``: no map directory, or a damaged one."""
         self._store: MapStore = look_into(Path(root))
-        tracks = self._store.read_tracks()
+        self._unedited = None if edits else read_unedited(self._store.root)
+        tracks = self._store.read_tracks() if self._unedited is None else self._unedited.tracks
         self.root, self.frame = self._store.root, tracks["frame"]
         self.instances = {int(item["id"]): MapInstance.of(item) for item in tracks["instances"]}
 
@@ -125,7 +127,8 @@ class OpenedMap:
         self._record(name)
         if not self._store.label_path(name).exists():
             raise DataError(f"{self.root}: {name} has no labels; nobody looked for objects in it, or it is not registered")
-        return self._store.read_labels(name)
+        beneath = None if self._unedited is None else self._store.read_unedited(name)
+        return self._store.read_labels(name) if beneath is None else beneath
 
     def points(self, cloud: str = "points") -> np.ndarray:
         """A labelled cloud, "points", "dense" or "lidar": (P,) of x, y, z, red, green, blue, instance, confidence.
@@ -139,7 +142,10 @@ class OpenedMap:
         path = self.root / CLOUDS[cloud]
         if not path.exists():
             raise DataError(f"{path}: the map has no such cloud; it is made by '{HOW_TO_GET[cloud]}'")
-        return read_points(path, layout_of(cloud))
+        points = read_points(path, layout_of(cloud))
+        beneath = None if self._unedited is None else self._unedited.clouds.get(CLOUDS[cloud])
+        restored = None if beneath is None else beneath.restored(points)
+        return points if restored is None else restored
 
     def _record(self, name: str) -> Any:
         for record in self._store.read_keyframes():

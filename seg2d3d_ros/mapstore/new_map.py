@@ -11,11 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.disk.leftovers import clear_scratch, is_temporary
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
-from seg2d3d_ros.mapstore.directory.inventory import DATABASE, clear_litter, delete_own, known_names, take_inventory
+from seg2d3d_ros.mapstore.directory.inventory import DATABASE, EDITS_FILE, clear_litter, delete_own, known_names, take_inventory
 from seg2d3d_ros.mapstore.directory.lock import MapLock
-from seg2d3d_ros.mapstore.directory.marker import BUILDING, MARKER_FILE, WHOLE, Marker, mark, read_marker, write_marker
+from seg2d3d_ros.mapstore.directory.marker import (
+    BUILDING,
+    MARKER_FILE,
+    WHOLE,
+    Marker,
+    is_copy,
+    mark,
+    read_marker,
+    write_marker,
+)
 from seg2d3d_ros.mapstore.directory.swap import building_path, settle, swap
 from seg2d3d_ros.mapstore.held_map import real, refuse_foreign
 from seg2d3d_ros.mapstore.store import MapStore
@@ -52,6 +62,7 @@ class NewMap:
         try:
             self.store = self._open(resume)
             write_marker(self.store.root, self._marker(resume))
+            self._bring_edits()
             self._locks[-1].sign()
         except BaseException:
             self.close()
@@ -60,6 +71,8 @@ class NewMap:
     def _open(self, resume: bool) -> MapStore:
         root, beside = self._root, building_path(self._root)
         self._make(root, self._out)
+        if is_copy(beside):  # whoever changed it held the lock that this run holds now
+            delete_own(beside)
         read_marker(root)
         refuse_foreign(root, "choose an empty folder for --out")
         self._replaces = not take_inventory(root).empty
@@ -105,6 +118,18 @@ class NewMap:
 
     def _hold(self, folder: Path, name: Path) -> None:
         self._locks.append(MapLock(folder, name))
+
+    def _bring_edits(self) -> None:
+        """What people corrected in the former map is tried on the new one: the log comes along."""
+        log_file = self._root / EDITS_FILE
+        if self.beside and log_file.is_file() and not log_file.is_symlink():
+            target = self.store.root / EDITS_FILE
+            try:
+                content = log_file.read_bytes()
+                if not target.exists() or not target.read_bytes().startswith(content):
+                    write_bytes(target, content)
+            except OSError as error:
+                raise DataError(f"{log_file}: cannot be read ({error.strerror}); mend that, or move it away") from error
 
     def _marker(self, resume: bool) -> Marker:
         old = read_marker(self.store.root) if resume else None

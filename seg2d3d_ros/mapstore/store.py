@@ -13,6 +13,7 @@
       scans/<stamp>.npz    a LiDAR's scans, as cloud_node received them (lidar/kept_scans.py)
       segments/<name>.png  the segmenter's masks; <name>.json: their classes and scores
       prompts.json         objects that somebody asked for; prompts/<name>.png: what lies beneath them (prompts_file.py)
+      edits.jsonl          corrections by people; unedited.npz, unedited/<name>.png: what lies beneath (unedited_file.py)
       labels/<name>.png    uint16 instance id per pixel; of a panorama beside those of its views
       overlays/<name>.jpg  the same on the photograph, in colours and numbered (report/overlays.py)
       tracks.json  points.ply  points_rgb.ply  config.yaml  metrics.json  report.html
@@ -41,6 +42,7 @@ from seg2d3d_ros.images import encode_png, read_labels, write_labels
 from seg2d3d_ros.mapstore import checks
 from seg2d3d_ros.mapstore import point_cloud as ply
 from seg2d3d_ros.mapstore.directory.inventory import (
+    EDITS_FILE,
     NAMES_FILE,
     OWN_FILES,
     OWN_FOLDERS,
@@ -50,8 +52,9 @@ from seg2d3d_ros.mapstore.directory.inventory import (
     stem,
 )
 from seg2d3d_ros.mapstore.files.masks_file import masks_document, read_masks_document
-from seg2d3d_ros.mapstore.files.tracks_file import tracks_document
+from seg2d3d_ros.mapstore.files.tracks_file import call_otherwise, tracks_document
 from seg2d3d_ros.mapstore.files.tree_file import TREE_FILE, StoredTree
+from seg2d3d_ros.mapstore.files.unedited_file import read_unedited, write_unedited
 from seg2d3d_ros.mapstore.named_segments import NamedSegments
 from seg2d3d_ros.mapstore.panoramas import PanoramaBox, panorama_boxes, panorama_labels, views_by_panorama
 from seg2d3d_ros.mapstore.records import KeyframeRecord
@@ -116,12 +119,12 @@ class MapStore:
 
     def clear(self, files: Sequence[str] = OWN_FILES, folders: Sequence[str] = OWN_FOLDERS) -> None:
         """Delete these parts of the map, or all of it but ``map.json``; other files in these folders stay. Names stay known:
-        other nodes go on writing.
+        other nodes go on writing. The log of people's corrections stays, too.
 
         Raises:
             DataError: one cannot be deleted.
         """
-        if foreign := delete_own(self.root, only={*files, *folders} - {NAMES_FILE}):
+        if foreign := delete_own(self.root, only={*files, *folders} - {NAMES_FILE, EDITS_FILE}):
             log.warning("%s: %r is kept, which belongs to no map", self.root, foreign[0])
 
     # What went in
@@ -245,13 +248,13 @@ class MapStore:
         places: Mapping[int, Mapping[str, Any]] | None = None,
     ) -> None:
         """Write tracks.json, points.ply and points_rgb.ply, and panoramas' labels; ``places`` as in ``tracks_document``."""
-        boxes = self._write_panoramas()
+        boxes = self.write_panoramas()
         write_json(self.root / "tracks.json", tracks_document(models, observations, instances, class_names, boxes, places))
         points = ply.labelled_points(models, instances)
         ply.write_points(self.root / "points_rgb.ply", points)
         ply.write_points(self.root / "points.ply", ply.colored_by_instance(points[~ply.stray_points(models)]))
 
-    def _write_panoramas(self) -> list[tuple[int, PanoramaBox]]:
+    def write_panoramas(self) -> list[tuple[int, PanoramaBox]]:
         """Put the labels of panoramas together from those of their views; returns where each instance is seen."""
         boxes: list[tuple[int, PanoramaBox]] = []
         for panorama, views in views_by_panorama(self.read_keyframes()).items():
@@ -269,11 +272,10 @@ class MapStore:
     def rename_classes(self, classes: Mapping[int, str]) -> None:
         """Call instances of tracks.json, by id, by other names; what a detector called each is kept as ``detected_class``."""
         tracks = self.read_tracks()
-        for item in tracks["instances"]:
-            name = classes.get(item["id"], item["class"])
-            if name != item["class"]:
-                item.setdefault("detected_class", item["class"])
-                item["class"] = name
+        call_otherwise(tracks, classes)
+        if (unedited := read_unedited(self.root)) is not None:
+            call_otherwise(unedited.tracks, classes)
+            write_unedited(self.root, unedited)
         write_json(self.root / "tracks.json", tracks)
 
     def read_labels(self, name: str) -> np.ndarray:
@@ -292,6 +294,15 @@ class MapStore:
     def read_unprompted(self, name: str) -> np.ndarray | None:
         """The inverse; None where prompts changed nothing."""
         path = self._inside("prompts", f"{name}.png")
+        return read_labels(path) if path.exists() else None
+
+    def write_unedited(self, name: str, labels: np.ndarray) -> None:
+        """Keep what the label image of a keyframe is without people's corrections (unedited_file.py)."""
+        write_labels(self._to_write("unedited", f"{name}.png"), labels)
+
+    def read_unedited(self, name: str) -> np.ndarray | None:
+        """The inverse; None where corrections changed nothing."""
+        path = self._inside("unedited", f"{name}.png")
         return read_labels(path) if path.exists() else None
 
     def write_config(self, config: Config) -> None:

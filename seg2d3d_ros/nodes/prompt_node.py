@@ -24,11 +24,12 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
+from seg2d3d_ros.editing.replaying import edits_lifted
 from seg2d3d_ros.errors import Seg2d3dError, UsageError
 from seg2d3d_ros.findings import Findings
+from seg2d3d_ros.mapstore.changed_copy import changed_copy
 from seg2d3d_ros.mapstore.files.prompts_file import Prompted
 from seg2d3d_ros.mapstore.held_map import change_map, join_map
-from seg2d3d_ros.pipeline.regrouping import changed_copy
 from seg2d3d_ros.prompts.masking.mask_sources import model_masks
 from seg2d3d_ros.prompts.point_votes import points_held
 from seg2d3d_ros.prompts.prompting import ask, keep, write
@@ -172,7 +173,8 @@ class PromptNode(ManagedNode):
                 with change_map(self._store.root):
                     pass
                 with changed_copy(self._store.root, made_anew=()) as new:
-                    found = write(session, new.store, item)
+                    with edits_lifted(new.store, self.diagnostics.findings):
+                        found = write(session, new.store, item)
                     new.publish()
                 self._read = ()
                 return found, True

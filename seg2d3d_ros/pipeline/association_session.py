@@ -25,6 +25,7 @@ from seg2d3d_ros.association.online.online_recovery import LiveRecovery
 from seg2d3d_ros.association.points.point_evidence import PointEvidence
 from seg2d3d_ros.association.solve import projects
 from seg2d3d_ros.config import Config
+from seg2d3d_ros.editing.replaying import KeptEdits
 from seg2d3d_ros.findings import Finding
 from seg2d3d_ros.geometry.label_runs import LabelRuns
 from seg2d3d_ros.geometry.overlapping.overlapping_masks import OverlappingMasks
@@ -65,11 +66,13 @@ class AssociationSession:
         self._journal = IdentityJournal(store.root)
         next_id, since = self._journal.read()
         self._prompts = KeptPrompts(store)
+        self._edits = KeptEdits(store, wanted=config.association.edits)
         written = Identity.from_tracks(self._prompts.tracks_beneath())
         latest = {key: i for key, i in written.of_segment.items() if key[0] not in since}
         latest.update({(name, segment): i for name, table in since.items() for segment, i in table.items() if i})
         self._online = OnlineAssociation(
-            config.association, Identity(latest, max(next_id, written.next_id, self._prompts.next_id))
+            config.association,
+            Identity(latest, max(next_id, written.next_id, self._prompts.next_id, self._edits.next_id)),
         )
         self._fresh: set[str] = set()
         self._missed: tuple[MissedView, ...] = ()
@@ -225,9 +228,11 @@ class AssociationSession:
             self._drawn = len(drawn)
         self._recover(unseen, models, everywhere, incidence, instances, found.merges, granular, full=full)
         repair = RecoveringRepair(incidence, instances, self._recovery.regions)
+        self._edits.lift()
         labels = self._write_labels(repair, everywhere)
         self._write_identity(models, instances, repair, labels, full=full)
         self._prompts.follow(models, labels, full=full)
+        self._edits.follow(models, full=full)
         for merge in found.merges:
             log.info("instance %s is the same as %d from now on", ", ".join(map(str, merge.absorbed)), merge.kept)
         self.latest = LabelledRevision(
@@ -374,7 +379,12 @@ class AssociationSession:
         in_model = len({name for model in models for name in model.names} & self._segments.keys())
         known = {"images": images, "spread": self._spread, "in_model": in_model}
         found = doubts(incidence, instances, len(self._segments), self._impossible, **known)
-        kept = [*self._granular.doubts(), *self._certainty.findings, *self._prompts.findings.list()]
+        kept = [
+            *self._granular.doubts(),
+            *self._certainty.findings,
+            *self._prompts.findings.list(),
+            *self._edits.findings.list(),
+        ]
         return [*found, *self._evidence.findings, *self._online.findings, *kept]
 
     def _counts(
@@ -390,4 +400,4 @@ class AssociationSession:
             counts["unused_points"] = self._evidence.unused
         if self._second_looks:
             counts["second_looks"] = self._second_looks
-        return counts
+        return {**counts, **self._edits.counts}

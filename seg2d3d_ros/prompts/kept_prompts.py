@@ -8,6 +8,7 @@ from typing import Any
 
 from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.mapstore.files.prompts_file import Prompted, read_prompts
+from seg2d3d_ros.mapstore.files.unedited_file import read_unedited
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.prompts.laying import forget_beneath, lay
 from seg2d3d_ros.prompts.sights import sights
@@ -51,8 +52,11 @@ class KeptPrompts:
         self.findings = Findings()
 
     def tracks_beneath(self) -> dict[str, Any]:
-        """tracks.json as it is without them."""
-        return dict(self._stored.tracks) if self._stored is not None and self._stored.laid else self._store.read_tracks()
+        """tracks.json as it is without them, and without people's corrections, which lie on top."""
+        if self._stored is not None and self._stored.laid:
+            return dict(self._stored.tracks)
+        unedited = read_unedited(self._store.root)
+        return self._store.read_tracks() if unedited is None else dict(unedited.tracks)
 
     def follow(self, models: Sequence[SparseModel], labels: Collection[str], *, full: bool) -> None:
         """After an update that wrote the label images of some keyframes.

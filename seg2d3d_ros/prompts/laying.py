@@ -25,6 +25,7 @@ from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.prompts.point_completion import points_completed
 from seg2d3d_ros.prompts.point_votes import points_held
 from seg2d3d_ros.prompts.sights import Sight
+from seg2d3d_ros.sections.superpoint_config import SuperpointConfig
 
 CLOUDS = {"points_rgb.ply": POINT, "points.ply": POINT, "dense.ply": CLOUD_POINT, "cloud.ply": CLOUD_POINT}
 """Clouds with labels, and their layouts; the first one has all points of the model."""
@@ -157,12 +158,7 @@ def _lay_points(
         points["instance"][np.isin(points["instance"], list(own))] = 0
         xyz = np.stack([points[axis] for axis in "xyz"], axis=1).astype(float)
         for item in objects:
-            regions = {name: region for name, (region, _) in item.regions.items()}
-            if superpoints.complete and layout == CLOUD_POINT:
-                rgb = np.stack([points[column] for column in ("red", "green", "blue")], axis=1)
-                rows, share = points_completed(sights, regions, xyz, rgb, superpoints)
-            else:
-                rows, share = points_held(sights, regions, xyz)
+            rows, share = points_shown(item, points, layout, sights, superpoints)
             points["instance"][rows], points["confidence"][rows] = item.id, share
             if file == next(iter(CLOUDS)):
                 facts[item.id] = facts_of(item, xyz[rows], sights, up)
@@ -172,6 +168,18 @@ def _lay_points(
             points = colored_by_instance(points)
         write_points(path, points)
     return changed, [replace(item, facts=facts[item.id]) for item in objects]
+
+
+def points_shown(
+    item: Prompted, points: np.ndarray, layout: np.dtype, sights: Sequence[Sight], superpoints: SuperpointConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows (M,) of a cloud that are an object's by its masks, and (M,) float32 how much of the views say so."""
+    xyz = np.stack([points[axis] for axis in "xyz"], axis=1).astype(float)
+    regions = {name: region for name, (region, _) in item.regions.items()}
+    if superpoints.complete and layout == CLOUD_POINT:
+        rgb = np.stack([points[column] for column in ("red", "green", "blue")], axis=1)
+        return points_completed(sights, regions, xyz, rgb, superpoints)
+    return points_held(sights, regions, xyz)
 
 
 def _restore(points: np.ndarray, former: Restored) -> None:
@@ -186,17 +194,22 @@ def facts_of(item: Prompted, xyz: np.ndarray, sights: Sequence[Sight], up: np.nd
     component = next((sight.view.component for sight in sights if sight.name in item.regions), 0)
     facts: dict[str, Any] = {"points": len(xyz), "component": component}
     if len(xyz):
-        center, size, rotation = oriented_box(xyz, up)
-        boxes = OrientedBoxes(center[None], size[None], rotation[None])
-        low, high = boxes.bounds[0].tolist()
-        facts["box3d"] = {
-            "min": low,
-            "max": high,
-            "center": center.tolist(),
-            "size": size.tolist(),
-            "quaternion_xyzw": boxes.quaternions[0].tolist(),
-        }
+        facts["box3d"] = box_document(xyz, up)
     return facts
+
+
+def box_document(xyz: np.ndarray, up: np.ndarray) -> dict[str, Any]:
+    """The upright box around points (N, 3), as tracks.json has it."""
+    center, size, rotation = oriented_box(xyz, up)
+    boxes = OrientedBoxes(center[None], size[None], rotation[None])
+    low, high = boxes.bounds[0].tolist()
+    return {
+        "min": low,
+        "max": high,
+        "center": center.tolist(),
+        "size": size.tolist(),
+        "quaternion_xyzw": boxes.quaternions[0].tolist(),
+    }
 
 
 def forget_beneath(root: Path) -> None:

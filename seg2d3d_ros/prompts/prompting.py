@@ -10,6 +10,7 @@ from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.findings import NOTE, Findings, Kind
 from seg2d3d_ros.mapstore.files.prompts_file import PROMPTS_FILE, Click, Prompted, StoredPrompts, read_prompts
 from seg2d3d_ros.mapstore.files.tree_file import read_tree
+from seg2d3d_ros.mapstore.files.unedited_file import read_unedited
 from seg2d3d_ros.mapstore.journal import IdentityJournal
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.prompts.choosing import Choice
@@ -69,29 +70,55 @@ def ask(
     former = read_prompts(store.root)
     objects = list(former.objects) if former is not None else []
     before = next((item for item in objects if item.id == instance), None)
+    if instance is not None and before is None and _made_by_a_person(store, instance):
+        raise UsageError(f"--instance {instance}: people made it; use `seg2d3d edit {store.root} redraw {instance}`")
     if instance is not None and before is None and instance not in _instance_ids(store):
         raise UsageError(f"--instance {instance}: the map has no such instance; without --instance the click makes a new one")
     every = (*(before.clicks if before else ()), *clicks)
     drawn = box or (before.box if before else None)
     if drawn is None and not any(click.positive for click in every):
         raise UsageError("nothing says where the object is; give --click X,Y, --point X,Y,Z or --box X0,Y0,X1,Y1")
-    answer = session.ask(every, level, drawn, network)
-    for given, lift in zip(every, answer.lifts, strict=True):
-        if findings is not None and (lift is None or lift.confidence < LOW_CONFIDENCE):
-            findings.add(LOW_LIFT, given.image or "", of=len(every), confidence=0.0 if lift is None else lift.confidence)
-    if findings is not None and answer.disagreeing:
-        instead = OWN if answer.disagreeing == answer.asked else VOTES
-        findings.add(MODEL_DISAGREES, *sorted(answer.disagreeing), of=len(answer.asked), instead=instead)
-    given_id = instance or _id(session, answer.choice, objects)
+    fallback = before.class_name if before else OBJECT
+    return draw(session, every, level, drawn, findings, instance=instance, class_name=fallback, network=network)
+
+
+def draw(
+    session: PromptSession,
+    clicks: Sequence[Click],
+    level: str,
+    box: tuple[str, tuple[float, float, float, float]] | None,
+    findings: Findings | None,
+    *,
+    instance: int | None,
+    class_name: str,
+    network: ClickNetwork | None = None,
+) -> Prompted:
+    """The object that clicks mean.
+
+    Args:
+        instance: its number; None = the number of the map's instance that it is, or one that no object ever had.
+        class_name: where it is made of no thing of the map.
+
+    Raises:
+        UsageError: no such keyframe or pixel.
+        DataError: no object is known there.
+    """
+    answer = session.ask(clicks, level, box, network)
+    former = read_prompts(session.store.root)
+    given_id = instance or _id(session, answer.choice, list(former.objects) if former is not None else [])
     if findings is not None:
+        for given, lift in zip(clicks, answer.lifts, strict=True):
+            if lift is None or lift.confidence < LOW_CONFIDENCE:
+                findings.add(LOW_LIFT, given.image or "", of=len(clicks), confidence=0.0 if lift is None else lift.confidence)
+        if answer.disagreeing:
+            instead = OWN if answer.disagreeing == answer.asked else VOTES
+            findings.add(MODEL_DISAGREES, *sorted(answer.disagreeing), of=len(answer.asked), instead=instead)
         asked = len(answer.empty) + len(answer.regions)
         findings.add(NETWORK_EMPTY, *answer.empty, count=len(answer.empty), of=asked, instance=given_id)
-    regions = {}
-    for name, region in answer.regions.items():
-        regions[name] = (region, session.shape(name))
+    regions = {name: (region, session.shape(name)) for name, region in answer.regions.items()}
     include = answer.choice.include
-    class_name = session.things[include[0]].class_name if include else before.class_name if before else OBJECT
-    return Prompted(given_id, every, level, drawn, class_name, regions, answer.carried, {})
+    name_of = session.things[include[0]].class_name if include else class_name
+    return Prompted(given_id, tuple(clicks), level, box, name_of, regions, answer.carried, {})
 
 
 def write(session: PromptSession, store: MapStore, item: Prompted) -> Prompted:
@@ -133,7 +160,19 @@ def keep(session: PromptSession, item: Prompted) -> Prompted:
 
 
 def _instance_ids(store: MapStore) -> set[int]:
-    return {int(item["id"]) for item in store.read_tracks()["instances"]}
+    """Of the map, with people's corrections and without."""
+    unedited = read_unedited(store.root)
+    tracks = [store.read_tracks()] + ([] if unedited is None else [unedited.tracks])
+    return {int(item["id"]) for document in tracks for item in document["instances"]}
+
+
+def _made_by_a_person(store: MapStore, instance: int) -> bool:
+    unedited = read_unedited(store.root)
+    return (
+        unedited is not None
+        and instance in {item["id"] for item in store.read_tracks()["instances"]}
+        and instance not in {item["id"] for item in unedited.tracks["instances"]}
+    )
 
 
 def _id(session: PromptSession, choice: Choice, objects: Sequence[Prompted]) -> int:

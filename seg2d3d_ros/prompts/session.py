@@ -19,6 +19,7 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.geometry.masks import Region, overlap, region_of
 from seg2d3d_ros.mapstore.files.prompts_file import Click, read_prompts
 from seg2d3d_ros.mapstore.files.tree_file import read_tree
+from seg2d3d_ros.mapstore.files.unedited_file import beneath
 from seg2d3d_ros.mapstore.point_cloud import CLOUD_POINT, read_points
 from seg2d3d_ros.mapstore.store import MapStore
 from seg2d3d_ros.mapstore.stored import StoredLabels, StoredMasks
@@ -115,12 +116,13 @@ class PromptSession:
             return TreeThings(tree.nodes, StoredMasks(self.store, config_classes))
         prompts = read_prompts(self.store.root)
         laid = prompts is not None and prompts.laid
-        tracks = prompts.tracks if prompts is not None and laid else self.store.read_tracks()
-        points = self.store.read_points()
+        tracks, points = beneath(self.store.root, self.store.read_tracks(), "points.ply", self.store.read_points())
+        tracks = prompts.tracks if prompts is not None and laid else tracks
         ids = {int(i): frozenset(points["point_id"][points["instance"] == i].tolist()) for i in np.unique(points["instance"])}
         labels = StoredLabels(self.store)
+        base = {name: under for name in labels if (under := self.store.read_unedited(name)) is not None}
         images = prompts.images if prompts is not None and laid else ()
-        base = {name: under for name in images if (under := self.store.read_unprompted(name)) is not None}
+        base |= {name: under for name in images if (under := self.store.read_unprompted(name)) is not None}
         return FlatThings(tracks, _Under(labels, base), ids)
 
     def _class_names(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class AssociationConfig:
         True,
         "draw objects, from their 3D points, also in images for which no masks were given, marked as such",
     )
+    edits: bool = param(True, "make the corrections of people again that are in the map's edits.jsonl")
     confirm_images: int = param(
         3,
         "nodes: images in which an object must be seen before it is shown; finalize shows all",

@@ -129,6 +129,8 @@ OF_EXTRAS = {
     "pi_heif",
     "pillow_heif",
     "pyproj",
+    "starlette",
+    "uvicorn",
 }
 KEYS = {
     "numpy": "python3-numpy",

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers_clicks import HOUSE, STOREY, WINDOW, middle, overlap_in_all_views, pixel
 from helpers_level_map import MODEL, labelled
 from helpers_levels import DEPTH, FOCAL, HEIGHT, NAMES, WIDTH, camera_centers, picture, things
 
@@ -18,34 +19,12 @@ from seg2d3d_ros.prompts.session import PromptSession
 from seg2d3d_ros.prompts.sights import sights
 from seg2d3d_ros.prompts.things import FlatThings
 
-HOUSE, STOREY, WINDOW = (next(t for t in things() if t.level == level) for level in range(3))
 NOTHING = np.empty((0, 3))
 
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     return PromptSession(labelled(tmp_path_factory.mktemp("prompts") / "map")[0].root)
-
-
-def pixel(x: float, y: float, k: int) -> tuple[float, float]:
-    """Of a place on the fronts, in view k."""
-    center = camera_centers()[k]
-    return (x - center[0]) / DEPTH * FOCAL + WIDTH / 2, (y - center[1]) / DEPTH * FOCAL + HEIGHT / 2
-
-
-def middle(thing) -> tuple[float, float]:
-    x0, y0, x1, y1 = thing.box
-    return (x0 + x1) / 2, (y0 + y1) / 2
-
-
-def overlap_in_all_views(regions, thing) -> float:
-    values = []
-    for k, name in enumerate(NAMES):
-        truth = picture(thing, k)
-        if truth is not None and truth.area >= 150:
-            values.append(overlap(truth, regions[name]) if name in regions else 0.0)
-    assert len(values) > 4
-    return float(np.mean(values))
 
 
 @pytest.mark.parametrize(("thing", "level", "least"), [(HOUSE, "coarse", 0.9), (STOREY, "1", 0.8), (WINDOW, "fine", 0.75)])

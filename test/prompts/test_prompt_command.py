@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers_clicks import STOREY, WINDOW, middle, overlap_in_all_views, pixel
 from helpers_level_map import MODEL, configured, labelled
 from helpers_levels import NAMES, things
-from test_prompt_answers import STOREY, WINDOW, middle, overlap_in_all_views, pixel
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import DataError

@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers_clicks import WINDOW, middle, pixel
 from helpers_level_map import MODEL, configured, labelled
 from helpers_levels import NAMES
-from test_prompt_answers import WINDOW, middle, pixel
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.images import read_labels

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers_checkpoints import write_sam
+from helpers_clicks import HOUSE, STOREY, WINDOW, middle, overlap_in_all_views, pixel
 from helpers_level_map import MODEL, labelled
 from helpers_levels import DEPTH, HEIGHT, NAMES, WIDTH, picture, things
-from test_prompt_answers import HOUSE, STOREY, WINDOW, middle, overlap_in_all_views, pixel
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.findings import Findings

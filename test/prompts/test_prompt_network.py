@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers_checkpoints import write_sam2
+from helpers_clicks import HOUSE, WINDOW, middle, pixel
 from helpers_levels import HEIGHT, NAMES, WIDTH, picture, things
 from helpers_prompt_network import painted_map, write_small_sam
-from test_prompt_answers import HOUSE, WINDOW, middle, pixel
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.errors import DataError, UsageError

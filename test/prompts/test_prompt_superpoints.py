@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers_clicks import WINDOW, middle, pixel
 from helpers_level_map import labelled
 from helpers_levels import NAMES
-from test_prompt_answers import WINDOW, middle, pixel
 
 from seg2d3d_ros.cli.main import main
 from seg2d3d_ros.geometry.camera import Camera

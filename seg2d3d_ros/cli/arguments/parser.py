@@ -42,13 +42,12 @@ class CommandParser(argparse.ArgumentParser):
     def _refuse_unknown(self, words: Sequence[str]) -> None:
         """Before anything is missed: a mistyped option is why it is."""
         parser: argparse.ArgumentParser = self
-        commands = sub_parsers(self)
         for word in words:
             name = word.partition("=")[0]
             if word == "--":
                 return
-            if parser is self and word in commands:
-                parser = commands[word]
+            if word in (below := sub_parsers(parser)):  # a command, or an action of one
+                parser = below[word]
             elif name.startswith("--") and " " not in word and name not in options_of(parser):
                 parser.error(f"unknown option {name}{nearest(name, long_options(parser))}")
 

@@ -82,6 +82,11 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="draw objects where the detector missed them, from their 3D points (the default)",
     )
+    parser.add_argument(
+        "--edits",
+        action=argparse.BooleanOptionalAction,
+        help="make people's corrections (MAP/edits.jsonl) again (the default); --no-edits: the raw result, the log stays",
+    )
     parser.add_argument("--densify", action="store_true", help="also a denser labelled cloud from the images: MAP/dense.ply")
     parser.add_argument(
         "--resume",
@@ -127,6 +132,8 @@ def overrides_from_args(args: argparse.Namespace) -> dict[str, Value]:
         values["segmentation.segmenter"] = "coco" if args.segments.suffix.lower() == ".json" else "label_images"
     if args.recover is not None:
         values["association.recover"] = args.recover
+    if args.edits is not None:
+        values["association.edits"] = args.edits
     if (args.segmenter == "everything" or args.granularity) and not args.label:
         values["segmentation.prompts"] = ("object",)
     return values

@@ -67,9 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and write labels, tracks and points; the old map stays until the new one is whole."""
+    from seg2d3d_ros.editing.replaying import TOLD, edits_lifted
     from seg2d3d_ros.findings import Findings
+    from seg2d3d_ros.mapstore.changed_copy import changed_copy
     from seg2d3d_ros.mapstore.held_map import change_map
-    from seg2d3d_ros.pipeline.regrouping import changed_copy
+    from seg2d3d_ros.pipeline.figures import add_findings
     from seg2d3d_ros.progress import one_stage
     from seg2d3d_ros.prompts.masking.mask_sources import model_masks
     from seg2d3d_ros.prompts.prompting import ask, write
@@ -97,8 +99,9 @@ def run(args: argparse.Namespace) -> int:
                 network=_network(args, config, session, findings),
             )
     with changed_copy(args.map, made_anew=()) as new:
-        with one_stage("writing"):
+        with one_stage("writing"), edits_lifted(new.store, findings):
             found = write(session, new.store, item)
+        add_findings(new.store, [f for f in findings.list() if f.kind in TOLD], instead_of=TOLD)
         new.publish()
     tell_if_interrupted("the map is whole")
     tell_findings(findings.list())

@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="draw objects where the detector missed them, from other views; default: as the map was made",
     )
+    parser.add_argument(
+        "--edits",
+        action=argparse.BooleanOptionalAction,
+        help="make people's corrections (MAP/edits.jsonl) again (the default); --no-edits: the raw result, the log stays",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.errors import DataError
     from seg2d3d_ros.findings import Findings
     from seg2d3d_ros.granularity.cut import check_granularity
+    from seg2d3d_ros.mapstore.changed_copy import changed_copy
     from seg2d3d_ros.mapstore.held_map import change_map
-    from seg2d3d_ros.pipeline.regrouping import changed_copy, regroup
+    from seg2d3d_ros.pipeline.regrouping import regroup
     from seg2d3d_ros.progress import ProgressBars
     from seg2d3d_ros.report.overlays import write_overlays
     from seg2d3d_ros.report.page import write_report
@@ -45,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     changes: dict[str, Any] = {"association.granularity": check_granularity(args.granularity)}
     if args.recover is not None:
         changes["association.recover"] = args.recover
+    if args.edits is not None:
+        changes["association.edits"] = args.edits
     with change_map(args.map) as held:
         root = held.store.root
         if not held.store.overlapping_names():

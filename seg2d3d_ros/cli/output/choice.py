@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 TEXT, STREAM, ONE_LINE = "text", "stream", "one line"
 """Text for a person; an event per line; the last event alone."""
-ANSWERS = ("find", "classify", "prompt", "compare")
+ANSWERS = ("find", "classify", "prompt", "compare", "edit")
 """Commands whose own ``--json`` asks for their answer in one line; before the command it asks for all events."""
 WITH_JSON_FILE = ("evaluate",)
 """Commands whose own ``--json FILE`` names a file."""

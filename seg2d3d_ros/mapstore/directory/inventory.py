@@ -23,10 +23,13 @@ from seg2d3d_ros.mapstore.directory.marker import MARKER_FILE
 NAMES_FILE = "names.jsonl"
 JOURNAL = ".identity.jsonl"
 DATABASE = "database.db"
+EDITS_FILE = "edits.jsonl"
+UNEDITED_FILE = "unedited.npz"
 OWN_FILES = (
     *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"),
     *("tracks.json", JOURNAL, "points.ply", "points_rgb.ply", "cloud.ply", "dense.ply", "embeddings.npz", "found.png"),
-    *("config.yaml", "metrics.json", "report.html", "granularity.json", "prompts.json", "keyframes.json", NAMES_FILE),
+    *("config.yaml", "metrics.json", "report.html", "granularity.json", "prompts.json", UNEDITED_FILE, EDITS_FILE),
+    *("keyframes.json", NAMES_FILE),
 )
 """All files of a map directory but the marker and those in folders; what the others are known by comes last."""
 NAMED = {
@@ -35,6 +38,7 @@ NAMED = {
     "segments": (".png", ".json"),
     "labels": (".png",),
     "prompts": (".png",),
+    "unedited": (".png",),
     "overlays": (".jpg", ".png"),
 }
 """Folders with files that are called by keyframes, and the files' suffixes."""

@@ -15,6 +15,8 @@ from seg2d3d_ros.errors import DataError, UsageError
 
 MARKER_FILE = "map.json"
 FORMAT = 1
+COPY = "copy"
+"""An entry of ``more``: see ``mark_copy``."""
 """Of the map directory. It grows when older programs would misread a map, not when files or entries are added."""
 State = Literal["building", "whole"]
 BUILDING: State = "building"
@@ -114,5 +116,19 @@ def write_marker(root: Path, marker: Marker) -> None:
 def mark(root: Path, state: State, **changes: Any) -> Marker:
     """Set the state, and other attributes, of the marker in ``root``, which is made where there is none."""
     marker = replace(read_marker(root) or Marker.new(state), state=state, **changes)
+    if state == WHOLE:
+        marker.more.pop(COPY, None)
     write_marker(root, marker)
     return marker
+
+
+def mark_copy(root: Path) -> None:
+    """Say that a map under construction is the copy of one, to be changed: it is worth nothing when its process has ended."""
+    marker = read_marker(root) or Marker.new(BUILDING)
+    write_marker(root, replace(marker, more={**marker.more, COPY: True}))
+
+
+def is_copy(root: Path) -> bool:
+    """Whether a directory is such a copy that is not whole."""
+    marker = None if Path(root).is_symlink() else read_marker(root)
+    return marker is not None and marker.state == BUILDING and marker.more.get(COPY) is True

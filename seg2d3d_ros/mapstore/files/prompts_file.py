@@ -64,7 +64,7 @@ class Prompted:
     def to_json(self) -> dict[str, Any]:
         """For the file."""
         box = None if self.box is None else {"image": self.box[0], "box": list(self.box[1])}
-        masks = {name: _to_runs(region, shape) for name, (region, shape) in self.regions.items()}
+        masks = {name: to_runs(region, shape) for name, (region, shape) in self.regions.items()}
         return {
             "id": self.id,
             "clicks": [click.to_json() for click in self.clicks],
@@ -111,15 +111,15 @@ class StoredPrompts:
 
 
 _XY = checks.listed(checks.number(), 2)
-_CLICK = checks.table({"positive": checks.flag}, {"image": checks.name, "xy": _XY, "xyz": checks.listed(checks.number(), 3)})
-_MASK = checks.table({"size": checks.listed(checks.whole(1), 2), "counts": checks.listed(checks.whole())})
-_OBJECT = checks.table(
+CLICK = checks.table({"positive": checks.flag}, {"image": checks.name, "xy": _XY, "xyz": checks.listed(checks.number(), 3)})
+MASK = checks.table({"size": checks.listed(checks.whole(1), 2), "counts": checks.listed(checks.whole())})
+PROMPTED = checks.table(
     {
         "id": checks.whole(1, checks.MAX_ID),
-        "clicks": checks.listed(_CLICK),
+        "clicks": checks.listed(CLICK),
         "level": checks.text,
         "class": checks.text,
-        "masks": checks.every(_MASK),
+        "masks": checks.every(MASK),
         "carried": checks.listed(checks.name),
         "facts": checks.every(checks.anything),
     },
@@ -127,7 +127,7 @@ _OBJECT = checks.table(
 )
 _PROMPTS = checks.table(
     {
-        "objects": checks.listed(_OBJECT),
+        "objects": checks.listed(PROMPTED),
         "tracks": checks.TRACKS,
         "points": checks.every(checks.listed(checks.listed(checks.number(), 3))),
     },
@@ -147,14 +147,15 @@ def read_prompts(root: Path) -> StoredPrompts | None:
     document = read_json(path, remedy=REMEDY, unreadable=DataError)
     try:
         _PROMPTS(document, "")
-        objects = [_object(item) for item in document["objects"]]
+        objects = [prompted_of(item) for item in document["objects"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); {REMEDY}") from error
     points = {name: {int(k): (int(i), float(c)) for k, i, c in table} for name, table in document["points"].items()}
     return StoredPrompts(objects, document["tracks"], points, document.get("laid", True))
 
 
-def _object(item: Mapping[str, Any]) -> Prompted:
+def prompted_of(item: Mapping[str, Any]) -> Prompted:
+    """The inverse of ``Prompted.to_json``, of what ``PROMPTED`` has checked. Raises ``ValueError`` for masks that are none."""
     clicks = []
     for click in item["clicks"]:
         if click.get("image") is None:
@@ -164,7 +165,7 @@ def _object(item: Mapping[str, Any]) -> Prompted:
     box = item.get("box")
     regions = {}
     for name, runs in item["masks"].items():
-        region, shape = _from_runs(runs)
+        region, shape = from_runs(runs)
         if region is not None:
             regions[name] = (region, shape)
     drawn = None if box is None else (box["image"], tuple(box["box"]))
@@ -172,7 +173,7 @@ def _object(item: Mapping[str, Any]) -> Prompted:
     return Prompted(item["id"], tuple(clicks), item["level"], drawn, item["class"], regions, carried, item["facts"])
 
 
-def _to_runs(region: Region, shape: tuple[int, int]) -> dict[str, Any]:
+def to_runs(region: Region, shape: tuple[int, int]) -> dict[str, Any]:
     """COCO's run lengths, not compressed: down the columns, outside first."""
     pixels = np.zeros(shape, bool)
     pixels[region.window] = region.pixels
@@ -182,7 +183,8 @@ def _to_runs(region: Region, shape: tuple[int, int]) -> dict[str, Any]:
     return {"size": list(shape), "counts": [0, *counts] if flat[0] else counts}
 
 
-def _from_runs(runs: Mapping[str, Any]) -> tuple[Region | None, tuple[int, int]]:
+def from_runs(runs: Mapping[str, Any]) -> tuple[Region | None, tuple[int, int]]:
+    """The inverse of ``to_runs``; None for an empty mask. Raises ``ValueError`` where they do not fill the image."""
     from seg2d3d_ros.image_files import pixel_limit
 
     height, width = runs["size"]

@@ -85,6 +85,18 @@ def _observation(item: Observation, instance_score: float) -> dict[str, Any]:
     return document
 
 
+def call_otherwise(tracks: Mapping[str, Any], classes: Mapping[int, str]) -> None:
+    """Call instances of tracks.json, by id, by other names; what a detector called each is kept as ``detected_class``.
+
+    Those that a person named keep that name.
+    """
+    for item in tracks["instances"]:
+        name = classes.get(item["id"], item["class"])
+        if name != item["class"] and not item.get("named"):
+            item.setdefault("detected_class", item["class"])
+            item["class"] = name
+
+
 def frame_document(models: Sequence[SparseModel]) -> dict[str, Any]:
     """What the coordinates mean, in JSON."""
     if not models:
