@@ -78,6 +78,7 @@ def methods() -> dict[str, Callable[[Scene], np.ndarray]]:
     return {
         "oracle": lambda scene: baselines.oracle(scene.raw),
         "consensus, masks as given": lambda scene: ours(scene, "consensus"),
+        "codebook, masks as given": lambda scene: ours(scene, "codebook"),
         "published": lambda scene: ours(scene, "published"),
         "view consensus (MaskClustering)": lambda scene: of_rows(scene, rivals.view_consensus(scene.incidence)),
         "pairwise tree (SAM3D)": lambda scene: of_rows(scene, rivals.pairwise_tree(scene.incidence, tuple(scene.segments))),

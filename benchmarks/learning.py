@@ -8,6 +8,7 @@ so are trained stages, which an interrupted run goes on with. Rows:
 * projected masks: each mask of each view as an object of its own, with the points that the view sees in it: stage 1's labels.
 * consensus: the objects of the association, each point by the votes of its views (stage 2's labels); completed: over
   superpoints (stage 3's labels).
+* codebook: the objects of the method ``codebook`` (with --codebook, and with --ablations without each of its parts).
 * stage 1, 2, 3: the network, without any image, over superpoints of geometry and colour alone.
 * ablations: stage 2 without the view-wise partition (what a view does not see counts as background), and stage 3 learnt over
   superpoints of geometry alone. They begin with the same weights as the rows that they are compared with.
@@ -24,11 +25,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from learning_scenes import BenchmarkScene, make_scene
+from learning_scenes import BenchmarkScene, incidence_of_views, make_scene
 from learning_streets import drive_through
 
+from seg2d3d_ros.association.solve import associate
 from seg2d3d_ros.evaluation.points import AP_THRESHOLDS, MIN_POINTS, UNKNOWN, average_precision, point_metrics
 from seg2d3d_ros.learning.cloud_segmentation import CloudSegmenter
 from seg2d3d_ros.learning.curriculum import CurriculumOptions, stage_folder, train_stages
@@ -37,6 +40,7 @@ from seg2d3d_ros.learning.learning_scene import LearningScene
 from seg2d3d_ros.learning.scene_building import PreparedCloud
 from seg2d3d_ros.networks.training.training_options import TrainingOptions
 from seg2d3d_ros.progress import ProgressBars
+from seg2d3d_ros.sections.association_config import AssociationConfig
 from seg2d3d_ros.superpoints.partition import partition
 
 TRAIN, HELD_OUT, DEVELOPMENT = (301, 302, 303, 304, 305), (402, 403), (401,)
@@ -45,6 +49,14 @@ before the network had its last form."""
 VOXEL = 0.25
 LEARNING_RATE = 2e-3
 COLUMNS = ("ap", "ap50", "ap25")
+CODEBOOKS: dict[str, dict[str, Any]] = {
+    "codebook": {},
+    "codebook, mean instead of summed mapping": {"codebook_mapping": "mean"},
+    "codebook without filter of labels": {"codebook_filter": 0.0},
+    "codebook without concentration": {"codebook_concentration": False},
+    "codebook without norm regulariser": {"codebook_norm": False},
+}
+"""The whole method first, then without each of its parts."""
 
 
 def scene_of(work: Path, seed: int, detector: str) -> BenchmarkScene:
@@ -79,6 +91,13 @@ def of_masks(item: BenchmarkScene) -> dict[str, float | None]:
 def of_consensus(item: BenchmarkScene) -> dict[str, float | None]:
     """AP of the association's objects."""
     return point_metrics(item.owner, item.consensus, item.confidence)
+
+
+def of_codebook(item: BenchmarkScene, changes: dict[str, Any]) -> dict[str, float | None]:
+    """AP of the objects of the method ``codebook``."""
+    incidence = incidence_of_views([(view.point, view.label) for view in item.scene.by_view(own=True)], item.scene.xyz)
+    found = associate(incidence, item.scene.xyz, AssociationConfig(method="codebook", **changes))
+    return point_metrics(item.owner, found.point_instance, found.point_confidence)
 
 
 def of_completed(item: BenchmarkScene) -> dict[str, float | None]:
@@ -139,7 +158,8 @@ def main() -> None:
     parser.add_argument("--detectors", nargs="+", default=["hard", "typical"])
     parser.add_argument("--train", nargs="+", type=int, default=list(TRAIN), help="seeds")
     parser.add_argument("--held-out", nargs="+", type=int, default=list(HELD_OUT), help="seeds")
-    parser.add_argument("--steps", type=int, default=400, help="of each stage")
+    parser.add_argument("--steps", type=int, default=400, help="of each stage; 0 = no network is trained")
+    parser.add_argument("--codebook", action="store_true", help="measure the method codebook, too")
     parser.add_argument("--ablations", action="store_true", help="train the ablations, too")
     parser.add_argument("--prepare", action="store_true", help="make the streets and scenes, and end")
     args = parser.parse_args()
@@ -151,6 +171,11 @@ def main() -> None:
         for title, measure in (("projected masks", of_masks), ("consensus", of_consensus), ("completed", of_completed)):
             row(f"{title}, streets of the training", measure, train)
             row(f"{title}, held-out streets", measure, held_out)
+        if args.codebook:
+            for title, changes in list(CODEBOOKS.items())[: None if args.ablations else 1]:
+                row(f"{title}, held-out streets", lambda item, c=changes: of_codebook(item, c), held_out)
+        if args.steps == 0:
+            continue
         scenes, options, folder = [item.scene for item in train], CurriculumOptions(), args.work / f"model-{detector}"
         learn(folder, scenes, (1, 2, 3), args.steps, options)
         for stage in (1, 2, 3):

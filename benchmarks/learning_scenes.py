@@ -53,41 +53,55 @@ def make_scene(name: str, drive: SimulatedDrive, detector: str, voxel: float, *,
     return BenchmarkScene(scene, owner, instance, confidence)
 
 
+def incidence_of_views(views: list[tuple[np.ndarray, np.ndarray]], xyz: np.ndarray) -> Incidence:
+    """Masks against points.
+
+    Args:
+        views: of each the points that it sees, (n,), and the numbers of their masks in that view, (n,), 0 or less = none.
+        xyz: (P, 3) all points.
+    """
+    row, point = _entries(views)
+    facts = [(k, mask) for k, (_, label) in enumerate(views) for mask in np.unique(label[label > 0]).tolist()]
+    view = np.repeat(np.arange(len(views)), [len(seen) for seen, _ in views])
+    seen = np.concatenate([points for points, _ in views])
+    return Incidence(
+        matrix=sparse.csr_matrix((np.ones(len(row), np.float32), (row, point)), (len(facts), len(xyz))),
+        visibility=sparse.csr_matrix((np.ones(len(seen), bool), (view, seen)), (len(views), len(xyz))),
+        names=tuple(str(k) for k in range(len(views))),
+        segment_keyframe=np.array([k for k, _ in facts], np.int32),
+        segment_ids=np.array([mask for _, mask in facts], np.uint16),
+        classes=np.ones(len(facts), np.int32),
+        scores=np.ones(len(facts), np.float32),
+        point_ids=np.arange(len(xyz), dtype=np.int64),
+        xyz=xyz,
+    )
+
+
+def _entries(views: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) row of a mask and (n,) point in it, view by view; masks are numbered through all views, ascending in each."""
+    rows, points, last = [], [], 0
+    for seen, label in views:
+        masks, place = np.unique(label[label > 0], return_inverse=True)
+        rows.append(last + place)
+        points.append(seen[label > 0].astype(np.int64))
+        last += len(masks)
+    return np.concatenate(rows), np.concatenate(points)
+
+
 def _associated(
     shown: list[tuple[int, ShownLabels]], count: int, xyz: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Of each view the objects at its points (n,); of all points their objects and how sure these are, (count,) each."""
-    facts = [
-        (number, mask) for number, (_, item) in enumerate(shown) for mask in np.unique(item.label[item.label > 0]).tolist()
-    ]
-    row_of = {fact: row for row, fact in enumerate(facts)}
-    held = [item.label > 0 for _, item in shown]
-    rows = [
-        np.array([row_of[number, mask] for mask in item.label[mine].tolist()], np.int64)
-        for number, ((_, item), mine) in enumerate(zip(shown, held, strict=True))
-    ]
-    points = [item.point[mine].astype(np.int64) for (_, item), mine in zip(shown, held, strict=True)]
-    row, point = np.concatenate(rows), np.concatenate(points)
-    matrix = sparse.csr_matrix((np.ones(len(row), np.float32), (row, point)), (len(facts), count))
-    view = np.repeat(np.arange(len(shown)), [len(item.point) for _, item in shown])
-    seen = np.concatenate([item.point for _, item in shown])
-    incidence = Incidence(
-        matrix=matrix,
-        visibility=sparse.csr_matrix((np.ones(len(seen), bool), (view, seen)), (len(shown), count)),
-        names=tuple(str(k) for k, _ in shown),
-        segment_keyframe=np.array([number for number, _ in facts], np.int32),
-        segment_ids=np.array([mask for _, mask in facts], np.uint16),
-        classes=np.ones(len(facts), np.int32),
-        scores=np.ones(len(facts), np.float32),
-        point_ids=np.arange(count, dtype=np.int64),
-        xyz=xyz,
-    )
+    views = [(item.point, item.label) for _, item in shown]
+    incidence = incidence_of_views(views, xyz)
     config = AssociationConfig()
     found = assign(incidence, lambda part, _: consensus_tracks(part, config))
+    held = [item.label > 0 for _, item in shown]
+    row, point = _entries(views)
     # The matrix sorts its entries by row and point; here they are wanted view by view again.
     entry = np.empty(len(row), np.int32)
     entry[np.lexsort((point, row))] = found.entry
     labels = [np.zeros(len(mine), np.int32) for mine in held]
-    for label, mine, part in zip(labels, held, np.split(entry, np.cumsum([len(r) for r in rows])[:-1]), strict=True):
+    for label, mine, part in zip(labels, held, np.split(entry, np.cumsum([mine.sum() for mine in held])[:-1]), strict=True):
         label[mine] = part
-    return labels, *vote_points(matrix, found.segment, found.entry)
+    return labels, *vote_points(incidence.matrix, found.segment, found.entry)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seg2d3d_ros.arrays import concatenated, places
+from seg2d3d_ros.association.codebook.codebook_tracks import codebook_tracks
 from seg2d3d_ros.association.consensus import Tracks, consensus_tracks
 from seg2d3d_ros.association.published import published_tracks
 from seg2d3d_ros.association.votes import vote_points
@@ -23,6 +24,7 @@ def _published(incidence: Incidence, config: AssociationConfig) -> Tracks:
 
 METHODS: dict[str, Callable[[Incidence, AssociationConfig], Tracks]] = {
     "consensus": consensus_tracks,
+    "codebook": codebook_tracks,
     "published": _published,
 }
 """Each finds the tracks of segments of one class."""
@@ -30,17 +32,17 @@ METHODS: dict[str, Callable[[Incidence, AssociationConfig], Tracks]] = {
 
 def projects(config: AssociationConfig) -> bool:
     """Whether the method wants points projected into views that did not match them (``build_incidence``)."""
-    return config.method == "consensus" and config.project
+    return config.method != "published" and config.project
 
 
 def uses_rays(config: AssociationConfig) -> bool:
     """Whether the method looks for thin and small things by the rays of their masks (``rays``)."""
-    return config.method == "consensus" and config.rays
+    return config.method != "published" and config.rays
 
 
 def enriches(config: AssociationConfig) -> bool:
     """Whether the method wants more points in segments that hold few (``points.enrich``)."""
-    return config.method == "consensus" and config.enough_points > 0
+    return config.method != "published" and config.enough_points > 0
 
 
 def associate(incidence: Incidence, xyz: np.ndarray, config: AssociationConfig, up: np.ndarray | None = None) -> Instances:

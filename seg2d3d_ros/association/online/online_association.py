@@ -10,7 +10,7 @@
 * On request, and when most of the map changed, everything is solved as offline.
 * An instance is shown once it has been seen in some images (``confirmation``), and on request.
 
-Method ``published`` is solved whole each time.
+Methods other than ``consensus`` are solved whole each time.
 """
 
 from __future__ import annotations
