@@ -76,6 +76,7 @@ setup(
         "heic": ["pi-heif"],  # decodes only; its wheel brings libheif and libde265 (LGPL), and no x265 (GPL)
         "video": ["av>=12"],  # BSD; its wheels bring FFmpeg (LGPL) with libx264 and libx265 (GPL encoders, never called)
         "export": EXPORT,  # clouds, GIS and city models; annotations and poses need nothing more
+        "city": ["ray>=2.40"],  # many drives on several processes or machines; without it one block after the other
         "view": ["rerun-sdk>=0.24"],
         "serve": SERVER,
         "dev": [

@@ -13,6 +13,7 @@ STAGES = {
     "masks": ("segmentation", "networks"),
     "reconstruction": ("reconstruction",),
     "objects": ("association", "pipeline", "language", "prompts"),
+    "cities": ("city",),
     "clouds": ("lidar", "dense", "superpoints"),
     "learning": ("learning",),
     "corrections": ("editing", "serve"),

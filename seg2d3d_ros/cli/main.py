@@ -31,6 +31,7 @@ COMMANDS = {
     "demo": ("making.demo", "the whole job on a synthetic street through the real nodes, or on your photographs"),
     "run": ("making.run", "a folder of images and a text label in, a labelled 3D map out"),
     "bag": ("making.bag", "the same from a rosbag, without a ROS installation"),
+    "city": ("making.city", "many drives in, one map of blocks out: on this machine, or on a Ray cluster"),
     "regroup": ("objects.regroup", "choose another granularity for a map of overlapping masks, without segmenting again"),
     "prompt": ("objects.prompt", "ask for an object by a click in one image: its mask in all images, and its points"),
     "edit": ("objects.edit", "correct a finished map: merge, split, rename, delete, redraw, undo; kept for every new result"),

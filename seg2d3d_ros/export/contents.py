@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,14 @@ class Contents:
         if not models:
             raise DataError(f"{self.store.root}: holds no reconstruction (sparse/ is empty)")
         return models
+
+    def is_own(self, name: str) -> bool:
+        """Whether a keyframe is to be listed: in a part of a city, those that a neighbour lists are not."""
+        return True
+
+    def image_path(self, record: KeyframeRecord) -> Path:
+        """Where a keyframe's image is."""
+        return self.store.image_path(record)
 
     def points(self) -> np.ndarray:
         """The chosen cloud in the map's frame, structured like ``CLOUD_POINT``, in the photographs' colours where these are

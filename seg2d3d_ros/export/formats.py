@@ -17,6 +17,7 @@ class Format:
         needs: the libraries of the extra ``export`` that write it.
         folder: whether ``--out`` is a folder, which must be new or empty.
         cloud: whether ``--cloud`` matters.
+        parts: whether a city is written in it, block by block (``export_parts``).
         instances: whether it holds nothing, and is not written, where a map has no instance.
     """
 
@@ -27,6 +28,7 @@ class Format:
     needs: tuple[str, ...] = ()
     folder: bool = False
     cloud: bool = False
+    parts: bool = False
     instances: bool = False
 
 
@@ -36,6 +38,7 @@ FORMATS = {
         "the labelled cloud, coloured by instance, for any point cloud viewer",
         "images, tracks, boxes, the frame",
         cloud=True,
+        parts=True,
     ),
     "laz": Format(
         "clouds.laz_writer",
@@ -44,6 +47,7 @@ FORMATS = {
         None,
         ("laspy", "lazrs", "pyproj"),
         cloud=True,
+        parts=True,
     ),
     "copc": Format(
         "clouds.copc_writer",
@@ -67,6 +71,7 @@ FORMATS = {
         "masks, points",
         None,
         ("pyogrio", "pyproj", "shapely"),
+        parts=True,
     ),
     "geojson": Format(
         "gis.geojson_writer",
@@ -74,6 +79,7 @@ FORMATS = {
         "masks, points, cameras, observations",
         "EPSG:4326",
         ("pyproj",),
+        parts=True,
         instances=True,
     ),
     "geoparquet": Format(
@@ -100,6 +106,7 @@ FORMATS = {
         ("pyarrow", "pyproj"),
         folder=True,
         cloud=True,
+        parts=True,
     ),
     "3dtiles": Format(
         "clouds.tiles_writer",

@@ -115,6 +115,8 @@ def look_into(root: Path) -> MapStore:
     """
     root = Path(root)
     settle(real(root))
+    if (root / "city.json").is_file():
+        raise DataError(f"{root}: is a city; its blocks are maps: give {root}/blocks/NAME, with a name from report.html")
     if not root.is_dir() or not any((root / part).exists() for part in PARTS):
         raise DataError(f"{root}: is no map directory; make one with 'seg2d3d run IMAGES --label building --out {root}'")
     read_marker(root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,8 @@ class Intake:
 
     Args:
         segmenter: None for reconstruction only.
-        images_in: folder where the keyframes' ``file_name`` lie already; None to keep the images in the map directory.
+        images_in: folder where the keyframes' ``file_name`` lie already, or where the image of each lies, by name; None to keep
+            the images in the map directory.
         findings: gets the keyframes that are used without segments.
 
     Attributes:
@@ -51,7 +52,7 @@ class Intake:
         config: SegmentationConfig,
         reconstructor: Reconstructor,
         segmenter: Segmenter | None,
-        images_in: Path | None,
+        images_in: Path | Mapping[str, Path] | None,
         findings: Findings,
     ) -> None:
         self.records: list[KeyframeRecord] = []
@@ -95,10 +96,16 @@ class Intake:
             log.warning("left out: %s", error)
             self.left_out[keyframe.name] = str(error)
             return False
-        known = None if keyframe.view else self._images_in  # a view of a panorama is no file yet
-        image = known / keyframe.file_name if known else self._store.write_image(keyframe).relative_to(self._store.root)
-        self.records.append(KeyframeRecord.of(keyframe, image))
+        self.records.append(KeyframeRecord.of(keyframe, self._place(keyframe)))
         return True
+
+    def _place(self, keyframe: Keyframe) -> Path:
+        """Where the keyframe's image lies, which is kept where it lies nowhere."""
+        if isinstance(self._images_in, Mapping):
+            return self._images_in[keyframe.name]
+        if self._images_in is not None and not keyframe.view:  # a view of a panorama is no file yet
+            return self._images_in / keyframe.file_name
+        return self._store.write_image(keyframe).relative_to(self._store.root)
 
     def solve(self, progress: Progress) -> Reconstruction:
         """Map all that was taken; keyframes.json is written before.

@@ -32,7 +32,7 @@ def build_map(
     config: Config,
     segmenter: Segmenter | None,
     *,
-    images_in: Path | None = None,
+    images_in: Path | Mapping[str, Path] | None = None,
     progress: Progress,
     total: int = 0,
     skipped: Callable[[], Mapping[str, str]] = dict,
@@ -43,7 +43,8 @@ def build_map(
     Args:
         keyframes: read once, a batch of the segmenter at a time.
         segmenter: None for reconstruction only.
-        images_in: folder where the keyframes' ``file_name`` lie already; None to keep the images in the map directory.
+        images_in: folder where the keyframes' ``file_name`` lie already, or where the image of each lies, by name; None to keep
+            the images in the map directory.
         total: how many keyframes there are, for the progress; 0 = unknown.
         skipped: images that the source left out so far, with reasons.
         findings: has what the source and the segmenter found; gets what the rest finds.

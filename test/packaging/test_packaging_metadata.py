@@ -123,6 +123,7 @@ OF_EXTRAS = {
     "transformers",
     "segment_anything",
     "safetensors",
+    "ray",
     "rerun",
     "trackeval",
     "matplotlib",

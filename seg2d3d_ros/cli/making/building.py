@@ -26,17 +26,25 @@ Step = Callable[[MapStore, Findings, Progress], str]
 """Makes something of a finished map and says what, in a line for the terminal; what it doubts goes to the findings."""
 
 
-def add_map_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options about the objects, the masks and the result."""
+def add_map_arguments(parser: argparse.ArgumentParser, *, drives: bool = False) -> None:
+    """Options about the objects, the masks and the result.
+
+    Args:
+        drives: of many drives: there are ready masks of each, and what is finished is always gone on with.
+    """
     parser.add_argument(
         "--label", action="append", metavar="TEXT", help="what to look for, e.g. building; again for more classes"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="MAP", help="map directory to write")
+    out = "directory of the city" if drives else "map directory"
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR" if drives else "MAP", help=f"{out} to write")
     parser.add_argument(
         "--segments",
         type=Path,
         metavar="DIR|FILE",
-        help="ready masks: a folder with a uint16 PNG per image, with the image's stem; or a COCO JSON file",
+        help="ready masks: a folder with a uint16 PNG per image, with the image's stem; or a COCO JSON file"
+        + ("; once for all, or once for each drive" if drives else ""),
+        action="append" if drives else "store",
+        default=[] if drives else None,
     )
     parser.add_argument(
         "--segments-pattern",
@@ -88,14 +96,11 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         help="make people's corrections (MAP/edits.jsonl) again (the default); --no-edits: the raw result, the log stays",
     )
     parser.add_argument("--densify", action="store_true", help="also a denser labelled cloud from the images: MAP/dense.ply")
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue what an interrupted run left, or the map in --out",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, how long it takes and how much disk; write nothing"
-    )
+    if not drives:
+        parser.add_argument("--resume", action="store_true", help="continue what an interrupted run left, or the map in --out")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would be done, how long it takes and how much disk; write nothing"
+        )
     add_config_arguments(parser)
 
 

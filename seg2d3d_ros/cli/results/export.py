@@ -6,6 +6,7 @@ import argparse
 import importlib
 from pathlib import Path
 
+from seg2d3d_ros.city.city_folder import is_city
 from seg2d3d_ros.cli.output.telling import tell_findings, tell_result
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.export.formats import FORMATS, Format
@@ -25,7 +26,7 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``MAP --format NAME --out FILE``."""
     parser.epilog = "formats:\n" + "\n".join(f"  {name:<17}{item.what}" for name, item in FORMATS.items())
-    parser.add_argument("map", type=Path, help="map directory")
+    parser.add_argument("map", type=Path, help="map directory, or that of a city")
     parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="NAME", help="one of those below")
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="the file, or the new folder, to write")
     parser.add_argument(
@@ -53,15 +54,14 @@ def run(args: argparse.Namespace) -> int:
     from seg2d3d_ros.export.clouds.asprs import parse_codes
     from seg2d3d_ros.export.contents import NOTHING_FOUND, Contents
 
+    chosen = FORMATS[args.format]
+    if is_city(args.map):
+        return _city(args, chosen)
     if not (args.map / "tracks.json").exists():
         raise UsageError(f"{args.map}: no map directory (tracks.json is missing); make one with 'seg2d3d run'")
-    chosen = FORMATS[args.format]
     _check_options(args, chosen)
     store = look_into(args.map)
-    if real(args.out).is_relative_to(real(args.map)):
-        raise UsageError(f"{args.out}: lies in the map directory, which holds the map's own files alone; choose another --out")
-    if not chosen.folder and args.out.is_dir():
-        raise UsageError(f"{args.out}: is a folder; --format {args.format} writes a file")
+    _check_out(args, chosen)
     findings, completed = Findings(), None
     if args.superpoints:
         from seg2d3d_ros.cli.learning.superpoints import superpoints_of
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         completed = found.points
     contents = Contents.of(
         store,
-        crs=chosen.crs or ("local" if chosen.crs == "" else args.crs),
+        crs=_crs(args, chosen),
         cloud=args.cloud,
         ids=_ids(args.instances),
         class_codes=parse_codes(args.class_codes),
@@ -82,9 +82,57 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"{args.map}: nothing to write as {args.format}: {NOTHING_FOUND.cause}; {NOTHING_FOUND.remedy}")
     with one_stage(f"writing {args.format}"):
         summary = importlib.import_module(f"seg2d3d_ros.export.{chosen.module}").export(contents, args.out)
+    return _tell(args, summary, findings)
+
+
+def _city(args: argparse.Namespace, chosen: Format) -> int:
+    """The same of a city, block by block."""
+    from seg2d3d_ros.city.outputs.block_contents import city_contents
+    from seg2d3d_ros.city.outputs.opened_city import OpenedCity
+    from seg2d3d_ros.export.clouds.asprs import parse_codes
+    from seg2d3d_ros.export.contents import NOTHING_FOUND
+
+    if not chosen.parts:
+        able = ", ".join(name for name, item in FORMATS.items() if item.parts)
+        raise UsageError(
+            f"--format {args.format}: a city is written as {able}; its blocks are maps: seg2d3d export {args.map}/blocks/NAME"
+        )
+    if args.superpoints:
+        raise UsageError(f"--superpoints: of a city's blocks: seg2d3d export {args.map}/blocks/NAME")
+    _check_options(args, chosen)
+    city, findings = OpenedCity(args.map), Findings()
+    _check_out(args, chosen)
+    if chosen.instances and not any(city.numbers.values()):
+        raise DataError(f"{args.map}: nothing to write as {args.format}: {NOTHING_FOUND.cause}; {NOTHING_FOUND.remedy}")
+    parts = city_contents(
+        city,
+        crs=_crs(args, chosen),
+        cloud=args.cloud,
+        ids=_ids(args.instances),
+        class_codes=parse_codes(args.class_codes),
+        findings=findings,
+    )
+    with one_stage(f"writing {args.format}"):
+        summary = importlib.import_module(f"seg2d3d_ros.export.{chosen.module}").export_parts(parts, args.out)
+    return _tell(args, summary, findings)
+
+
+def _tell(args: argparse.Namespace, summary: str, findings: Findings) -> int:
     tell_findings(findings.list(), aside=True)
     tell_result(printable(f"{args.out}: {summary}"), out=args.out, format=args.format)
     return 0
+
+
+def _crs(args: argparse.Namespace, chosen: Format) -> str | None:
+    return chosen.crs or ("local" if chosen.crs == "" else args.crs)
+
+
+def _check_out(args: argparse.Namespace, chosen: Format) -> None:
+    """Refuse a place that cannot be written, before any work."""
+    if real(args.out).is_relative_to(real(args.map)):
+        raise UsageError(f"{args.out}: lies in the map directory, which holds the map's own files alone; choose another --out")
+    if not chosen.folder and args.out.is_dir():
+        raise UsageError(f"{args.out}: is a folder; --format {args.format} writes a file")
 
 
 def _check_options(args: argparse.Namespace, chosen: Format) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seg2d3d_ros.disk.atomic import replacing
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.export.clouds.asprs import point_codes
-from seg2d3d_ros.export.clouds.ply_writer import in_words
+from seg2d3d_ros.export.clouds.ply_writer import PointCounts
 from seg2d3d_ros.export.contents import Contents, xyz_of
 from seg2d3d_ros.export.libraries import needed
 
@@ -25,14 +27,35 @@ def export(contents: Contents, path: Path) -> str:
     Raises:
         UsageError: another ending than .las or .laz.
     """
+    return export_parts([contents], path)
+
+
+def export_parts(parts: Iterable[Contents], path: Path) -> str:
+    """The same of a map in parts, at least one, which are read one after the other."""
     if path.suffix.lower() not in (".las", ".laz"):
         raise UsageError(f"{path}: end the name with .laz, or .las for a file without compression")
     laspy = needed("laspy", "LAS and LAZ")
-    if path.suffix.lower() == ".laz":
+    packed = path.suffix.lower() == ".laz"
+    if packed:
         needed("lazrs", "LAZ")
-    points = contents.points()
-    xyz = contents.coordinates.transform(xyz_of(points))
+    counts, name, writer = PointCounts(), "", None
+    with replacing(path, RuntimeError) as temporary, temporary.open("wb") as file:
+        for contents in parts:
+            points = contents.points()
+            xyz = contents.coordinates.transform(xyz_of(points))
+            if writer is None:
+                writer = laspy.open(file, mode="w", header=_header(laspy, contents, xyz), do_compress=packed, closefd=False)
+            if len(points):
+                writer.write_points(_records(laspy, writer.header, contents, points, xyz))
+            counts.add(points)
+            name = contents.coordinates.name
+        if writer is not None:
+            writer.close()
+    return f"{counts.words}, in {name}"
 
+
+def _header(laspy: Any, contents: Contents, xyz: np.ndarray) -> Any:
+    """Of a file whose first points these are."""
     header = laspy.LasHeader(point_format=7, version="1.4")
     header.offsets, header.scales = offsets_and_scales(xyz, contents.coordinates.geographic)
     header.add_extra_dims(
@@ -43,7 +66,11 @@ def export(contents: Contents, path: Path) -> str:
     )
     if contents.coordinates.crs is not None:
         header.add_crs(contents.coordinates.crs)
-    cloud = laspy.LasData(header)
+    return header
+
+
+def _records(laspy: Any, header: Any, contents: Contents, points: np.ndarray, xyz: np.ndarray) -> Any:
+    cloud = laspy.ScaleAwarePointRecord.zeros(len(points), header=header)
     cloud.x, cloud.y, cloud.z = xyz.T
     for color in ("red", "green", "blue"):
         cloud[color] = points[color].astype(np.uint16) * TO_16_BIT
@@ -51,9 +78,7 @@ def export(contents: Contents, path: Path) -> str:
     cloud.return_number[:] = 1
     cloud.number_of_returns[:] = 1
     cloud.instance, cloud.confidence = points["instance"], points["confidence"]
-    with replacing(path, RuntimeError) as temporary, temporary.open("wb") as file:
-        cloud.write(file, do_compress=path.suffix.lower() == ".laz")
-    return f"{in_words(points)}, in {contents.coordinates.name}"
+    return cloud
 
 
 def offsets_and_scales(xyz: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.ndarray]:

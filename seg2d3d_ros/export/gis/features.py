@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -21,6 +21,11 @@ WITHOUT_PLACE = Kind(
     remedy="take photographs from more places",
 )
 NANOSECONDS = 1e9
+_INSTANCE_KINDS = dict.fromkeys(("id", "views", "points"), "whole") | {"class": "text", "best_image": "text"}
+_INSTANCE_KINDS |= {"first_seen": "moment", "last_seen": "moment"}
+_CAMERA_KINDS = {"image": "text", "camera": "text", "file": "text", "time": "moment"}
+_OBSERVATION_KINDS = dict.fromkeys(("instance", "segment", "left", "top", "right", "bottom", "recovered"), "whole")
+_OBSERVATION_KINDS |= {"class": "text", "image": "text"}
 LEAST_STAMP = 10**15
 """Nanoseconds: stamps below (the first eleven days of 1970) are counters of photographs or of simulators, and no moments."""
 
@@ -34,11 +39,13 @@ class Table:
         shapes: (N,) arrays (n, 3) of x y z in the contents' system; None = unknown. A polygon's ring is closed and runs
             anticlockwise.
         shape: "Polygon", "Point Z" or "LineString Z"; "Unknown" = geometries of shapely, of any kind.
+        kinds: "whole" numbers, "text" or "moment", of columns that must be the same in every part of a map; else by the values.
     """
 
     columns: Mapping[str, Sequence[Any]]
     shapes: Sequence[Any]
     shape: str
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -90,7 +97,7 @@ def instance_table(contents: Contents) -> Table:
         "cov_eu": covariance(0, 2),
         "cov_nu": covariance(1, 2),
     }
-    return Table(columns, shapes, "Polygon")
+    return Table(columns, shapes, "Polygon", _INSTANCE_KINDS)
 
 
 def camera_table(contents: Contents) -> Table:
@@ -99,19 +106,21 @@ def camera_table(contents: Contents) -> Table:
     ``heading`` is clockwise from north, ``pitch`` above the horizon, ``roll`` clockwise as the photographer sees it.
     """
     model = contents.models[0]
-    places = contents.coordinates.transform(model.centers)
-    heading, pitch, roll = attitudes(model.pose)
-    records = [contents.records.get(name) for name in model.names]
+    own = np.array([k for k, name in enumerate(model.names) if contents.is_own(name)], np.int64)
+    places = contents.coordinates.transform(model.centers[own])
+    heading, pitch, roll = attitudes(model.pose[own])
+    names = [model.names[k] for k in own]
+    records = [contents.records.get(name) for name in names]
     columns: dict[str, list[Any]] = {
-        "image": list(model.names),
+        "image": names,
         "camera": [None if record is None else record.camera_name for record in records],
-        "file": [None if record is None else str(contents.store.image_path(record)) for record in records],
+        "file": [None if record is None else str(contents.image_path(record)) for record in records],
         "time": [None if record is None else moment(record.stamp_ns) for record in records],
         "heading": heading.tolist(),
         "pitch": pitch.tolist(),
         "roll": roll.tolist(),
     }
-    return Table(columns, list(places[:, None]), "Point Z")
+    return Table(columns, list(places[:, None]), "Point Z", _CAMERA_KINDS)
 
 
 def observation_table(contents: Contents) -> Table:
@@ -138,7 +147,7 @@ def observation_table(contents: Contents) -> Table:
                 column.append(value)
             camera = camera_of.get(observed["image"])
             shapes.append(None if middle is None or camera is None else np.stack([camera, middle]))
-    return Table(columns, shapes, "LineString Z")
+    return Table(columns, shapes, "LineString Z", _OBSERVATION_KINDS)
 
 
 def footprint(item: Mapping[str, Any]) -> np.ndarray | None:

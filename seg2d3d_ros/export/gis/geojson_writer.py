@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from seg2d3d_ros.disk.atomic import write_json
+from seg2d3d_ros.disk.atomic import replacing
 from seg2d3d_ros.export.contents import Contents
 from seg2d3d_ros.export.gis.features import Table, instance_table
 
@@ -16,9 +18,21 @@ DECIMALS = 9
 
 def export(contents: Contents, path: Path) -> str:
     """Write one feature for each instance."""
-    table = instance_table(contents)
-    write_json(path, {"type": "FeatureCollection", "features": features(table)})
-    return f"{len(table)} instances, in {contents.coordinates.name}"
+    return export_parts([contents], path)
+
+
+def export_parts(parts: Iterable[Contents], path: Path) -> str:
+    """The same of a map in parts, at least one, which are read one after the other."""
+    count, name = 0, ""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for contents in parts:
+            for feature in features(instance_table(contents)):
+                file.write(("," if count else "") + "\n" + json.dumps(feature, allow_nan=False))
+                count += 1
+            name = contents.coordinates.name
+        file.write("\n]}\n")
+    return f"{count} instances, in {name}"
 
 
 def features(table: Table) -> list[dict[str, Any]]:

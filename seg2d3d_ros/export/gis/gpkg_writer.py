@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from seg2d3d_ros.disk.atomic import replacing
@@ -16,19 +17,31 @@ from seg2d3d_ros.export.libraries import needed
 
 def export(contents: Contents, path: Path) -> str:
     """Write the three layers; an empty layer is there with its columns."""
-    layers = {
-        "instances": instance_table(contents),
-        "cameras": camera_table(contents),
-        "observations": observation_table(contents),
-    }
+    return export_parts([contents], path)
+
+
+def export_parts(parts: Iterable[Contents], path: Path) -> str:
+    """The same of a map in parts, at least one, which are read one after the other."""
+    counts: Counter[str] = Counter()
+    name = ""
     with replacing(path, RuntimeError) as temporary:
-        write_layers(temporary, layers, contents.coordinates.wkt)
-    counts = ", ".join(f"{len(table)} {name}" for name, table in layers.items())
-    return f"{counts}, in {contents.coordinates.name}"
+        for k, contents in enumerate(parts):
+            layers = {
+                "instances": instance_table(contents),
+                "cameras": camera_table(contents),
+                "observations": observation_table(contents),
+            }
+            write_layers(temporary, layers, contents.coordinates.wkt, more=k > 0)
+            counts.update({layer: len(table) for layer, table in layers.items()})
+            name = contents.coordinates.name
+    return f"{', '.join(f'{counts[layer]} {layer}' for layer in ('instances', 'cameras', 'observations'))}, in {name}"
 
 
-def write_layers(path: Path, layers: Mapping[str, Table], wkt: str | None) -> None:
-    """Write a new GeoPackage with one layer for each table, in the system ``wkt`` (None = unknown).
+def write_layers(path: Path, layers: Mapping[str, Table], wkt: str | None, *, more: bool = False) -> None:
+    """Write a GeoPackage with one layer for each table, in the system ``wkt`` (None = unknown).
+
+    Args:
+        more: add the rows to the layers of a file that is there; else it is new.
 
     Raises:
         RuntimeError: GDAL cannot write it.
@@ -49,6 +62,6 @@ def write_layers(path: Path, layers: Mapping[str, Table], wkt: str | None) -> No
                 driver="GPKG",
                 geometry_type=table.shape,
                 crs=wkt,
-                append=k > 0,
+                append=more or k > 0,
                 layer_options={"SPATIAL_INDEX": "YES"},
             )

@@ -29,17 +29,17 @@ def well_known_binary(table: Table) -> np.ndarray:
 
 def typed_columns(table: Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By name: (N,) values as int64, float64, object (strings) or datetime64[ms] (UTC), and (N,) bool: they are unknown."""
-    return {name: _typed(list(values)) for name, values in table.columns.items()}
+    return {name: _typed(list(values), table.kinds.get(name, "")) for name, values in table.columns.items()}
 
 
-def _typed(values: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+def _typed(values: list[Any], kind: str) -> tuple[np.ndarray, np.ndarray]:
     unknown = np.array([value is None for value in values], bool)
     known = [value for value in values if value is not None]
-    if known and all(isinstance(value, datetime) for value in known):
+    if kind == "moment" or (known and all(isinstance(value, datetime) for value in known)):
         plain = [np.datetime64("NaT") if value is None else value.replace(tzinfo=None) for value in values]
         return np.array(plain, "datetime64[ms]"), unknown
-    if any(isinstance(value, str) for value in known):
+    if kind == "text" or any(isinstance(value, str) for value in known):
         return np.array(values, object), unknown
-    if known and all(isinstance(value, int) for value in known):
+    if kind == "whole" or (known and all(isinstance(value, int) for value in known)):
         return np.array([0 if value is None else value for value in values], np.int64), unknown
     return np.array([np.nan if value is None else float(value) for value in values], np.float64), unknown

@@ -5,25 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
-from scipy.spatial.transform import Rotation
 
-from seg2d3d_ros.arrays import take
 from seg2d3d_ros.colmap import pycolmap
-from seg2d3d_ros.geometry.camera import NEAREST, Camera
+from seg2d3d_ros.geometry.camera import Camera
 from seg2d3d_ros.geometry.pose import Pose
-from seg2d3d_ros.geometry.similarity import Similarity, weighted_similarity
+from seg2d3d_ros.geometry.similarity import Similarity
 from seg2d3d_ros.reconstruction.online.correspondence_graph import CorrespondenceGraph
+from seg2d3d_ros.reconstruction.placed_links import PlacedLinks, agreed_similarity
 
-TRIALS = 200
-SAMPLE = 4
-ROUGH_ERROR = 12.0
-"""Pixels within which a link speaks for a similarity from a sample; COLMAP's for absolute poses."""
 FINE_ERROR = 4.0
 """Pixels within which two points are one after the refinement; COLMAP's for observations."""
 MIN_SHARE = 0.6
 """Of the links that must agree: repeated façades give links that contradict the true ones, or each other."""
-MAX_REFINED = 600
 
 
 @dataclass(frozen=True)
@@ -93,29 +86,19 @@ def find_links(graph: CorrespondenceGraph, source: pycolmap.Reconstruction, targ
     return Links(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-class _Geometry:
-    """Reprojection errors of links under a similarity."""
-
-    def __init__(self, links: Links, source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> None:
-        self.source_xyz, self.target_xyz = _positions(source, links.source_points), _positions(target, links.target_points)
-        self._links = links
-        self._source_pose, self._source_focal = _cameras(source, links.source_images)
-        self._target_pose, self._target_focal = _cameras(target, links.target_images)
-
-    def offsets(self, similarity: Similarity) -> np.ndarray:
-        """(K, 4) pixels: of the source's points in the target's images, and the other way round; 1e6 behind a camera."""
-        there, back = similarity.apply(self.source_xyz), similarity.inverse().apply(self.target_xyz)
-        return np.hstack(
-            [
-                _offset(there, self._target_pose, self._links.target_rays, self._target_focal),
-                _offset(back, self._source_pose, self._links.source_rays, self._source_focal),
-            ]
-        )
-
-    def errors(self, similarity: Similarity) -> np.ndarray:
-        """(K,) pixels: the larger of the two distances."""
-        offsets = self.offsets(similarity)
-        return np.maximum(np.hypot(offsets[:, 0], offsets[:, 1]), np.hypot(offsets[:, 2], offsets[:, 3]))
+def _placed(links: Links, source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> PlacedLinks:
+    source_pose, source_focal = _cameras(source, links.source_images)
+    target_pose, target_focal = _cameras(target, links.target_images)
+    return PlacedLinks(
+        _positions(source, links.source_points),
+        _positions(target, links.target_points),
+        source_pose,
+        target_pose,
+        links.source_rays,
+        links.target_rays,
+        source_focal,
+        target_focal,
+    )
 
 
 def _positions(reconstruction: pycolmap.Reconstruction, point_ids: np.ndarray) -> np.ndarray:
@@ -130,13 +113,6 @@ def _cameras(reconstruction: pycolmap.Reconstruction, image_ids: np.ndarray) -> 
     poses = Pose.stack([Pose.from_colmap(image.cam_from_world()) for image in images])
     focal = np.array([reconstruction.camera(image.camera_id).mean_focal_length() for image in images])
     return poses[inverse], focal[inverse]
-
-
-def _offset(xyz: np.ndarray, camera_from_world: Pose, rays: np.ndarray, focal: np.ndarray) -> np.ndarray:
-    local = camera_from_world.apply_each(xyz)
-    ahead = local[:, 2] > NEAREST
-    offset = (local[:, :2] / np.where(ahead, local[:, 2], 1.0)[:, None] - rays) * focal[:, None]
-    return np.where(ahead[:, None], offset, 1e6)
 
 
 def fit_links(
@@ -158,43 +134,11 @@ def fit_links(
     """
     if len(np.unique(links.source_points)) < min_points:
         return None
-    geometry = _Geometry(links, source, target)
-    rng = np.random.default_rng(seed)
-    best: Similarity | None = None
-    best_count = 0
-    for _ in range(TRIALS):
-        rows = rng.choice(len(links), SAMPLE, replace=False)
-        similarity = weighted_similarity(geometry.source_xyz[rows], geometry.target_xyz[rows], np.ones(SAMPLE))
-        if similarity is not None:
-            count = int((geometry.errors(similarity) < ROUGH_ERROR).sum())
-            if count > best_count:
-                best, best_count = similarity, count
+    geometry = _placed(links, source, target)
+    best = agreed_similarity(geometry, min_points, np.random.default_rng(seed))
     if best is None:
         return None
-    for _ in range(2):
-        good = np.flatnonzero(geometry.errors(best) < ROUGH_ERROR)
-        if len(good) < min_points:
-            return None
-        some = np.sort(rng.choice(good, min(len(good), MAX_REFINED), replace=False))
-        best = _refined(best, _Geometry(take(links, some), source, target))
     agree = geometry.errors(best) < FINE_ERROR
     views = max(len(np.unique(links.source_images[agree])), len(np.unique(links.target_images[agree])))
     enough = len(np.unique(links.source_points[agree])) >= min_points and agree.mean() >= MIN_SHARE and views >= 2
     return (best, agree) if enough else None
-
-
-def _refined(start: Similarity, geometry: _Geometry) -> Similarity:
-    """The similarity near ``start`` with the least robust reprojection error."""
-    center = geometry.source_xyz.mean(0)
-    moved = start.apply(center[None])[0]
-    size = float(np.linalg.norm(start.apply(geometry.source_xyz) - moved, axis=1).mean())
-
-    def value(x: np.ndarray) -> Similarity:
-        scale = start.scale * float(np.exp(x[0]))
-        rotation = Rotation.from_rotvec(x[1:4]).as_matrix() @ start.rotation
-        return Similarity(scale, rotation, moved + size * x[4:7] - scale * rotation @ center)
-
-    found = least_squares(
-        lambda x: np.clip(geometry.offsets(value(x)), -1e3, 1e3).ravel(), np.zeros(7), loss="cauchy", max_nfev=20
-    )
-    return value(found.x)

@@ -1,0 +1,1 @@
+"""Which keyframes make a block: by place, or by who shows the same where no place is known."""

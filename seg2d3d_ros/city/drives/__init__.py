@@ -1,0 +1,1 @@
+"""What went into a city: each drive's keyframes and ready masks, read once."""
