@@ -379,13 +379,9 @@ class AssociationSession:
         in_model = len({name for model in models for name in model.names} & self._segments.keys())
         known = {"images": images, "spread": self._spread, "in_model": in_model}
         found = doubts(incidence, instances, len(self._segments), self._impossible, **known)
-        kept = [
-            *self._granular.doubts(),
-            *self._certainty.findings,
-            *self._prompts.findings.list(),
-            *self._edits.findings.list(),
-        ]
-        return [*found, *self._evidence.findings, *self._online.findings, *kept]
+        objects = [*self._granular.doubts(), *self._certainty.findings]
+        kept = [*self._prompts.findings.list(), *self._edits.findings.list()]
+        return [*found, *self._evidence.findings, *self._online.findings, *objects, *kept]
 
     def _counts(
         self, revision: Sequence[SparseModel], models: Sequence[SparseModel], incidence: Incidence, instances: Instances
