@@ -81,7 +81,7 @@ def cut_tile(
         superpoint: (N,).
         middle: (2,) of the cylinder's axis.
         voxel: metres; of the points in a cube of this side one is taken.
-        random: turns, mirrors and scales the tile, and changes its light, as it is trained with; None = as it is.
+        random: turns, mirrors and scales the tile, as it is trained with; None = as it is.
         image: (N, F), as ``Tile.image``.
     """
     point = np.flatnonzero(((xyz[:, :2] - middle) ** 2).sum(axis=1) < radius**2)
@@ -99,8 +99,6 @@ def cut_tile(
     feature[:, 0] = place[:, 2] / 10
     if rgb is not None:
         feature[:, 1:4] = rgb[point] / np.float32(255) - np.float32(0.5)
-        if random is not None:
-            feature[:, 1:4] = _other_light(feature[:, 1:4], random)
         feature[:, 4] = 1
     feature[:, 5] = np.abs(direction[:, 2])
     # Twice the angle: n and -n are one direction of a façade.
@@ -112,19 +110,6 @@ def cut_tile(
     center = np.stack([np.bincount(mine, place[:, axis]) for axis in range(3)], axis=1) / count[:, None] / radius
     seen = None if image is None else image[point].astype(np.float32)
     return Tile(point, mine, feature, point_pyramid(place, voxel), center.astype(np.float32), radius, seen)
-
-
-def _other_light(color: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(N, 3) float32 colours of the same street on another day, by another camera: brightness, contrast, white balance, noise.
-
-    Without it a network knows the houses that it learnt from by their paint, and does worse the longer it is trained.
-    """
-    contrast, light = random.uniform(0.6, 1.4), random.uniform(-0.2, 0.2)
-    balance = random.uniform(-0.15, 0.15, 3)
-    grey = color.mean(axis=1, keepdims=True)
-    faded = grey + (color - grey) * random.uniform(0.0, 1.5)
-    noisy = faded * contrast + light + balance + random.normal(0, 0.03, color.shape)
-    return np.asarray(noisy.clip(-0.5, 0.5), np.float32)
 
 
 def _turn(random: np.random.Generator) -> np.ndarray:

@@ -27,7 +27,7 @@ from seg2d3d_ros.learning.network.instance_network import InstanceNetwork, build
 from seg2d3d_ros.learning.network.query_matching import mask_costs, match  # noqa: E402
 
 SMALL = CurriculumOptions(radius=7.0, voxel=2 * VOXEL, views=2, least=2, width=32, heads=2, layers=1)
-TRAINING = TrainingOptions(steps=60, learning_rate=6e-3, device="cpu", save_seconds=1e9)
+TRAINING = TrainingOptions(steps=30, learning_rate=6e-3, device="cpu", save_seconds=1e9)
 
 
 @pytest.fixture(scope="module")

@@ -215,20 +215,3 @@ def test_pointcept_tells_the_unknown_from_the_background(tmp_path):
     segment = np.load(tmp_path / "segment.npy")
     assert ((segment == -1) == (scene.instance == UNKNOWN)).all()
     assert ((segment == 1) == (scene.instance == 0)).all()
-
-
-def test_training_sees_a_street_in_another_light_each_time(street):
-    scene, _ = street
-    given = (scene.xyz, scene.rgb, scene.normal, scene.superpoint, np.array([12.0, 0.0]), 12.0, VOXEL)
-    plain, again = (cut_tile(*given) for _ in range(2))
-    np.testing.assert_array_equal(plain.feature, again.feature)
-    np.testing.assert_allclose(plain.feature[:, 1:4], scene.rgb[plain.point] / 255 - 0.5, atol=1e-6)
-    lights = [cut_tile(*given, np.random.default_rng(seed)) for seed in range(8)]
-    for tile in lights:
-        np.testing.assert_array_equal(tile.point, plain.point)
-        assert np.abs(tile.feature[:, 1:4]).max() <= 0.5
-        assert (tile.feature[:, 4] == 1).all()
-    means = np.array([tile.feature[:, 1:4].mean(axis=0) for tile in lights])
-    assert np.ptp(means, axis=0).min() > 0.1
-    without = cut_tile(given[0], None, *given[2:], np.random.default_rng(0))
-    assert not without.feature[:, 1:5].any()
