@@ -10,6 +10,7 @@ from seg2d3d_ros.findings import printable
 from seg2d3d_ros.progress import ProgressBars
 from seg2d3d_ros.recording.recovery import Loss, RecoveredRecording, default_out, recover
 
+INTERRUPTED = "the recording is as it was, and nothing half-written has the name of a whole one; call the same command again"
 EXAMPLES = ("seg2d3d recover drive", "seg2d3d recover drive_0.mcap --out drive_whole")
 """Shown at the end of ``--help`` and in docs/commands.md."""
 

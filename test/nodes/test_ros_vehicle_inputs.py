@@ -25,9 +25,9 @@ def test_keyframes_get_what_the_vehicle_says_a_little_later(world, tmp_path, mon
     given: list[Keyframe] = []
     add = PreparedWorker.add
 
-    def remember(self, keyframe, ignore=None):
+    def remember(self, keyframe, *others):
         given.append(keyframe)
-        add(self, keyframe, ignore)
+        add(self, keyframe, *others)
 
     monkeypatch.setattr(PreparedWorker, "add", remember)
     topics = {"odom_topic": "odom", "pose_topic": "ins", "imu_topic": "imu"}

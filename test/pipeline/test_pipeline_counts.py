@@ -93,8 +93,8 @@ def test_a_label_that_cannot_be_is_counted_and_in_no_file(tmp_path):
         session.receive(item)
     assert session.update([model]).findings == ()
     found = session.update([dataclasses.replace(model, camera_from_world=poses)], full=True)
-    (finding,) = found.findings
-    assert (finding.kind, finding.count, finding.of) == (IMPOSSIBLE_LABELS, 2, 8)
+    (finding,) = (item for item in found.findings if item.kind == IMPOSSIBLE_LABELS)
+    assert (finding.count, finding.of) == (2, 8)
     assert re.search("object 1 in view3, object 2 in view3", finding.text)
     assert session.store.read_labels("view3").max() == 0
     assert session.store.read_labels("view2").max() == 2
@@ -103,5 +103,5 @@ def test_a_label_that_cannot_be_is_counted_and_in_no_file(tmp_path):
     assert found.counts["segments_with_instance"] == 6
     # When the camera turns back, its labels come back.
     again = session.update([dataclasses.replace(model, revision=9)])
-    assert again.findings == ()
+    assert IMPOSSIBLE_LABELS not in [item.kind for item in again.findings]
     assert session.store.read_labels("view3").max() == 2

@@ -14,6 +14,7 @@ from seg2d3d_ros.errors import UsageError
 if TYPE_CHECKING:
     from seg2d3d_ros.pipeline.correcting import Correction, MapEditor
 
+INTERRUPTED = "{map} is as it was, or has the whole correction: seg2d3d edit {map} list"
 EXAMPLES = (
     "seg2d3d edit map merge 3 7",
     "seg2d3d edit map split 12 --image 0001.jpg --line 412,80,420,600",

@@ -24,7 +24,8 @@ def reason_of(error: BaseException) -> str:
     """Which of the reasons in events an error is."""
     if isinstance(error, UsageError):
         return USAGE
-    return DATA if isinstance(error, Seg2d3dError) or (isinstance(error, OSError) and _system_words(error)) else UNEXPECTED
+    known = isinstance(error, Seg2d3dError) or disk_words(error) or (isinstance(error, OSError) and _system_words(error))
+    return DATA if known else UNEXPECTED
 
 
 def error_words(error: BaseException) -> str:

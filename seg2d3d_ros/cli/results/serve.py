@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seg2d3d_ros.errors import UsageError
 
+INTERRUPTED = "every correction that the page showed is kept in {map}; call the same command again"
 EXAMPLES = ("seg2d3d serve map --open",)
 
 
