@@ -115,7 +115,8 @@ def _index(
         "instances": joined.instances,
         "instances_of_several_blocks": joined.of_several,
     }
-    own = [finding.to_json() for finding in findings.list()]
+    own, of_drives = [finding.to_json() for finding in findings.list()], told_before(plan)
+    by_drive = {finding["code"] for finding in of_drives}
     return {
         "state": "whole",
         "frame": joined.frame,
@@ -126,7 +127,7 @@ def _index(
         "blocks": blocks,
         "overlaps": joined.overlaps,
         "counts": counts,
-        "findings": own + told_before(plan),
+        "findings": [finding for finding in own if finding["code"] not in by_drive] + of_drives,
         "warnings": [str(item["text"]) for item in own],
         "findings_of_blocks": _together(plan, states),
     }

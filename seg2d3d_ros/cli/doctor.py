@@ -6,13 +6,16 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from seg2d3d_ros.cli.output.telling import tell_result
+from seg2d3d_ros.cli.output.telling import tell, tell_result
 from seg2d3d_ros.errors import UsageError
 from seg2d3d_ros.export.formats import FORMATS
 from seg2d3d_ros.networks.weights import KNOWN, find_model, models_dir
@@ -25,7 +28,17 @@ def _extra(name: str) -> str:
     """How to get what an extra brings: from the checkout, or from the wheel that this was installed from."""
     if (_CHECKOUT / "setup.py").exists():
         return f"{_PIP} '.[{name}]'   (in {_CHECKOUT})"
-    return f"{_PIP} 'seg2d3d_ros[{name}] @ file:///FOLDER/seg2d3d_ros-….whl'   (the wheel that it was installed from)"
+    return f"{_PIP} 'seg2d3d_ros[{name}] @ {_origin()}'"
+
+
+def _origin() -> str:
+    """The folder or wheel that this was installed from, as pip noted it; its own words where that is gone."""
+    with suppress(importlib.metadata.PackageNotFoundError, ValueError, TypeError, KeyError):
+        note = importlib.metadata.distribution("seg2d3d_ros").read_text("direct_url.json")
+        url = str(json.loads(note or "")["url"])
+        if not url.startswith("file://") or Path(unquote(urlsplit(url).path)).exists():
+            return url
+    return "file:///FOLDER/seg2d3d_ros-….whl"
 
 
 _NEEDS = {
@@ -42,6 +55,9 @@ _NEEDS = {
         tuple(sorted({library for item in FORMATS.values() for library in item.needs})),
         _extra("export"),
     ),
+    "the map in the browser (serve; optional)": (("starlette", "uvicorn"), _extra("serve")),
+    "the viewer rerun (view; optional)": (("rerun",), _extra("view")),
+    "several blocks of a city at a time (city; optional)": (("ray",), _extra("city")),
     "rosbags without ROS": (("rosbags",), f"{_PIP} rosbags"),
     "rosbags that were cut off": (("mcap",), f"{_PIP} mcap"),
     "simulator": (
@@ -117,7 +133,12 @@ def _live(args: argparse.Namespace) -> int:
     if not 0 < args.seconds <= _LISTEN_S:
         raise UsageError(f"--seconds {args.seconds:g}: between 0 and {_LISTEN_S:g}")
     command = [sys.executable, "-m", "seg2d3d_ros.nodes.graph_doctor", "--seconds", str(args.seconds), "--fix", args.fix]
-    return subprocess.run([*command, "--cameras", *args.cameras]).returncode
+    tell(f"listening for {args.seconds:g} s …")
+    with subprocess.Popen([*command, "--cameras", *args.cameras], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:  # through here, so that --json and --log have it, too
+            tell_result(line.rstrip("\n"))
+    return process.returncode
 
 
 def _probe(modules: list[str]) -> dict[str, tuple[bool, str]]:

@@ -51,7 +51,7 @@ def read_register(
         with warnings.catch_warnings():  # broken shapes are counted below
             warnings.simplefilter("ignore", RuntimeWarning)
             meta, ids, shapes, columns = raw.read(path, layer=layer, return_fids=True, force_2d=True)
-    except (errors.DataSourceError, errors.DataLayerError, UnicodeDecodeError) as error:
+    except (errors.DataSourceError, errors.DataLayerError, UnicodeDecodeError) as error:  # the last: names of columns
         raise DataError(f"{path}: cannot be read as a register ({error}); give a GeoPackage, GeoJSON or Shapefile") from error
     source = meta["crs"] or crs
     if source is None:

@@ -65,12 +65,18 @@ class EditLog:
             raise DataError(f"{self._path}: cannot be read ({error.strerror}); make it readable") from error
 
     @property
+    def undone(self) -> set[int]:
+        """Numbers of the corrections and undos that a later undo takes back."""
+        found: set[int] = set()
+        for edit in reversed(self.entries):
+            if edit.operation == UNDO and edit.id not in found:
+                found.add(int(edit.content["of"]))
+        return found
+
+    @property
     def active(self) -> list[Edit]:
         """Those that are not undone, in order. An undo that is undone itself lets its correction come back."""
-        undone: set[int] = set()
-        for edit in reversed(self.entries):
-            if edit.operation == UNDO and edit.id not in undone:
-                undone.add(int(edit.content["of"]))
+        undone = self.undone
         return [edit for edit in self.entries if edit.operation != UNDO and edit.id not in undone]
 
     @property

@@ -50,7 +50,9 @@ def reference(edited: EditableMap, instance: int) -> dict[str, Any]:
     """
     item = edited.items.get(instance)
     if item is None:
-        raise UsageError(f"the map has no instance {instance}; `seg2d3d edit MAP list` and tracks.json say which there are")
+        raise UsageError(
+            f"the map has no instance {instance}; tracks.json, report.html and `seg2d3d serve MAP` say which there are"
+        )
     found = []
     for name in edited.images_of([instance]):
         labels = edited.labels(name)

@@ -54,7 +54,6 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--cameras", nargs="*", default=[], metavar="TOPIC")
     parser.add_argument("--fix", default="", metavar="TOPIC")
     args = parser.parse_args(remove_ros_args(["graph_doctor", *words])[1:])
-    print(f"listening for {args.seconds:g} s …", flush=True)
     try:
         graph = listen(args.seconds, list(words))
         lines = verdict(graph, args.cameras, args.fix)

@@ -101,11 +101,11 @@ class MapEditor:
     def rename(self, instances: Sequence[int], name: str) -> Correction:
         """They are called something else."""
         called = _checked(name, "the name")
-        return self._add(RENAME, lambda edited, log: {**_told(edited, sorted(set(instances))), "class": called})
+        return self._add(RENAME, lambda edited, log: {**_told(edited, _some(instances)), "class": called})
 
     def delete(self, instances: Sequence[int]) -> Correction:
         """They are no objects."""
-        return self._add(DELETE, lambda edited, log: _told(edited, sorted(set(instances))))
+        return self._add(DELETE, lambda edited, log: _told(edited, _some(instances)))
 
     def redraw(
         self,
@@ -143,6 +143,8 @@ class MapEditor:
                 raise UsageError(f"{self.root}: there is no correction to undo")
             if of is not None and of not in [edit.id for edit in log.entries]:
                 raise UsageError(f"{self.root}: there is no correction {of}; see `seg2d3d edit {self.root} list`")
+            if of in log.undone:
+                raise UsageError(f"{self.root}: {of} is undone already; `seg2d3d edit {self.root} list` says by which number")
             return {"of": active[-1] if of is None else of}
 
         return self._add(UNDO, content)
@@ -222,6 +224,12 @@ class MapEditor:
         if self._prompts is None:
             self._prompts = PromptSession(self.root, models=self._models().models)
         return self._prompts
+
+
+def _some(instances: Sequence[int]) -> list[int]:
+    if not instances:
+        raise UsageError("no instance is named; say which ones")
+    return sorted(set(instances))
 
 
 def _told(edited: EditableMap, ids: Sequence[int]) -> Content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +19,8 @@ from seg2d3d_ros.serve.guard import Guard, TooLarge, too_large
 from seg2d3d_ros.serve.requests import Corrector, Stale
 from seg2d3d_ros.serve.served_map import ServedMap
 from seg2d3d_ros.viewer.browser import SCRIPTS, STYLE, asset
+
+log = logging.getLogger(__name__)
 
 PAGE = ("index.html", "app.js", "gallery.js", "picture.js", "tools.js", "dom.js", "page.css")
 KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -91,6 +94,10 @@ def application(served: ServedMap, corrector: Corrector) -> Starlette:
             done = await run_in_threadpool(corrector.correct, asked)
             content = await run_in_threadpool(served.content)
         except Seg2d3dError as problem:
+            return error(problem)
+        except Exception as problem:  # the page waits for an answer, and the next correction is to be possible
+            log.error("a correction failed: %s: %s", type(problem).__name__, printable(str(problem)))
+            log.debug("where it failed", exc_info=True)
             return error(problem)
         notes = [finding.text for finding in done.findings if finding.kind.level != "note"]
         what = "" if done.edit is None else done.edit.in_words

@@ -57,7 +57,7 @@ class ServedMap:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+        self.root = look_into(root).root
         self._reading = threading.Lock()
         self._content: MapContent | None = None
         self._scene = lru_cache(2)(self._read_scene)

@@ -13,6 +13,7 @@ from seg2d3d_ros.serve.requests import Corrector
 from seg2d3d_ros.serve.served_map import ServedMap
 
 LOOPBACK = "127.0.0.1"
+LARGEST_PORT = 65535
 
 
 def serve(served: ServedMap, corrector: Corrector, port: int, ready: Callable[[str], None]) -> None:
@@ -25,12 +26,16 @@ def serve(served: ServedMap, corrector: Corrector, port: int, ready: Callable[[s
     Raises:
         UsageError: the port is taken.
     """
+    if not 0 <= port <= LARGEST_PORT:
+        raise UsageError(f"--port {port}: a port is a number from 1 to {LARGEST_PORT}, or 0 for any that is free")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as own:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             own.bind((LOOPBACK, port))
-        except (OSError, OverflowError) as error:
-            raise UsageError(f"--port {port}: cannot be listened at ({error}); choose another one, or 0 for any") from error
+        except OSError as error:
+            raise UsageError(
+                f"--port {port}: cannot be listened at ({error.strerror}); choose another one, or 0 for any"
+            ) from error
         own.listen(64)
         number = own.getsockname()[1]
         app = guarded(served, corrector, number)

@@ -1,6 +1,7 @@
 """Drives: their names, what belongs to which, and that each is read once."""
 
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ from seg2d3d_ros.city.cutting.keyframe_places import PLACED_BETWEEN
 from seg2d3d_ros.city.drives.drive_reading import CITY_MASKS_UNUSED
 from seg2d3d_ros.city.drives.drive_source import drive_sources
 from seg2d3d_ros.city.drives.stored_drive import DriveMasks
-from seg2d3d_ros.city.planning import CITY_DRIVES_UNREAD, plan_city
+from seg2d3d_ros.city.planning import CITY_DRIVES_UNREAD, plan_city, told_before
+from seg2d3d_ros.cli.making.city import summary
 from seg2d3d_ros.config import Config, make_config
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
@@ -143,6 +145,19 @@ def test_masks_of_the_wrong_size_are_left_out_and_told(tmp_path):
     plan = planned(tmp_path / "city", [drive], findings)
     assert len(plan.keyframes) == 4
     assert [finding.count for finding in findings.list() if finding.kind == CITY_MASKS_UNUSED] == [1]
+
+
+def test_what_several_drives_lack_is_counted_out_of_what_all_of_them_have(tmp_path):
+    drives = [write_photos(tmp_path / name) for name in ("monday", "tuesday")]
+    for drive in drives:
+        shutil.copy(drive / "segments/00.png", drive / "segments/no_photo.png")
+    findings = Findings()
+    plan = planned(tmp_path / "city", drives, findings)
+    (found,) = [finding for finding in findings.list() if finding.kind.code == "masks_unused"]
+    assert (found.count, found.of) == (2, 10)
+    index = {"counts": defaultdict(int), "findings": told_before(plan), "findings_of_blocks": []}
+    assert summary(index).count("1 of 5") == 2
+    assert "note: tuesday: " in summary(index)
 
 
 def test_no_object_at_all_is_said_before_any_block_is_made(tmp_path):

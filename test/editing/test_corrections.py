@@ -228,7 +228,13 @@ def test_the_command_says_what_it_did(root, capsys):
     assert [line["state"] for line in listed] == ["shown", "shown", "shown", "undone", "an undo"]
     assert listed[2]["author"] == "Ada"
     assert "Ada" in said("list")
+    assert main(["edit", str(root), "undo", "4"]) == 2
+    assert "4 is undone already" in capsys.readouterr().err
+    assert "as the software made it" in said("hide")
+    assert "hidden" in said("list")
+    assert "with its corrections" in said("show")
+    assert "hidden" not in said("list")
     assert main(["edit", str(root), "split", "1", "--line", "1,2,3,4"]) == 2
     assert main(["edit", str(root), "split", "1", "--image", NAMES[3], "--line", "1,2,3"]) == 2
     assert main(["edit", str(root), "delete", "99"]) == 2
-    assert "no instance 99" in capsys.readouterr().err
+    assert "no instance 99; tracks.json" in capsys.readouterr().err

@@ -78,8 +78,10 @@ def test_undone_is_what_an_undo_names_unless_that_is_undone(tmp_path):
     log = filled(tmp_path)
     log.append(UNDO, {"of": 1})
     assert [e.id for e in log.active] == [2]
+    assert log.undone == {1}
     log.append(UNDO, {"of": 3})
     assert [e.id for e in log.active] == [1, 2]
+    assert log.undone == {3}
 
 
 def test_lines_of_a_newer_program_and_links_are_told(tmp_path):

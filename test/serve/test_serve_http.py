@@ -19,11 +19,13 @@ pytest.importorskip("uvicorn")
 
 from starlette.testclient import TestClient
 
+from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.held_map import change_map
 from seg2d3d_ros.serve.application import guarded
 from seg2d3d_ros.serve.guard import MAX_BODY
 from seg2d3d_ros.serve.requests import Corrector
 from seg2d3d_ros.serve.served_map import ServedMap
+from seg2d3d_ros.serve.server import serve
 
 TOKEN, HOST = "the-token-of-this-test", "http://127.0.0.1:8123"
 LEFT, RIGHT = 1, 2
@@ -201,6 +203,8 @@ def test_corrections_are_made_and_answered_with_the_map_as_it_is_then(root, page
         {"op": "delete", "instances": [1.5]},
         {"op": "delete", "instances": list(range(1, 2000))},
         {"op": "rename", "instances": [LEFT], "name": ""},
+        {"op": "rename", "instances": [], "name": "shop"},
+        {"op": "delete", "instances": []},
         {"op": "rename", "instances": [LEFT], "name": "x" * 5000},
         {"op": "rename", "instances": [LEFT], "name": "a\u0000b"},
         {"op": "split", "instance": LEFT},
@@ -286,3 +290,29 @@ def test_a_damaged_map_is_told_and_a_lost_photograph_too(root, page):
     answer = page.get("/api/map")
     assert answer.status_code == 422
     assert "damaged" in answer.json()["error"]
+
+
+def test_what_is_no_map_is_not_served(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for place in ("nowhere", "photos"):
+        with pytest.raises(DataError, match="is no map directory"):
+            ServedMap(tmp_path / place)
+
+
+def test_a_failure_that_nobody_foresaw_is_an_answer_and_the_server_goes_on(page, monkeypatch, caplog):
+    def fail(*_: object) -> None:
+        raise KeyError("instances")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Corrector, "correct", fail)
+        answer = page.post("/api/correct", json={}, headers={"origin": HOST})
+    assert answer.status_code == 500
+    assert "terminal" in answer.json()["error"]
+    assert "KeyError" in caplog.text
+    assert page.get("/api/map").status_code == 200
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_what_is_no_port_is_refused_in_words(port):
+    with pytest.raises(UsageError, match="from 1 to 65535"):
+        serve(None, None, port, print)

@@ -105,6 +105,7 @@ def test_what_cannot_be_shown_is_refused_in_one_line(tmp_path, capsys, monkeypat
     assert main(["view", str(tmp_path / "nothing"), "--save", str(tmp_path / "a.rrd")]) == 1
     assert main(["view", str(root), "--save", str(root / "a.rrd")]) == 2
     assert main(["view", str(root), "--save", str(tmp_path)]) == 2
+    assert main(["view", str(root), "--save", str(tmp_path / "a.txt")]) == 2
     monkeypatch.setitem(sys.modules, "rerun", None)
     assert main(["view", str(root), "--save", str(tmp_path / "a.rrd")]) == 1
     said = capsys.readouterr().err

@@ -78,7 +78,10 @@ def read_drive(
     found = [finding.to_json() for finding in own.list()]
     facts = DriveFacts(fingerprint, digests, objects if given else -1, skipped, found)
     write_facts(folder, facts)
-    findings.update(own.list())
+    before = {finding.kind.code: finding.of for finding in findings.list()}
+    for finding in own.list():  # of several drives, out of what all of them have
+        of = finding.of + before.get(finding.kind.code, 0) if finding.of else 0
+        findings.add(finding.kind, *finding.examples, count=finding.count, of=of, **finding.details)
     return stored_keyframes(folder, facts), facts
 
 

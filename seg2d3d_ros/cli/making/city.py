@@ -129,8 +129,12 @@ def summary(index: Mapping[str, Any]) -> str:
         f"{counts['registered']} of {counts['keyframes']} keyframes of {counts['drives']} drives are in it",
         f"{counts['instances']} instances, {counts['instances_of_several_blocks']} of them seen by several blocks",
     ]
-    lines += [f"note: {finding['text']}" for finding in index["findings"]]
+    for finding in index["findings"]:
+        drive = f"{finding['drive']}: " if finding.get("drive") else ""
+        lines.append(f"note: {drive}{finding['text']}")
     for finding in index["findings_of_blocks"]:
         if finding["level"] != "note":
-            lines.append(f"note: in {len(finding['blocks'])} blocks, {finding['count']} in all: {finding['text']}")
+            count = len(finding["blocks"])
+            where = "1 block" if count == 1 else f"{count} blocks, {finding['count']} in all"
+            lines.append(f"note: in {where}: {finding['text']}")
     return "\n".join(lines)

@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
         write_overlays(held.store, width, findings)
         write_report(held.store.root)
     tell_findings(findings.list())
-    words = "done" if done.edit is None else f"{done.edit.id}: {done.edit.in_words}"
+    shown = "as the software made it" if args.action == "hide" else "with its corrections"
+    words = f"the map is shown {shown}" if done.edit is None else f"{done.edit.id}: {done.edit.in_words}"
     there = f"; now {', '.join(map(str, done.ids))}" if done.ids else ""
     number = None if done.edit is None else done.edit.id
     tell_result(printable(f"{words}{there}"), edit=number, instances=list(done.ids))
@@ -127,6 +128,7 @@ def _correct(editor: MapEditor, args: argparse.Namespace) -> Correction:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from seg2d3d_ros.config import load_config
     from seg2d3d_ros.editing.edit_log import EditLog
     from seg2d3d_ros.findings import Findings, printable
     from seg2d3d_ros.mapstore.files.unedited_file import read_unedited
@@ -136,10 +138,13 @@ def _list(args: argparse.Namespace) -> int:
     log, unedited = EditLog(root), read_unedited(root)
     states = {} if unedited is None else unedited.states
     active = {edit.id for edit in log.active}
+    path = root / "config.yaml"
+    hidden = path.exists() and not load_config(file=path).association.edits
+    missing = f"hidden; `seg2d3d edit {root} show` shows it" if hidden else "not shown: the map has not been made with it"
     lines = []
     for edit in log.entries:
         state = states.get(edit.id)
-        said = "shown" if state == "" else f"not shown: {state or 'the map has not been made with it'}"
+        said = "shown" if state == "" else f"not shown: {state}" if state else missing
         if edit.operation == "undo":
             said = "an undo"
         elif edit.id not in active:

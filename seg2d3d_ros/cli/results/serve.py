@@ -44,5 +44,6 @@ def run(args: argparse.Namespace) -> int:
         pass
     finally:
         if corrector.done:
-            print(f"{corrector.done} corrections; overlays/ and report.html are older: seg2d3d report {args.map}", flush=True)
+            made = "1 correction" if corrector.done == 1 else f"{corrector.done} corrections"
+            print(f"{made}; overlays/ and report.html are older: seg2d3d report {args.map}", flush=True)
     return 0

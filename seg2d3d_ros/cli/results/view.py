@@ -36,6 +36,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.width < 16:
         raise UsageError(f"--width {args.width}: at least 16 pixels")
+    if args.save is not None and args.save.suffix.lower() != ".rrd":
+        raise UsageError(
+            f"{args.save}: the viewer knows its recordings by their suffix; name it {args.save.with_suffix('.rrd').name}"
+        )
     store = look_into(args.map)
     if args.save is not None and real(args.save).is_relative_to(real(args.map)):
         raise UsageError(
