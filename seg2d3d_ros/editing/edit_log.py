@@ -95,17 +95,19 @@ class EditLog:
         line = edit.to_line().encode() + b"\n"
         new = not self._path.exists()
         try:
-            with self._path.open("a+b") as file:
-                end = file.seek(0, os.SEEK_END)
-                torn = end > 0 and (file.seek(end - 1), file.read(1))[1] != b"\n"  # behind a line that was cut off, a new one
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            try:
+                end = os.fstat(file).st_size
+                torn = end > 0 and os.pread(file, 1, end - 1) != b"\n"  # behind a line that was cut off, a new one
                 try:
-                    file.write((b"\n" if torn else b"") + line)
-                    file.flush()
-                    os.fsync(file.fileno())
+                    _write_all(file, (b"\n" if torn else b"") + line)
+                    os.fsync(file)
                 except OSError:
                     with suppress(OSError):
-                        os.ftruncate(file.fileno(), end)
+                        os.ftruncate(file, end)
                     raise
+            finally:
+                os.close(file)
             if new:
                 folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
                 try:
@@ -125,3 +127,9 @@ class EditLog:
             lines = [f"line {number}" for number, _ in self.damaged]
             count = len(self.entries) + len(self.damaged)
             findings.add(EDITS_DAMAGED, *lines, of=count, reason=self.damaged[-1][1])
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Without a buffer, which would be written after all when a file is closed whose writing failed."""
+    while data:
+        data = data[os.write(file, data) :]

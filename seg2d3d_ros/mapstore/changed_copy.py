@@ -59,7 +59,7 @@ def changed_copy(path: Path, made_anew: Sequence[str] = _MADE_ANEW) -> Iterator[
             f"{building_path(path)}: an unfinished map lies there; finish it (the command that began it, with --resume) or "
             "delete it first"
         )
-    with NewMap(path, resume=False) as new:
+    with NewMap(path, resume=False, way_out="move what is not the map's own out of the folder") as new:
         try:
             if new.beside:
                 mark_copy(new.store.root)

@@ -41,6 +41,7 @@ class NewMap:
     Args:
         out: where the map is to be; may be a symbolic link to a directory.
         resume: go on with ``<out>.building``, or where there is none, with the map in ``out``.
+        way_out: what a person can do where files of others lie in the folder.
 
     Attributes:
         store: where the map is at present.
@@ -51,8 +52,8 @@ class NewMap:
         DataError: it cannot be made or opened.
     """
 
-    def __init__(self, out: Path, *, resume: bool) -> None:
-        self._out, self._root = Path(out), real(out)
+    def __init__(self, out: Path, *, resume: bool, way_out: str = "choose an empty folder for --out") -> None:
+        self._out, self._root, self._way_out = Path(out), real(out), way_out
         self._locks: list[MapLock] = []
         self._made: list[Path] = []
         if self._root.exists() and not self._root.is_dir():
@@ -74,7 +75,7 @@ class NewMap:
         if is_copy(beside):  # whoever changed it held the lock that this run holds now
             delete_own(beside)
         read_marker(root)
-        refuse_foreign(root, "choose an empty folder for --out")
+        refuse_foreign(root, self._way_out)
         self._replaces = not take_inventory(root).empty
         unfinished = os.path.lexists(beside)
         if not unfinished and (resume or not self._replaces):

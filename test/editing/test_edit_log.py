@@ -118,3 +118,23 @@ def test_whatever_stands_in_a_line_is_judged_never_believed(value, key):
     except ValueError:
         return
     assert Edit.from_json(json.loads(edit.to_line())) == edit
+
+
+def test_a_correction_whose_writing_failed_half_way_never_comes_back(tmp_path, monkeypatch):
+    log = filled(tmp_path)
+    before = (tmp_path / "edits.jsonl").read_bytes()
+    real, calls = os.write, []
+
+    def fills_up(file, data):
+        calls.append(len(data))
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, data[: len(data) // 2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fills_up)
+        with pytest.raises(DataError, match="free space"):
+            log.append(DELETE, {"instances": [TOLD]})
+    assert len(calls) == 2
+    assert (tmp_path / "edits.jsonl").read_bytes() == before
+    assert len(EditLog(tmp_path).entries) == len(log.entries)

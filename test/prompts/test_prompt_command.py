@@ -227,3 +227,12 @@ def test_a_map_without_a_tree_is_asked_too(root, capsys):
     assert overlap_in_all_views(regions(root, answer["instance"]), house) >= 0.85
     again = asked(capsys, root, "--instance", answer["instance"], "--image", NAMES[5], "--click", at(WINDOW, 5, dx=1.0))
     assert again["instance"] == answer["instance"]
+
+
+def test_a_foreign_file_is_refused_with_a_way_out_that_there_is(root, capsys):
+    (root / "notes.txt").write_text("mine")
+    assert main(["prompt", str(root), "--image", NAMES[3], "--click", at(WINDOW, 3)]) == 2
+    said = capsys.readouterr().err
+    assert "move what is not the map's own out" in said
+    assert "--out" not in said
+    assert (root / "notes.txt").read_text() == "mine"
