@@ -61,10 +61,11 @@ class MapEditor:
 
     Args:
         author: who corrects; "" = nobody says.
+        check: is called when nobody else can change the map any more, and raises where it is not what was looked at.
     """
 
-    def __init__(self, root: Path, author: str = "") -> None:
-        self.root, self._author = Path(root), author
+    def __init__(self, root: Path, author: str = "", check: Callable[[], None] = lambda: None) -> None:
+        self.root, self._author, self._check = Path(root), author, check
         if author:
             _checked(author, "the author")
         self._geometry: Geometry | None = None
@@ -170,8 +171,9 @@ class MapEditor:
         self, operation: str, content: Callable[[EditableMap, EditLog], Content], findings: Findings | None = None
     ) -> Correction:
         findings = Findings() if findings is None else findings
-        geometry = self._models()
         with changed_copy(self.root, made_anew=()) as new:
+            self._check()
+            geometry = self._models()
             store, path = new.store, new.store.root / "config.yaml"
             if path.exists() and not load_config(file=path).association.edits:
                 raise UsageError(

@@ -34,8 +34,8 @@ class Corrector:
     """
 
     def __init__(self, served: ServedMap, author: str = "") -> None:
-        self._served, self._editor = served, MapEditor(served.root, author)
-        self._working = threading.Lock()
+        self._served, self._editor = served, MapEditor(served.root, author, self._check)
+        self._working, self._seen = threading.Lock(), ""
         self.done = 0
 
     def correct(self, asked: Any) -> Correction:
@@ -55,11 +55,16 @@ class Corrector:
         if max(len(asked.get("instances") or ()), len(asked.get("clicks") or ())) > MOST:
             raise UsageError(f"at most {MOST} at once")
         with self._working:
-            if asked["revision"] != self._served.content().revision:
-                raise Stale("the map has changed meanwhile; look at it as it is now, and do it again")
+            self._seen = asked["revision"]
+            self._check()
             correction = do(self._editor, asked)
             self.done += 1
         return correction
+
+    def _check(self) -> None:
+        """Once before anything is done, and once when no other process can change the map any more."""
+        if self._seen != self._served.content().revision:
+            raise Stale("the map has changed meanwhile; look at it as it is now, and do it again")
 
 
 def _merge(editor: MapEditor, asked: Mapping[str, Any]) -> Correction:

@@ -21,6 +21,8 @@ from starlette.testclient import TestClient
 
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.held_map import change_map
+from seg2d3d_ros.pipeline import correcting
+from seg2d3d_ros.pipeline.correcting import MapEditor
 from seg2d3d_ros.serve.application import guarded
 from seg2d3d_ros.serve.guard import MAX_BODY
 from seg2d3d_ros.serve.requests import Corrector
@@ -316,3 +318,20 @@ def test_a_failure_that_nobody_foresaw_is_an_answer_and_the_server_goes_on(page,
 def test_what_is_no_port_is_refused_in_words(port):
     with pytest.raises(UsageError, match="from 1 to 65535"):
         serve(None, None, port, print)
+
+
+def test_nor_what_it_saw_before_one_that_came_at_the_last_moment(root, page, monkeypatch):
+    """Between the server's look at the map and its lock."""
+    real = correcting.changed_copy
+
+    def after_another(path, **options):
+        monkeypatch.setattr(correcting, "changed_copy", real)
+        MapEditor(root).delete([LEFT])
+        return real(path, **options)
+
+    seen = page.get("/api/map").json()["revision"]
+    monkeypatch.setattr(correcting, "changed_copy", after_another)
+    body = {"op": "delete", "instances": [RIGHT], "revision": seen}
+    assert page.post("/api/correct", json=body, headers={"origin": HOST}).status_code == 409
+    assert sorted(tracks(root)) == [RIGHT]
+    assert len((root / "edits.jsonl").read_text().splitlines()) == 1

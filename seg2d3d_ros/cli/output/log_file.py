@@ -30,7 +30,7 @@ class LogFile(logging.FileHandler):
     """
 
     def __init__(self, path: Path) -> None:
-        if (path.parent / "map.json").exists():
+        if any((folder / "map.json").exists() for folder in path.absolute().parents):
             raise UsageError(f"--log {path}: lies in the map directory, which holds the map's own files alone; choose another")
         try:
             super().__init__(path, encoding="utf-8", errors="backslashreplace")
