@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 
 import seg2d3d_ros
-from seg2d3d_ros.disk.atomic import write_text
+from seg2d3d_ros.disk.atomic import write_bytes
 from seg2d3d_ros.geometry.wgs84 import enu_to_geodetic
 from seg2d3d_ros.mapstore.directory.swap import final_path
 from seg2d3d_ros.palette import hex_color
@@ -40,7 +40,7 @@ def write_report(map_root: Path) -> Path:
     for message in content.damage:
         log.warning("the report lacks what cannot be read: %s", message)
     path = content.store.root / "report.html"
-    write_text(path, render(content))
+    write_bytes(path, render(content).encode("utf-8", "backslashreplace"))  # names of folders need not be text
     return path
 
 

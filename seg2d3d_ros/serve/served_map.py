@@ -14,6 +14,7 @@ import numpy as np
 
 from seg2d3d_ros.editing.edit_log import EditLog
 from seg2d3d_ros.errors import DataError, Seg2d3dError, UsageError
+from seg2d3d_ros.findings import printable
 from seg2d3d_ros.images import encode_jpeg, encode_png
 from seg2d3d_ros.mapstore.files.unedited_file import read_unedited
 from seg2d3d_ros.mapstore.held_map import look_into
@@ -119,7 +120,7 @@ class ServedMap:
             for record in records
         ]
         document = {
-            "name": self.root.resolve().name,
+            "name": printable(self.root.resolve().name),
             "revision": revision,
             "metric": tracks["frame"]["kind"] != "arbitrary",
             "instances": instances,

@@ -1,6 +1,7 @@
 """seg2d3d serve over HTTP: who may ask, what is served, and what a correction answers."""
 
 import json
+import os
 import shutil
 import threading
 from io import BytesIO
@@ -23,6 +24,7 @@ from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.mapstore.held_map import change_map
 from seg2d3d_ros.pipeline import correcting
 from seg2d3d_ros.pipeline.correcting import MapEditor
+from seg2d3d_ros.report import write_report
 from seg2d3d_ros.serve.application import guarded
 from seg2d3d_ros.serve.guard import MAX_BODY
 from seg2d3d_ros.serve.requests import Corrector
@@ -335,3 +337,12 @@ def test_nor_what_it_saw_before_one_that_came_at_the_last_moment(root, page, mon
     assert page.post("/api/correct", json=body, headers={"origin": HOST}).status_code == 409
     assert sorted(tracks(root)) == [RIGHT]
     assert len((root / "edits.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_folder_whose_name_is_no_text_is_served_and_reported(root):
+    odd = root.rename(root.parent / os.fsdecode(b"stra\xdfe"))
+    client = stranger(odd)
+    client.get("/", params={"token": TOKEN})
+    assert client.get("/api/map").json()["name"] == "stra\\udcdfe"
+    write_report(odd)
+    assert "stra\\udcdfe" in (odd / "report.html").read_text()
