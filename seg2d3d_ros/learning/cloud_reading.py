@@ -40,6 +40,8 @@ class _Header:
     count: int
     layout: np.dtype
     size: int
+    alone: bool
+    """Whether nothing but the points is announced."""
 
 
 def read_cloud_file(path: Path) -> Cloud:
@@ -72,11 +74,15 @@ def _read_ply(path: Path) -> Cloud:
             body = path.stat().st_size - header.size
             if body < header.count * header.layout.itemsize:
                 raise ValueError(f"{header.count} points are announced, {body // header.layout.itemsize} are there: cut off")
+            if header.alone and body >= (header.count + 1) * header.layout.itemsize:
+                raise ValueError(f"{header.count} points are announced, {body // header.layout.itemsize} are there")
             points = np.fromfile(path, header.layout, header.count, offset=header.size)
         else:
             with path.open("rb") as file:
                 file.seek(header.size)
                 table = np.loadtxt(file, max_rows=header.count, ndmin=2)
+                if header.alone and any(line.strip() for line in file):
+                    raise ValueError(f"{header.count} points are announced, more are there")
             if table.shape != (header.count, len(header.layout.names or ())):
                 raise ValueError(f"{header.count} points are announced, {len(table)} are there: cut off")
             points = np.empty(header.count, header.layout)
@@ -95,7 +101,7 @@ def _ply_header(path: Path, data: bytes) -> _Header:
     lines = head.decode("ascii", "replace").split("\n")
     if not data.startswith(b"ply") or not marker or not end:
         raise DataError(f"{path}: no PLY file, or its header is cut off; write the cloud again")
-    order, count, properties, element = None, -1, [], ""
+    order, count, properties, element, alone = None, -1, [], "", True
     for line in lines:
         words = line.split()
         if words[:1] == ["format"] and len(words) > 1:
@@ -104,6 +110,7 @@ def _ply_header(path: Path, data: bytes) -> _Header:
             if element != "vertex" and count < 0 and words[1] != "vertex":
                 raise DataError(f"{path}: its first element is {words[1][:40]!r}, not vertex; write it with the points first")
             element = words[1]
+            alone &= element == "vertex" or words[2] == "0"
             if element == "vertex":
                 count = int(words[2]) if words[2].isdigit() else -1
         elif words[:1] == ["property"] and element == "vertex":
@@ -117,7 +124,7 @@ def _ply_header(path: Path, data: bytes) -> _Header:
         raise DataError(f"{path}: its header names no points with x, y and z; write the cloud again")
     if count == 0:
         raise DataError(f"{path}: holds no point")
-    return _Header(order, count, np.dtype(properties), end)
+    return _Header(order, count, np.dtype(properties), end, alone)
 
 
 def _ply_colors(points: np.ndarray) -> np.ndarray | None:

@@ -39,7 +39,8 @@ def test_ply_files_of_other_programs(tmp_path, order):
         body = "".join(
             f"{x:.3f} {y:.3f} {z:.3f} 0.5 {r} {g} {b}\n" for (x, y, z), (r, g, b) in zip(XYZ, RGB, strict=True)
         ).encode()
-    path.write_bytes(head + body + b"\n3 0 1 2\n" * (not order))
+    faces = b"element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    path.write_bytes(head.replace(b"end_header\n", faces) + body + (b"3 0 1 2\n" if not order else bytes(13)))
     cloud = read_cloud_file(path)
     np.testing.assert_allclose(cloud.xyz, XYZ, atol=1e-3)
     np.testing.assert_array_equal(cloud.rgb, RGB)
@@ -67,6 +68,17 @@ def test_what_is_no_cloud_is_refused_in_words(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_cloud_file(path)
+
+
+@pytest.mark.parametrize("order", ["ascii", "binary_little_endian"])
+def test_more_points_than_announced_are_no_smaller_cloud(tmp_path, order):
+    path = tmp_path / "cloud.ply"
+    body = XYZ.astype("<f4").tobytes() if order != "ascii" else b"1 2 3\n4 5 6\n7 8 9\n"
+    path.write_bytes(header(order, "float x, float y, float z", 2) + body)
+    with pytest.raises(DataError, match="2 points are announced"):
+        read_cloud_file(path)
+    path.write_bytes(header(order, "float x, float y, float z", 3) + body + b"\n")
+    assert len(read_cloud_file(path).xyz) == 3
 
 
 def test_other_formats_and_missing_files_are_refused_in_words(tmp_path):
