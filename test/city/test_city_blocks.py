@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -148,13 +149,14 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 
 def listeners(pids: set[int]) -> set[str]:
     """Addresses, in hexadecimal, at which these processes listen."""
-    inodes = set()
+    descriptors: list[Path] = []
     for pid in pids:
-        for fd in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                target = str(fd.readlink())
-            except OSError:
-                continue
+        with suppress(OSError):  # it has ended meanwhile
+            descriptors += Path(f"/proc/{pid}/fd").iterdir()
+    inodes = set()
+    for fd in descriptors:
+        with suppress(OSError):
+            target = str(fd.readlink())
             if target.startswith("socket:["):
                 inodes.add(target[8:-1])
     found = set()

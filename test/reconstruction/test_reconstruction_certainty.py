@@ -224,3 +224,13 @@ def test_a_model_without_a_covariance_is_told(monkeypatch):
     monkeypatch.setattr(module, "free_covariance", lambda *_: None)
     assert module.solved_covariance(model, evidence(model), 1, findings) is None
     assert [(f.kind, f.examples) for f in findings.list()] == [(module.COVARIANCE_UNKNOWN, ("8 images from 00.jpg",))]
+
+
+def test_a_part_that_no_positions_hold_is_not_said_to_be_sure(monkeypatch):
+    """In a tunnel the covariance against the model's own cameras would be taken for one on the Earth."""
+    model, findings = wall_model(NOISE, np.random.default_rng(8)), Findings()
+    monkeypatch.setattr(module, "_is_held", lambda *_: True)
+    monkeypatch.setattr(module, "_held_positions", lambda *_: None)
+    assert module.solved_covariance(model, evidence(model), 1, findings) is None
+    (finding,) = findings.list()
+    assert (finding.kind, finding.details["reason"]) == (module.COVARIANCE_UNKNOWN, module.UNHELD)

@@ -51,10 +51,11 @@ def joined_instance(
         "component": 0,
         "blocks": [{"block": content.name, "id": one} for content, one in parts],
     }
-    if "position" in item:
-        entry |= _moved_place(item, city_from[home.name])
     if (box := _box(parts, city_from, up)) is not None:
-        entry["box3d"] = box
+        entry |= box
+        if "covariance" in item:
+            turn = city_from[home.name].scale * city_from[home.name].rotation
+            entry["covariance"] = (turn @ np.array(item["covariance"], float) @ turn.T).tolist()
     entry["observations"] = _observations(parts)
     return entry
 
@@ -62,12 +63,12 @@ def joined_instance(
 def _box(
     parts: Sequence[tuple[BlockContent, int]], city_from: Mapping[str, Similarity], up: np.ndarray
 ) -> dict[str, Any] | None:
-    """Of all its points where several blocks have some, so that it does not end where a block does."""
+    """``box3d``, of all its points where several blocks have some, so that it ends where no block does, and ``position``."""
     clouds = [instance_points(content, one, city_from[content.name]) for content, one in parts]
     with_points = [cloud for cloud in clouds if len(cloud) >= FEWEST]
     home, own = parts[0]
     item = home.instances[own]
-    if len(with_points) > 1 and "position" not in item:
+    if len(with_points) > 1:
         center, size, rotation = oriented_box(np.concatenate(with_points), up)
     elif "box3d" in item:
         box, similarity = item["box3d"], city_from[home.name]
@@ -78,22 +79,14 @@ def _box(
         return None
     found = OrientedBoxes(center[None], size[None], rotation[None], np.full((1, 3, 3), np.nan))
     low, high = found.bounds[0]
-    return {
+    box3d = {
         "min": low.tolist(),
         "max": high.tolist(),
         "center": center.tolist(),
         "size": size.tolist(),
         "quaternion_xyzw": found.quaternions[0].tolist(),
     }
-
-
-def _moved_place(item: Mapping[str, Any], similarity: Similarity) -> dict[str, Any]:
-    turn = similarity.scale * similarity.rotation
-    covariance = turn @ np.array(item["covariance"], float) @ turn.T
-    return {
-        "position": similarity.apply(np.array([item["position"]], float))[0].tolist(),
-        "covariance": covariance.tolist(),
-    }
+    return {"box3d": box3d, "position": found.foot[0].tolist()}
 
 
 def _observations(parts: Sequence[tuple[BlockContent, int]]) -> list[dict[str, Any]]:

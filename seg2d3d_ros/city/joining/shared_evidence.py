@@ -133,7 +133,7 @@ class _Place:
     def inside(self, other: _Place, margin: float) -> float:
         """The lesser share of the points of one in the box of the other; of thin things 1 where they stand in one place."""
         if self.foot is not None and other.foot is not None:
-            away = float(np.linalg.norm((self.foot - other.foot)[:2]))
+            away = float(np.linalg.norm(self.foot - other.foot))
             near = min(max(NEAR * margin / MARGIN, 2.0 * float(np.hypot(self.sigma, other.sigma))), 3 * NEAR)
             return 1.0 - 0.3 * away / near if margin and away <= near else 0.0
         reach = float(np.linalg.norm(self.half) + np.linalg.norm(other.half))
@@ -157,7 +157,8 @@ def _places(content: BlockContent, city_from_block: Similarity, taken: set[Insta
         xyz = city_from_block.apply(np.stack([mine[axis] for axis in "xyz"], axis=1).astype(np.float64))
         box, scale = item["box3d"], city_from_block.scale
         turn = city_from_block.rotation @ Rotation.from_quat(box["quaternion_xyzw"]).as_matrix()
-        foot = None if "position" not in item else city_from_block.apply(np.array([item["position"]]))[0]
+        by_rays = len(xyz) < FEW and "position" in item  # what has points is told by these
+        foot = city_from_block.apply(np.array([item["position"]]))[0] if by_rays else None
         sigma = scale * float(np.sqrt(np.trace(np.array(item["covariance"])[:2, :2]))) if "covariance" in item else 0.0
         center = city_from_block.apply(np.array([box["center"]]))[0]
         found[number] = _Place(xyz, center, scale * np.array(box["size"]) / 2, turn, foot, sigma)

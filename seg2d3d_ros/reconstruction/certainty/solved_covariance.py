@@ -28,6 +28,7 @@ COVARIANCE_UNKNOWN = Kind(
     level=NOTE,
 )
 FAILED = "COLMAP's bundle adjustment finds no covariance: too few keypoints hold its images together"
+UNHELD = "a part of the model has too few good positions, and how far it is off on the Earth is open"
 TRUSTED = "the poses were taken as they are (trust = fixed), and nobody said how far these are off"
 OFF = 6.0
 """Standard deviations, or times the scatter of all positions, from which on one is wrong and holds nothing."""
@@ -80,16 +81,16 @@ def solved_covariance(
         return None
     centers = np.array([model.image(int(i)).projection_center() for i in ids])
     place = {image_id: k for k, image_id in enumerate(named)}
+    absolute = _is_held(model, evidence)
     windows: list[PoseWindow] = []
     for rows in image_windows(centers, seen):
-        found = _of_window(only_images(model, ids[rows].tolist()), evidence, sigma, threads)
-        if found is None:
-            findings.add(COVARIANCE_UNKNOWN, shown, reason=FAILED)
+        found = _of_window(only_images(model, ids[rows].tolist()), evidence, sigma, threads, absolute=absolute)
+        if isinstance(found, str):
+            findings.add(COVARIANCE_UNKNOWN, shown, reason=found)
             return None
         order = np.array([place[i] for i in found[0]])
         kept = (6 * np.argsort(order)[:, None] + np.arange(6)).ravel()
         windows.append(PoseWindow(np.sort(order).astype(np.int32), found[1][np.ix_(kept, kept)].astype(np.float32)))
-    absolute = _is_held(model, evidence)
     return PoseCovariance(tuple(evidence.rows[i].name for i in named), tuple(windows), sigma, absolute)
 
 
@@ -99,18 +100,22 @@ def _is_held(model: pycolmap.Reconstruction, evidence: ModelEvidence) -> bool:
 
 
 def _of_window(
-    model: pycolmap.Reconstruction, evidence: ModelEvidence, sigma: float, threads: int
-) -> tuple[list[int], np.ndarray] | None:
-    """Image ids and covariance of a model, or a part of one that is small enough."""
+    model: pycolmap.Reconstruction, evidence: ModelEvidence, sigma: float, threads: int, *, absolute: bool
+) -> tuple[list[int], np.ndarray] | str:
+    """Image ids and covariance of a model, or a part of one that is small enough; why, where it is unknown.
+
+    Args:
+        absolute: positions hold the model: a part that too few of them hold is not said to be surer than the others.
+    """
     free = free_covariance(model, evidence.fixed_cameras, threads)
     if free is None:
-        return None
+        return FAILED
     ids, matrix = free
     centers = np.array([model.image(i).projection_center() for i in ids])
     matrix = without_gauge(matrix, centers)
-    held = _held_positions(model, ids, evidence) if _is_held(model, evidence) else None
-    if held is not None:
-        return ids, held_covariance(matrix, centers, sigma, held)
+    if absolute:
+        held = _held_positions(model, ids, evidence)
+        return UNHELD if held is None else (ids, held_covariance(matrix, centers, sigma, held))
     matrix = sigma**2 * matrix
     if evidence.frame.kind != "arbitrary" and evidence.frame.scale_sigma is not None:
         stretch = gauge_directions(centers)[:, 6]
