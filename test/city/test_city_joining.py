@@ -189,6 +189,13 @@ def test_instances_are_one_by_common_points_and_by_place():
     by_place = same_by_place(one, other, still, still, set(), metric=True)
     assert [(item.one, item.other) for item in by_place] == [(("a", 1), ("b", 1))]
     assert same_by_place(one, other, still, still, {("a", 1)}, metric=True) == []
+    # Every object has a position; one that has points is told by these, since a block that sees less of it has it elsewhere.
+    one = world.block("a", range(20), still, instances={1: {**near, "position": [8, 10, -2]}}, of_point=of_point)
+    seen_less = {1: {**near, "position": [13, 10, -2]}}
+    other = world.block("b", range(20), still, instances=seen_less, of_point=np.where(of_point == 1, 1, 0))
+    assert [(item.one, item.other) for item in same_by_place(one, other, still, still, set(), metric=True)] == [
+        (("a", 1), ("b", 1))
+    ]
 
 
 def test_two_objects_of_one_block_are_never_joined_but_its_pieces_are():
