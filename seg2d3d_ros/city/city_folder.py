@@ -108,7 +108,10 @@ class CityFolder:
             if index["state"] != "whole":
                 raise DataError(f"{self.root}: the city is not whole yet; {REMEDY}")
             for block in index["blocks"]:
-                str(block["name"]), str(block["state"])
+                name = str(block["name"])
+                if name != Path(name).name or name in ("", ".", "..") or "\0" in name:
+                    raise ValueError(f"the block {shown(name)} would lie elsewhere")
+                str(block["state"]), int(block["number"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, UsageError):
                 raise

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seg2d3d_ros.city.city_folder import CityFolder
+from seg2d3d_ros.city.city_folder import INDEX, CityFolder
 from seg2d3d_ros.city.cutting.block_cut import CutLimits
 from seg2d3d_ros.city.cutting.keyframe_places import PLACED_BETWEEN
 from seg2d3d_ros.city.drives.drive_reading import CITY_MASKS_UNUSED
@@ -17,6 +17,7 @@ from seg2d3d_ros.city.drives.stored_drive import DriveMasks
 from seg2d3d_ros.city.planning import CITY_DRIVES_UNREAD, plan_city, told_before
 from seg2d3d_ros.cli.making.city import summary
 from seg2d3d_ros.config import Config, make_config
+from seg2d3d_ros.disk.atomic import write_json
 from seg2d3d_ros.errors import DataError, UsageError
 from seg2d3d_ros.findings import Findings
 
@@ -185,3 +186,13 @@ def test_images_that_go_after_the_plan_are_named(tmp_path):
     shutil.rmtree(drive / "images")
     with pytest.raises(DataError, match=r"02\.png: cannot be read"):
         plan.keyframes["day_02"].keyframe(CityFolder(tmp_path / "city"))
+
+
+@pytest.mark.parametrize("name", ["../../x", "", "..", "a/b"])
+def test_an_index_that_leads_elsewhere_is_refused(tmp_path, name):
+    block = {"name": name, "number": 1, "state": "made"}
+    write_json(tmp_path / INDEX, {"format": 1, "state": "whole", "creator": "x", "blocks": [block]})
+    with pytest.raises(DataError, match="would lie elsewhere"):
+        CityFolder(tmp_path).find_block("1")
+    write_json(tmp_path / INDEX, {"format": 1, "state": "whole", "creator": "x", "blocks": [{**block, "name": "block_01"}]})
+    assert CityFolder(tmp_path).find_block("1").name == "block_01"

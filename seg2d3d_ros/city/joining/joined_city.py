@@ -69,7 +69,10 @@ def similarity_entry(similarity: Similarity) -> dict[str, Any]:
 def read_similarity(entry: Mapping[str, Any]) -> Similarity:
     """The inverse of ``similarity_entry``. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
     turn = Pose.from_quaternion(np.array(entry["quaternion_xyzw"], float), np.zeros(3))
-    return Similarity(float(entry["scale"]), turn.rotation, np.array(entry["translation"], float).reshape(3))
+    scale, translation = float(entry["scale"]), np.array(entry["translation"], float).reshape(3)
+    if not 0 < scale < np.inf or not np.isfinite(translation).all():
+        raise ValueError(f"scale {scale}, translation {translation.tolist()}")
+    return Similarity(scale, turn.rotation, translation)
 
 
 def write_table(path: Path, numbers: Mapping[Instance, int]) -> None:
