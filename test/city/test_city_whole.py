@@ -92,6 +92,19 @@ def test_a_block_is_an_ordinary_map_for_every_command(city, tmp_path, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
+def test_a_block_is_looked_at_in_the_viewer(city, tmp_path, capsys):
+    pytest.importorskip("rerun")
+    root, words = str(city.folder.root), ["--save", str(tmp_path / "block.rrd"), "--width", "64"]
+    assert main(["view", root, "--block", "1", *words]) == 0
+    assert (tmp_path / "block.rrd").stat().st_size > 1000
+    assert main(["view", root, "--block", "77", *words]) == 2
+    assert "--block 77" in capsys.readouterr().err
+    assert main(["view", str(city.folder.find_block("1")), "--block", "1", *words]) == 2
+    assert "no city" in capsys.readouterr().err
+    assert main(["view", root, *words]) == 2
+    assert "city" in capsys.readouterr().err
+
+
 def test_exports_hold_each_thing_once(city, tmp_path):
     root = city.folder.root
     for name, file in (("laz", "c.laz"), ("gpkg", "c.gpkg"), ("geojson", "c.geojson"), ("ply", "c.ply"), ("parquet", "tables")):

@@ -12,12 +12,13 @@ from seg2d3d_ros.progress import one_stage
 DEFAULT_WIDTH = 640
 
 INTERRUPTED = "{map} is as it was; call the same command again"
-EXAMPLES = ("seg2d3d view map", "seg2d3d view map --save street.rrd")
+EXAMPLES = ("seg2d3d view map", "seg2d3d view map --save street.rrd", "seg2d3d view city --block 3")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``MAP [--save FILE.rrd] [--width PIXELS]``."""
-    parser.add_argument("map", type=Path, metavar="MAP", help="the map directory")
+    parser.add_argument("map", type=Path, metavar="MAP", help="the map directory, or a city")
+    parser.add_argument("--block", metavar="NUMBER", help="of a city: which block, by number or name")
     parser.add_argument("--save", type=Path, metavar="FILE.rrd", help="write a recording instead of opening the viewer")
     parser.add_argument(
         "--width", type=int, default=DEFAULT_WIDTH, metavar="PIXELS", help="of the images that are shown (default: %(default)s)"
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the viewer, or write the file."""
+    from seg2d3d_ros.city.city_folder import CityFolder, is_city
     from seg2d3d_ros.disk.atomic import replacing
     from seg2d3d_ros.findings import Findings, printable
     from seg2d3d_ros.mapstore.held_map import look_into, real
@@ -40,6 +42,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"{args.save}: the viewer knows its recordings by their suffix; name it {args.save.with_suffix('.rrd').name}"
         )
+    if args.block is not None:
+        if not is_city(args.map):
+            raise UsageError(f"--block {args.block}: {args.map} is no city; leave --block out")
+        args.map = CityFolder(args.map).find_block(args.block)
+    elif is_city(args.map):
+        raise UsageError(f"{args.map}: is a city; say which block to look at, e.g. --block 1")
     store = look_into(args.map)
     if args.save is not None and real(args.save).is_relative_to(real(args.map)):
         raise UsageError(
